@@ -1,0 +1,1 @@
+"""Top floor: steered models -> results, statistics and the report."""
