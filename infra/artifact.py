@@ -1,0 +1,123 @@
+"""Artifacts: one folder per stage, and in it `artifact.json`, which says what it is, from what, and whether it is whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from infra.atomic import write_json
+from infra.errors import ArtifactError, InputError
+from infra.fingerprint import digest_file
+
+MANIFEST = "artifact.json"
+FORMAT = 1  # of artifact.json itself
+
+_PACKAGES = ("torch", "megatron-core", "transformers", "tokenizers", "datatrove", "numpy", "scikit-learn", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What `artifact.json` says. `inputs` maps a name to the input's fingerprint; `files` a relative path to size and hash."""
+
+    path: Path
+    kind: str
+    version: int
+    fingerprint: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    files: dict[str, dict[str, Any]]
+    counts: dict[str, Any]
+    notes: tuple[str, ...]
+    started: str
+    ended: str
+    host: str
+    hormesis: str
+    packages: dict[str, str]
+
+
+def is_artifact(path: Path) -> bool:
+    """Whether `path` is a folder with an `artifact.json`."""
+    return (path / MANIFEST).is_file()
+
+
+def read_artifact(path: str | Path, kind: str | None = None) -> Artifact:
+    """Open an artifact and check that its files are there in full size.
+
+    Raises InputError where there is no artifact or one of another kind, ArtifactError where it is damaged.
+    """
+    path = Path(path)
+    try:
+        record = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        what = f"a {kind} artifact" if kind else "an artifact"
+        raise InputError(f"{path}: not {what} (there is no {MANIFEST}); make it with `hormesis run`") from None
+    except ValueError as error:
+        raise ArtifactError(f"{path / MANIFEST}: not valid JSON ({error}); remove the folder and run the stage again") from None
+    if record.get("format") != FORMAT:
+        raise ArtifactError(f"{path}: artifact format {record.get('format')!r}, this hormesis reads {FORMAT}")
+    fields = {each.name for each in dataclasses.fields(Artifact)} - {"path", "notes"}
+    if missing := sorted(fields - record.keys()):
+        raise ArtifactError(f"{path / MANIFEST}: the key {missing[0]!r} is missing; run the stage again")
+    artifact = Artifact(path=path, notes=tuple(record.get("notes", ())), **{name: record[name] for name in fields})
+    if kind is not None and artifact.kind != kind:
+        raise InputError(f"{path}: is a {artifact.kind} artifact, and a {kind} artifact is needed here")
+    for name, entry in artifact.files.items():
+        file = path / name
+        if not file.is_file() or file.stat().st_size != entry["size"]:
+            state = "missing" if not file.exists() else f"{file.stat().st_size} bytes instead of {entry['size']}"
+            raise ArtifactError(f"{file}: {state}; the artifact is damaged, run its stage again")
+    return artifact
+
+
+def verify(artifact: Artifact) -> None:
+    """Compare every file's content with its checksum; raises ArtifactError naming the first that differs."""
+    for name, entry in artifact.files.items():
+        if digest_file(artifact.path / name) != entry["sha256"]:
+            raise ArtifactError(f"{artifact.path / name}: content differs from its checksum; run the stage again")
+
+
+def fingerprint_of(path: str | Path, kind: str | None = None) -> str:
+    """Fingerprint of the artifact at `path`."""
+    return read_artifact(path, kind).fingerprint
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file below `folder`, by relative path; `artifact.json` itself and dot files are left out."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path: path.relative_to(folder) for path in files}
+    kept = [path for path in files if str(names[path]) != MANIFEST and not names[path].name.startswith(".")]
+    return {names[path].as_posix(): {"size": path.stat().st_size, "sha256": digest_file(path)} for path in kept}
+
+
+def write_manifest(folder: Path, **fields: Any) -> None:
+    """Write `artifact.json` of a finished stage; this is the last file of an artifact to be written."""
+    record = {
+        "format": FORMAT,
+        **fields,
+        "files": describe_files(folder),
+        "ended": now(),
+        "host": socket.gethostname(),
+        "hormesis": version_of("hormesis"),
+        "packages": {name: version_of(name) for name in _PACKAGES},
+    }
+    write_json(folder / MANIFEST, record)
+
+
+def version_of(distribution: str) -> str:
+    """Installed version of a distribution, or '' when it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
+
+
+def now() -> str:
+    """The present moment as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,78 @@
+"""Atomic files: temporary file beside the target, fsync, rename. A crash leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+
+
+@contextlib.contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside `target`; on success it is synced and renamed over it, on error it is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix="-" + target.name, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private; artifacts are shared like any output
+        sync(temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Write `data` to `target` atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` to `target` atomically as UTF-8."""
+    write_bytes(target, text.encode())
+
+
+def write_json(target: Path, value: object) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically. Raises ValueError on NaN."""
+    write_text(target, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sync(path: Path) -> None:
+    """Flush a file's content to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries; some file systems refuse to, and then the rename is as durable as it gets."""
+    with contextlib.suppress(OSError):
+        sync(folder)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a killed process left of unfinished `atomic_path` writes anywhere below `folder`."""
+    for leftover in folder.rglob(TEMPORARY + "*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    # The only way to read the umask is to set it; both calls happen at once and no other thread creates files here.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,92 @@
+"""The exception tree. Everything a user can meet is a HormesisError; nothing else should reach the terminal.
+
+    HormesisError
+    ├── UserError (ValueError)      exit 2: the user's input is wrong, and what to do is in the message
+    │   ├── ConfigError             every problem of a YAML file at once, with file:line
+    │   ├── InputError              a file or folder is missing, unreadable, of the wrong kind or checksum
+    │   ├── AmountError             more tokens asked than there are, an impossible fraction
+    │   └── UnavailableError        weights, a package or a hub that cannot be had here
+    └── JobError                    exit 1: the job failed while it ran
+        ├── DataError               corrupt data, "file:line: reason"
+        ├── ScoringError            a scorer failed on a text (which never becomes a low score)
+        ├── ArtifactError           an artifact is incomplete, damaged or of another kind
+        ├── BusyError               another process is writing the same artifact
+        └── StepsFailed             a study finished, but some of its steps did not
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class HormesisError(Exception):
+    """Base of everything hormesis raises on purpose; `exit_code` is what the command line returns."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UserError(HormesisError, ValueError):
+    """The user's input is wrong."""
+
+    exit_code: ClassVar[int] = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a configuration: where (`file:line`), which key, what stands there, what is allowed."""
+
+    where: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key}: {self.message}" if self.key else f"{self.where}: {self.message}"
+
+
+class ConfigError(UserError):
+    """All problems of one configuration file."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class InputError(UserError):
+    """A file, folder, checksum or tokenizer that cannot be used as it is."""
+
+
+class AmountError(UserError):
+    """Amounts that cannot be met."""
+
+
+class UnavailableError(UserError):
+    """Something that would have to be downloaded or installed and cannot be had."""
+
+
+class JobError(HormesisError):
+    """The job failed while it ran."""
+
+
+class DataError(JobError):
+    """Corrupt data; the message begins with `file:line:` where a line is known."""
+
+
+class ScoringError(JobError):
+    """A scorer failed; the text stays unscored and the job stops."""
+
+
+class ArtifactError(JobError):
+    """An artifact that is incomplete, damaged or of another kind."""
+
+
+class BusyError(JobError):
+    """Another process holds the work folder."""
+
+
+class StepsFailed(JobError):
+    """Some steps of a study failed; `failures` holds (step, error) in the order in which they failed."""
+
+    def __init__(self, failures: list[tuple[str, str]]) -> None:
+        self.failures = tuple(failures)
+        super().__init__(f"{len(failures)} step(s) failed: " + "; ".join(f"{name}: {why}" for name, why in failures))

@@ -1,0 +1,60 @@
+"""Fingerprints: one canonical encoding, and hashes of contents (never of paths or times)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+_CHUNK = 1 << 20
+
+
+def canonical(value: object) -> bytes:
+    """Encode a JSON-able value so that equal values give equal bytes.
+
+    What may enter: None, bool, int, finite float, str, list, tuple and dict with string keys. A float that holds a whole
+    number stays a float (1.0 and 1 differ). Everything else (paths, sets, objects, NaN) has no canonical form here and
+    raises TypeError, because a fingerprint made from `str(value)` would change with time or machine.
+    """
+    return json.dumps(_checked(value, "value"), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _checked(value: object, where: str) -> object:
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise TypeError(f"{where} is {value}: only finite numbers can be fingerprinted")
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_checked(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        if bad := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"{where} has the key {bad[0]!r}: only string keys can be fingerprinted")
+        return {key: _checked(item, f"{where}.{key}") for key, item in value.items()}
+    raise TypeError(f"{where} is a {type(value).__name__}: it has no canonical form")
+
+
+def digest(value: object) -> str:
+    """SHA-256 (hex) of the canonical encoding."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_location(url: str) -> str:
+    """Content digest of a local file; of a remote one, what its file system offers as identity (ETag, size, version)."""
+    if "://" not in url:
+        return digest_file(Path(url))
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(url)
+    return digest(["remote", str(filesystem.ukey(path))])

@@ -1,0 +1,73 @@
+"""Progress: a bar with ETA on a terminal, silence elsewhere, and a small file that `hormesis status` reads."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from infra.atomic import write_json
+
+PROGRESS_FILE = ".progress.json"
+_WRITE_EVERY = 1.0  # seconds between two writes of the status file
+
+Advance = Callable[[int], None]
+
+_display: Any = None  # the one live Rich display of this process; Rich allows no second
+
+
+@contextlib.contextmanager
+def bar(label: str, total: int | None, unit: str = "", *, folder: Path | None = None, quiet: bool = False) -> Iterator[Advance]:
+    """Show progress of `total` units (None: unknown) while the block runs; call the yielded function with each increment."""
+    started = written = time.monotonic()
+    done = 0
+
+    def record(final: bool = False) -> None:
+        nonlocal written
+        now = time.monotonic()
+        if folder is None or (now - written < _WRITE_EVERY and not final):
+            return
+        written = now
+        rate = done / (now - started) if now > started else 0.0
+        state = {"label": label, "unit": unit, "done": done, "total": total, "per_second": rate, "at": time.time()}
+        write_json(folder / PROGRESS_FILE, state)
+
+    with _shown(label, total, unit, quiet) as show:
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            show(count)
+            record()
+
+        yield advance
+        record(final=True)
+
+
+@contextlib.contextmanager
+def _shown(label: str, total: int | None, unit: str, quiet: bool) -> Iterator[Advance]:
+    """Add a task to the live display, starting the display if this is the outermost bar."""
+    global _display
+    if quiet or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    outermost = _display is None
+    if outermost:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
+        clock = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+        _display = Progress(*columns, *clock, console=Console(stderr=True), transient=True)
+        _display.start()
+    task = _display.add_task(label, total=total, unit=unit)
+    try:
+        yield lambda count: _display.advance(task, count)
+    finally:
+        _display.remove_task(task)
+        if outermost:
+            _display.stop()
+            _display = None

@@ -1,0 +1,228 @@
+"""Stages: what a floor offers, and the one way in which any of them is run (skip, resume, atomic finish)."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from infra.artifact import MANIFEST, Artifact, is_artifact, now, read_artifact, write_manifest
+from infra.atomic import remove_temporaries, sync_folder, write_json
+from infra.errors import ArtifactError, BusyError, InputError
+from infra.fingerprint import digest
+from infra.progress import PROGRESS_FILE, Advance, bar
+from infra.spec import Spec
+
+S = TypeVar("S", bound=Spec)
+
+NOTES_FILE = ".notes.json"
+STARTED_FILE = ".started"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a stage's fingerprint is made of: its configuration without paths, workers or devices, and its inputs' fingerprints."""
+
+    config: dict[str, Any]
+    inputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for the terminal and for HTML alike."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a stage will do and cost."""
+
+    title: str
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What `show` draws: tables for the terminal, an HTML body (already escaped) for the page."""
+
+    title: str
+    tables: tuple[Table, ...]
+    html: str
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a running stage gets.
+
+    `path` is the work folder: it becomes the artifact by a rename when the stage returns, and it survives a kill, so that the
+    next run of the same fingerprint finds what was there. `store` holds artifacts that several stages share (tokenizers,
+    tokenised corpora). `workers` is the number of processes to use.
+    """
+
+    path: Path
+    store: Path
+    workers: int = 1
+    quiet: bool = False
+    _notes: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int | None, unit: str = "") -> Iterator[Advance]:
+        """A progress bar with ETA; call what it yields with each increment."""
+        with bar(label, total, unit, folder=self.path, quiet=self.quiet) as advance:
+            yield advance
+
+    def note(self, message: str) -> None:
+        """Tell the user one line (a warning or a fact) and keep it in the artifact."""
+        if message in self._notes:
+            return
+        self._notes.append(message)
+        write_json(self.path / NOTES_FILE, self._notes)
+        if not self.quiet:
+            say(message)
+
+
+@dataclass(frozen=True)
+class Stage(Generic[S]):
+    """One kind of work. `version` rises when the same configuration would give other bytes than before."""
+
+    kind: str
+    version: int
+    spec: type[S]
+    identity: Callable[[S], Identity]
+    run: Callable[[S, Workspace], dict[str, Any]]
+    plan: Callable[[S], Plan]
+    show: Callable[[Artifact], Page]
+
+    def fingerprint(self, spec: S) -> str:
+        """Hash over kind, version, configuration and inputs."""
+        identity = self.identity(spec)
+        return digest([self.kind, self.version, identity.config, identity.inputs])
+
+
+def say(message: str) -> None:
+    """One line on standard error, where progress goes, so that standard output stays data."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
+
+
+def is_leader() -> bool:
+    """Whether this process writes artifacts: rank 0 under torchrun, or the only process."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def run_stage(
+    stage: Stage[S], spec: S, target: Path, *, store: Path | None = None, workers: int = 1, quiet: bool = False
+) -> Artifact:
+    """Run a stage into the folder `target`, or return what is there already.
+
+    The same fingerprint, whole: nothing is done. Another fingerprint at `target`: the work goes to `target-<8 digits>`.
+    A work folder of the same fingerprint left by a killed run: it is taken up again.
+    Raises BusyError when another process is at it, and whatever the stage raises.
+    """
+    identity = stage.identity(spec)
+    fingerprint = digest([stage.kind, stage.version, identity.config, identity.inputs])
+    place = _place(target, fingerprint)
+    if is_artifact(place):
+        return read_artifact(place, stage.kind)
+    partial = partial_of(place, fingerprint)
+    shared = store or target.parent / "store"
+    partial.mkdir(parents=True, exist_ok=True)
+    if not is_leader():
+        stage.run(spec, Workspace(partial, shared, workers, quiet=True))
+        return Artifact(place, stage.kind, stage.version, fingerprint, {}, {}, {}, {}, (), "", "", "", "", {})
+    with _locked(partial):
+        if is_artifact(place):  # another process finished it while this one waited to start
+            return read_artifact(place, stage.kind)
+        _clean(place, partial)
+        workspace = Workspace(partial, shared, workers, quiet, _earlier_notes(partial))
+        started = _started(partial)
+        counts = stage.run(spec, workspace)
+        for name in (PROGRESS_FILE, NOTES_FILE, STARTED_FILE):
+            (partial / name).unlink(missing_ok=True)
+        write_manifest(
+            partial, kind=stage.kind, version=stage.version, fingerprint=fingerprint, config=identity.config,
+            inputs=identity.inputs, counts=counts, notes=workspace._notes, started=started,
+        )  # fmt: skip
+        os.replace(partial, place)
+        sync_folder(place.parent)
+    return read_artifact(place, stage.kind)
+
+
+def partial_of(place: Path, fingerprint: str) -> Path:
+    """The work folder of a stage that is on its way to `place`."""
+    return place.parent / f".{place.name}.{fingerprint[:12]}.partial"
+
+
+def _place(target: Path, fingerprint: str) -> Path:
+    """Where this fingerprint goes: `target` when it is free or holds it, else a sibling. Nothing is overwritten."""
+    for place in (target, target.with_name(f"{target.name}-{fingerprint[:8]}")):
+        if not place.exists():
+            return place
+        if not is_artifact(place):
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+                return place
+            raise InputError(f"{place}: exists and is not a hormesis artifact; choose another --out or move it away")
+        if json.loads((place / MANIFEST).read_text())["fingerprint"] == fingerprint:
+            return _whole_or_moved(place)
+    raise ArtifactError(f"{target}: two different artifacts are in the way; choose another --out")
+
+
+def _whole_or_moved(place: Path) -> Path:
+    """Keep a whole artifact; move a damaged one aside, so that it is made anew and nothing is lost."""
+    try:
+        read_artifact(place)
+    except ArtifactError as error:
+        aside = place.with_name(f"{place.name}.damaged-{os.getpid()}")
+        os.replace(place, aside)
+        say(f"{error}; moved to {aside}, doing it anew")
+    return place
+
+
+def _clean(place: Path, partial: Path) -> None:
+    """Remove what killed runs left: unfinished files in our folder, and work folders of other fingerprints nobody holds."""
+    remove_temporaries(partial)
+    for other in place.parent.glob(f".{place.name}.*.partial"):
+        if other == partial:
+            continue
+        with contextlib.suppress(BusyError), _locked(other):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _earlier_notes(partial: Path) -> list[str]:
+    """What a killed run had already told the user."""
+    file = partial / NOTES_FILE
+    return json.loads(file.read_text()) if file.exists() else []
+
+
+def _started(partial: Path) -> str:
+    """When the work began, kept over kills."""
+    file = partial / STARTED_FILE
+    if not file.exists():
+        file.write_text(now())
+    return file.read_text()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder; the lock falls with the process, however it ends. Raises BusyError when another process holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{folder}: another hormesis process is working here; wait for it or stop it") from None
+        yield
+    finally:
+        os.close(descriptor)
