@@ -1,4 +1,4 @@
-"""Artifacts: one folder per stage, and in it `artifact.json`, which says what it is, from what, and whether it is whole."""
+"""Artifacts: one folder per stage, and in it `artifact.json`: what it is, made from what, whether whole."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PACKAGES = ("torch", "megatron-core", "transformers", "tokenizers", "datatrove"
 
 @dataclass(frozen=True)
 class Artifact:
-    """What `artifact.json` says. `inputs` maps a name to the input's fingerprint; `files` a relative path to size and hash."""
+    """What `artifact.json` says: `inputs` by name to fingerprint, `files` by relative path to size and hash."""
 
     path: Path
     kind: str
@@ -57,7 +57,8 @@ def read_artifact(path: str | Path, kind: str | None = None) -> Artifact:
         what = f"a {kind} artifact" if kind else "an artifact"
         raise InputError(f"{path}: not {what} (there is no {MANIFEST}); make it with `hormesis run`") from None
     except ValueError as error:
-        raise ArtifactError(f"{path / MANIFEST}: not valid JSON ({error}); remove the folder and run the stage again") from None
+        message = f"{path / MANIFEST}: not valid JSON ({error}); remove the folder and run the stage again"
+        raise ArtifactError(message) from None
     if record.get("format") != FORMAT:
         raise ArtifactError(f"{path}: artifact format {record.get('format')!r}, this hormesis reads {FORMAT}")
     fields = {each.name for each in dataclasses.fields(Artifact)} - {"path", "notes"}
@@ -87,7 +88,7 @@ def fingerprint_of(path: str | Path, kind: str | None = None) -> str:
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file below `folder`, by relative path; `artifact.json` itself and dot files are left out."""
+    """Size and SHA-256 of every file below `folder`, by relative path, without `artifact.json` and dot files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path: path.relative_to(folder) for path in files}
     kept = [path for path in files if str(names[path]) != MANIFEST and not names[path].name.startswith(".")]

@@ -1,17 +1,17 @@
 """The exception tree. Everything a user can meet is a HormesisError; nothing else should reach the terminal.
 
-    HormesisError
-    ├── UserError (ValueError)      exit 2: the user's input is wrong, and what to do is in the message
-    │   ├── ConfigError             every problem of a YAML file at once, with file:line
-    │   ├── InputError              a file or folder is missing, unreadable, of the wrong kind or checksum
-    │   ├── AmountError             more tokens asked than there are, an impossible fraction
-    │   └── UnavailableError        weights, a package or a hub that cannot be had here
-    └── JobError                    exit 1: the job failed while it ran
-        ├── DataError               corrupt data, "file:line: reason"
-        ├── ScoringError            a scorer failed on a text (which never becomes a low score)
-        ├── ArtifactError           an artifact is incomplete, damaged or of another kind
-        ├── BusyError               another process is writing the same artifact
-        └── StepsFailed             a study finished, but some of its steps did not
+HormesisError
+├── UserError (ValueError)      exit 2: the user's input is wrong, and what to do is in the message
+│   ├── ConfigError             every problem of a YAML file at once, with file:line
+│   ├── InputError              a file or folder is missing, unreadable, of the wrong kind or checksum
+│   ├── AmountError             more tokens asked than there are, an impossible fraction
+│   └── UnavailableError        weights, a package or a hub that cannot be had here
+└── JobError                    exit 1: the job failed while it ran
+    ├── DataError               corrupt data, "file:line: reason"
+    ├── ScoringError            a scorer failed on a text (which never becomes a low score)
+    ├── ArtifactError           an artifact is incomplete, damaged or of another kind
+    ├── BusyError               another process is writing the same artifact
+    └── StepsFailed             a study finished, but some of its steps did not
 """
 
 from __future__ import annotations

@@ -8,17 +8,15 @@ import math
 from pathlib import Path
 from typing import TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
-
-_CHUNK = 1 << 20
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def canonical(value: object) -> bytes:
     """Encode a JSON-able value so that equal values give equal bytes.
 
-    What may enter: None, bool, int, finite float, str, list, tuple and dict with string keys. A float that holds a whole
-    number stays a float (1.0 and 1 differ). Everything else (paths, sets, objects, NaN) has no canonical form here and
-    raises TypeError, because a fingerprint made from `str(value)` would change with time or machine.
+    What may enter: None, bool, int, finite float, str, list, tuple and dict with string keys. A float that holds a
+    whole number stays a float (1.0 and 1 differ). Everything else (paths, sets, objects, NaN) has no canonical form
+    here and raises TypeError, as a fingerprint made from `str(value)` would change with time or machine.
     """
     return json.dumps(_checked(value, "value"), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -51,7 +49,7 @@ def digest_file(path: Path) -> str:
 
 
 def digest_location(url: str) -> str:
-    """Content digest of a local file; of a remote one, what its file system offers as identity (ETag, size, version)."""
+    """Content digest of a local file; of a remote one, what its file system offers as identity (ETag, size)."""
     if "://" not in url:
         return digest_file(Path(url))
     import fsspec

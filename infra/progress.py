@@ -20,8 +20,10 @@ _display: Any = None  # the one live Rich display of this process; Rich allows n
 
 
 @contextlib.contextmanager
-def bar(label: str, total: int | None, unit: str = "", *, folder: Path | None = None, quiet: bool = False) -> Iterator[Advance]:
-    """Show progress of `total` units (None: unknown) while the block runs; call the yielded function with each increment."""
+def bar(
+    label: str, total: int | None, unit: str = "", *, folder: Path | None = None, quiet: bool = False
+) -> Iterator[Advance]:
+    """Show progress of `total` units (None: unknown); call the yielded function with each increment."""
     started = written = time.monotonic()
     done = 0
 
@@ -54,14 +56,22 @@ def _shown(label: str, total: int | None, unit: str, quiet: bool) -> Iterator[Ad
     if quiet or not sys.stderr.isatty():
         yield lambda count: None
         return
+    from rich import progress as rich_progress
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     outermost = _display is None
     if outermost:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
-        clock = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-        _display = Progress(*columns, *clock, console=Console(stderr=True), transient=True)
+        _display = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("{task.fields[unit]}"),
+            rich_progress.TimeElapsedColumn(),
+            rich_progress.TextColumn("ETA"),
+            rich_progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
         _display.start()
     task = _display.add_task(label, total=total, unit=unit)
     try:

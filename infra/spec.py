@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import itertools
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -46,7 +47,7 @@ Path_ = tuple["str | int", ...]
 
 @dataclass
 class Document:
-    """A YAML file as plain data, with the line of every key and item (`--set` overrides carry their own text instead)."""
+    """A YAML file as plain data, with the line of every key and item (`--set` overrides carry their own text)."""
 
     path: Path
     data: dict[str, Any]
@@ -75,8 +76,8 @@ def read_yaml(path: Path, overrides: Iterable[str] = ()) -> Document:
         loaded = YAML(typ="rt", pure=True).load(text)  # the round-trip loader is safe: it builds no Python objects
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise ConfigError([Problem(f"{path}:{line}", "", f"not valid YAML: {error.problem or error.context}")]) from None
+        message = f"not valid YAML: {error.problem or error.context}"
+        raise ConfigError([Problem(f"{path}:{mark.line + 1 if mark else 1}", "", message)]) from None
     except YAMLError as error:
         raise ConfigError([Problem(f"{path}:1", "", f"not valid YAML: {str(error).splitlines()[0]}")]) from None
     document = Document(path, {})
@@ -91,14 +92,15 @@ def read_yaml(path: Path, overrides: Iterable[str] = ()) -> Document:
 
 def _plain(node: Any, path: Path_, document: Document) -> Any:
     """Turn ruamel's nodes into plain Python values and remember the line of each."""
+    marks = getattr(node, "lc", None)  # line and column, which ruamel keeps on mappings and sequences
     if isinstance(node, dict):
         for key in node:
-            line = node.lc.data[key][0] + 1 if key in (node.lc.data or {}) else node.lc.line + 1
+            line = marks.data[key][0] + 1 if marks and key in (marks.data or {}) else 1
             document.where[(*path, key)] = f"{document.path}:{line}"
         return {key: _plain(value, (*path, key), document) for key, value in node.items()}
     if isinstance(node, list):
         for index in range(len(node)):
-            document.where[(*path, index)] = f"{document.path}:{node.lc.data[index][0] + 1}"
+            document.where[(*path, index)] = f"{document.path}:{marks.data[index][0] + 1 if marks else 1}"
         return [_plain(value, (*path, index), document) for index, value in enumerate(node)]
     return _scalar(node)
 
@@ -127,7 +129,7 @@ def _apply(document: Document, override: str) -> None:
         raise ConfigError([Problem("--set", override, f"the value {text!r} is not valid YAML")]) from None
     path: Path_ = tuple(int(part) if part.isdigit() else part for part in key.split("."))
     target: Any = document.data
-    for part, following in zip(path, path[1:], strict=False):
+    for part, following in itertools.pairwise(path):
         if isinstance(target, dict):
             target = target.setdefault(part, [] if isinstance(following, int) else {})
         elif isinstance(target, list) and isinstance(part, int) and part < len(target):
@@ -137,7 +139,7 @@ def _apply(document: Document, override: str) -> None:
     last = path[-1]
     if not (isinstance(target, dict) or (isinstance(target, list) and isinstance(last, int) and last < len(target))):
         raise ConfigError([Problem("--set", override, f"there is nothing at {last!r}")])
-    target[last] = value
+    target[last] = value  # type: ignore[index]
     document.where[path] = f"--set {override}"
 
 

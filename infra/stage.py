@@ -27,7 +27,7 @@ STARTED_FILE = ".started"
 
 @dataclass(frozen=True)
 class Identity:
-    """What a stage's fingerprint is made of: its configuration without paths, workers or devices, and its inputs' fingerprints."""
+    """What a fingerprint is made of: configuration (no paths, workers, devices) and the inputs' fingerprints."""
 
     config: dict[str, Any]
     inputs: dict[str, str]
@@ -64,9 +64,9 @@ class Page:
 class Workspace:
     """What a running stage gets.
 
-    `path` is the work folder: it becomes the artifact by a rename when the stage returns, and it survives a kill, so that the
-    next run of the same fingerprint finds what was there. `store` holds artifacts that several stages share (tokenizers,
-    tokenised corpora). `workers` is the number of processes to use.
+    `path` is the work folder: it becomes the artifact by a rename when the stage returns, and it survives a kill, so
+    that the next run of the same fingerprint finds what was there. `store` holds artifacts that several stages share
+    (tokenizers, tokenised corpora). `workers` is the number of processes to use.
     """
 
     path: Path
@@ -128,7 +128,7 @@ def run_stage(
 
     The same fingerprint, whole: nothing is done. Another fingerprint at `target`: the work goes to `target-<8 digits>`.
     A work folder of the same fingerprint left by a killed run: it is taken up again.
-    Raises BusyError when another process is at it, and whatever the stage raises.
+    Another process is at it: this one waits, and then finds it done. Raises whatever the stage raises.
     """
     identity = stage.identity(spec)
     fingerprint = digest([stage.kind, stage.version, identity.config, identity.inputs])
@@ -141,7 +141,7 @@ def run_stage(
     if not is_leader():
         stage.run(spec, Workspace(partial, shared, workers, quiet=True))
         return Artifact(place, stage.kind, stage.version, fingerprint, {}, {}, {}, {}, (), "", "", "", "", {})
-    with _locked(partial):
+    with _locked(partial, wait=True):
         if is_artifact(place):  # another process finished it while this one waited to start
             return read_artifact(place, stage.kind)
         _clean(place, partial)
@@ -191,12 +191,12 @@ def _whole_or_moved(place: Path) -> Path:
 
 
 def _clean(place: Path, partial: Path) -> None:
-    """Remove what killed runs left: unfinished files in our folder, and work folders of other fingerprints nobody holds."""
+    """Remove what killed runs left: our unfinished files, and work folders of other fingerprints that nobody holds."""
     remove_temporaries(partial)
     for other in place.parent.glob(f".{place.name}.*.partial"):
         if other == partial:
             continue
-        with contextlib.suppress(BusyError), _locked(other):
+        with contextlib.suppress(BusyError), _locked(other, wait=False):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -215,14 +215,17 @@ def _started(partial: Path) -> str:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder; the lock falls with the process, however it ends. Raises BusyError when another process holds it."""
+def _locked(folder: Path, wait: bool) -> Iterator[None]:
+    """Hold a folder; the lock falls with the process, however it ends. BusyError if it is held and `wait` is off."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BusyError(f"{folder}: another hormesis process is working here; wait for it or stop it") from None
+            if not wait:
+                raise BusyError(f"{folder}: another hormesis process is working here") from None
+            say(f"another hormesis process is working on {folder.name}; waiting for it")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

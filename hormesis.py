@@ -1,0 +1,164 @@
+"""The front door: few verbs, one per question, over YAML files whose first line says `kind:`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infra.errors import HormesisError, InputError, UserError
+from infra.spec import Spec, load_spec, nearest
+from infra.stage import Stage, run_stage, say
+
+KINDS = {
+    "curation": "curation.stage:CURATION",
+    "mixture": "mixtures.stage:MIXTURE",
+    "pretrain": "pretrain.stage:PRETRAIN",
+    "posttrain": "posttrain.stage:POSTTRAIN",
+    "analysis": "analysis.stage:ANALYSIS",
+    "study": "analysis.study.stage:STUDY",
+}
+"""kind -> module:stage, imported only when a file of that kind is met."""
+
+CORES = os.cpu_count() or 1
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+File = Annotated[Path, typer.Argument(help="a YAML file", show_default=False)]
+Folder = Annotated[Path, typer.Argument(help="an artifact or study folder", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", help="folder of the result [runs/NAME]")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="override a key: --set a.b=c (repeatable)")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="processes to use")]
+
+
+def stage_of(kind: str) -> Stage[Any]:
+    """The stage that does `kind`."""
+    if kind not in KINDS:
+        raise InputError(f'no kind "{kind}"; there are: {", ".join(KINDS)}{nearest(kind, KINDS)}')
+    module, name = KINDS[kind].split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def load(file: Path, overrides: list[str] | None) -> tuple[Stage[Any], Spec]:
+    """Read and check a YAML file; returns its stage and its specification."""
+    kind, spec = load_spec(file, {kind: lambda kind=kind: stage_of(kind).spec for kind in KINDS}, overrides or [])  # type: ignore[misc]
+    return stage_of(kind), spec
+
+
+def target_of(spec: Spec, out: Path | None) -> Path:
+    """Where the result goes: `--out`, or `runs/NAME`."""
+    return out if out is not None else Path("runs") / str(getattr(spec, "name", "unnamed"))
+
+
+@app.command()
+def validate(files: Annotated[list[Path], typer.Argument()], set_: Sets = None) -> None:
+    """Is this file right? Every problem at once, with file:line."""
+    from infra.terminal import print_error
+
+    failed = False
+    for file in files:
+        try:
+            stage, _ = load(file, set_)
+            print(f"{file}: ok ({stage.kind})")
+        except UserError as error:
+            print_error(error)
+            failed = True
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def plan(file: File, set_: Sets = None) -> None:
+    """What will it do and cost, before anything is spent?"""
+    from infra.terminal import print_plan
+
+    stage, spec = load(file, set_)
+    print_plan(stage.plan(spec))
+
+
+@app.command()
+def run(file: File, out: Out = None, set_: Sets = None, workers: Workers = CORES) -> None:
+    """Do it; picks up where it stopped."""
+    stage, spec = load(file, set_)
+    target = target_of(spec, out)
+    if stage.kind == "study":
+        from analysis.study.runner import run_study
+
+        run_study(spec, target, workers=workers)
+        return
+    artifact = run_stage(stage, spec, target, workers=workers)
+    say(f"{artifact.kind}: {artifact.path}")
+
+
+@app.command()
+def status(folder: Folder) -> None:
+    """What is done, running, failed?"""
+    from infra.status import status_table
+    from infra.terminal import print_table
+
+    print_table(status_table(folder))
+
+
+@app.command()
+def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help="where the page goes")] = None) -> None:
+    """The report or the token heat-map of any artifact, as a page and in the terminal."""
+    from infra.artifact import read_artifact
+    from infra.terminal import print_page
+
+    artifact = read_artifact(folder)
+    print_page(stage_of(artifact.kind).show(artifact), out or folder.parent / f"{folder.name}.html")
+
+
+@app.command()
+def lineage(folder: Folder) -> None:
+    """Which configuration, inputs and code made this?"""
+    from infra.lineage import lineage as trace
+    from infra.terminal import print_table
+
+    table, chain = trace(folder)
+    print_table(table)
+    for artifact in chain:
+        print(json.dumps({"folder": artifact.path.name, "kind": artifact.kind, "config": artifact.config}))
+
+
+@app.command()
+def schema(kind: str) -> None:
+    """JSON Schema of a kind, so that an editor completes and checks the YAML."""
+    document = stage_of(kind).spec.model_json_schema()
+    document["properties"] = {"kind": {"const": kind}, **document.get("properties", {})}
+    document["required"] = ["kind", *(key for key in document.get("required", []) if key != "name")]
+    print(json.dumps(document, indent=2))
+
+
+@app.command()
+def doctor(out: Annotated[Path, typer.Option("--out", help="folder whose disk is looked at")] = Path("runs")) -> None:
+    """What can this machine run?"""
+    from infra.doctor import examine
+    from infra.terminal import print_table
+
+    table, complete = examine(out)
+    print_table(table)
+    if not complete:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: every error that is ours becomes one message and its exit code, never a traceback."""
+    from infra.terminal import print_error
+
+    try:
+        app(standalone_mode=True)
+    except HormesisError as error:
+        print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("stopped; run the same command again to go on")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

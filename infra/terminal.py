@@ -1,0 +1,64 @@
+"""What the command line prints: tables, pages, plans, and one clear message for every error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from infra.errors import ConfigError, HormesisError, StepsFailed
+from infra.html import page, text_of
+from infra.stage import Page, Plan, Table
+
+
+def print_table(table: Table) -> None:
+    """One table; numbers to the right, long text folded rather than cut."""
+    rich = RichTable(title=table.title, title_justify="left", title_style="bold", header_style="dim", box=None)
+    for index, column in enumerate(table.columns):
+        numeric = all(isinstance(row[index], (int, float)) or row[index] is None for row in table.rows)
+        rich.add_column(column, justify="right" if numeric and table.rows else "left", overflow="fold")
+    for row in table.rows:
+        rich.add_row(*(_safe(text_of(value)) for value in row))
+    Console().print(rich)
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan: its title, its tables, its notes."""
+    console = Console(highlight=False)
+    console.print(plan.title, style="bold", markup=False)
+    for table in plan.tables:
+        print_table(table)
+    for note in plan.notes:
+        console.print(note, markup=False, soft_wrap=True)
+
+
+def print_page(shown: Page, target: Path) -> None:
+    """The tables of a page here, the page itself into `target`."""
+    from infra.atomic import write_text
+
+    for table in shown.tables:
+        print_table(table)
+    write_text(target, page(shown.title, shown.html))
+    Console(highlight=False).print(f"page: {target}", markup=False, soft_wrap=True)
+
+
+def print_error(error: HormesisError) -> None:
+    """One clear message on standard error; a table where several things failed."""
+    console = Console(stderr=True, highlight=False)
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            console.print(str(problem), markup=False, soft_wrap=True)
+        console.print(f"{len(error.problems)} problem(s) in the configuration; nothing was run", style="red")
+    elif isinstance(error, StepsFailed):
+        console.print(f"{len(error.failures)} step(s) failed; the rest of the work is kept:", style="red")
+        for name, why in error.failures:
+            console.print(f"  {name}: {why}", markup=False, soft_wrap=True)
+    else:
+        console.print(f"error: {error}", markup=False, soft_wrap=True, style="red")
+
+
+def _safe(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
