@@ -1,4 +1,6 @@
-"""Everything a report is made from, as frozen records: what a study (or a single analysis) hands to `analysis.report`."""
+"""Everything a report is made from, as frozen records: what a study (or a single analysis) hands to
+`analysis.report`.
+"""
 
 from __future__ import annotations
 

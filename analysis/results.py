@@ -1,4 +1,5 @@
-"""The results table: one row a (arm, seed, method, strength, evaluation, prompt, sample), and its deterministic Parquet form.
+"""The results table: one row a (arm, seed, method, strength, evaluation, prompt, sample), and its deterministic
+Parquet form.
 
 What a row means depends on its evaluation:
 
@@ -8,8 +9,8 @@ What a row means depends on its evaluation:
 | cross_entropy | index of the held-out document | 0 | nats per predicted token | tokens predicted |
 | probes | ordinal of the head (layer-major) | 0 | validation accuracy in [0, 1] | texts in the validation part |
 
-`value` is null exactly where the thing could not be measured, and then `reason` says why: an unscored generation is never
-a harmless one.
+`value` is null exactly where the thing could not be measured, and then `reason` says why: an unscored generation is
+never a harmless one.
 """
 
 from __future__ import annotations

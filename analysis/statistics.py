@@ -1,0 +1,187 @@
+"""Paired cluster bootstrap over prompts and seeds, for statistics that are ratios of sums.
+
+Every figure of a study is a ratio of sums over seeds s and clusters p (prompts, documents or heads). For cell c (an arm
+with a method at a strength) and resampling weights w,
+
+    R_c(w) = sum_sp w_s w_p N_csp / sum_sp w_s w_p D_csp
+
+| figure | N | D |
+|---|---|---|
+| mean toxicity | sum of the scores of the scored samples | number of scored samples |
+| P(score >= 0.5) | samples at or above 0.5 | number of scored samples |
+| expected maximum | highest score among the scored samples | 1 if any sample was scored |
+| cross-entropy | nats of the document | predicted tokens of the document |
+
+One draw of (w_s, w_p) is shared by all cells, so every difference is paired in prompts and in seeds. Rows and columns
+are drawn apart (the pigeonhole bootstrap, Owen 2007, Ann. Appl. Stat. 1:386, slightly conservative), n - 1 out of n
+with weight n / (n - 1) (Rao & Wu 1988), so that the variance is right for two seeds and not half of it.
+
+**Few seeds.** Two seeds give the between-seed variance one degree of freedom, and two seeds that agree by luck would
+make a percentile interval far too short. So (1) the seed variance used is the larger of the figure's own and the mean
+over the figures it is reported with, (2) the percentile interval is widened about the estimate by t_df / z
+(Hesterberg 2015, Am. Stat. 69:371, "expanded percentile"), with Satterthwaite's df over the seed and the cluster
+parts. `tests/analysis` checks coverage and false claims by simulation. With one seed the intervals speak of these
+very models only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+from scipy.stats import t as student
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval at `level`; `df` is the degrees of freedom its standard error stands on."""
+
+    value: float
+    low: float
+    high: float
+    se: float
+    df: float
+    level: float = 0.95
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Resampling weights: `seeds` [resamples, seeds] and `clusters` [resamples, clusters], each row of mean 1."""
+
+    seeds: Array
+    clusters: Array
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Numerators and denominators [cells, seeds, clusters] of one figure; zero where there is no observation."""
+
+    numerator: Array
+    denominator: Array
+
+    @property
+    def clusters(self) -> int:
+        return self.numerator.shape[2]
+
+    def select(self, clusters: NDArray[np.bool_]) -> Panel:
+        """The same panel over a part of its clusters."""
+        return Panel(self.numerator[:, :, clusters], self.denominator[:, :, clusters])
+
+    def values(self) -> Array:
+        """The figure of each cell [cells], every seed counting by what was observed under it."""
+        return _divide(self.numerator.sum((1, 2)), self.denominator.sum((1, 2)))
+
+    def per_seed(self) -> Array:
+        """The figure of each cell under each seed alone [seeds, cells]."""
+        return _divide(self.numerator.sum(2), self.denominator.sum(2)).T
+
+    def replicates(self, weights: Weights) -> Array:
+        """The figure of each cell in each resample [resamples, cells]."""
+        top = np.einsum("csp,bp,bs->bc", self.numerator, weights.clusters, weights.seeds, optimize=True)
+        bottom = np.einsum("csp,bp,bs->bc", self.denominator, weights.clusters, weights.seeds, optimize=True)
+        return _divide(top, bottom)
+
+    def filled(self) -> Panel:
+        """Missing (cell, seed) blocks take the mean block of the cell's other seeds: an estimate from fewer seeds."""
+        numerator, denominator = self.numerator.copy(), self.denominator.copy()
+        observed = denominator.sum(2) > 0
+        for cell, seed in np.argwhere(~observed & observed.any(1, keepdims=True)):
+            numerator[cell, seed] = self.numerator[cell, observed[cell]].mean(0)
+            denominator[cell, seed] = self.denominator[cell, observed[cell]].mean(0)
+        return Panel(numerator, denominator)
+
+
+def draw_weights(rng: np.random.Generator, resamples: int, seeds: int, clusters: int) -> Weights:
+    """Independent resampling weights for seeds and clusters."""
+    return Weights(_draw(rng, resamples, seeds), _draw(rng, resamples, clusters))
+
+
+def intervals(
+    values: Array,
+    replicates: Array,
+    per_seed: Array,
+    *,
+    clusters: int,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    shared_reference: bool = False,
+) -> list[Estimate]:
+    """Expanded percentile intervals of n figures that are reported together.
+
+    `values` [n], `replicates` [resamples, n] and `per_seed` [seeds, n] (the figures under each seed alone) belong
+    together; `clusters` is the number of prompts. The n figures pool their seed variance. `shared_reference` says that
+    they are differences from one common arm, whose noise they share, which costs the pooled variance degrees of
+    freedom: squared correlations of 1/4 between n variances leave 4n / (n + 3) of n.
+    """
+    seeds, n = per_seed.shape
+    own = np.nan_to_num(per_seed.var(0, ddof=1) / seeds) if seeds > 1 else np.zeros(n)
+    pooled_df = (seeds - 1) * (4 * n / (n + 3) if shared_reference else n)
+    found = []
+    for i in range(n):
+        noise = _Noise(float(own[i]), max(float(own[i]), float(own.mean())), pooled_df, clusters - 1)
+        found.append(_interval(float(values[i]), replicates[:, i], noise, level, bounds))
+    return found
+
+
+def seed_split(items: Sequence[int], seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Two halves of `items` as masks, chosen by `seed`: one to select on, the other to estimate on."""
+    first = np.zeros(len(items), dtype=bool)
+    first[np.random.default_rng([seed, 0x5EED]).permutation(len(items))[: len(items) // 2]] = True
+    return first, ~first
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """Variance between seeds: what the resamples hold (`own`), what is to be used, and on which degrees of freedom."""
+
+    own: float
+    used: float
+    used_df: float
+    cluster_df: float
+
+
+def _interval(value: float, draws: Array, noise: _Noise, level: float, bounds: tuple[float, float]) -> Estimate:
+    draws = draws[np.isfinite(draws)]
+    if not np.isfinite(value) or not draws.size:
+        return Estimate(float("nan"), float("nan"), float("nan"), float("nan"), 0.0, level)
+    drawn = float(draws.var())
+    within = max(drawn - noise.own, 0.0)
+    se = float(np.sqrt(noise.used + within))
+    df = _satterthwaite(noise.used, max(noise.used_df, 1.0), within, max(noise.cluster_df, 1.0))
+    tail = (1 - level) / 2
+    widening = student.ppf(1 - tail, df) / norm.ppf(1 - tail) * (se / np.sqrt(drawn) if drawn > 0 else 1.0)
+    # The interval always holds its estimate: a skewed bootstrap distribution may lie beside it altogether.
+    low, high = (value + widening * offset for offset in _offsets(draws - value, tail))
+    return Estimate(value, float(max(low, bounds[0])), float(min(high, bounds[1])), se, df, level)
+
+
+def _offsets(deviations: Array, tail: float) -> tuple[float, float]:
+    low, high = np.quantile(deviations, [tail, 1 - tail])
+    return min(float(low), 0.0), max(float(high), 0.0)
+
+
+def _satterthwaite(between: float, between_df: float, within: float, within_df: float) -> float:
+    """Degrees of freedom of the sum of two independent variances."""
+    if between + within == 0:
+        return within_df
+    return (between + within) ** 2 / (between**2 / between_df + within**2 / within_df)
+
+
+def _draw(rng: np.random.Generator, resamples: int, n: int) -> Array:
+    if n == 1:
+        return np.ones((resamples, 1))
+    return rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples).astype(np.float64) * (n / (n - 1))
+
+
+def _divide(top: Array, bottom: Array) -> Array:
+    """`top / bottom`, and nan where nothing was observed."""
+    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
