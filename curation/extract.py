@@ -1,0 +1,73 @@
+"""From a record as it stands in a file to a document: which key is the text, what is cut off, what is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from curation.records import BadLine, RawDocument
+from curation.spec import SourceSpec
+
+OnBad = Callable[[BadLine], None]
+_RAW = 200  # characters of a bad line that are kept
+_MISSING = object()
+
+
+class UnreadableError(Exception):
+    """A record that is no document; the message is the reason."""
+
+
+@dataclass
+class Extractor:
+    """Makes documents out of the records of one file. `label` is the file's name without the machine's folders."""
+
+    source: SourceSpec
+    number: int
+    label: str
+    _seen: set[bytes] = field(default_factory=set)
+
+    def document(self, record: Any, line: int) -> RawDocument | None:
+        """The document in `record`, or None where its text is empty or, under `unique`, known. Raises UnreadableError."""
+        if not isinstance(record, dict):
+            raise UnreadableError(f"a {type(record).__name__} where an object is needed")
+        value = _get(record, self.source.text)
+        if value is not None and not isinstance(value, str):
+            raise UnreadableError(f'the text key "{self.source.text}" holds a {type(value).__name__}')
+        text = self._cut(value or "")
+        if not text.strip() or not self._is_new(text):
+            return None
+        name = str(_get(record, self.source.id)) if self.source.id else f"{self.number}/{self.label}:{line}"
+        return RawDocument(name, text, self.label, {key: _get(record, key) for key in self.source.keep})
+
+    def bad(self, line: int, reason: str, raw: bytes) -> BadLine:
+        """The record of a line that could not be read."""
+        return BadLine(self.label, line, reason, raw[:_RAW].decode("utf-8", errors="backslashreplace"))
+
+    def _cut(self, text: str) -> str:
+        if self.source.after is not None and self.source.after in text:
+            text = text.split(self.source.after, 1)[1]
+        return text.split(self.source.before, 1)[0] if self.source.before else text
+
+    def _is_new(self, text: str) -> bool:
+        if not self.source.unique:
+            return True
+        key = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        known = key in self._seen
+        self._seen.add(key)
+        return not known
+
+
+def _get(record: dict[str, Any], dotted: str) -> Any:
+    """The value at a dotted key; a key that contains dots itself is found too. Raises UnreadableError."""
+    value: Any = record.get(dotted, _MISSING)
+    if value is not _MISSING:
+        return value
+    value = record
+    for part in dotted.split("."):
+        if not isinstance(value, dict) or part not in value:
+            here = ", ".join(sorted(value)[:8]) if isinstance(value, dict) else f"a {type(value).__name__}"
+            raise UnreadableError(f'no key "{dotted}" (there is: {here})')
+        value = value[part]
+    return value

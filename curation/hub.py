@@ -1,0 +1,71 @@
+"""Hugging Face data sets: what identifies one, and the reader. A path that exists on disk is a data set in a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from curation.spec import SourceSpec
+from infra.errors import InputError, UnavailableError
+from infra.fingerprint import digest, digest_file
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SECONDS = 10.0  # to wait for the hub before saying that it cannot be reached
+
+
+def dataset_name(source: SourceSpec) -> str:
+    """`org/dataset`, or the folder."""
+    return source.path.removeprefix("hf:")
+
+
+def commit_of(source: SourceSpec) -> str:
+    """The commit that `revision` means now (asked of the hub unless it is one), or a digest of a local folder's files.
+
+    Raises UnavailableError when the hub cannot be reached, InputError when it has no such data set.
+    """
+    folder = Path(dataset_name(source))
+    if folder.is_dir():
+        return digest([[file.relative_to(folder).as_posix(), digest_file(file)] for file in _files(folder)])
+    if _COMMIT.fullmatch(source.revision):
+        return source.revision
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return str(HfApi().dataset_info(str(folder), revision=source.revision, timeout=_SECONDS).sha)
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise InputError(f"{source.path}: {_first_line(error)}") from None
+    except Exception as error:  # whatever the HTTP library of the day raises
+        raise UnavailableError(
+            f"{source.path}: the Hugging Face hub cannot be reached ({_first_line(error)}); "
+            "download the data set and give its folder as hf:FOLDER, or its files as a path"
+        ) from None
+
+
+def rows(source: SourceSpec) -> Iterator[dict[str, Any]]:
+    """The data set's rows, in order, through datatrove's reader. Raises UnavailableError when it cannot be loaded."""
+    from datatrove.pipeline.readers import HuggingFaceDatasetReader
+
+    def adapter(self: Any, row: dict[str, Any], path: str, number: int | str) -> dict[str, Any]:
+        return {"text": "row", "id": str(number), "metadata": {"row": row}}
+
+    folder = Path(dataset_name(source)).is_dir()
+    options = {"split": source.split, **({"name": source.config} if source.config else {}),
+               **({} if folder else {"revision": source.revision})}  # fmt: skip
+    reader = HuggingFaceDatasetReader(dataset_name(source), options, streaming=True, adapter=adapter)
+    try:
+        yield from (document.metadata["row"] for document in reader.run())
+    except ValueError as error:  # an unknown split, or files of no known format
+        raise InputError(f"{source.path}: {_first_line(error)}") from None
+    except (OSError, ImportError) as error:
+        raise UnavailableError(f"{source.path}: the data set cannot be loaded: {_first_line(error)}") from None
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

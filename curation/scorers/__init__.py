@@ -1,0 +1,21 @@
+"""Scorers, one a file: the file's name is the name in YAML, and nothing else has to be told of a new one."""
+
+from __future__ import annotations
+
+from curation.scorers.base import Scorer, ScorerSpec
+from infra.registry import Registry
+
+SCORERS: Registry[Scorer] = Registry("curation.scorers", Scorer)  # type: ignore[type-abstract]
+
+
+def load_scorer(spec: ScorerSpec) -> Scorer:
+    """Load the scorer that `spec` names. Raises UnavailableError when its weights or packages cannot be had."""
+    return SCORERS.get(spec.name).load(spec)
+
+
+def weights_of(spec: ScorerSpec) -> str:
+    """Checksum of a scorer's weights, without loading them."""
+    return SCORERS.get(spec.name).weights(spec)
+
+
+__all__ = ["SCORERS", "Scorer", "ScorerSpec", "load_scorer", "weights_of"]

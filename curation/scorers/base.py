@@ -1,0 +1,65 @@
+"""What a scorer is: texts in, one number in [0, 1] per text and attribute out, or an error. Never a silent zero."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from infra.errors import ScoringError
+from infra.spec import Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class ScorerSpec(Spec):
+    """A scorer and its options; every scorer's file declares its own."""
+
+    name: str
+
+
+class Scorer(ABC):
+    """A loaded scorer. Subclasses set `options`, fill `attributes` and `identity`, and implement `_raw_scores`."""
+
+    options: ClassVar[type[ScorerSpec]]
+    """The YAML section of this scorer."""
+    attributes: tuple[str, ...]
+    """What the columns of a score mean."""
+    identity: str
+    """Name and weights, for results that must say what scored them."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, spec: Any) -> Scorer:
+        """Load the weights. Raises UnavailableError with advice when they cannot be had."""
+
+    @staticmethod
+    @abstractmethod
+    def weights(spec: Any) -> str:
+        """Checksum of the weights that `spec` means, found without loading them: what enters a fingerprint."""
+
+    @abstractmethod
+    def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
+        """Scores [n, attributes]; may raise anything."""
+
+    def score(self, texts: list[str]) -> NDArray[np.float32]:
+        """Score texts: float32 [n, attributes], every number finite and in [0, 1].
+
+        Raises ScoringError when the scorer fails or returns anything else; a text is never given a score it did not get.
+        """
+        import numpy as np
+
+        try:
+            scores = np.asarray(self._raw_scores(texts) if texts else np.zeros((0, len(self.attributes))), np.float32)
+        except Exception as error:
+            raise ScoringError(f"scorer {self.identity} failed: {type(error).__name__}: {error}") from error
+        if scores.shape != (len(texts), len(self.attributes)):
+            raise ScoringError(f"scorer {self.identity} gave shape {scores.shape} for {len(texts)} texts")
+        wrong = ~np.isfinite(scores) | (scores < 0) | (scores > 1)
+        if wrong.any():
+            row, column = (int(index) for index in np.argwhere(wrong)[0])
+            value, text = scores[row, column], texts[row]
+            attribute = self.attributes[column]
+            raise ScoringError(f"scorer {self.identity} gave {attribute} = {value} for a text of {len(text)} characters")
+        return scores

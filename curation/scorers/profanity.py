@@ -1,0 +1,70 @@
+"""The scorer `profanity`: alt-profanity-check, a linear model on TF-IDF word counts that comes inside its package.
+
+It works offline and scores tens of thousands of short texts a second. It sees words, not meaning: measured AUC .961 on
+Jigsaw's test comments and .859 on RealToxicityPrompts, but near chance on implicit hate. Its two joblib files are pickles;
+they are loaded because they are part of an installed, pinned dependency, like its code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from curation.scorers.base import Scorer, ScorerSpec
+from infra.errors import UnavailableError
+from infra.fingerprint import digest_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_FILES = ("model.joblib", "vectorizer.joblib")
+
+
+class ProfanitySpec(ScorerSpec):
+    """alt-profanity-check; has no options."""
+
+    name: Literal["profanity"] = "profanity"
+
+
+class Profanity(Scorer):
+    """Probability that a text is offensive, by its words alone."""
+
+    options = ProfanitySpec
+
+    def __init__(self) -> None:
+        from profanity_check import profanity_check as package
+
+        self._vectorizer, self._model = package.vectorizer, package.model
+        self.attributes = ("toxicity",)
+        self.identity = f"profanity@{self.weights(ProfanitySpec())[:12]}"
+
+    @classmethod
+    def load(cls, spec: ProfanitySpec) -> Profanity:
+        """Load the package's own model."""
+        _folder()
+        return cls()
+
+    @staticmethod
+    def weights(spec: ProfanitySpec) -> str:
+        """SHA-256 over the two files of the model."""
+        return _weights(_folder())
+
+    def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
+        features = self._vectorizer.transform(texts)
+        return self._model.predict_proba(features)[:, 1:]
+
+
+def _folder() -> Path:
+    found = importlib.util.find_spec("profanity_check")
+    if found is None or not found.submodule_search_locations:
+        raise UnavailableError("the scorer profanity needs a package: pip install alt-profanity-check==1.9.1")
+    return Path(found.submodule_search_locations[0]) / "data"
+
+
+@cache
+def _weights(folder: Path) -> str:
+    return hashlib.sha256("".join(digest_file(folder / name) for name in _FILES).encode()).hexdigest()

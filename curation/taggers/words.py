@@ -1,0 +1,65 @@
+"""The tagger `words`: every word is scored on its own by the scorer, whatever that is.
+
+It sees no context ("kill" in "kill time" is tagged), and it tags the telling words of a risky clause rather than the whole
+clause. Each distinct word is scored once, so its cost is that of the vocabulary, not of the corpus.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from curation.records import Span
+from curation.scorers.base import Scorer
+from curation.taggers.base import Tagger, TaggerSpec
+from curation.words import word_spans
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MOST_WORDS = 2_000_000  # of the cache; about 400 MB
+
+
+class WordsSpec(TaggerSpec):
+    """Word by word, with the curation's scorer."""
+
+    name: Literal["words"] = "words"
+    keep_at_or_above: float = Field(0.05, gt=0, le=1)
+    """Words that score below this get no span; in [0, 1]."""
+
+
+class Words(Tagger):
+    """Scores each distinct word once; a word's score does not depend on where it stands."""
+
+    options = WordsSpec
+
+    def __init__(self, spec: WordsSpec, scorer: Scorer) -> None:
+        self._floor, self._scorer = spec.keep_at_or_above, scorer
+        self._kept: dict[str, tuple[tuple[str, float], ...]] = {}
+
+    def tag(self, texts: list[str]) -> list[list[Span]]:
+        """One span per word and attribute whose score is at or above the floor."""
+        if len(self._kept) > _MOST_WORDS:
+            self._kept.clear()
+        places = [word_spans(text) for text in texts]
+        words = {text[start:end] for text, spans in zip(texts, places, strict=True) for start, end in spans}
+        self._learn(sorted(words - self._kept.keys()))
+        return [self._spans(text, spans) for text, spans in zip(texts, places, strict=True)]
+
+    def _learn(self, words: list[str]) -> None:
+        for word, scores in zip(words, self._scorer.score(words), strict=True):
+            self._kept[word] = self._above_floor(scores)
+
+    def _above_floor(self, scores: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
+        pairs = zip(self._scorer.attributes, scores.tolist(), strict=True)
+        return tuple((attribute, score) for attribute, score in pairs if score >= self._floor)
+
+    def _spans(self, text: str, places: list[tuple[int, int]]) -> list[Span]:
+        kept = self._kept
+        return [
+            Span(start, end, attribute, score)
+            for start, end in places
+            for attribute, score in kept[text[start:end]]
+        ]  # fmt: skip

