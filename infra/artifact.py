@@ -95,12 +95,12 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     return {names[path].as_posix(): {"size": path.stat().st_size, "sha256": digest_file(path)} for path in kept}
 
 
-def write_manifest(folder: Path, **fields: Any) -> None:
+def write_manifest(folder: Path, files: dict[str, dict[str, Any]], **fields: Any) -> None:
     """Write `artifact.json` of a finished stage; this is the last file of an artifact to be written."""
     record = {
         "format": FORMAT,
         **fields,
-        "files": describe_files(folder),
+        "files": files,
         "ended": now(),
         "host": socket.gethostname(),
         "hormesis": version_of("hormesis"),

@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from infra.artifact import MANIFEST, Artifact, is_artifact, now, read_artifact, write_manifest
+from infra.artifact import MANIFEST, Artifact, describe_files, is_artifact, now, read_artifact, write_manifest
 from infra.atomic import remove_temporaries, sync_folder, write_json
 from infra.errors import ArtifactError, BusyError, InputError
 from infra.fingerprint import digest
@@ -91,6 +91,29 @@ class Workspace:
             say(message)
 
 
+class Kind(Protocol):
+    """What the front door needs of a `kind:`; a Stage is one, and so is a study."""
+
+    @property
+    def kind(self) -> str:
+        """Its name in YAML."""
+
+    @property
+    def spec(self) -> type[Spec]:
+        """The model of its YAML."""
+
+    @property
+    def plan(self) -> Callable[[Any], Plan]:
+        """What it will do and cost."""
+
+    @property
+    def show(self) -> Callable[[Artifact], Page]:
+        """Its page."""
+
+    def start(self, spec: Any, target: Path, workers: int) -> Artifact:
+        """Do it, into `target`."""
+
+
 @dataclass(frozen=True)
 class Stage(Generic[S]):
     """One kind of work. `version` rises when the same configuration would give other bytes than before."""
@@ -107,6 +130,12 @@ class Stage(Generic[S]):
         """Hash over kind, version, configuration and inputs."""
         identity = self.identity(spec)
         return digest([self.kind, self.version, identity.config, identity.inputs])
+
+    def start(self, spec: S, target: Path, workers: int) -> Artifact:
+        """Run it into `target`, and say so."""
+        artifact = run_stage(self, spec, target, workers=workers)
+        say(f"{self.kind}: {artifact.path}")
+        return artifact
 
 
 def say(message: str) -> None:
@@ -151,12 +180,24 @@ def run_stage(
         for name in (PROGRESS_FILE, NOTES_FILE, STARTED_FILE):
             (partial / name).unlink(missing_ok=True)
         write_manifest(
-            partial, kind=stage.kind, version=stage.version, fingerprint=fingerprint, config=identity.config,
+            partial, describe_files(partial), kind=stage.kind, version=stage.version, fingerprint=fingerprint, config=identity.config,
             inputs=identity.inputs, counts=counts, notes=workspace._notes, started=started,
         )  # fmt: skip
         os.replace(partial, place)
         sync_folder(place.parent)
     return read_artifact(place, stage.kind)
+
+
+def finished(stage: Stage[S], spec: S, target: Path) -> Artifact | None:
+    """The artifact of this stage and specification if it is there and whole, without doing anything."""
+    fingerprint = stage.fingerprint(spec)
+    for place in (target, target.with_name(f"{target.name}-{fingerprint[:8]}")):
+        if is_artifact(place):
+            with contextlib.suppress(ArtifactError):
+                artifact = read_artifact(place)
+                if artifact.fingerprint == fingerprint:
+                    return artifact
+    return None
 
 
 def partial_of(place: Path, fingerprint: str) -> Path:

@@ -1,0 +1,74 @@
+"""From the artifacts of a study's steps to the input of its report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from analysis.report_input import ArmRecord, FailureRecord, HeldOut, ReportInput, StepRecord
+from analysis.study.ledger import Ledger
+from analysis.study.spec import StudySpec
+from analysis.study.steps import Arm, arms_of
+from infra.artifact import read_artifact
+
+SCORER_NOTE = (
+    "Toxicity is what the study's scorer says, not what people would: profanity (alt-profanity-check) sees rude words "
+    "and is near chance on implicit hate (ToxiGen human AUC .63, HateCheck .47)."
+)
+
+
+def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
+    """Everything the report shows; arms whose training failed are among the failures only."""
+    from analysis import results
+
+    measured = [step.name for step in ledger.steps if step.kind == "analysis" and step.name in ledger.paths]
+    return ReportInput(
+        title=study.name,
+        results=results.read([ledger.paths[name] / "results.parquet" for name in measured]),
+        arms=tuple(_arm(arm, ledger) for arm in arms_of(study) if arm.model in ledger.paths),
+        steps=tuple(_step(step.name, ledger) for step in ledger.steps if step.name in ledger.paths),
+        failures=tuple(
+            FailureRecord(step.name, step.kind, why)
+            for state in ("failed", "skipped")
+            for step, why in ledger.having(state)
+        ),
+        ce_budget=study.ce_budget,
+        notes=(SCORER_NOTE, *_notes(ledger)),
+        synthetic=is_synthetic(study),
+    )
+
+
+def is_synthetic(study: StudySpec) -> bool:
+    """Whether any corpus comes from a generator."""
+    sources = [source for corpus in study.curation.corpora.values() for source in corpus.sources]
+    return any(source.path.startswith("synthetic:") for source in sources)
+
+
+def _arm(arm: Arm, ledger: Ledger) -> ArmRecord:
+    mixture, model = ledger.paths[arm.mixture], ledger.paths[arm.model]
+    trained = _json(model / "pretrain.json")
+    return ArmRecord(
+        name=f"dose-{arm.dose:g}-{arm.policy}",
+        dose=arm.dose,
+        policy=arm.policy,
+        seed=arm.seed,
+        mixture=_json(mixture / "mixture.json"),
+        pretrain=trained,
+        held_out={name: HeldOut(**value) for name, value in held_out(trained, mixture).items()},
+    )
+
+
+def _step(name: str, ledger: Ledger) -> StepRecord:
+    artifact = read_artifact(ledger.paths[name])
+    return StepRecord(name, artifact.kind, artifact.fingerprint, artifact.config)
+
+
+def _notes(ledger: Ledger) -> list[str]:
+    """What the steps had to say, each line once."""
+    lines = [note for path in ledger.paths.values() for note in read_artifact(path).notes]
+    return list(dict.fromkeys(lines))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

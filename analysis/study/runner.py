@@ -1,0 +1,111 @@
+"""Runs a study's steps: each distinct one once, in parallel, past failures, and from where a killed run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from analysis.study.kinds import stage_of
+from analysis.study.ledger import Ledger
+from analysis.study.pool import Outcome, Task, perform, pool_of
+from analysis.study.steps import Step
+from infra.errors import HormesisError
+from infra.progress import bar
+from infra.stage import finished
+
+ATTEMPTS = 2
+"""Tries of a step whose worker process died (memory, a signal). An error that a step raises itself is final."""
+
+
+def run_steps(steps: list[Step], folder: Path, workers: int) -> Ledger:
+    """Bring every step to an end: done, failed or skipped. A step whose artifact is on disk and whole is not run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(folder, steps)
+    _settle(ledger)
+    attempts: dict[str, int] = {}
+    with bar("study", len(steps), "steps") as advance:
+        advance(ledger.ended())
+        while ledger.waiting():
+            with pool_of(workers) as pool:
+                _drain(pool, ledger, workers, attempts, advance)
+    return ledger
+
+
+def _drain(
+    pool: ProcessPoolExecutor,
+    ledger: Ledger,
+    workers: int,
+    attempts: dict[str, int],
+    advance: Callable[[int], None],
+) -> None:
+    """Feed one pool until nothing is left, or until it breaks because a worker died."""
+    running: dict[Future[Outcome], Step] = {}
+    broken = False
+    while True:
+        before = ledger.ended()
+        ready = [] if broken else ledger.ready()
+        for step in ready[: workers - len(running)]:
+            alone = len(ready) == 1 and not running
+            running[pool.submit(perform, _task(step, ledger, workers if alone else 1))] = step
+            ledger.set(step.name, "running")
+        ledger.write()
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            broken = _finish(running.pop(future), future, ledger, attempts) or broken
+        _settle(ledger)
+        advance(ledger.ended() - before)
+
+
+def _finish(step: Step, future: Future[Outcome], ledger: Ledger, attempts: dict[str, int]) -> bool:
+    """Record how a step ended; returns whether the pool is broken."""
+    try:
+        outcome = future.result()
+    except BrokenProcessPool:
+        attempts[step.name] = attempts.get(step.name, 0) + 1
+        if attempts[step.name] >= ATTEMPTS:
+            ledger.set(step.name, "failed", "its worker process died twice (out of memory, or killed)")
+        else:
+            ledger.set(step.name, "waiting")
+        return True
+    if outcome.path is not None:
+        ledger.done(step.name, outcome.path)
+    else:
+        ledger.set(step.name, "failed", outcome.error or "")
+    return False
+
+
+def _settle(ledger: Ledger) -> None:
+    """Mark what needs no running: steps that are on disk, and steps that can never run because one before them failed.
+
+    Steps stand after their needs, so one pass sees every step whose needs the pass itself settled.
+    """
+    for step in ledger.waiting():
+        if step.name not in ledger.looked_up and all(need in ledger.paths for need in step.needs):
+            ledger.looked_up.add(step.name)
+            try:
+                found = finished(stage_of(step.kind), step.make(ledger.paths), _target(step, ledger.folder))
+            except HormesisError as error:
+                ledger.set(step.name, "failed", str(error))
+                continue
+            if found is not None:
+                ledger.done(step.name, found.path)
+    ledger.skip_orphans()
+
+
+def _task(step: Step, ledger: Ledger, workers: int) -> Task:
+    return Task(
+        name=step.name,
+        kind=step.kind,
+        spec=step.make(ledger.paths),
+        target=_target(step, ledger.folder),
+        store=ledger.folder / "steps" / "store",
+        log=ledger.folder / "logs" / f"{step.name}.log",
+        workers=workers,
+    )
+
+
+def _target(step: Step, folder: Path) -> Path:
+    return folder / "steps" / step.name

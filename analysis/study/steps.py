@@ -1,0 +1,134 @@
+"""A study as a list of steps: which stage, on which artifacts, with which specification; each distinct step once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.spec import ArmSpec
+from analysis.study.spec import MethodGrid, StudySpec
+from infra.spec import Spec
+from mixtures.spec import MixtureSpec, with_dose
+from posttrain.spec import PosttrainSpec, method_spec
+
+Paths = Mapping[str, Path]
+"""Step name -> folder of its artifact."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work. `make` gives its specification once the artifacts of `needs` are there."""
+
+    name: str
+    kind: str
+    needs: tuple[str, ...]
+    make: Callable[[Paths], Spec]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One trained model: a dose, a loss policy, a seed."""
+
+    dose: float
+    policy: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As it stands in folder names and tables."""
+        return f"dose-{self.dose:g}-{self.policy}-seed{self.seed}"
+
+    @property
+    def mixture(self) -> str:
+        """Name of the step that builds its mixture."""
+        return f"mixture-dose-{self.dose:g}"
+
+    @property
+    def model(self) -> str:
+        """Name of the step that trains it."""
+        return f"pretrain-{self.name}"
+
+
+def arms_of(study: StudySpec) -> list[Arm]:
+    """Every arm of the grid. Without risky tokens all policies are the same, so a dose of 0 has the first one only."""
+    first = next(iter(study.policies))
+    return [
+        Arm(dose, policy, seed)
+        for dose in study.doses
+        for policy in study.policies
+        if dose > 0 or policy == first
+        for seed in study.seeds
+    ]
+
+
+def steps_of(study: StudySpec) -> list[Step]:
+    """All steps, each after those it needs; training before measuring, so that the long steps start first."""
+    arms = arms_of(study)
+    steps = [Step("curation", "curation", (), lambda paths: study.curation)]
+    steps += [_mixture(study, dose) for dose in study.doses]
+    steps += [_pretrain(study, arm) for arm in arms]
+    for arm in arms:
+        steps += [_steer(study, arm, name, grid) for name, grid in study.methods.items() if name != "none"]
+        steps += [_measure(study, arm, name, strength) for name, strength in strengths_of(study)]
+    return steps
+
+
+def strengths_of(study: StudySpec) -> list[tuple[str, float]]:
+    """(method, strength) pairs to measure; plain decoding is always among them, as every frontier starts there."""
+    steered = [(name, value) for name, grid in study.methods.items() if name != "none" for value in grid.strengths]
+    return [("none", 0.0), *steered]
+
+
+def mixture_at(study: StudySpec, dose: float) -> MixtureSpec:
+    """The study's mixture with `dose` of all training tokens from the dosed component."""
+    return with_dose(study.mixture, study.dose_of, dose, f"dose-{dose:g}")
+
+
+def _mixture(study: StudySpec, dose: float) -> Step:
+    def make(paths: Paths) -> Spec:
+        return mixture_at(study, dose).model_copy(update={"curation": str(paths["curation"])})
+
+    return Step(f"mixture-dose-{dose:g}", "mixture", ("curation",), make)
+
+
+def _pretrain(study: StudySpec, arm: Arm) -> Step:
+    def make(paths: Paths) -> Spec:
+        filled = {
+            "name": arm.name,
+            "mixture": str(paths[arm.mixture]),
+            "loss": study.policies[arm.policy],
+            "seed": arm.seed,
+        }
+        return study.pretrain.model_copy(update=filled)
+
+    return Step(arm.model, "pretrain", (arm.mixture,), make)
+
+
+def _steer(study: StudySpec, arm: Arm, name: str, grid: MethodGrid) -> Step:
+    def make(paths: Paths) -> Spec:
+        labelled = study.labelled.model_copy(update={"mixture": str(paths[arm.mixture])})
+        return PosttrainSpec(
+            name=name,
+            model=str(paths[arm.model]),
+            method=method_spec(name, grid.options),
+            labelled=labelled,
+            seed=arm.seed,
+        )
+
+    return Step(f"steer-{arm.name}-{name}", "posttrain", (arm.model, arm.mixture), make)
+
+
+def _measure(study: StudySpec, arm: Arm, method: str, strength: float) -> Step:
+    steering = f"steer-{arm.name}-{method}"
+    needs = (arm.model, arm.mixture) if method == "none" else (arm.model, arm.mixture, steering)
+    label = ArmSpec(name=f"dose-{arm.dose:g}-{arm.policy}", dose=arm.dose, policy=arm.policy, mixture=arm.mixture)
+
+    def make(paths: Paths) -> Spec:
+        labelled = study.labelled.model_copy(update={"mixture": str(paths[arm.mixture])})
+        return study.analysis.for_arm(
+            model=str(paths[arm.model]), mixture=str(paths[arm.mixture]), labelled=labelled, arm=label, seed=arm.seed,
+            steering=None if method == "none" else str(paths[steering]), strength=strength,
+        )  # fmt: skip
+
+    return Step(f"measure-{arm.name}-{method}-{strength:g}", "analysis", needs, make)
