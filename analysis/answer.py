@@ -173,7 +173,7 @@ def describe(recipe: Recipe, cells: tuple[Cell, ...]) -> str:
         return corpus + steering
     mean = recipe.strength(cells)
     between = " and ".join(f"{value:g}" for value in sorted((low.strength, high.strength)))
-    return f"{corpus} with {recipe.method} at strength {mean:.2g} (between {between})"
+    return f"{corpus} with {recipe.method} at strength {mean:.3g} (between {between})"
 
 
 def _sentence(verdict: Verdict, risky: Choice, clean: Choice, gap: Estimate, allowance: float, seeds: int) -> str:

@@ -125,7 +125,7 @@ def intervals(
     seeds, n = per_seed.shape
     own = np.nan_to_num(per_seed.var(0, ddof=1) / seeds) if seeds > 1 else np.zeros(n)
     pooled_df = (seeds - 1) * (4 * n / (n + 3) if shared_reference else n)
-    found = []
+    found: list[Estimate] = []
     for i in range(n):
         noise = _Noise(float(own[i]), max(float(own[i]), float(own.mean())), pooled_df, clusters - 1)
         found.append(_interval(float(values[i]), replicates[:, i], noise, level, bounds))
