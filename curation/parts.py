@@ -136,3 +136,14 @@ def _fixed_folder(pattern: str) -> str:
 def fingerprint_of_sources(sources: tuple[AnySource, ...]) -> str:
     """One digest over the contents of several sources."""
     return digest([content_of(source) for source in sources])
+
+
+def size_of(part: Part) -> int:
+    """Stored bytes of a part's file; 0 where there is no file or nobody says."""
+    if not part.location:
+        return 0
+    import fsspec
+
+    filesystem, path = (fsspec.filesystem("zip", fo=part.archive), part.location) if part.archive else (
+        fsspec.core.url_to_fs(part.location))  # fmt: skip
+    return int(filesystem.size(path) or 0)

@@ -1,0 +1,111 @@
+"""The tagged corpus on disk: its Parquet schema, and the reader that other floors use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.records import Document, Span
+from infra.artifact import read_artifact
+from infra.errors import ArtifactError, InputError
+from infra.spec import nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KIND = "curation"
+MANIFEST = "manifest.json"
+
+
+def schema() -> pa.Schema:
+    """A row a document. `metadata` is JSON; offsets are Unicode code points; `spans` is null where nothing was tagged."""
+    import pyarrow as pa
+
+    span = pa.struct({
+        "start": pa.int32(), "end": pa.int32(), "attribute": pa.dictionary(pa.int32(), pa.string()), "score": pa.float32(),
+    })  # fmt: skip
+    return pa.schema({
+        "id": pa.string(), "text": pa.string(), "source": pa.string(), "metadata": pa.string(),
+        "scores": pa.map_(pa.string(), pa.float32()), "spans": pa.list_(span),
+    })  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TaggedCorpus:
+    """One corpus of a curation artifact. `manifest` holds its counts, attributes, tagger floor and histograms."""
+
+    path: Path
+    name: str
+    fingerprint: str
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, artifact: str | Path, name: str) -> TaggedCorpus:
+        """Open corpus `name` of an artifact. Raises InputError (no artifact, no such corpus) or ArtifactError (damaged)."""
+        found = read_artifact(artifact, KIND)
+        corpora = read_manifest(found.path)["corpora"]
+        if name not in corpora:
+            raise InputError(
+                f'{artifact}: has no corpus "{name}"; there are: {", ".join(corpora)}{nearest(name, corpora)}'
+            )
+        return cls(found.path / "corpora" / name, name, found.fingerprint, corpora[name])
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the scores that every document has."""
+        return tuple(self.manifest["attributes"])
+
+    @property
+    def tagged(self) -> bool:
+        """Whether documents have spans."""
+        return self.manifest["tagger"] is not None
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Names of the Parquet files, in order."""
+        return tuple(file["name"] for file in self.manifest["files"])
+
+    def documents(self) -> Iterator[Document]:
+        """Every document, in the corpus's order."""
+        for shard in self.shards:
+            yield from self.documents_of(shard)
+
+    def documents_of(self, shard: str) -> Iterator[Document]:
+        """Documents of one shard. Raises ArtifactError when it cannot be read."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        row = 0
+        try:
+            with pq.ParquetFile(self.path / shard) as file:
+                for batch in file.iter_batches(batch_size=1000):
+                    for record in batch.to_pylist():
+                        yield _document(record, shard, row)
+                        row += 1
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ArtifactError(f"{self.path / shard}: cannot be read: {error}; run the curation again") from None
+
+
+def read_manifest(artifact: Path) -> dict[str, Any]:
+    """The `manifest.json` of a curation artifact."""
+    return dict(json.loads((artifact / MANIFEST).read_text(encoding="utf-8")))
+
+
+def as_row(document: Any) -> dict[str, Any]:
+    """A row of the Parquet file from a datatrove document that the tagging step has filled."""
+    carried = document.metadata
+    return {
+        "id": document.id, "text": document.text, "source": carried["source"],
+        "metadata": json.dumps(carried["metadata"], ensure_ascii=False, sort_keys=True),
+        "scores": list(carried["scores"].items()),
+        "spans": None if carried["spans"] is None else [vars(span) for span in carried["spans"]],
+    }  # fmt: skip
+
+
+def _document(record: dict[str, Any], shard: str, row: int) -> Document:
+    spans = None if record["spans"] is None else [Span(**span) for span in record["spans"]]
+    metadata = json.loads(record["metadata"])
+    return Document(record["id"], record["text"], record["source"], metadata, dict(record["scores"]), spans, shard, row)

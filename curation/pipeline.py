@@ -1,0 +1,250 @@
+"""The curation pipeline in datatrove's terms: read a part, score and tag it, write it, close the shard.
+
+One task is one shard. Its Parquet file is written under another name and renamed when it is whole; then comes its record
+(`work/shards/NNNNN.json`), then datatrove's completion marker. A killed run is taken up at the first task without a marker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from datatrove.data import Document
+from datatrove.executor import LocalPipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+from datatrove.pipeline.writers import ParquetWriter
+
+from curation.corpus import as_row, schema
+from curation.parts import Part
+from curation.readers import as_datatrove, as_raw
+from curation.records import BadLine, RawDocument
+from curation.sources import read_part
+from curation.spec import CurationSpec
+from curation.summary import Summary
+from curation.tagging import scored
+from infra.atomic import write_json
+from infra.errors import DataError
+
+UNFINISHED = ".unfinished"
+_HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard to be made: its corpus, its place in it, and the parts that go into it."""
+
+    corpus: str
+    shard: int
+    parts: tuple[Part, ...]
+    limit: int | None = None
+
+    @property
+    def file(self) -> str:
+        """The shard's file, relative to the artifact."""
+        return f"corpora/{self.corpus}/{self.shard:05d}.parquet"
+
+
+class ReadParts(PipelineStep):
+    """Documents of a task's parts; bad lines go to the task's quarantine."""
+
+    name = "read"
+    type = "curation"
+
+    def __init__(self, tasks: list[Task], work: str) -> None:
+        super().__init__()
+        self.tasks, self.work = tasks, Path(work)
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield the documents of task `rank`."""
+        task = self.tasks[rank]
+        with open(quarantine_of(self.work, rank), "w", encoding="utf-8") as quarantine:
+            documents = (doc for part in task.parts for doc in _read_hopefully(part, quarantine))
+            yield from map(as_datatrove, islice(documents, task.limit))
+
+
+def _read_hopefully(part: Part, quarantine: Any) -> Iterator[RawDocument]:
+    """Documents of a part; gives up when its first lines are all bad."""
+    bad: list[BadLine] = []
+    good = False
+
+    def on_bad(line: BadLine) -> None:
+        quarantine.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+        if not good and len(bad) < _HOPELESS:
+            bad.append(line)
+            if len(bad) == _HOPELESS:
+                raise DataError(f"{bad[0]}; so are the {_HOPELESS - 1} lines after it, so the file is given up")
+
+    for document in read_part(part, on_bad):
+        good = True
+        yield document
+
+
+class ScoreAndTag(PipelineStep):
+    """Scores and spans, put into each document's metadata, and the shard's summary."""
+
+    name = "score and tag"
+    type = "curation"
+
+    def __init__(self, spec: CurationSpec, work: str) -> None:
+        super().__init__()
+        self.spec, self.work = spec, Path(work)
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield the documents of `data` with their scores."""
+        summary = Summary()
+        for document, scores, spans in scored(map(as_raw, data), self.spec):
+            summary.add(document, scores, spans)
+            row = as_datatrove(document)
+            row.metadata |= {"scores": scores, "spans": spans}
+            yield row
+        with open(quarantine_of(self.work, rank), "rb") as quarantine:
+            summary.bad_lines = sum(1 for _ in quarantine)
+        write_json(self.work / "summaries" / f"{rank:05d}.json", summary.to_json())
+
+
+class WriteShard(ParquetWriter):
+    """datatrove's Parquet writer, which writes a task's shard under a temporary name."""
+
+    def __init__(self, tasks: list[Task], folder: str) -> None:
+        super().__init__(
+            folder, "${rank}.parquet", compression="zstd", adapter=_row, schema=schema(), max_file_size=-1,
+            use_content_defined_chunking=False,
+        )  # fmt: skip
+        self.tasks = tasks
+
+    def _get_output_filename(self, document: Document, rank: int | str = 0, **kwargs: Any) -> str:
+        return f"{rank}" if isinstance(rank, str) else self.tasks[rank].file + UNFINISHED
+
+
+class CloseShard(PipelineStep):
+    """Runs the pipeline to its end, then gives the finished shard its name."""
+
+    name = "close"
+    type = "curation"
+
+    def __init__(self, tasks: list[Task], folder: str) -> None:
+        super().__init__()
+        self.tasks, self.folder = tasks, Path(folder)
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield nothing."""
+        import pyarrow.parquet as pq
+
+        for _ in data:
+            pass
+        file = self.folder / self.tasks[rank].file
+        unfinished = file.with_name(file.name + UNFINISHED)
+        if not unfinished.exists():  # no document: the writer opened no file
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(schema().empty_table(), unfinished, compression="zstd")
+        os.replace(unfinished, file)
+        yield from ()
+
+
+class Executor(LocalPipelineExecutor):
+    """datatrove's local executor with its log in files only, and workers that do not outlive the command."""
+
+    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
+        import datatrove.executor.base as base
+
+        base.add_task_logger, base.close_task_logger = _log_to_file, _close_log
+        if self.workers > 1:
+            _die_with(os.getppid())
+        return super()._run_for_rank(rank, local_rank, node_rank)
+
+
+def run_tasks(
+    spec: CurationSpec, tasks: list[Task], folder: Path, work: Path, workers: int, advance: Callable[[int], None]
+) -> None:
+    """Make every shard that is not there yet. Raises what a task raised."""
+    from loguru import logger
+
+    for name in ("quarantine", "summaries", "datatrove/completions"):
+        (work / name).mkdir(parents=True, exist_ok=True)
+    steps = [ReadParts(tasks, str(work)), ScoreAndTag(spec, str(work)), WriteShard(tasks, str(folder)),
+             CloseShard(tasks, str(folder))]  # fmt: skip
+    workers = max(1, min(workers, len(tasks)))
+    executor = Executor(steps, tasks=len(tasks), workers=workers, logging_dir=str(work / "datatrove"))
+    logger.remove()
+    with _counting(work / "datatrove" / "completions", advance):
+        executor.run()
+
+
+def quarantine_of(work: Path, rank: int) -> Path:
+    """The bad lines of a task."""
+    return work / "quarantine" / f"{rank:05d}.jsonl"
+
+
+def summary_of(work: Path, rank: int) -> Summary:
+    """The summary of a finished task."""
+    return Summary.from_json(json.loads((work / "summaries" / f"{rank:05d}.json").read_text(encoding="utf-8")))
+
+
+def _row(self: WriteShard, document: Document) -> dict[str, Any]:
+    return as_row(document)
+
+
+def _log_to_file(logging_dir: Any, rank: int, local_rank: int, node_rank: int = -1) -> Any:
+    from loguru import logger
+
+    logger.remove()
+    file = logging_dir.open(f"logs/task_{rank:05d}.log", "w")
+    logger.add(file, colorize=False, level="INFO")
+    return file
+
+
+def _close_log(file: Any) -> None:
+    from loguru import logger
+
+    logger.remove()
+    file.close()
+
+
+_watching = threading.Event()
+
+
+def _die_with(parent: int) -> None:
+    """End this worker when its parent is gone: an orphan would go on writing into a folder that a new run took over."""
+    if _watching.is_set():
+        return
+    _watching.set()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _counting(markers: Path, advance: Callable[[int], None]) -> Iterator[None]:
+    """Call `advance` with every newly finished task while the body runs."""
+    done, stop = 0, threading.Event()
+
+    def look() -> None:
+        nonlocal done
+        now = sum(1 for _ in markers.iterdir())
+        advance(now - done)
+        done = now
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        look()
