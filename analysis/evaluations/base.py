@@ -1,0 +1,61 @@
+"""What an evaluation is: rows of the results table about one subject (a model under a method at a strength)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from infra.spec import Spec
+
+if TYPE_CHECKING:
+    from posttrain.spec import LabelledSpec
+    from posttrain.steered import Steered
+
+Row = dict[str, Any]
+"""Some columns of `analysis.results.SCHEMA`; the subject's labels are added by the stage."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated. The model is loaded when it is first asked for, and once for all evaluations."""
+
+    model: str
+    steering: str | None
+    strength: float
+    mixture: str | None
+    labelled: LabelledSpec | None
+
+    @cached_property
+    def steered(self) -> Steered:
+        """The model under its method. Raises what `posttrain.steered.load_steered` raises."""
+        from posttrain.steered import load_steered
+
+        return load_steered(self.model, self.steering, self.strength)
+
+
+class Evaluation(ABC):
+    """One way to measure. A file in this package with a subclass is all a new one needs.
+
+    Work is cut into chunks that do not depend on each other, so that a killed run takes up at the chunk it was in.
+    """
+
+    options: ClassVar[type[Spec]]
+    """The YAML section of this evaluation."""
+
+    def __init__(self, options: Any, subject: Subject) -> None:
+        self.given, self.subject = options, subject
+
+    @staticmethod
+    @abstractmethod
+    def identity(options: Any) -> Any:
+        """What enters the fingerprint: options and the content of inputs, never paths."""
+
+    @abstractmethod
+    def chunks(self) -> int:
+        """How many chunks there are for this subject (0: it does not apply)."""
+
+    @abstractmethod
+    def rows(self, chunk: int) -> list[Row]:
+        """Measure one chunk."""

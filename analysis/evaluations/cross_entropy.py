@@ -1,0 +1,77 @@
+"""The evaluation `cross_entropy`: nats per token on held-out documents, under the same steering as the generations.
+
+This is the price of a method: what it costs in predicting text that no arm was trained on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from analysis.evaluations.base import Evaluation, Row
+from infra.errors import AmountError, InputError
+from infra.spec import Spec, nearest
+
+
+class CrossEntropySpec(Spec):
+    """Cross-entropy on documents that the mixture holds out."""
+
+    component: str = "clean"
+    """Component of the mixture whose held-out documents are read."""
+    max_documents: int | None = Field(None, ge=2)
+    """At most this many documents, the first ones of the hold-out."""
+    max_tokens_per_document: int | None = Field(None, ge=2)
+    """Only the first tokens of each document count."""
+
+
+class CrossEntropy(Evaluation):
+    """All documents are one chunk: a pass over them costs far less than the generations."""
+
+    options = CrossEntropySpec
+    given: CrossEntropySpec
+
+    @staticmethod
+    def identity(options: CrossEntropySpec) -> Any:
+        """The options; the documents come in with the mixture."""
+        return options.model_dump(mode="json")
+
+    def chunks(self) -> int:
+        """Always one."""
+        return 1
+
+    def rows(self, chunk: int) -> list[Row]:
+        """One row a document; a document without a token to predict has no value. Raises AmountError for none."""
+        documents = self._documents()
+        found = self.subject.steered.cross_entropy(
+            [text for _, text in documents], max_tokens_per_document=self.given.max_tokens_per_document
+        )
+        return [
+            {
+                "prompt": number,
+                "sample": 0,
+                "prompt_id": identity,
+                "value": float(nats / tokens) if tokens else None,
+                "tokens": int(tokens),
+                "reason": None if tokens else "no token to predict",
+            }
+            for number, ((identity, _), nats, tokens) in enumerate(
+                zip(documents, found.nats, found.tokens, strict=True)
+            )
+        ]
+
+    def _documents(self) -> list[tuple[str, str]]:
+        """(id, text) of the held-out documents."""
+        import polars as pl
+
+        from infra.artifact import read_artifact
+
+        if self.subject.mixture is None:
+            raise InputError("cross_entropy reads held-out documents: give `mixture:`")
+        table = pl.read_parquet(read_artifact(self.subject.mixture, "mixture").path / "held_out.parquet")
+        chosen = table.filter(pl.col("component") == self.given.component)
+        if chosen.is_empty():
+            known = sorted(table["component"].unique().to_list())
+            hint = nearest(self.given.component, known)
+            raise AmountError(f"no held-out documents of {self.given.component!r}; there are {known}{hint}")
+        return chosen.select("id", "text").head(self.given.max_documents or len(chosen)).rows()

@@ -1,0 +1,106 @@
+"""A study from YAML to report: nothing is done twice, a kill costs nothing, a failed arm stops only what needs it."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infra.artifact import read_artifact, verify
+
+ROOT = Path(__file__).parents[3]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "hormesis", *map(str, arguments)]
+
+
+def hormesis(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT)
+
+
+def contents(folder):
+    """Digest of every mixture file and results table of a study, by step and name."""
+    files = [*folder.glob("steps/mixture-*/**/*"), *folder.glob("steps/*/results.parquet"), folder / "results.parquet"]
+    kept = [file for file in files if file.is_file() and file.name != "artifact.json"]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
+
+
+@pytest.fixture(scope="session")
+def finished(study_file):
+    """The study, run without disturbance."""
+    out = study_file.parent / "whole"
+    done = hormesis("run", study_file, "--out", out, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_the_report_answers_in_one_sentence_and_is_self_contained(finished):
+    page = (finished / "report.html").read_text()
+    assert "synthetic" in page
+    assert "<script src=" not in page and "<link" not in page
+    table = pl.read_parquet(finished / "results.parquet")
+    assert set(table["method"]) == {"none", "prompt", "iti", "sasa"}
+    assert set(table["evaluation"]) == {"toxicity", "cross_entropy", "probes"}
+    arms = table.select("dose", "policy").unique().sort("dose", "policy").rows()
+    assert arms == [(0.0, "keep"), (0.25, "keep"), (0.25, "mask")]
+    shown = hormesis("show", finished)
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_every_step_is_an_artifact_whose_checksums_hold(finished):
+    steps = [path for path in (finished / "steps").iterdir() if path.name != "store"]
+    assert len(steps) == 1 + 2 + 3 + 3 * 3 + 3 * 4
+    for path in steps:
+        verify(read_artifact(path))
+
+
+def test_a_second_run_does_nothing_and_says_so(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != ".steps.json"}
+    done = hormesis("run", finished.parent / "study.yaml", "--out", finished)
+    assert done.returncode == 0 and "nothing to do" in done.stderr
+    after = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != ".steps.json"}
+    assert after == before
+
+
+def test_status_and_lineage_know_every_step(finished):
+    status = hormesis("status", finished)
+    assert status.stdout.count("done") >= 27
+    lineage = hormesis("lineage", finished)
+    assert lineage.returncode == 0 and "curation" in lineage.stdout
+
+
+def test_sigkill_at_five_random_moments_changes_no_byte(finished, study_file):
+    out = study_file.parent / "killed"
+    rng = random.Random(time.time_ns())
+    for _ in range(5):
+        process = subprocess.Popen(command("run", study_file, "--out", out, "--workers", 2), cwd=ROOT,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        time.sleep(rng.uniform(1.0, 14.0))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    done = hormesis("run", study_file, "--out", out, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == contents(finished)
+    assert not list(out.glob("steps/.*.partial"))
+
+
+def test_a_failed_arm_is_reported_and_the_others_are_finished(finished, study_file):
+    """Half of the mixtures cannot be built (more risky tokens than there are); the clean arm is measured all the same."""
+    out = study_file.parent / "failing"
+    done = hormesis("run", study_file, "--out", out, "--set", "doses=[0, 0.99]", "--set", "methods={}")
+    assert done.returncode == 1
+    assert "mixture-dose-0.99" in done.stderr and "Traceback" not in done.stderr
+    states = {step["name"]: step["state"] for step in json.loads((out / ".steps.json").read_text())}
+    assert states["mixture-dose-0.99"] == "failed"
+    assert states["pretrain-dose-0.99-keep-seed0"] == "skipped"
+    assert states["measure-dose-0-keep-seed0-none-0"] == "done"
+    assert "mixture-dose-0.99" in (out / "report.html").read_text()
+    assert set(pl.read_parquet(out / "results.parquet")["dose"]) == {0.0}
