@@ -1,0 +1,95 @@
+"""Token amounts: exact integers from tokens, `all` and shares of the whole, in rational arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from infra.errors import AmountError
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What a component asks for: `tokens`, or every token once (`everything`), or `fraction` of the mixture's total."""
+
+    tokens: int | None = None
+    everything: bool = False
+    fraction: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What a component could have: tokens of its training documents, and how often they may be repeated."""
+
+    tokens: int
+    max_epochs: int
+
+    @property
+    def cap(self) -> int:
+        """Most tokens the component can give."""
+        return self.tokens * self.max_epochs
+
+
+def parse_fraction(value: float | str) -> Fraction:
+    """Read 0.1, "0.1" or "1/3" as the rational number it says (0.1 is one tenth). Raises ValueError."""
+    try:
+        return Fraction(repr(value) if isinstance(value, float) else value)
+    except (ValueError, ZeroDivisionError, TypeError):
+        raise ValueError(f'a share is a number such as 0.1 or "1/3", not {value!r}') from None
+
+
+def resolve(amounts: Mapping[str, Amount], available: Mapping[str, int]) -> dict[str, int]:
+    """Tokens of each component, in the order given.
+
+    Shares are of the total: with F fixed tokens and shares f, the total is F / (1 - sum f), so 10 % over 20.1 B fixed
+    tokens makes 22.333 B. The total is rounded to the nearest token, and the shares' tokens sum exactly to what is left
+    (largest remainder; ties go to the earlier component). Raises AmountError.
+    """
+    fixed = {name: _fixed(amount, available[name]) for name, amount in amounts.items() if amount.fraction is None}
+    shares = {name: amount.fraction for name, amount in amounts.items() if amount.fraction is not None}
+    share = sum(shares.values(), Fraction(0))
+    if share >= 1:
+        raise AmountError(
+            f"the shares of {', '.join(shares)} sum to {float(share):g}; they must leave room for fixed tokens"
+        )
+    if share and not sum(fixed.values()):
+        raise AmountError(f"the share of {', '.join(shares)} needs at least one component with tokens of its own")
+    total = Fraction(sum(fixed.values())) / (1 - share)
+    parts = apportion([total * part for part in shares.values()], round_half_up(total) - sum(fixed.values()))
+    shared = dict(zip(shares, parts, strict=True))
+    return {name: fixed[name] if name in fixed else shared[name] for name in amounts}
+
+
+def apportion(quotas: Sequence[Fraction], total: int) -> list[int]:
+    """Integers that sum to `total`, each within one of its quota (largest-remainder method)."""
+    parts = [int(quota) for quota in quotas]
+    by_remainder = sorted(range(len(quotas)), key=lambda i: (parts[i] - quotas[i], i))
+    for index in by_remainder[: total - sum(parts)]:
+        parts[index] += 1
+    return parts
+
+
+def round_half_up(value: Fraction) -> int:
+    """Nearest integer of a value at or above 0."""
+    return int(value + Fraction(1, 2))
+
+
+def check(wanted: Mapping[str, int], supplies: Mapping[str, Supply]) -> None:
+    """Raise one AmountError that names every component which asks for more than it may have."""
+    short = [_shortage(name, tokens, supplies[name]) for name, tokens in wanted.items() if tokens > supplies[name].cap]
+    if short:
+        raise AmountError("not enough tokens:\n" + "\n".join(short))
+
+
+def _fixed(amount: Amount, available: int) -> int:
+    return available if amount.everything else int(amount.tokens or 0)
+
+
+def _shortage(name: str, wanted: int, supply: Supply) -> str:
+    cap = f"max_epochs {supply.max_epochs} allows {supply.cap:,}"
+    if not supply.tokens:
+        return f"  {name}: asked for {wanted:,} tokens, and no document is left for training"
+    needed = -(-wanted // supply.tokens)
+    short = f"{wanted - supply.cap:,} short; ask for less, add documents, or set max_epochs: {needed}"
+    return f"  {name}: asked for {wanted:,} tokens, available {supply.tokens:,}, {cap}, {short}"

@@ -1,0 +1,145 @@
+"""A built mixture, opened for reading: what the trainer, the steering methods and the reports need of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.artifact import read_artifact
+from infra.errors import ArtifactError, InputError
+from infra.fingerprint import digest_file
+from infra.spec import nearest
+from mixtures.indexed import Indexed, bin_path, open_pair, risk_prefix
+from mixtures.tokenizer import TokenizerFacts, read_facts
+
+FORMAT = 1
+HELD_OUT = "held_out"
+
+
+@dataclass(frozen=True)
+class Files:
+    """One pair of token files: `prefix` as Megatron wants it, its tokens, documents and hashes."""
+
+    name: str
+    prefix: Path
+    tokens: int
+    documents: int
+    risky_tokens: int
+    tokens_sha256: str
+    risk_sha256: str
+
+    @property
+    def risk_prefix(self) -> Path:
+        """Prefix of the risk twin."""
+        return risk_prefix(self.prefix)
+
+    def open(self) -> tuple[Indexed, Indexed]:
+        """Tokens and risk bytes, memory mapped; raises ArtifactError when the twin belongs to other tokens."""
+        return open_pair(self.prefix, self.tokens_sha256)
+
+
+@dataclass(frozen=True)
+class BuiltMixture:
+    """A mixture artifact.
+
+    `components` and `held_out` hold those that have tokens; a component at dose 0 is in `manifest` and `held_out` only.
+    `content_sha256` is a hash over all token and risk bytes: put it into the path of Megatron's index cache, whose own
+    key knows paths and not contents.
+    """
+
+    path: Path
+    fingerprint: str
+    content_sha256: str
+    sequence_length: int
+    risk: str | None
+    tokenizer: Path
+    facts: TokenizerFacts
+    components: tuple[Files, ...]
+    held_out: tuple[Files, ...]
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path, *, verify: bool = True) -> BuiltMixture:
+        """Open the artifact at `path`, check that each risk twin names its tokens and, with `verify`, every checksum.
+
+        Raises InputError where there is no mixture, ArtifactError where it is damaged. Where many processes open one
+        mixture, one of them verifies and the others pass `verify=False`.
+        """
+        artifact = read_artifact(path, "mixture")
+        manifest = json.loads((artifact.path / "mixture.json").read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise ArtifactError(
+                f"{path}: mixture format {manifest['format']!r}, this hormesis reads {FORMAT}; build it again"
+            )
+        records = manifest["components"]
+        mixture = cls(
+            path=artifact.path,
+            fingerprint=artifact.fingerprint,
+            content_sha256=manifest["content_sha256"],
+            sequence_length=manifest["sequence_length"],
+            risk=manifest["risk"]["attribute"],
+            tokenizer=artifact.path / "tokenizer",
+            facts=read_facts(artifact.path / "tokenizer"),
+            components=_files(records, artifact.path),
+            held_out=_files([{**each["held_out"], "name": each["name"]} for each in records], artifact.path / HELD_OUT),
+            manifest=manifest,
+        )
+        for files in (*mixture.components, *mixture.held_out):
+            files.open()
+        if verify:
+            mixture.verify()
+        return mixture
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens in all."""
+        return sum(component.tokens for component in self.components)
+
+    @property
+    def blend(self) -> tuple[list[str], list[float]]:
+        """Megatron's blend: absolute prefixes, and weights that are the tokens of each."""
+        return [str(each.prefix) for each in self.components], [float(each.tokens) for each in self.components]
+
+    def component(self, name: str) -> Files:
+        """Training files of component `name`. Raises InputError when it has none."""
+        return _find(self.components, name, f"{self.path}: no component {name!r} with training tokens")
+
+    def held_out_of(self, name: str) -> Files:
+        """Held-out files of component `name`. Raises InputError when nothing of it was held out."""
+        return _find(
+            self.held_out, name, f"{self.path}: nothing of component {name!r} is held out; set hold_out.{name}"
+        )
+
+    def verify(self) -> None:
+        """Compare all token and risk bytes with their checksums; raises ArtifactError naming the file that differs."""
+        for files in (*self.components, *self.held_out):
+            for prefix, expected in ((files.prefix, files.tokens_sha256), (files.risk_prefix, files.risk_sha256)):
+                if digest_file(bin_path(prefix)) != expected:
+                    raise ArtifactError(
+                        f"{bin_path(prefix)}: content differs from its checksum; build the mixture again"
+                    )
+
+
+def _files(records: list[dict[str, Any]], folder: Path) -> tuple[Files, ...]:
+    return tuple(
+        Files(
+            name=record["name"],
+            prefix=folder / record["name"],
+            tokens=record["tokens"],
+            documents=record["documents"],
+            risky_tokens=record["risky_tokens"],
+            tokens_sha256=record["tokens_sha256"],
+            risk_sha256=record["risk_sha256"],
+        )
+        for record in records
+        if record["tokens"]
+    )
+
+
+def _find(files: tuple[Files, ...], name: str, message: str) -> Files:
+    for each in files:
+        if each.name == name:
+            return each
+    raise InputError(message + nearest(name, [each.name for each in files]))

@@ -1,0 +1,127 @@
+"""Reading a tagged corpus column by column: what selection and tokenising need, without a Python object per document.
+
+`curation.corpus.TaggedCorpus` gives one `Document` at a time; these functions read the same Parquet files (design.md
+section 6) as Arrow batches and numpy arrays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from infra.artifact import read_artifact
+from infra.errors import DataError, InputError
+from infra.spec import nearest
+from mixtures.where import METADATA, Where
+
+_BATCH = 512  # documents; a batch of long documents is cut further by the tokeniser
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One corpus of a curation artifact: its shards in order and its entry in manifest.json."""
+
+    name: str
+    folder: Path
+    shards: tuple[Path, ...]
+    manifest: dict[str, Any]
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Scores that its documents have."""
+        return tuple(self.manifest["attributes"])
+
+
+def open_corpus(curation: str | Path, name: str) -> Corpus:
+    """Open the corpus `name` of the artifact at `curation`. Raises InputError when it is not there or empty."""
+    artifact = read_artifact(curation, "curation")
+    manifest = json.loads((artifact.path / "manifest.json").read_text(encoding="utf-8"))
+    corpora = manifest.get("corpora", manifest)
+    if name not in corpora:
+        raise InputError(
+            f"{artifact.path}: has no corpus {name!r}; it has {', '.join(corpora)}{nearest(name, corpora)}"
+        )
+    entry = corpora[name]
+    if not entry["documents"]:
+        raise InputError(f"{artifact.path}: the corpus {name!r} is empty")
+    folder = artifact.path / "corpora" / name
+    return Corpus(name, folder, tuple(folder / Path(file["name"]).name for file in entry["files"]), entry)
+
+
+def batches(shard: Path, columns: Iterable[str], size: int = _BATCH) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(row of the first document, batch) through a shard, reading only `columns`. Raises DataError on a damaged
+    file.
+    """
+    row = 0
+    try:
+        with pq.ParquetFile(shard) as file:
+            for batch in file.iter_batches(size, columns=list(columns)):
+                yield row, batch
+                row += batch.num_rows
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise DataError(f"{shard}: cannot be read as a tagged corpus: {error}") from None
+
+
+def where_columns(where: Where | None) -> list[str]:
+    """Parquet columns that `where` needs."""
+    names = where.names if where else frozenset()
+    wanted = {
+        "source": "source" in names,
+        "id": "id" in names,
+        "text": "characters" in names,
+        "metadata": any(name.startswith(METADATA) for name in names),
+        "scores": any(name not in ("source", "id", "characters") and not name.startswith(METADATA) for name in names),
+    }
+    return [column for column, needed in wanted.items() if needed]
+
+
+def matches(where: Where | None, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.bool_]:
+    """Which documents of `batch` (its first is `row` of `shard`) pass `where`.
+
+    Fails closed: a document without a score or metadata key that the expression uses raises DataError.
+    """
+    if where is None:
+        return np.ones(batch.num_rows, dtype=bool)
+    columns = {name: _column(name, batch, shard, row) for name in where.names}
+    return where.evaluate(columns, batch.num_rows)
+
+
+def _column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
+    if name in ("source", "id"):
+        return np.asarray(batch.column(name).to_pylist(), dtype=object)
+    if name == "characters":
+        return np.asarray(pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False), dtype=np.float64)
+    if name.startswith(METADATA):
+        return _metadata(name.removeprefix(METADATA), batch, shard, row)
+    return _scores(name, batch, shard, row)
+
+
+def _scores(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.float64]:
+    """One attribute of the `scores` maps, a document an item."""
+    found = pc.map_lookup(batch.column("scores"), pa.scalar(name), "first")
+    values = found.to_numpy(zero_copy_only=False).astype(np.float64)  # null becomes NaN
+    bad = np.flatnonzero(~((values >= 0) & (values <= 1)))
+    if len(bad):
+        reason = "has no score" if np.isnan(values[bad[0]]) else f"has {values[bad[0]]} as its score"
+        raise DataError(f"{shard}:{row + int(bad[0])}: the document {reason} for {name!r}, which `where` asks for")
+    return values
+
+
+def _metadata(key: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
+    values = []
+    for offset, text in enumerate(batch.column("metadata").to_pylist()):
+        metadata = json.loads(text) if text else {}
+        if not isinstance(metadata.get(key), (str, int, float)):
+            raise DataError(f"{shard}:{row + offset}: the document has no metadata {key!r}, which `where` asks for")
+        values.append(metadata[key])
+    words = any(isinstance(value, str) for value in values)
+    return np.asarray([str(value) for value in values] if words else values, dtype=object if words else np.float64)

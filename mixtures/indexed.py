@@ -1,0 +1,139 @@
+"""Megatron's IndexedDataset on disk, and the risk twin beside it, written in streams with nothing but numpy.
+
+`NAME.bin` holds the tokens one after another; `NAME.idx` a header, the length and byte offset of each sequence and
+where documents begin (Megatron-core `datasets/indexed_dataset.py`, version 1; here one sequence is one document).
+`NAME.risk.bin/.idx` hold one uint8 per token for the same documents. The twin's `.idx` ends with a trailer: 8 magic
+bytes and the SHA-256 of `NAME.bin`. Megatron reads exactly as many bytes as the header counts, so it opens both; our
+reader refuses a twin whose trailer names other tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.errors import ArtifactError
+
+RISK_SUFFIX = ".risk"
+_HEADER = b"MMIDIDX\x00\x00"
+_TRAILER = b"HORMRISK"
+_CODES = {"uint8": 1, "int32": 4, "uint16": 8}  # Megatron's DType
+_SMALL_VOCABULARY = 65500  # Megatron's DType.optimal_dtype
+
+Tokens = NDArray[Any]
+
+
+def token_dtype(vocab_size: int) -> str:
+    """Megatron's choice of token type for a vocabulary: uint16 where it fits, else int32."""
+    return "uint16" if vocab_size < _SMALL_VOCABULARY else "int32"
+
+
+def risk_prefix(prefix: Path) -> Path:
+    """Prefix of the risk twin of `prefix`."""
+    return prefix.with_name(prefix.name + RISK_SUFFIX)
+
+
+def bin_path(prefix: Path) -> Path:
+    """The token file of `prefix`."""
+    return prefix.with_name(prefix.name + ".bin")
+
+
+def idx_path(prefix: Path) -> Path:
+    """The index file of `prefix`."""
+    return prefix.with_name(prefix.name + ".idx")
+
+
+class BinWriter:
+    """Append tokens to a `.bin` file and hash them on the way."""
+
+    def __init__(self, path: Path, dtype: str) -> None:
+        self.dtype = np.dtype(dtype)
+        self._file = open(path, "wb", buffering=1 << 20)  # noqa: SIM115 (closed by finish)
+        self._hash = hashlib.sha256()
+        self.tokens = 0
+
+    def append(self, tokens: Tokens) -> None:
+        """Write `tokens` (one-dimensional, any integer type that fits)."""
+        data = np.ascontiguousarray(tokens, dtype=self.dtype).data
+        self._file.write(data)
+        self._hash.update(data)
+        self.tokens += len(tokens)
+
+    def finish(self) -> str:
+        """Close the file; returns its SHA-256 (hex)."""
+        self._file.close()
+        return self._hash.hexdigest()
+
+
+def write_idx(path: Path, lengths: NDArray[np.int32], dtype: str, tokens_sha256: str | None = None) -> None:
+    """Write the index of documents with `lengths` tokens; `tokens_sha256` makes it the index of a risk twin."""
+    sizes = np.asarray(lengths, dtype="<i4")
+    pointers = np.zeros(len(sizes), dtype="<i8")
+    np.cumsum(sizes[:-1].astype(np.int64) * np.dtype(dtype).itemsize, out=pointers[1:])
+    with open(path, "wb") as file:
+        file.write(_HEADER + struct.pack("<QBQQ", 1, _CODES[dtype], len(sizes), len(sizes) + 1))
+        file.write(sizes.tobytes())
+        file.write(pointers.tobytes())
+        file.write(np.arange(len(sizes) + 1, dtype="<i8").tobytes())
+        if tokens_sha256 is not None:
+            file.write(_TRAILER + bytes.fromhex(tokens_sha256))
+
+
+class Indexed:
+    """An IndexedDataset opened for reading: one flat memory map `tokens`; document i begins at `starts[i]`."""
+
+    def __init__(self, prefix: Path) -> None:
+        self.prefix = prefix
+        data = _read(idx_path(prefix))
+        if data[:9] != _HEADER or len(data) < 34:
+            raise ArtifactError(f"{idx_path(prefix)}: not a Megatron index; run the stage again")
+        version, code, sequences, documents = struct.unpack_from("<QBQQ", data, 9)
+        names = {value: name for name, value in _CODES.items()}
+        end = 34 + 12 * sequences + 8 * documents
+        if version != 1 or code not in names or len(data) < end:
+            raise ArtifactError(f"{idx_path(prefix)}: damaged Megatron index; run the stage again")
+        self.lengths: NDArray[np.int32] = np.frombuffer(data, "<i4", sequences, 34)
+        self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
+        trailer = data[end : end + 40]
+        self.tokens_sha256 = trailer[8:].hex() if trailer[:8] == _TRAILER and len(trailer) == 40 else None
+        self.tokens = _map(bin_path(prefix), names[code], int(self.starts[-1]))
+
+    def document(self, index: int) -> Tokens:
+        """Tokens of document `index`."""
+        return self.tokens[self.starts[index] : self.starts[index + 1]]
+
+
+def open_pair(prefix: Path, tokens_sha256: str) -> tuple[Indexed, Indexed]:
+    """Open tokens and their risk twin; raises ArtifactError when the twin belongs to other tokens."""
+    tokens, risk = Indexed(prefix), Indexed(risk_prefix(prefix))
+    if risk.tokens_sha256 != tokens_sha256:
+        carried = (risk.tokens_sha256 or "none")[:12]
+        raise ArtifactError(
+            f"{risk.prefix}: the risk twin was made for other tokens "
+            f"(it names {carried}, the tokens are {tokens_sha256[:12]}); build the mixture again"
+        )
+    if not np.array_equal(tokens.lengths, risk.lengths):
+        raise ArtifactError(
+            f"{risk.prefix}: the risk twin has other documents than its tokens; build the mixture again"
+        )
+    return tokens, risk
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: missing; run the stage again") from None
+
+
+def _map(path: Path, dtype: str, count: int) -> Tokens:
+    """Memory map of exactly `count` items; an empty file cannot be mapped and is an empty array."""
+    size = path.stat().st_size if path.exists() else -1
+    if size != count * np.dtype(dtype).itemsize:
+        raise ArtifactError(f"{path}: {size} bytes do not match its index; run the stage again")
+    return np.memmap(path, dtype=dtype, mode="r") if count else np.zeros(0, dtype)

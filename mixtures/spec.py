@@ -1,0 +1,202 @@
+"""What a mixture's YAML may say."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from infra.spec import Location, Spec, nearest
+from mixtures.amounts import Amount, parse_fraction
+from mixtures.where import Where, parse
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""Letters, digits, `-` and `_`: it becomes a file name, and a dot would collide with the `.risk` twin."""
+
+
+def _expression(text: str) -> str:
+    parse(text)
+    return text
+
+
+def _share(value: float | str) -> float | str:
+    if not 0 <= parse_fraction(value) < 1:
+        raise ValueError("a share of the whole lies between 0 and 1 (1 itself leaves no room for the others)")
+    return value
+
+
+Expression = Annotated[str, AfterValidator(_expression)]
+Share = Annotated[float | str, AfterValidator(_share)]
+
+
+class ComponentSpec(Spec):
+    """A selection of one corpus, with an amount."""
+
+    corpus: str
+    """Corpus of the curation artifact to take documents from."""
+    where: Expression | None = None
+    """Which documents: an expression over scores, source, id, characters and metadata.KEY; none means all."""
+    tokens: Annotated[int, Field(ge=0, strict=True)] | Literal["all"] | None = None
+    """Amount in tokens (the EOS of each document counts), or `all`: every training document once."""
+    fraction_of_total: Share | None = None
+    """Amount as a share of the whole mixture: 0.1 or "1/3"."""
+    max_epochs: Annotated[int, Field(ge=1, strict=True)] = 1
+    """How often a document may be repeated at most; asking for more tokens than that gives is an error."""
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> ComponentSpec:
+        if (self.tokens is None) == (self.fraction_of_total is None):
+            raise ValueError("say how much: either tokens (a number or `all`) or fraction_of_total")
+        return self
+
+    @property
+    def amount(self) -> Amount:
+        """The amount as the arithmetic wants it."""
+        share = None if self.fraction_of_total is None else parse_fraction(self.fraction_of_total)
+        return Amount(
+            tokens=self.tokens if isinstance(self.tokens, int) else None,
+            everything=self.tokens == "all",
+            fraction=share,
+        )
+
+    @property
+    def condition(self) -> Where | None:
+        """The parsed `where`."""
+        return None if self.where is None else parse(self.where)
+
+
+class TrainBpeSpec(Spec):
+    """A byte-level BPE trained on the training documents of one component."""
+
+    component: str
+    """Component whose documents (hold-out excluded) it is trained on."""
+    vocab_size: Annotated[int, Field(ge=260, le=1_000_000)] = 4096
+    """Entries in all: 256 bytes, 3 special tokens and the merges."""
+    sample_characters: Annotated[int, Field(ge=1)] = 200_000_000
+    """Train on about this many characters at most (documents chosen by seeded hash)."""
+
+
+class TokenizerSpec(Spec):
+    """Exactly one of: `train_bpe`, `file` (any tokenizer.json), `hub` (a Hugging Face name)."""
+
+    train_bpe: TrainBpeSpec | None = None
+    """Train a BPE on a component; for small studies."""
+    file: Location | None = None
+    """Path of a tokenizer.json."""
+    hub: str | None = None
+    """Hugging Face model whose fast tokenizer is used."""
+    revision: str | None = None
+    """Revision on the hub; pin a commit where bytes must not change."""
+    eos: str | None = None
+    """Token that ends a document; needed where the tokenizer does not say which it is."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> TokenizerSpec:
+        given = [name for name in ("train_bpe", "file", "hub") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError("name exactly one of train_bpe, file, hub")
+        if self.revision is not None and self.hub is None:
+            raise ValueError("revision belongs to a hub tokenizer")
+        if self.train_bpe is not None and self.eos is not None:
+            raise ValueError("a trained BPE brings its own <|endoftext|>; leave eos out")
+        return self
+
+
+class MixtureSpec(Spec):
+    """Components, amounts, a tokenizer and a seed."""
+
+    name: str
+    """Name of the run; the artifact goes to runs/NAME."""
+    seed: int = 0
+    """Decides which documents are held out and in which order the others are taken."""
+    curation: Location
+    """Curation artifact (folder) that holds the corpora."""
+    tokenizer: TokenizerSpec
+    """How text becomes tokens."""
+    sequence_length: Annotated[int, Field(ge=2)]
+    """Tokens per training sample; the trainer reads it."""
+    risk: str | None = None
+    """Attribute whose spans become the risk byte; none means that every token is unscored."""
+    components: dict[Name, ComponentSpec]
+    """What the mixture is made of."""
+    hold_out: dict[str, Annotated[int, Field(ge=0, strict=True)]] = Field(default_factory=dict)
+    """Tokens per component that no arm trains on, by whole documents (at least this many)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MixtureSpec:
+        if not self.components:
+            raise ValueError("components: a mixture needs at least one")
+        for name in self.hold_out:
+            if name not in self.components:
+                raise ValueError(f"hold_out: there is no component {name!r}{nearest(name, self.components)}")
+        bpe = self.tokenizer.train_bpe
+        if bpe is not None and bpe.component not in self.components:
+            hint = nearest(bpe.component, self.components)
+            raise ValueError(f"tokenizer.train_bpe: there is no component {bpe.component!r}{hint}")
+        share = sum((each.amount.fraction or Fraction(0) for each in self.components.values()), Fraction(0))
+        if share >= 1:
+            raise ValueError(f"components: their fraction_of_total sum to {float(share):g}; they must stay below 1")
+        if all(each.tokens is None for each in self.components.values()):
+            raise ValueError("components: at least one needs tokens of its own for the shares to refer to")
+        return self
+
+
+class TokenizerStageSpec(Spec):
+    """The tokenizer of a mixture as a stage of its own, so that all doses share it."""
+
+    source: TokenizerSpec
+    """Where it comes from."""
+    curation: Location | None = None
+    """Curation artifact a BPE is trained on."""
+    corpus: str | None = None
+    """Corpus a BPE is trained on."""
+    where: Expression | None = None
+    """Which of its documents."""
+    hold_out: int = 0
+    """Tokens of the hold-out that it must not see."""
+    seed: int = 0
+    """The mixture's seed (it decides which documents are held out)."""
+
+
+class TokensSpec(Spec):
+    """One corpus tokenised, with the risk twin: made once, shared by every dose."""
+
+    curation: Location
+    """Curation artifact."""
+    corpus: str
+    """Corpus in it."""
+    tokenizer: Location
+    """Tokenizer artifact."""
+    risk: str | None = None
+    """Attribute whose spans become the risk byte."""
+
+
+def tokenizer_stage_spec(spec: MixtureSpec) -> TokenizerStageSpec:
+    """The tokenizer stage that `spec` needs; amounts do not enter, so that it is the same at every dose."""
+    bpe = spec.tokenizer.train_bpe
+    if bpe is None:
+        return TokenizerStageSpec(source=spec.tokenizer)
+    component = spec.components[bpe.component]
+    return TokenizerStageSpec(
+        source=spec.tokenizer,
+        curation=spec.curation,
+        corpus=component.corpus,
+        where=component.where,
+        hold_out=spec.hold_out.get(bpe.component, 0),
+        seed=spec.seed,
+    )
+
+
+def with_dose(spec: MixtureSpec, component: str, dose: float | str, name: str | None = None) -> MixtureSpec:
+    """The same mixture with `component` at the share `dose` of the whole: what a study's arms differ in.
+
+    Everything else stays: the hold-out, the tokenizer, the other components' documents and their order. Dose 0 keeps
+    the component, with no token in training and its hold-out as in every arm. Raises ValueError on an unknown
+    component.
+    """
+    if component not in spec.components:
+        raise ValueError(f"there is no component {component!r}{nearest(component, spec.components)}")
+    data: dict[str, Any] = spec.model_dump()
+    data["components"][component] |= {"tokens": None, "fraction_of_total": dose}
+    return MixtureSpec.model_validate(data | {"name": name or spec.name})

@@ -1,0 +1,148 @@
+"""The stages of this floor: `mixture` for users, `tokenizer` and `tokens` behind it in the store. Light to import."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from infra.artifact import Artifact, fingerprint_of
+from infra.errors import InputError
+from infra.fingerprint import digest_file
+from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec
+
+
+def _tokenizer_source(source: TokenizerSpec) -> dict[str, Any]:
+    """The tokenizer's origin without its path."""
+    bpe = source.train_bpe
+    return {
+        "train_bpe": {"vocab_size": bpe.vocab_size, "sample_characters": bpe.sample_characters} if bpe else None,
+        "hub": source.hub,
+        "revision": source.revision,
+        "eos": source.eos,
+    }
+
+
+def _tokenizer_files(source: TokenizerSpec) -> dict[str, str]:
+    """Content hashes of a tokenizer.json and of the configuration beside it."""
+    if source.file is None:
+        return {}
+    path = Path(source.file)
+    if not path.is_file():
+        raise InputError(f"tokenizer.file: {path}: no such file")
+    files = {"tokenizer.json": path, "tokenizer_config.json": path.with_name("tokenizer_config.json")}
+    return {name: digest_file(file) for name, file in files.items() if file.is_file()}
+
+
+def _tokenizer_identity(spec: TokenizerStageSpec) -> Identity:
+    config = _tokenizer_source(spec.source)
+    inputs = _tokenizer_files(spec.source)
+    if spec.curation is not None:
+        config |= {"corpus": spec.corpus, "where": spec.where, "hold_out": spec.hold_out, "seed": spec.seed}
+        inputs |= {"curation": fingerprint_of(spec.curation, "curation")}
+    return Identity(config, inputs)
+
+
+def _tokens_identity(spec: TokensSpec) -> Identity:
+    inputs = {
+        "curation": fingerprint_of(spec.curation, "curation"),
+        "tokenizer": fingerprint_of(spec.tokenizer, "tokenizer"),
+    }
+    return Identity({"corpus": spec.corpus, "risk": spec.risk}, inputs)
+
+
+def _mixture_identity(spec: MixtureSpec) -> Identity:
+    config: dict[str, Any] = {
+        "seed": spec.seed,
+        "sequence_length": spec.sequence_length,
+        "risk": spec.risk,
+        "tokenizer": _tokenizer_source(spec.tokenizer),
+        "components": [_component_config(name, spec) for name in spec.components],  # a list: their order counts
+    }
+    if spec.tokenizer.train_bpe is not None:
+        config["tokenizer"]["component"] = spec.tokenizer.train_bpe.component
+    inputs = {"curation": fingerprint_of(spec.curation, "curation"), **_tokenizer_files(spec.tokenizer)}
+    return Identity(config, inputs)
+
+
+def _component_config(name: str, spec: MixtureSpec) -> dict[str, Any]:
+    component = spec.components[name]
+    fraction = component.amount.fraction
+    return {
+        "name": name,
+        "corpus": component.corpus,
+        "where": component.where,
+        "tokens": component.tokens,
+        "fraction_of_total": None if fraction is None else str(fraction),  # 0.1, 0.10 and "1/10" are one amount
+        "max_epochs": component.max_epochs,
+        "hold_out": spec.hold_out.get(name, 0),
+    }
+
+
+def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> dict[str, Any]:
+    from mixtures.tokenizer import make
+
+    return {"vocab_size": make(spec, workspace.path).vocab_size}
+
+
+def _run_tokens(spec: TokensSpec, workspace: Workspace) -> dict[str, Any]:
+    from mixtures.tokens import tokenise_corpus
+
+    return tokenise_corpus(spec, workspace)
+
+
+def _run_mixture(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
+    from mixtures.build import build
+
+    return build(spec, workspace)
+
+
+def _plan_mixture(spec: MixtureSpec) -> Plan:
+    from mixtures.plan import plan_mixture
+
+    return plan_mixture(spec)
+
+
+def _show_mixture(artifact: Artifact) -> Page:
+    from mixtures.show import show_mixture
+
+    return show_mixture(artifact)
+
+
+def _plan_inner(spec: TokenizerStageSpec | TokensSpec) -> Plan:
+    return Plan("made in the store when a mixture needs it", ())
+
+
+def _show_counts(artifact: Artifact) -> Page:
+    rows = tuple((key, re.sub(r"[\[\]{}']", "", str(value))) for key, value in artifact.counts.items())
+    return Page(f"{artifact.kind} {artifact.path.name}", (Table("counts", ("what", "value"), rows),), "")
+
+
+TOKENIZER = Stage(
+    kind="tokenizer",
+    version=1,
+    spec=TokenizerStageSpec,
+    identity=_tokenizer_identity,
+    run=_run_tokenizer,
+    plan=_plan_inner,
+    show=_show_counts,
+)
+TOKENS = Stage(
+    kind="tokens",
+    version=1,
+    spec=TokensSpec,
+    identity=_tokens_identity,
+    run=_run_tokens,
+    plan=_plan_inner,
+    show=_show_counts,
+)
+MIXTURE = Stage(
+    kind="mixture",
+    version=1,
+    spec=MixtureSpec,
+    identity=_mixture_identity,
+    run=_run_mixture,
+    plan=_plan_mixture,
+    show=_show_mixture,
+)

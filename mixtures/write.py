@@ -1,0 +1,233 @@
+"""Copying selected documents out of the store into a mixture's files, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.atomic import atomic_path, write_json
+from infra.fingerprint import digest_file
+from infra.progress import Advance
+from mixtures import risk
+from mixtures.catalogue import Component, TokenisedCorpus
+from mixtures.corpus import batches
+from mixtures.indexed import BinWriter, Indexed, bin_path, idx_path, open_pair, risk_prefix, write_idx
+from mixtures.select import Documents, Ints, Selection
+from mixtures.tokens import RISKY, documents_path, shard_record
+
+HELD_OUT = "held_out"
+
+DOCUMENTS_SCHEMA = pa.schema(
+    [
+        ("component", pa.string()),
+        ("ordinal", pa.int64()),
+        ("epoch", pa.int32()),
+        ("corpus", pa.string()),
+        ("shard", pa.string()),
+        ("row", pa.int32()),
+        ("id", pa.string()),
+        ("first_token", pa.int64()),
+        ("tokens", pa.int64()),
+        ("risky_tokens", pa.int64()),
+        ("truncated", pa.bool_()),
+    ]
+)
+
+_CHUNK = 1 << 22  # tokens copied at a time
+_OPEN_SHARDS = 1024  # memory maps held at a time
+_HELD_OUT_COLUMNS = ["id", "text", "source", "scores", "spans"]
+
+
+def write_component(component: Component, folder: Path, advance: Advance) -> dict[str, Any]:
+    """Write one component's training and held-out files and its documents table; returns its record.
+
+    The record's file is written last: where a killed run left it, the component is whole and nothing is done.
+    """
+    done = done_path(folder, component.name)
+    if done.is_file():
+        earlier: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        advance(earlier["tokens"] + earlier["held_out"]["tokens"])
+        return earlier
+    count = len(component.held_out)
+    whole = Selection(np.arange(count), np.zeros(count, np.int32), component.held_out.tokens)
+    shards = _Shards(component.source)
+    trained, risky = _write_pair(shards, component.training, component.selection, folder / component.name, advance)
+    held, _ = _write_pair(shards, component.held_out, whole, folder / HELD_OUT / component.name, advance)
+    _write_documents(component, risky, documents_part(folder, component.name))
+    record = {
+        "name": component.name,
+        "corpus": component.spec.corpus,
+        "where": component.spec.where,
+        "available": component.available,
+        "max_epochs": component.spec.max_epochs,
+        "distinct_documents": component.distinct_documents,
+        **trained,
+        "held_out": held,
+    }
+    write_json(done, record)
+    return record
+
+
+def done_path(folder: Path, name: str) -> Path:
+    """Completion record of a component; a hidden file, gone from the finished artifact."""
+    return folder / f".{name}.done.json"
+
+
+def documents_part(folder: Path, name: str) -> Path:
+    """One component's part of documents.parquet; hidden and gone from the finished artifact likewise."""
+    return folder / f".{name}.documents.parquet"
+
+
+def merge_documents(names: list[str], folder: Path) -> None:
+    """Write documents.parquet from the components' parts."""
+    with atomic_path(folder / "documents.parquet") as path, pq.ParquetWriter(path, DOCUMENTS_SCHEMA) as writer:
+        for name in names:
+            with pq.ParquetFile(documents_part(folder, name)) as part:
+                for batch in part.iter_batches():
+                    writer.write_batch(batch)
+
+
+def write_held_out_texts(components: list[Component], path: Path) -> None:
+    """Write held_out.parquet: component, id, text, source, scores and spans of every held-out document."""
+    writer: pq.ParquetWriter | None = None
+    with atomic_path(path) as temporary:
+        try:
+            for component in components:
+                for table in _held_out_tables(component):
+                    writer = writer or pq.ParquetWriter(temporary, table.schema)
+                    writer.write_table(table.cast(writer.schema))
+            if writer is None:  # nothing is held out: an empty table keeps readers simple
+                names = ["component", *_HELD_OUT_COLUMNS[:3]]
+                pq.write_table(pa.table({name: pa.array([], pa.string()) for name in names}), temporary)
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+def _held_out_tables(component: Component) -> Iterator[pa.Table]:
+    """Held-out documents in corpus order."""
+    for number, shard in enumerate(component.source.corpus.shards):
+        rows = np.sort(component.held_out.row[component.held_out.shard == number])
+        if not len(rows):
+            continue
+        for first, batch in batches(shard, _HELD_OUT_COLUMNS):
+            here = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
+            if len(here):
+                table = pa.Table.from_batches([batch.take(pa.array(here))])
+                yield table.add_column(0, "component", pa.array([component.name] * len(here), pa.string()))
+
+
+class _Shards:
+    """The tokenised shards of a corpus, opened when needed, a bounded number at a time."""
+
+    def __init__(self, source: TokenisedCorpus) -> None:
+        self.source = source
+        self.open = lru_cache(_OPEN_SHARDS)(self._open)
+
+    def _open(self, number: int) -> tuple[Indexed, Indexed]:
+        prefix = self.source.prefix(number)
+        return open_pair(prefix, shard_record(prefix)["tokens_sha256"])
+
+
+def _write_pair(
+    shards: _Shards, documents: Documents, selection: Selection, prefix: Path, advance: Advance
+) -> tuple[dict[str, Any], Ints]:
+    """Copy the selected documents to `prefix` and its risk twin; returns the record and each document's risky tokens.
+
+    Nothing is written where nothing is selected: Megatron cannot map an empty file.
+    """
+    histogram = np.zeros(256, np.int64)
+    risky = np.zeros(len(selection.position), np.int64)
+    record: dict[str, Any] = {"tokens": selection.total, "documents": len(selection.position)}
+    if selection.total:
+        twin = risk_prefix(prefix)
+        dtype = str(shards.open(int(documents.shard[selection.position[0]]))[0].tokens.dtype)
+        with atomic_path(bin_path(prefix)) as path, atomic_path(bin_path(twin)) as risk_path:
+            tokens, levels = BinWriter(path, dtype), BinWriter(risk_path, "uint8")
+            for first, last in _chunks(selection.tokens):
+                ids, risks = _gather(shards, documents, selection, first, last)
+                tokens.append(ids)
+                levels.append(risks)
+                histogram += np.bincount(risks, minlength=256)
+                risky[first:last] = _risky_per_document(risks, selection.tokens[first:last])
+                advance(len(ids))
+            record |= {"dtype": dtype, "tokens_sha256": tokens.finish(), "risk_sha256": levels.finish()}
+        lengths = selection.tokens.astype(np.int32)
+        with atomic_path(idx_path(prefix)) as path:
+            write_idx(path, lengths, dtype)
+        with atomic_path(idx_path(twin)) as path:
+            write_idx(path, lengths, "uint8", tokens_sha256=record["tokens_sha256"])
+        record["idx_sha256"] = digest_file(idx_path(prefix))
+    return record | {"risky_tokens": int(risky.sum()), "risk_histogram": histogram.tolist()}, risky
+
+
+def _chunks(sizes: Ints) -> Iterator[tuple[int, int]]:
+    """Ranges of documents that hold about _CHUNK tokens each."""
+    running = np.cumsum(sizes)
+    first = 0
+    while first < len(sizes):
+        before = int(running[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(running, before + _CHUNK, side="right")))
+        yield first, last
+        first = last
+
+
+def _gather(
+    shards: _Shards, documents: Documents, selection: Selection, first: int, last: int
+) -> tuple[np.ndarray[Any, Any], risk.Bytes]:
+    """Tokens and risk bytes of the selected documents first <= i < last, one after another."""
+    ids, risks = [], []
+    for index in range(first, last):
+        position, size = int(selection.position[index]), int(selection.tokens[index])
+        tokens, levels = shards.open(int(documents.shard[position]))
+        start = int(tokens.starts[documents.row[position]])
+        ids.append(tokens.tokens[start : start + size])
+        risks.append(levels.tokens[start : start + size])
+    return np.concatenate(ids), np.concatenate(risks)
+
+
+def _risky_per_document(risks: risk.Bytes, sizes: Ints) -> Ints:
+    starts = np.concatenate([[0], np.cumsum(sizes[:-1])]).astype(np.int64)
+    return np.add.reduceat(risk.at_or_above(risks, RISKY).astype(np.int64), starts)
+
+
+def _write_documents(component: Component, risky: Ints, path: Path) -> None:
+    """One row a written document: where it came from and where its tokens are."""
+    source, selection = component.source, component.selection
+    documents = component.training.take(selection.position)
+    first_token = np.cumsum(selection.tokens) - selection.tokens
+    columns: dict[str, Any] = {
+        "component": pa.array([component.name] * len(documents), pa.string()),
+        "ordinal": np.arange(len(documents)),
+        "epoch": selection.epoch,
+        "corpus": pa.array([source.corpus.name] * len(documents), pa.string()),
+        "shard": pa.array([shard.name for shard in source.corpus.shards]).take(pa.array(documents.shard)),
+        "row": documents.row,
+        "id": _document_ids(source, documents),
+        "first_token": first_token,
+        "tokens": selection.tokens,
+        "risky_tokens": risky,
+        "truncated": selection.tokens < documents.tokens,
+    }
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns).cast(DOCUMENTS_SCHEMA), temporary)
+
+
+def _document_ids(source: TokenisedCorpus, documents: Documents) -> pa.Array:
+    """Ids of the documents, in their order, reading only the shards they come from."""
+    numbers, place = np.unique(documents.shard, return_inverse=True)
+    columns, sizes = [], []
+    for number in numbers:
+        column = pq.read_table(documents_path(source.prefix(int(number))), columns=["id"]).column("id")
+        columns.extend(column.chunks)
+        sizes.append(len(column))
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    everything = pa.chunked_array(columns, pa.string())
+    return everything.take(pa.array(starts[place] + documents.row)).combine_chunks()
