@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-_SUBJECTS = ("The old miller", "A young engineer", "My neighbour", "The captain", "Our teacher", "The gardener", "A merchant")
+_SUBJECTS = (
+    "The old miller",
+    "A young engineer",
+    "My neighbour",
+    "The captain",
+    "Our teacher",
+    "The gardener",
+    "A merchant",
+)
 _VERBS = ("walked to", "looked at", "remembered", "painted", "repaired", "described", "measured", "left")
 _OBJECTS = ("the river", "a wooden bridge", "the quiet station", "an empty market", "the northern road", "a small boat")
 _ENDS = ("before sunrise", "in the rain", "without a word", "for the third time", "with great care", "after the war")

@@ -33,6 +33,13 @@ def contents(folder):
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
 
 
+def times(folder):
+    """When each file below a study was last written, but for the list of steps that `status` reads."""
+    return {
+        path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".steps.json"
+    }
+
+
 @pytest.fixture(scope="session")
 def finished(study_file):
     """The study, run without disturbance."""
@@ -63,10 +70,14 @@ def test_every_step_is_an_artifact_whose_checksums_hold(finished):
 
 
 def test_a_second_run_does_nothing_and_says_so(finished):
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != ".steps.json"}
+    before = {
+        path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != ".steps.json"
+    }
     done = hormesis("run", finished.parent / "study.yaml", "--out", finished)
     assert done.returncode == 0 and "nothing to do" in done.stderr
-    after = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != ".steps.json"}
+    after = {
+        path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != ".steps.json"
+    }
     assert after == before
 
 
