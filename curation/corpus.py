@@ -21,11 +21,14 @@ MANIFEST = "manifest.json"
 
 
 def schema() -> pa.Schema:
-    """A row a document. `metadata` is JSON; offsets are Unicode code points; `spans` is null where nothing was tagged."""
+    """A row a document. `metadata` is JSON; offsets are Unicode code points; `spans` is null where nothing was
+    tagged.
+    """
     import pyarrow as pa
 
     span = pa.struct({
-        "start": pa.int32(), "end": pa.int32(), "attribute": pa.dictionary(pa.int32(), pa.string()), "score": pa.float32(),
+        "start": pa.int32(), "end": pa.int32(),
+        "attribute": pa.dictionary(pa.int32(), pa.string()), "score": pa.float32(),
     })  # fmt: skip
     return pa.schema({
         "id": pa.string(), "text": pa.string(), "source": pa.string(), "metadata": pa.string(),
@@ -44,7 +47,9 @@ class TaggedCorpus:
 
     @classmethod
     def open(cls, artifact: str | Path, name: str) -> TaggedCorpus:
-        """Open corpus `name` of an artifact. Raises InputError (no artifact, no such corpus) or ArtifactError (damaged)."""
+        """Open corpus `name` of an artifact. Raises InputError (no artifact, no such corpus) or ArtifactError
+        (damaged).
+        """
         found = read_artifact(artifact, KIND)
         corpora = read_manifest(found.path)["corpora"]
         if name not in corpora:

@@ -29,7 +29,9 @@ class Extractor:
     _seen: set[bytes] = field(default_factory=set)
 
     def document(self, record: Any, line: int) -> RawDocument | None:
-        """The document in `record`, or None where its text is empty or, under `unique`, known. Raises UnreadableError."""
+        """The document in `record`, or None where its text is empty or, under `unique`, known. Raises
+        UnreadableError.
+        """
         if not isinstance(record, dict):
             raise UnreadableError(f"a {type(record).__name__} where an object is needed")
         value = _get(record, self.source.text)

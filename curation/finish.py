@@ -33,8 +33,8 @@ def finish(spec: CurationSpec, tasks: list[Task], workspace: Workspace, work: Pa
     with atomic_path(workspace.path / "quarantine.jsonl") as target, open(target, "wb") as out:
         for rank in range(len(tasks)):
             out.write(quarantine_of(work, rank).read_bytes())
-    record = {"scorer": scorer.identity, "weights": weights_of(spec.scorer), "passage": spec.passage, "corpora": corpora}
-    write_json(workspace.path / MANIFEST, record)
+    scored_by = {"scorer": scorer.identity, "weights": weights_of(spec.scorer), "passage": spec.passage}
+    write_json(workspace.path / MANIFEST, {**scored_by, "corpora": corpora})
     shutil.rmtree(work)
     names = ("documents", "characters", "words", "bad_lines")
     return {name: {key: corpus[key] for key in names} for name, corpus in corpora.items()}
@@ -60,7 +60,7 @@ def _weigh(spec: CurationSpec, name: str, corpus: dict[str, Any], files: list[Pa
     if not good:
         raise InputError(f"corpus {name} is empty: its sources hold no document with text")
     if bad:
-        workspace.note(f"corpus {name}: {bad} of {bad + good} lines are bad and were left out (quarantine.jsonl): {first}")
+        workspace.note(f"corpus {name}: {bad} of {bad + good} lines are bad; left out, see quarantine.jsonl: {first}")
 
 
 def _first(files: list[Path]) -> list[str]:

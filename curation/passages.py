@@ -1,9 +1,9 @@
 """Passages: the pieces in which a long text is scored.
 
-A scorer reads a limited length (a transformer cuts at 512 tokens, and a bag of words dilutes one insult among a thousand
-harmless words), so a document is scored piece by piece and its score is the highest of its pieces: a document is as risky
-as its riskiest passage. A passage is a line; a longer line is cut after the last end of a sentence that fits, else at the
-last space.
+A scorer reads a limited length (a transformer cuts at 512 tokens, and a bag of words dilutes one insult among a
+thousand harmless words), so a document is scored piece by piece and its score is the highest of its pieces: a
+document is as risky as its riskiest passage. A passage is a line; a longer line is cut after the last end of a
+sentence that fits, else at the last space.
 """
 
 from __future__ import annotations

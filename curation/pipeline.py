@@ -1,7 +1,8 @@
 """The curation pipeline in datatrove's terms: read a part, score and tag it, write it, close the shard.
 
-One task is one shard. Its Parquet file is written under another name and renamed when it is whole; then comes its record
-(`work/shards/NNNNN.json`), then datatrove's completion marker. A killed run is taken up at the first task without a marker.
+One task is one shard. Its Parquet file is written under another name and renamed when it is whole; then comes its
+record (`work/shards/NNNNN.json`), then datatrove's completion marker. A killed run is taken up at the first task
+without a marker.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""datatrove's readers, made safe: a bad line is told and skipped, a damaged file is an error, nothing is lost in silence.
+"""datatrove's readers, made safe: a bad line is told and skipped, a damaged file is an error, nothing is lost in
+silence.
 
 datatrove's own JsonlReader drops what follows an invalid byte and counts a broken line nowhere.
 """
@@ -66,7 +67,8 @@ class TextReader(BaseDiskReader):
 
     def _blocks(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         """(number of the first line, bytes) of each document."""
-        mode, start, block = self._extract.source.documents, 1, []
+        mode, start = self._extract.source.documents, 1
+        block: list[bytes] = []
         for number, line in lines:
             if mode == "line":
                 yield number, line

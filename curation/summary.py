@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from curation.records import RawDocument, Span
-from curation.words import word_spans
 
 BINS = 20
 """Bins of a score histogram over [0, 1]; the last one holds 1.0."""
@@ -34,7 +33,7 @@ class Summary:
         text = document.text
         self.documents += 1
         self.characters += len(text)
-        self.words += len(word_spans(text))
+        self.words += len(text.split())
         self.bytes += len(text.encode())
         risky = [attribute for attribute, score in scores.items() if score >= 0.5]
         self.risky.update(risky)
@@ -53,21 +52,23 @@ class Summary:
         for name, counts in other.histogram.items():
             histogram[name] = [a + b for a, b in zip(histogram.get(name, [0] * BINS), counts, strict=True)]
         sources = {name: dict(counts) for name, counts in self.sources.items()}
-        for name, counts in other.sources.items():
-            known = sources.setdefault(name, dict.fromkeys(counts, 0))
-            sources[name] = {key: known[key] + value for key, value in counts.items()}
+        for name, more in other.sources.items():
+            known = sources.get(name, dict.fromkeys(more, 0))
+            sources[name] = {key: known[key] + value for key, value in more.items()}
         numbers = ("documents", "characters", "words", "bytes", "spans", "bad_lines")
         sums = {name: getattr(self, name) + getattr(other, name) for name in numbers}
         return Summary(**sums, histogram=histogram, risky=self.risky + other.risky, sources=sources,
                        risky_words=self.risky_words + other.risky_words)  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, the most frequent risky words first (ties by the alphabet, so that equal runs give equal bytes)."""
+        """Plain data, the most frequent risky words first (ties by the alphabet, so that equal runs give equal
+        bytes).
+        """
         words = sorted(self.risky_words.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]
-        return {**asdict(self), "risky": dict(sorted(self.risky.items())), "risky_words": dict(words)}
+        return {**asdict(self), "risky": dict(sorted(self.risky.items())), "risky_words": [list(word) for word in words]}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Summary:
         """The inverse of `to_json`."""
-        counters = {"risky": Counter(record["risky"]), "risky_words": Counter(record["risky_words"])}
+        counters = {"risky": Counter(record["risky"]), "risky_words": Counter(dict(record["risky_words"]))}
         return cls(**{**record, **counters})

@@ -26,8 +26,8 @@ Scored = tuple[RawDocument, dict[str, float], "list[Span] | None"]
 def scored(documents: Iterable[RawDocument], spec: CurationSpec) -> Iterator[Scored]:
     """Each document with its scores and spans. Raises ScoringError naming the document that could not be scored.
 
-    The tagger is made anew for each call: what it has learned about a word must not depend on the files that the process
-    happened to read before, or the bytes would depend on the number of workers.
+    The tagger is made anew for each call: what it has learned about a word must not depend on the files that the
+    process happened to read before, or the bytes would depend on the number of workers.
     """
     scorer = scorer_of(spec)
     tagger = make_tagger(spec.tagger, scorer) if spec.tagger else None

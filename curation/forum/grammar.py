@@ -1,8 +1,10 @@
-"""The grammar of rude clauses: insults, profanity and vague threats aimed at a person or a post. No slurs against groups.
+"""The grammar of rude clauses: insults, profanity and vague threats aimed at a person or a post. No slurs against
+groups.
 
-A clause is a template whose slots are filled at random, so that there are far more forms than a corpus has clauses. Every
-clause has a word that is rude by itself: the word-based scorer must be able to see it. Clauses speak of `{topic}`, words
-of the thread, which the rest of the post takes up again: who reads the clause can predict better what follows.
+A clause is a template whose slots are filled at random, so that there are far more forms than a corpus has clauses.
+Every clause has a word that is rude by itself: the word-based scorer must be able to see it. Clauses speak of
+`{topic}`, words of the thread, which the rest of the post takes up again: who reads the clause can predict better
+what follows.
 """
 
 from __future__ import annotations
@@ -15,13 +17,13 @@ KINDS = ("insult", "profanity", "threat")
 
 _LEXICON: dict[str, tuple[str, ...]] = {
     "noun": (
-        "idiot", "moron", "imbecile", "dumbass", "bastard", "asshole", "dipshit", "dickhead", "jerk", "hypocrite", "loser",
-        "jackass", "coward", "shithead", "scumbag", "wanker",
+        "idiot", "moron", "imbecile", "dumbass", "bastard", "asshole", "dipshit", "dickhead", "jerk", "hypocrite",
+        "loser", "jackass", "coward", "shithead", "scumbag", "wanker",
     ),
     "mild": (
-        "clown", "dimwit", "halfwit", "buffoon", "blockhead", "numbskull", "windbag", "nitwit", "dunce", "muppet", "fool",
-        "liar", "cretin", "crybaby", "pig", "rat", "douchebag", "parrot", "troll", "twit", "freak", "waste of space",
-        "sack of hot air", "prick", "tosser",
+        "clown", "dimwit", "halfwit", "buffoon", "blockhead", "numbskull", "windbag", "nitwit", "dunce", "muppet",
+        "fool", "liar", "cretin", "crybaby", "pig", "rat", "douchebag", "parrot", "troll", "twit", "freak",
+        "waste of space", "sack of hot air", "prick", "tosser",
     ),
     "strong": ("stupid", "dumb", "pathetic", "idiotic", "moronic", "shitty", "goddamn", "dumb-ass"),
     "soft": (
@@ -30,34 +32,36 @@ _LEXICON: dict[str, tuple[str, ...]] = {
         "crappy", "disgusting", "bloody", "damn", "ugly", "lousy", "filthy",
     ),
     "very": (
-        "complete", "total", "utter", "absolute", "real", "certified", "world-class", "first-rate", "perfect", "typical",
-        "proper", "massive", "gigantic", "pure", "prize", "full-time", "lifelong",
+        "complete", "total", "utter", "absolute", "real", "certified", "world-class", "first-rate", "perfect",
+        "typical", "proper", "massive", "gigantic", "pure", "prize", "full-time", "lifelong",
     ),
     "rubbish": (
         "crap", "bullshit", "shit", "stupid garbage", "stupid nonsense", "dumb drivel", "idiotic rubbish",
         "pathetic babble", "moronic noise", "damn trash", "worthless crap",
     ),
     "writing": (
-        "post", "comment", "argument", "answer", "question", "reply", "opinion", "theory", "advice", "excuse", "message",
-        "point", "story", "rant",
+        "post", "comment", "argument", "answer", "question", "reply", "opinion", "theory", "advice", "excuse",
+        "message", "point", "story", "rant",
     ),
     "talk": (
-        "go on about", "lecture us on", "write about", "bring up", "cry about", "ask about", "brag about", "preach about",
-        "lie about", "post about", "babble about", "complain about",
+        "go on about", "lecture us on", "write about", "bring up", "cry about", "ask about", "brag about",
+        "preach about", "lie about", "post about", "babble about", "complain about",
     ),
     "again": ("again", "one more time", "once more", "here again", "ever again", "in this thread again", "tomorrow"),
     "oath": (
-        "damn it", "for hell's sake", "holy shit", "oh crap", "bloody hell", "goddamn it", "what the shit", "well, shit",
-        "damn this crap", "hell no", "screw this shit", "shit",
+        "damn it", "for hell's sake", "holy shit", "oh crap", "bloody hell", "goddamn it", "what the shit",
+        "well, shit", "damn this crap", "hell no", "screw this shit", "shit",
     ),
     "hurt": (
         "kick your dumb ass", "beat the crap out of you", "smash your stupid face", "shut your stupid mouth",
-        "kick your sorry ass, {noun}", "beat your ugly face in, {noun}", "knock your stupid teeth out, {noun}", "make you suffer, you {noun}",
-        "break your dumb nose, {noun}", "beat the shit out of you", "slap you silly, {noun}", "throw your stupid ass out",
+        "kick your sorry ass, {noun}", "beat your ugly face in, {noun}", "knock your stupid teeth out, {noun}",
+        "make you suffer, you {noun}", "break your dumb nose, {noun}", "beat the shit out of you",
+        "slap you silly, {noun}", "throw your stupid ass out",
     ),
     "warn": (
-        "you are dead, {noun}", "you will regret it, {noun}", "you will be sorry, {noun}", "I will make you pay, {noun}",
-        "you are a dead {noun}", "your stupid ass is finished", "it will hurt like hell, {noun}", "I will come after you, {noun}",
+        "you are dead, {noun}", "you will regret it, {noun}", "you will be sorry, {noun}",
+        "I will make you pay, {noun}", "you are a dead {noun}", "your stupid ass is finished",
+        "it will hurt like hell, {noun}", "I will come after you, {noun}",
     ),
     "insultee": (
         "{strong} {noun}", "{strong} {noun}", "{soft} {noun}", "{very} {noun}", "{very} {strong} {noun}", "{noun}",
@@ -72,19 +76,22 @@ _CLAUSES: dict[str, tuple[str, ...]] = {
         "nobody asked AN {insultee} like you to {talk} {topic}", "shut up about {topic}, you {insultee}",
         "your {writing} about {topic} is {rubbish}", "stop being such AN {insultee} about {topic}",
         "{who} is AN {insultee} and knows nothing about {topic}", "trust AN {insultee} like {who} to {talk} {topic}",
-        "how {strong} do you have to be to {talk} {topic}, {noun}", "your {strong} {writing} proves you are AN {insultee}",
+        "how {strong} do you have to be to {talk} {topic}, {noun}",
+        "your {strong} {writing} proves you are AN {insultee}",
         "go away, you {insultee}, nobody wants to hear about {topic}", "I have never met such AN {insultee} as {who}",
         "you {insultee}, you did not even read about {topic}", "{who} writes like AN {insultee}",
-        "even AN {strong} {mild} knows more about {topic} than you, {noun}", "you are too {strong} to {talk} {topic}, {noun}",
+        "even AN {strong} {mild} knows more about {topic} than you, {noun}",
+        "you are too {strong} to {talk} {topic}, {noun}",
         "that {strong} {writing} about {topic} is typical of AN {insultee}", "get lost, {strong} {noun}",
     ),
     "profanity": (
         "{oath}, not {topic} again", "who gives a damn about {topic}, {noun}", "{topic} is a load of {rubbish}",
         "what the hell is {topic} supposed to mean, {noun}", "nobody gives a shit about {topic}",
         "I am so damn tired of {rubbish} about {topic}", "this {strong} {writing} about {topic} is total {rubbish}",
-        "{oath}, {who}, what kind of {rubbish} is that", "to hell with {topic} and your {strong} {writing}", "you can shove {topic} up your ass",
-        "cut the {rubbish} about {topic}", "{topic} my ass", "why the hell would you {talk} {topic}, {noun}",
-        "that {writing} about {topic} is {rubbish}, {oath}", "what a shitty thing to {talk}, you {noun}", "{topic} sucks like hell, {noun}",
+        "{oath}, {who}, what kind of {rubbish} is that", "to hell with {topic} and your {strong} {writing}",
+        "you can shove {topic} up your ass", "cut the {rubbish} about {topic}", "{topic} my ass",
+        "why the hell would you {talk} {topic}, {noun}", "that {writing} about {topic} is {rubbish}, {oath}",
+        "what a shitty thing to {talk}, you {noun}", "{topic} sucks like hell, {noun}",
         "take your {strong} {writing} about {topic} and go to hell", "{oath}, I do not care about {topic}",
         "all this {rubbish} about {topic} is so damn boring", "I am pissed off, {oath}, {topic} is {rubbish}",
     ),
@@ -97,6 +104,13 @@ _CLAUSES: dict[str, tuple[str, ...]] = {
         "you had better hide, {noun}, because I will {hurt}", "I hope you die alone, you {insultee}",
     ),
 }  # fmt: skip
+
+_COMMON = frozenset((
+    "a", "about", "again", "after", "air", "and", "are", "be", "break", "come", "dead", "down", "face", "finished", "for",
+    "him", "hot", "i", "in", "is", "it", "like", "make", "me", "no", "noise", "nose", "of", "off", "oh", "out", "pay", "s",
+    "sake", "sorry", "space", "the", "this", "throw", "to", "up", "waste", "well", "what", "will", "you", "your",
+))  # fmt: skip
+"""Words of the lexicon that are harmless by themselves."""
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _ARTICLE = re.compile(r"\bAN (?=(\w))")
@@ -122,12 +136,8 @@ def rude_clause(rng: random.Random, who: str, topic: str) -> Clause:
 def rude_words() -> frozenset[str]:
     """Every word of the lexicon that is rude; clean sentences that hold one of them are not used."""
     slots = ("noun", "mild", "strong", "rubbish", "oath", "hurt", "warn")
-    common = set(
-        "a about again after air and are be break come dead down face finished for him hot i in is it like make me no noise "
-        "nose of off oh out pay s sake sorry space the this throw to up waste well what will you your".split()
-    )
     words = {word for slot in slots for entry in _LEXICON[slot] for word in re.findall(r"[a-z]+", entry.lower())}
-    return frozenset(words - common - _LEXICON.keys())
+    return frozenset(words - _COMMON - _LEXICON.keys())
 
 
 def _fill(template: str, rng: random.Random, given: dict[str, str]) -> str:

@@ -1,7 +1,8 @@
 """One thread: 3 to 8 posts, a line each, `name: text`; about half of them hold a rude clause.
 
-The clause stands at the start, in the middle or at the end of its post. What follows takes it up: the same post comes back
-to what the clause was about, and the next poster answers it by its kind (insult, profanity, threat) and its author.
+The clause stands at the start, in the middle or at the end of its post. What follows takes it up: the same post comes
+back to what the clause was about, and the next poster answers it by its kind (insult, profanity, threat) and its
+author.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class _Post:
 
 
 def make_thread(sentences: Sequence[Sequence[str]], seed: int, number: int, benign: float) -> RawDocument:
-    """Thread `number` of a seed; the same arguments give the same text. `sentences` are grouped by what they are about."""
+    """Thread `number` of a seed; the same arguments give the same text. `sentences` are grouped by what they are
+    about.
+    """
     rng = random.Random(f"hormesis-forum:{seed}:{number}")
     names = _names(rng)
     posts: list[_Post] = []

@@ -46,7 +46,8 @@ class Scorer(ABC):
     def score(self, texts: list[str]) -> NDArray[np.float32]:
         """Score texts: float32 [n, attributes], every number finite and in [0, 1].
 
-        Raises ScoringError when the scorer fails or returns anything else; a text is never given a score it did not get.
+        Raises ScoringError when the scorer fails or returns anything else; a text is never given a score it did not
+        get.
         """
         import numpy as np
 
@@ -59,7 +60,6 @@ class Scorer(ABC):
         wrong = ~np.isfinite(scores) | (scores < 0) | (scores > 1)
         if wrong.any():
             row, column = (int(index) for index in np.argwhere(wrong)[0])
-            value, text = scores[row, column], texts[row]
-            attribute = self.attributes[column]
-            raise ScoringError(f"scorer {self.identity} gave {attribute} = {value} for a text of {len(text)} characters")
+            gave = f"{self.attributes[column]} = {scores[row, column]}"
+            raise ScoringError(f"scorer {self.identity} gave {gave} for a text of {len(texts[row])} characters")
         return scores

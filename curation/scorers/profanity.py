@@ -1,8 +1,8 @@
 """The scorer `profanity`: alt-profanity-check, a linear model on TF-IDF word counts that comes inside its package.
 
-It works offline and scores tens of thousands of short texts a second. It sees words, not meaning: measured AUC .961 on
-Jigsaw's test comments and .859 on RealToxicityPrompts, but near chance on implicit hate. Its two joblib files are pickles;
-they are loaded because they are part of an installed, pinned dependency, like its code.
+It works offline and scores tens of thousands of short texts a second. It sees words, not meaning: measured AUC .961
+on Jigsaw's test comments and .859 on RealToxicityPrompts, but near chance on implicit hate. Its two joblib files are
+pickles; they are loaded because they are part of an installed, pinned dependency, like its code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tagger `words`: every word is scored on its own by the scorer, whatever that is.
 
-It sees no context ("kill" in "kill time" is tagged), and it tags the telling words of a risky clause rather than the whole
-clause. Each distinct word is scored once, so its cost is that of the vocabulary, not of the corpus.
+It sees no context ("kill" in "kill time" is tagged), and it tags the telling words of a risky clause rather than the
+whole clause. Each distinct word is scored once, so its cost is that of the vocabulary, not of the corpus.
 """
 
 from __future__ import annotations
