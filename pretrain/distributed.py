@@ -1,0 +1,78 @@
+"""Process groups of one run: made when it begins, gone when it ends, so that a process can run several after each other."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+from megatron.core.tensor_parallel import model_parallel_cuda_manual_seed
+
+from infra.errors import ConfigError, JobError, Problem
+from pretrain.device import backend, cpu_as_cuda
+from pretrain.spec import ParallelSpec
+
+_runs = itertools.count()  # every run takes keys of its own in torchrun's store, which outlives the run
+
+
+def world_size() -> int:
+    """Number of processes: what torchrun says, else one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@contextlib.contextmanager
+def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
+    """Initialise torch.distributed and Megatron's groups for one run; on a CPU, also the CUDA shim.
+
+    Without torchrun the store lives in this process: no port is taken. Random state and groups are as before afterwards.
+    Raises ConfigError when the ranks do not divide into copies of the model, JobError when groups exist already.
+    """
+    if dist.is_initialized():
+        raise JobError("torch.distributed is already initialised in this process; run trainings one after another")
+    ranks = world_size()
+    if ranks % parallel.model_size:
+        message = f"{ranks} rank(s) do not divide into copies of the model on tensor × pipeline = {parallel.model_size} ranks"
+        raise ConfigError([Problem("parallel", "", message)])
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    with torch.random.fork_rng(), cpu_as_cuda():
+        _initialise(ranks)
+        try:
+            parallel_state.initialize_model_parallel(parallel.tensor, parallel.pipeline)
+            model_parallel_cuda_manual_seed(seed)
+            yield
+        finally:
+            parallel_state.destroy_model_parallel()
+            dist.destroy_process_group()
+
+
+def _initialise(ranks: int) -> None:
+    if "WORLD_SIZE" not in os.environ:
+        dist.init_process_group(backend(), store=dist.HashStore(), rank=0, world_size=1)
+        return
+    store, rank, ranks = next(dist.rendezvous("env://"))
+    store = dist.PrefixStore(f"hormesis-{next(_runs)}", store)
+    dist.init_process_group(backend(), store=store, rank=rank, world_size=ranks)
+
+
+def is_first() -> bool:
+    """Whether this process writes files and speaks to the user."""
+    return dist.get_rank() == 0
+
+
+def data_parallel() -> tuple[int, int]:
+    """Rank and number of ranks over which samples are divided."""
+    return parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
+
+
+def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
+    """Sum what each copy of the model measured on its last pipeline stage; the same result on every rank."""
+    if not parallel_state.is_pipeline_last_stage():
+        values = torch.zeros_like(values)
+    dist.all_reduce(values, group=parallel_state.get_data_parallel_group())
+    dist.all_reduce(values, group=parallel_state.get_pipeline_model_parallel_group())
+    return values

@@ -1,0 +1,75 @@
+"""Cross-entropy on the held-out documents, beside the unigram entropy that a model without context would reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mixtures.built import BuiltMixture, Files
+from mixtures.risk import STRUCTURAL, threshold_byte
+from pretrain.data import Batches, DataSettings, Tokens, build_epoch
+from pretrain.distributed import data_parallel
+from pretrain.spec import PretrainSpec
+from pretrain.trainer import Trainer
+
+RISKY = 0.5  # at or above this score a target counts as risky in the tables
+_SAMPLED = 50_000_000  # tokens of a component that the unigram distribution is counted over
+
+
+def held_out_cross_entropy(
+    trainer: Trainer, mixture: BuiltMixture, spec: PretrainSpec, settings: DataSettings
+) -> dict[str, dict[str, Any]]:
+    """Cross-entropy in nats per token on each component's held-out documents, every token a target once. Collective.
+
+    Windows are packed as in training: documents follow each other and attention is not reset. No policy applies: risky tokens
+    count like all others, and once more apart.
+    """
+    unigram = unigram_log_probabilities(mixture) if dist.get_rank() == 0 else None
+    results = {}
+    for files in mixture.held_out:
+        dataset = build_epoch([token_files(files)], settings, spec.seed)
+        batches = Batches(dataset, spec.global_batch_size, spec.micro_batch_size, *data_parallel())
+        results[files.name] = _summary(trainer.evaluate(batches))
+        if unigram is not None:
+            results[files.name]["unigram_cross_entropy"] = _unigram(files, unigram)
+    return results
+
+
+def token_files(files: Files) -> Tokens:
+    """What the datasets need of one pair of token files."""
+    return Tokens(files.name, files.prefix, files.risk_prefix)
+
+
+def _summary(by_risk: Tensor) -> dict[str, Any]:
+    """Means over all targets and over the risky ones; `by_risk` is [2, 256]: nats and counts by risk byte."""
+    risky = by_risk[:, threshold_byte(RISKY) : STRUCTURAL].sum(1)
+    nats, tokens = by_risk.sum(1).tolist()
+    risky_nats, risky_tokens = risky.tolist()
+    return {
+        "cross_entropy": nats / tokens,
+        "tokens": int(tokens),
+        "risky_cross_entropy": risky_nats / risky_tokens if risky_tokens else None,
+        "risky_tokens": int(risky_tokens),
+    }
+
+
+def unigram_log_probabilities(mixture: BuiltMixture) -> NDArray[np.float64]:
+    """Log-probability of every token id from the training tokens, one count added to each id."""
+    counts = np.ones(mixture.facts.vocab_size)
+    for files in mixture.components:
+        counts += _counts(files, mixture.facts.vocab_size)
+    return np.log(counts / counts.sum())
+
+
+def _unigram(files: Files, log_probabilities: NDArray[np.float64]) -> float:
+    counts = _counts(files, len(log_probabilities))
+    return float(-(counts * log_probabilities).sum() / counts.sum())
+
+
+def _counts(files: Files, vocab_size: int) -> NDArray[np.int64]:
+    tokens, _ = files.open()
+    return np.bincount(tokens.tokens[:_SAMPLED], minlength=vocab_size)

@@ -1,0 +1,108 @@
+"""The SLUNG loss: what happens to a target token is looked up by its risk byte (Wang et al. 2025, arXiv 2505.03052).
+
+A policy is a table with one row per component of the mixture and one column per risk byte, applied to the per-token
+cross-entropy. No further pass over the logits is needed, because p(target) = exp(−cross-entropy); so it also holds where the
+vocabulary is divided over tensor-parallel ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixtures.risk import STRUCTURAL, threshold_byte
+from pretrain.spec import LossSpec
+
+BYTES = 256
+_LN2 = 0.6931471805599453
+
+
+@dataclass(frozen=True)
+class LossTable:
+    """A loss policy, looked up by (component, risk byte); every table is [components, 256].
+
+    `cross_entropy` and `unlikelihood` are fp32 weights on the two losses, `removed` says which input tokens are replaced,
+    `counted` which targets enter the denominator.
+    """
+
+    cross_entropy: Tensor
+    unlikelihood: Tensor
+    removed: Tensor
+    counted: Tensor
+
+    @property
+    def removes(self) -> bool:
+        """Whether any input token is replaced at all."""
+        return bool(self.removed.any())
+
+    @property
+    def has_unlikelihood(self) -> bool:
+        """Whether any target takes the unlikelihood loss."""
+        return bool(self.unlikelihood.any())
+
+    def to(self, device: torch.device) -> LossTable:
+        """The same table on a device."""
+        return LossTable(*(part.to(device) for part in (self.cross_entropy, self.unlikelihood, self.removed, self.counted)))
+
+
+def loss_table(spec: LossSpec, components: Sequence[str]) -> LossTable:
+    """Compile a loss policy for the components of the blend, in their order."""
+    cross_entropy = torch.ones(len(components), BYTES)
+    unlikelihood = torch.zeros(len(components), BYTES)
+    removed = torch.zeros(len(components), BYTES, dtype=torch.bool)
+    for row, name in enumerate(components):
+        if spec.components is not None and name not in spec.components:
+            continue
+        for band in spec.effective_bands:
+            above = slice(threshold_byte(band.at_or_above), STRUCTURAL)
+            cross_entropy[row, above] = float(band.do == "keep")
+            unlikelihood[row, above] = band.weight if band.do == "unlikelihood" else 0.0
+            removed[row, above] = band.do == "remove"
+    cross_entropy[:, STRUCTURAL] = 0.0
+    counted = (cross_entropy > 0) | (unlikelihood > 0)
+    if spec.normalise_by == "all_tokens":
+        counted = torch.ones(len(components), BYTES, dtype=torch.bool)
+        counted[:, STRUCTURAL] = False
+    return LossTable(cross_entropy, unlikelihood, removed, counted)
+
+
+def log1mexp(cross_entropy: Tensor) -> Tensor:
+    """log(1 − exp(−x)) for x ≥ 0, finite in value and gradient.
+
+    The branch at ln 2 keeps full precision on both sides (Mächler 2012, "Accurately computing log(1 − exp(−|a|))"). Below
+    1e-6, that is p > 1 − 1e-6, fp32 cross-entropies are rounding noise: the function goes on as the straight line that
+    touches it there. A clamp would be finite too, but flat: no gradient would push p away from 1, where it matters most.
+    """
+    x = cross_entropy.float()
+    floor = 1e-6
+    safe = x.clamp(min=floor)
+    near = torch.log(-torch.expm1(-safe.clamp(max=_LN2)))
+    far = torch.log1p(-torch.exp(-safe.clamp(min=_LN2)))
+    line = (x - safe) / floor
+    return torch.where(safe < _LN2, near, far) + line
+
+
+def policy_loss(cross_entropy: Tensor, risk: Tensor, component: Tensor, table: LossTable) -> tuple[Tensor, Tensor]:
+    """Sum of the policy's losses and the number of tokens in the denominator, both over this micro-batch.
+
+    `cross_entropy` [batch, sequence] per target in nats, `risk` [batch, sequence] uint8 of the *target*, `component`
+    [batch]. Divide by the denominator summed over the global batch; Megatron does so with `calculate_per_token_loss`.
+    """
+    row = component[:, None]
+    byte = risk.long()
+    values = cross_entropy.float()
+    total = (values * table.cross_entropy[row, byte]).sum()
+    if table.has_unlikelihood:
+        weight = table.unlikelihood[row, byte]
+        total = total - (log1mexp(values) * weight).sum()
+    return total, table.counted[row, byte].sum().to(torch.int)
+
+
+def remove_inputs(tokens: Tensor, risk: Tensor, component: Tensor, table: LossTable, replacement: int) -> Tensor:
+    """Replace the input tokens that the policy removes; `risk` is that of the *input* tokens, [batch, sequence]."""
+    if not table.removes:
+        return tokens
+    return tokens.masked_fill(table.removed[component[:, None], risk.long()], replacement)

@@ -1,0 +1,137 @@
+"""What `plan` and `show` say about a pretraining run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from infra.artifact import Artifact
+from infra.stage import Page, Plan, Table
+from pretrain.estimate import CPU_THREAD_FLOPS, H100_FLOPS, memory_per_rank, tokens_by_action, total_flops
+from pretrain.files import LOG, SUMMARY
+from pretrain.inputs import Inputs, open_inputs
+from pretrain.log import read_log
+from pretrain.spec import PretrainSpec
+
+_WIDTH, _HEIGHT, _MARGIN = 720, 300, 48  # pixels of the loss curve
+
+
+def plan(spec: PretrainSpec) -> Plan:
+    """Steps, tokens, loss-bearing tokens, FLOPs, memory and time, from the mixture's manifest alone."""
+    inputs = open_inputs(spec, verify=False)
+    actions = tokens_by_action(spec.loss, inputs.mixture.manifest["components"])
+    total = sum(tokens for _, _, tokens in actions) or 1
+    shares = tuple((name, action, f"{tokens:,}", f"{tokens / total:.2%}") for name, action, tokens in actions)
+    memory = memory_per_rank(inputs.shape, spec, inputs.mixture.sequence_length)
+    rows = tuple((name, _bytes(size)) for name, size in [*memory.items(), ("in all", sum(memory.values()))])
+    return Plan(
+        f"pretrain {spec.name}",
+        (
+            Table("Model and work", ("what", "amount"), _work(spec, inputs)),
+            Table("Target tokens of one epoch by loss policy", ("component", "policy", "tokens", "share"), shares),
+            Table("Memory per rank (estimate)", ("what", "size"), rows),
+            Table("Time (estimate)", ("on", "hours"), _times(total_flops(inputs, spec))),
+        ),
+        ("Times assume 45 GFLOP/s on a CPU thread and 40 % of an H100's bf16 peak.",),
+    )
+
+
+def _work(spec: PretrainSpec, inputs: Inputs) -> tuple[tuple[str, str], ...]:
+    shape = inputs.shape
+    return (
+        ("model", f"{spec.model.preset}: {shape.num_layers} layers × {shape.hidden_size}, {shape.num_attention_heads} heads"),
+        ("parameters", f"{shape.parameters:,}"),
+        ("vocabulary", f"{shape.vocab_size:,}"),
+        ("sequence length", f"{inputs.mixture.sequence_length:,}"),
+        ("epochs", f"{spec.epochs}"),
+        ("tokens", f"{spec.epochs * inputs.mixture.tokens:,}"),
+        ("tokens per parameter", f"{spec.epochs * inputs.mixture.tokens / shape.parameters:.1f}"),
+        ("steps", f"{inputs.steps(spec):,}"),
+        ("tokens per step", f"{spec.global_batch_size * inputs.mixture.sequence_length:,}"),
+        ("FLOPs", f"{total_flops(inputs, spec):.3g}"),
+    )
+
+
+def _times(flops: float) -> tuple[tuple[str, str], ...]:
+    return (
+        ("one CPU thread", f"{flops / CPU_THREAD_FLOPS / 3600:,.2f}"),
+        ("one H100", f"{flops / H100_FLOPS / 3600:,.2f}"),
+    )
+
+
+def show(artifact: Artifact) -> Page:
+    """Loss curve, held-out cross-entropies beside the unigram entropy, and what was trained."""
+    summary = json.loads((artifact.path / SUMMARY).read_text(encoding="utf-8"))
+    lines = read_log(artifact.path / LOG)
+    tables = (_held_out(summary), _facts(summary))
+    return Page(f"pretraining: {artifact.path.name}", tables, loss_curve(lines))
+
+
+def _held_out(summary: dict[str, Any]) -> Table:
+    columns = ("component", "tokens", "cross-entropy (nats)", "unigram", "risky tokens", "cross-entropy on risky")
+    rows = tuple(
+        (
+            name,
+            f"{each['tokens']:,}",
+            f"{each['cross_entropy']:.4f}",
+            f"{each['unigram_cross_entropy']:.4f}",
+            f"{each['risky_tokens']:,}",
+            "–" if each["risky_cross_entropy"] is None else f"{each['risky_cross_entropy']:.4f}",
+        )
+        for name, each in summary["held_out"].items()
+    )
+    return Table("Held-out documents", columns, rows)
+
+
+def _facts(summary: dict[str, Any]) -> Table:
+    names = ("parameters", "steps", "tokens", "loss_tokens", "tokens_per_second", "seconds", "device", "ranks")
+    rows = [(name.replace("_", " "), summary[name]) for name in names]
+    rows += [(f"train cross-entropy, {name}", value) for name, value in summary["train_cross_entropy"].items()]
+    return Table("Run", ("what", "value"), tuple((what, _number(value)) for what, value in rows))
+
+
+def loss_curve(lines: Sequence[dict[str, Any]]) -> str:
+    """Inline SVG of the training cross-entropy per component over tokens; '' for an empty log."""
+    if not lines:
+        return ""
+    names = list(lines[0]["cross_entropy"])
+    series = {name: [(each["tokens"], each["cross_entropy"][name]) for each in lines] for name in names}
+    points = {name: [(x, y) for x, y in values if y is not None] for name, values in series.items()}
+    heights = [y for values in points.values() for _, y in values]
+    right, low, high = lines[-1]["tokens"], min(heights), max(heights)
+
+    def place(x: float, y: float) -> str:
+        across = _MARGIN + (_WIDTH - 2 * _MARGIN) * x / right
+        down = _MARGIN + (_HEIGHT - 2 * _MARGIN) * (high - y) / (high - low or 1)
+        return f"{across:.1f},{down:.1f}"
+
+    drawn = "".join(_line(number, name, [place(*each) for each in values]) for number, (name, values) in enumerate(points.items()))
+    labels = (
+        _text(4, _MARGIN, f"{high:.2f}")
+        + _text(4, _HEIGHT - _MARGIN, f"{low:.2f}")
+        + _text(_WIDTH - 2 * _MARGIN, _HEIGHT - 12, f"{right:,} tokens")
+    )
+    title = "<h2>Training cross-entropy (nats per token)</h2>"
+    return f'{title}<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img">{drawn}{labels}</svg>'
+
+
+def _line(number: int, name: str, points: list[str]) -> str:
+    colour = f"hsl({(210 + 137 * number) % 360} 70% 42%)"
+    curve = f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(points)}"/>'
+    return curve + _text(_MARGIN + 130 * number, 20, name, colour)
+
+
+def _text(x: int, y: int, words: str, colour: str = "currentColor") -> str:
+    return f'<text x="{x}" y="{y}" font-size="13" fill="{colour}">{escape(words)}</text>'
+
+
+def _number(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _bytes(size: float) -> str:
+    return f"{size / 2**30:,.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
