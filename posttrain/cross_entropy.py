@@ -1,0 +1,109 @@
+"""Cross-entropy of documents under a steered model, in nats, by the definition that pretraining uses.
+
+A document follows the start token (end-of-text, as in packed training), so that *every* token of it is a target. A
+prefix conditions and is not counted. A document longer than the context is read in windows that overlap by half, each
+behind start token and prefix again: whatever the method, the same tokens are counted once each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from infra.errors import InputError
+from posttrain.activations import batches, right_padded
+from posttrain.methods.base import Method
+from posttrain.model import CausalModel
+
+_TOKENS_PER_BATCH = 4096
+_LOGITS_PER_CHUNK = 1 << 25  # 128 MB in float32
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """`nats` float64 and `tokens` int64, one entry a document; mean per token is nats.sum() / tokens.sum()."""
+
+    nats: np.ndarray[Any, np.dtype[np.float64]]
+    tokens: np.ndarray[Any, np.dtype[np.int64]]
+
+    @property
+    def per_token(self) -> float:
+        """Mean over all tokens."""
+        return float(self.nats.sum() / max(1, self.tokens.sum()))
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Token ids of one forward pass; from `first` on they are targets of `document`."""
+
+    document: int
+    ids: list[int]
+    first: int
+
+
+@torch.inference_mode()
+def cross_entropy(
+    model: CausalModel,
+    method: Method,
+    documents: Sequence[str],
+    max_tokens_per_document: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> CrossEntropy:
+    """Nats and tokens of each document's first `max_tokens_per_document` tokens.
+
+    An activation edit acts at every position, position 0 included (papers.md section 4). Raises InputError when the
+    prefix leaves no room in the model's context.
+    """
+    encoded = [ids[:max_tokens_per_document] for ids in model.encode(list(documents))]
+    windows = _windows(model, method, encoded)
+    nats = np.zeros(len(documents))
+    with method.editing(everywhere=True):
+        for batch in batches([len(window.ids) for window in windows], _TOKENS_PER_BATCH):
+            chosen = [windows[index] for index in batch]
+            ids, last = right_padded([window.ids for window in chosen], model)
+            place = torch.arange(ids.shape[1], device=ids.device)
+            first = torch.tensor([window.first for window in chosen], device=ids.device)
+            targets = (place >= first[:, None]) & (place <= last[:, None])
+            sums = method.token_nats(ids, targets).sum(-1).cpu().numpy()
+            np.add.at(nats, [window.document for window in chosen], sums)
+            if progress is not None:
+                progress(len(chosen))
+    return CrossEntropy(nats, np.array([len(ids) for ids in encoded], dtype=np.int64))
+
+
+def _windows(model: CausalModel, method: Method, encoded: list[list[int]]) -> list[_Window]:
+    fixed = [model.start, *method.prefix]
+    room = model.max_positions - len(fixed)
+    if room < 2:
+        raise InputError(f"the prefix of {len(fixed)} tokens fills the model's {model.max_positions} positions")
+    windows = []
+    for document, ids in enumerate(encoded):
+        done = 0
+        while done < len(ids):
+            begin = max(0, done - room // 2) if len(ids) > room else 0
+            end = min(begin + room, len(ids))
+            windows.append(_Window(document, fixed + ids[begin:end], len(fixed) + done - begin))
+            done = end
+    return windows
+
+
+def plain_token_nats(model: CausalModel, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Nats of each target token under the model as it stands; shapes as in `Method.token_nats`."""
+    return nats_of_hidden(model, model.hidden(ids), ids, targets)
+
+
+def nats_of_hidden(model: CausalModel, hidden: torch.Tensor, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The same from hidden states [rows, positions, hidden]; logits are made for target tokens only, in chunks."""
+    rows, places = targets.nonzero(as_tuple=True)
+    out = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
+    size = max(1, _LOGITS_PER_CHUNK // model.network.config.vocab_size)
+    for part in torch.arange(len(rows), device=ids.device).split(size):
+        row, place = rows[part], places[part]
+        logits = model.logits(hidden[row, place - 1])
+        losses = torch.nn.functional.cross_entropy(logits, ids[row, place], reduction="none")
+        out[row, place] = losses.double()
+    return out

@@ -1,0 +1,226 @@
+"""SASA, self-disciplined autoregressive sampling (Ko et al. 2025; papers.md section 3).
+
+Fitting finds the linear boundary between benign and toxic texts in the model's own final hidden states (Gaussians with
+a pooled covariance, which is linear discriminant analysis). Decoding asks, for the most probable next tokens, on which
+side of it the text would then be, and adds beta * softmax(margins) to their logits.
+
+Three choices are ours. (1) The K candidates are K tokens of one row that see the prefix and themselves only: one
+forward of K tokens a step instead of K copies of the cache and a second forward. (2) `max_candidates` bounds K without
+truncating the nucleus: tokens beyond the K-th keep their logits, so beta = 0 is plain sampling token for token. (3) For
+cross-entropy the same rule over the full vocabulary is the model's distribution, measured at a bounded number of
+positions; see `token_nats`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from infra.spec import Spec
+from posttrain.methods.base import Method
+
+if TYPE_CHECKING:
+    import torch
+
+    from posttrain.decoding import Decoding
+    from posttrain.fitted import Fitted
+    from posttrain.labelled import Labelled
+    from posttrain.model import CausalModel
+    from posttrain.nucleus import Nucleus
+
+_SMALLEST_EIGENVALUE = 1e-6  # papers.md 3.1, step 4
+_FORWARD_TOKENS = 8192
+
+
+class SasaArgs(Spec):
+    """Self-disciplined autoregressive sampling."""
+
+    name: Literal["sasa"] = "sasa"
+    max_candidates: int = Field(default=20, ge=1)
+    """Most probable tokens whose margin is looked at in a step; cost grows with it. The paper has no default; ours."""
+    cross_entropy_positions: int = Field(default=32, ge=1)
+    """Positions of a document (or window of it) where steering's effect on cross-entropy is measured. Ours."""
+    folds: int = Field(default=5, ge=2)
+    """Cross-validation folds behind the reported accuracy of the boundary."""
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """`normal` [hidden], unit length, points to the benign side; `centre` [hidden] lies on the boundary."""
+
+    normal: np.ndarray[Any, Any]
+    centre: np.ndarray[Any, Any]
+
+
+def fit_subspace(hidden: np.ndarray[Any, Any], benign: np.ndarray[Any, Any]) -> Subspace:
+    """Pooled covariance S = F D F', w = F D^-1 F' (mean_benign - mean_toxic)/2 scaled to unit length, centre between.
+
+    `hidden` [n, hidden], `benign` [n] bool. Eigenvalues up to 1e-6 are dropped.
+    """
+    one, two = hidden[benign].astype(np.float64), hidden[~benign].astype(np.float64)
+    difference = (one.mean(0) - two.mean(0)) / 2
+    scatter = sum((each - each.mean(0)).T @ (each - each.mean(0)) for each in (one, two))
+    values, vectors = np.linalg.eigh(scatter / (len(hidden) - 2))
+    kept = values > _SMALLEST_EIGENVALUE
+    basis = vectors[:, kept]
+    normal = basis @ ((basis.T @ difference) / values[kept])
+    return Subspace(normal / max(np.linalg.norm(normal), 1e-12), (one.mean(0) + two.mean(0)) / 2)
+
+
+class Sasa(Method):
+    """Adds beta * softmax(margins over the candidates) to the candidates' logits; the strength is beta."""
+
+    args = SasaArgs
+    strengths = (10.0, 100.0, 300.0)
+    strength_name = "beta"
+
+    def __init__(self, model: CausalModel, fitted: Fitted, strength: float) -> None:
+        super().__init__(model, fitted, strength)
+        args = SasaArgs.model_validate(fitted.args)
+        self.positions = args.cross_entropy_positions
+        self.candidates = min(args.max_candidates, model.network.config.vocab_size)
+        self.branches = self.candidates + 1
+        self.normal = fitted.tensors["normal"].to(model.device)
+        self.boundary = float(fitted.tensors["normal"].double() @ fitted.tensors["centre"].double())
+
+    @classmethod
+    def fit(cls, model: CausalModel, labelled: Labelled | None, args: SasaArgs, seed: int) -> Fitted:
+        """Fit the boundary on all texts; its accuracy is cross-validated with documents kept whole."""
+        import torch
+
+        from posttrain.activations import last_token
+        from posttrain.fitted import Fitted
+        from posttrain.probes import assign_folds
+
+        assert labelled is not None
+        hidden, benign = last_token(model, labelled.texts).hidden, ~labelled.toxic
+        fold_of = assign_folds(benign, labelled.groups, args.folds, seed)
+        right = np.empty(len(benign), dtype=bool)
+        for fold in range(args.folds):
+            out = fold_of == fold
+            part = fit_subspace(hidden[~out], benign[~out])
+            right[out] = ((hidden[out] - part.centre) @ part.normal > 0) == benign[out]
+        found = fit_subspace(hidden, benign)
+        tensors = {"normal": torch.from_numpy(found.normal), "centre": torch.from_numpy(found.centre)}
+        facts = {"boundary_accuracy": round(float(right.mean()), 6), "texts": len(labelled.texts)}
+        return Fitted.of(model, args, tensors, facts)
+
+    def margins(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Signed distance of hidden states to the boundary, positive on the benign side; float64, last axis gone."""
+        return (hidden.float() @ self.normal).double() - self.boundary
+
+    def bonus(self, hidden: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """beta * softmax of the margins over the candidates `inside`; [rows, K, hidden], [rows, K] -> [rows, K]."""
+        shares = self.margins(hidden).masked_fill(~inside, -float("inf")).softmax(-1)
+        return self.strength * shares
+
+    def advance(
+        self, state: Decoding, choices: Nucleus, draws: torch.Tensor, last: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """One step with a single forward of the candidates.
+
+        A token beyond the K-th (the tail) keeps its weight, and its total weight can only shrink: where plain sampling
+        would take a tail token, that token stays with probability Z/Z' (total weight before and after the bonus) by
+        the second draw, and otherwise a candidate is drawn. This samples the steered distribution exactly, and the
+        tail token is known before the forward, so it travels as one more candidate.
+        """
+        import torch
+
+        from posttrain.nucleus import inverse_cdf
+
+        if self.strength == 0:
+            return super().advance(state, choices, draws, last)
+        tokens, weights = choices.tokens[:, : self.candidates], choices.weights[:, : self.candidates]
+        plain = choices.pick(draws[:, 0])
+        in_tail = plain >= tokens.shape[1]
+        tail_token = choices.tokens.gather(-1, plain[:, None])
+        hidden = state.branch(torch.cat([tokens, tail_token], -1) if in_tail.any() else tokens)
+        steered, scale = self._steered_weights(hidden[:, : tokens.shape[1]], weights)
+        total, kept = choices.weights.sum(-1), weights.sum(-1)
+        # In units of exp(scale), so that a large beta does not overflow.
+        before, after = total * (-scale).exp(), steered.sum(-1) + (total - kept) * (-scale).exp()
+        stays = in_tail & (draws[:, 1] * after < before)
+        again = (draws[:, 1] - before / after) / (1 - before / after).clamp(min=1e-300)
+        fresh = torch.where(in_tail, again, draws[:, 0] * total / kept).clamp(0, 1 - 1e-16)
+        picked = torch.where(stays, tokens.shape[1], inverse_cdf(steered, fresh))
+        state.keep(picked)
+        rows = torch.arange(len(picked), device=picked.device)
+        chosen = torch.where(stays, tail_token[:, 0], tokens[rows, picked.clamp(max=tokens.shape[1] - 1)])
+        return chosen, None if last else self.model.logits(hidden[rows, picked])
+
+    def _steered_weights(self, hidden: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Candidates' weights times exp(bonus - scale), and the scale of each row."""
+        bonus = self.bonus(hidden, weights > 0)
+        scale = bonus.amax(-1)
+        return weights * (bonus - scale[:, None]).exp(), scale
+
+    def token_nats(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Nats under p'(x) ∝ p(x) exp(beta * softmax(margin)(x)), the bonus only for the `max_candidates` likeliest x.
+
+        Every other token keeps its logit, so no target has probability 0. p' costs K forwards a position: it is
+        computed at up to `cross_entropy_positions` evenly spaced targets of a row, all candidates of all positions as
+        one tree behind the row's cache; their mean difference to the plain nats is added to every target. The sum over
+        a row is thus plain nats + targets * mean difference.
+        """
+        import torch
+
+        from posttrain.cache import SlotCache
+        from posttrain.cross_entropy import nats_of_hidden
+
+        rows, length = ids.shape
+        chunk = max(1, _FORWARD_TOKENS // (rows * self.candidates))
+        cache = SlotCache(self.model.layout.layers, length + chunk * self.candidates)
+        hidden = self.model.hidden(ids, past_key_values=cache, use_cache=True)
+        cache.commit(length)
+        nats = nats_of_hidden(self.model, hidden, ids, targets)
+        if self.strength == 0:
+            return nats
+        places, valid = spaced(targets, self.positions)
+        difference = torch.zeros_like(places, dtype=torch.float64)
+        for part in torch.arange(places.shape[1], device=ids.device).split(chunk):
+            difference[:, part] = self._difference(ids, hidden, cache, places[:, part])
+        mean = (difference * valid).sum(-1) / valid.sum(-1).clamp(min=1)
+        return nats + mean[:, None] * targets
+
+    def _difference(self, ids: torch.Tensor, hidden: torch.Tensor, cache: Any, places: torch.Tensor) -> torch.Tensor:
+        """Steered minus plain nats of the tokens at `places` [rows, P], which are predicted one position earlier."""
+        import torch
+
+        from posttrain.decoding import additive
+
+        rows, count = places.shape
+        row = torch.arange(rows, device=ids.device)[:, None]
+        log_p = self.model.logits(hidden[row, places - 1]).double().log_softmax(-1)
+        top, candidates = log_p.topk(self.candidates, -1)
+        position = places[:, :, None].expand(rows, count, self.candidates).flatten(1)
+        before = torch.arange(ids.shape[1], device=ids.device) < position[:, :, None]
+        itself = torch.eye(position.shape[1], dtype=torch.bool, device=ids.device).expand(rows, -1, -1)
+        mask = additive(torch.cat([before, itself], -1), self.model)
+        branches = self.model.hidden(
+            candidates.flatten(1), attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True
+        )
+        shaped = branches.view(rows * count, self.candidates, -1)
+        bonus = self.bonus(shaped, torch.ones(shaped.shape[:2], dtype=torch.bool, device=ids.device)).view(top.shape)
+        others = (1 - top.exp().sum(-1)).clamp(min=1e-300).log()
+        log_total = torch.cat([top + bonus, others[..., None]], -1).logsumexp(-1)
+        own = (bonus * (candidates == ids.gather(1, places)[:, :, None])).sum(-1)
+        return log_total - own
+
+
+def spaced(targets: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Up to `count` evenly spaced True positions of each row whose True positions are contiguous.
+
+    Returns positions [rows, count] and which of them are meant (a row with fewer targets repeats its last).
+    """
+    import torch
+
+    total = targets.sum(-1, keepdim=True)
+    used = total.clamp(max=count)
+    order = torch.arange(count, device=targets.device)
+    step = ((order + 0.5) * total / used.clamp(min=1)).long()
+    first = targets.int().argmax(-1, keepdim=True)
+    valid = order < used
+    return (first + torch.where(valid, step, (total - 1).clamp(min=0))).clamp(min=1), valid

@@ -1,0 +1,95 @@
+"""Nucleus (top-p) sampling by inverse CDF from numbers drawn beforehand.
+
+Each draw belongs to (seed, prompt, sample, step) and to nothing else: the same prompt gives the same text in whatever
+batch it runs, and two arms or two methods meet the same luck, which makes their comparison a paired one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+DRAWS = 2  # a step: one for the plain choice, one for a method that sometimes has to choose again
+_FIRST_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class Nucleus:
+    """The smallest set of most probable tokens whose mass reaches top_p, most probable first.
+
+    `tokens` [rows, width] are ids; `weights` [rows, width] float64 are their probabilities at the given temperature
+    (not renormalised), 0 where a row's nucleus is narrower than the widest of the batch.
+    """
+
+    tokens: torch.Tensor
+    weights: torch.Tensor
+
+    def pick(self, draws: torch.Tensor) -> torch.Tensor:
+        """Index into `tokens` for one uniform number per row."""
+        return inverse_cdf(self.weights, draws)
+
+
+def inverse_cdf(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """The first index whose cumulative weight exceeds draw x total; [rows, width], [rows] in [0, 1) -> [rows]."""
+    cumulative = weights.cumsum(-1)
+    index = (cumulative <= (draws * cumulative[:, -1])[:, None]).sum(-1)
+    # Rounding may leave the target at the total; the last token with any weight is then the answer.
+    places = torch.arange(weights.shape[-1], device=weights.device)
+    return torch.minimum(index, ((weights > 0) * places).amax(-1))
+
+
+def nucleus(logits: torch.Tensor, temperature: float = 1.0, top_p: float = 1.0) -> Nucleus:
+    """Nucleus of each row of `logits` [rows, vocabulary]; temperature 0 is greedy decoding.
+
+    Only as many logits are sorted as the widest nucleus needs: a full sort of a 50,000-token vocabulary costs more
+    than the forward pass of a small model.
+    """
+    vocabulary = logits.shape[-1]
+    if temperature == 0:
+        best = logits.max(-1, keepdim=True)
+        first = (logits == best.values).int().argmax(-1, keepdim=True)
+        return Nucleus(first, torch.ones_like(first, dtype=torch.float64))
+    scaled = logits / temperature
+    total = scaled.logsumexp(-1, keepdim=True).double()
+    width = vocabulary if top_p >= 1 else min(vocabulary, _FIRST_WIDTH)
+    while True:
+        values, tokens = _sorted_top(scaled, width)
+        weights = (values.double() - total).exp()
+        before = weights.cumsum(-1) - weights
+        # Rounding can bring the sum of all weights to 1 before the last token; top_p 1 means every token.
+        inside = before < top_p if top_p < 1 else torch.ones_like(before, dtype=torch.bool)
+        # A tie with the last value seen may go on beyond it, and which of equals top-k returns is not defined.
+        if width == vocabulary or not (inside & (values == values[:, -1:])).any():
+            break
+        width = min(vocabulary, width * 4)
+    widest = int(inside.sum(-1).max())
+    return Nucleus(tokens[:, :widest], (weights * inside)[:, :widest])
+
+
+def _sorted_top(values: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `width` largest of each row, largest first, equals in order of token id."""
+    if width == values.shape[-1]:
+        ordered = values.sort(dim=-1, descending=True, stable=True)
+        return ordered.values, ordered.indices
+    top = values.topk(width, -1)
+    if not (top.values[:, 1:] == top.values[:, :-1]).any():
+        return top.values, top.indices
+    by_id = top.indices.sort(-1)
+    ordered = top.values.gather(-1, by_id.indices).sort(dim=-1, descending=True, stable=True)
+    return ordered.values, by_id.values.gather(-1, ordered.indices)
+
+
+def uniforms(seed: int, prompts: Sequence[int], samples: Sequence[int], steps: int) -> torch.Tensor:
+    """Draws for rows (prompt index, sample index), [rows, steps, DRAWS] float64 in [0, 1).
+
+    Philox is counter-based: key = seed, counter = (block, 0, sample, prompt). Draws of the first steps do not depend
+    on how many steps are asked.
+    """
+    out = np.empty((len(prompts), steps, DRAWS))
+    for row, (prompt, sample) in enumerate(zip(prompts, samples, strict=True)):
+        generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, sample, prompt]))
+        out[row] = generator.random((steps, DRAWS))
+    return torch.from_numpy(out)

@@ -1,0 +1,56 @@
+"""What `hormesis show` draws for a fitted steering method."""
+
+from __future__ import annotations
+
+from infra.html import escape, table_html
+from infra.stage import Page, Table
+from posttrain.fitted import Fitted
+
+_ROWS = 40
+_CELL = 22  # pixels
+
+
+def steering_page(name: str, fitted: Fitted) -> Page:
+    """Method and facts; heads by validation accuracy; layer x head heat-map with the edited heads framed."""
+    facts = {key: value for key, value in fitted.facts.items() if isinstance(value, (int, float, str))}
+    rows = [("method", fitted.method), *fitted.args.items(), *facts.items(), ("model", fitted.model[:12])]
+    tables = [Table("Fitted steering", ("what", "value"), tuple((key, value) for key, value in rows if key != "name"))]
+    html = table_html(tables[0])
+    if accuracy := fitted.facts.get("head_accuracy"):
+        chosen = {tuple(head) for head in fitted.facts.get("chosen_heads", ())}
+        tables.append(_heads_table(accuracy, chosen))
+        html += heads_svg(accuracy, chosen) + table_html(tables[1])
+    return Page(f"{fitted.method} steering: {name}", tuple(tables), html)
+
+
+def _heads_table(accuracy: list[list[float]], chosen: set[tuple[int, ...]]) -> Table:
+    heads = [(value, layer, head) for layer, row in enumerate(accuracy) for head, value in enumerate(row)]
+    heads.sort(key=lambda each: (-each[0], each[1:]))
+    rows = tuple(
+        (rank, layer, head, value, "yes" if (layer, head) in chosen else "")
+        for rank, (value, layer, head) in enumerate(heads[:_ROWS], 1)
+    )
+    title = f"Heads by validation accuracy (best {len(rows)} of {len(heads)})"
+    return Table(title, ("rank", "layer", "head", "accuracy", "edited"), rows)
+
+
+def heads_svg(accuracy: list[list[float]], chosen: set[tuple[int, ...]]) -> str:
+    """Accuracy of every head as a colour from 0.5 (chance) to the best; layers upwards, edited heads framed."""
+    best = max(max(row) for row in accuracy)
+    layers, heads = len(accuracy), len(accuracy[0])
+    cells = []
+    for layer, row in enumerate(accuracy):
+        for head, value in enumerate(row):
+            share = max(0.0, min(1.0, (value - 0.5) / max(best - 0.5, 1e-9)))
+            frame = ' stroke="#111" stroke-width="2"' if (layer, head) in chosen else ""
+            cells.append(
+                f'<rect x="{(head + 2) * _CELL}" y="{(layers - layer) * _CELL}" width="{_CELL - 2}" '
+                f'height="{_CELL - 2}" fill="hsl(205 70% {95 - 60 * share:.0f}%)"{frame}>'
+                f"<title>layer {layer}, head {head}: {value:.3f}</title></rect>"
+            )
+    names = [f'<text x="{(h + 2.4) * _CELL}" y="{(layers + 1.7) * _CELL}">{h}</text>' for h in range(heads)]
+    names += [f'<text x="{_CELL}" y="{(layers - each + 0.7) * _CELL}">{each}</text>' for each in range(layers)]
+    title = escape(f"Validation accuracy by layer (upwards) and query head; best {best:.3f}; edited heads are framed")
+    size = f'width="{(heads + 3) * _CELL}" height="{(layers + 2) * _CELL}"'
+    drawing = f'<svg role="img" {size} font-size="11">{"".join(cells + names)}</svg>'
+    return f"<figure>{drawing}<figcaption>{title}</figcaption></figure>"

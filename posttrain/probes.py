@@ -1,0 +1,118 @@
+"""Per-head logistic probes: how well each head's output at the last token tells toxic from benign text.
+
+Every head is one small convex problem of the same shape, so all heads are solved together by Newton's method in
+batched linear algebra; the optimum is scikit-learn's `LogisticRegression` (C = 1, intercept not penalised).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from infra.errors import AmountError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_ELEMENTS = 1 << 24  # of one block of heads: 128 MB in float64
+_NEWTON_STEPS = 30
+
+
+@dataclass(frozen=True)
+class HeadProbes:
+    """`accuracy` [layers, heads]: mean over folds of held-out accuracy; `fold_accuracy` [folds, layers, heads].
+
+    `coefficients` [layers, heads, head_dim]: of a probe on all the data, in the units of the activations, pointing
+    at the class `positive`.
+    """
+
+    accuracy: Array
+    fold_accuracy: Array
+    coefficients: Array
+
+
+def probe_heads(heads: Array, positive: Array, groups: Array, folds: int = 5, seed: int = 0) -> HeadProbes:
+    """Probe every head of `heads` [n, layers, heads, head_dim] for the labels `positive` [n] bool.
+
+    Texts of the same group (lines of one document) stay on the same side of every fold: otherwise a probe is
+    rewarded for recognising the document. Raises AmountError for too few groups.
+    """
+    n, layers, count, width = heads.shape
+    flat = heads.reshape(n, layers * count, width)
+    fold_of = assign_folds(positive, groups, folds, seed)
+    accuracy = np.empty((folds, layers * count))
+    coefficients = np.empty((layers * count, width))
+    block = max(1, _ELEMENTS // (n * width))
+    target = torch.from_numpy(positive.astype(np.float64))
+    for first in range(0, layers * count, block):
+        part = slice(first, first + block)
+        features = torch.from_numpy(np.ascontiguousarray(flat[:, part].transpose(1, 0, 2))).double()
+        for fold in range(folds):
+            held_out = torch.from_numpy(fold_of == fold)
+            weight, bias = fit_logistic(features[:, ~held_out], target[~held_out])
+            score = (features[:, held_out] @ weight[:, :, None])[:, :, 0] + bias[:, None]
+            accuracy[fold, part] = ((score > 0) == (target[held_out] > 0.5)).double().mean(-1).numpy()
+        coefficients[part] = fit_logistic(features, target)[0].numpy()
+    shape = (layers, count)
+    return HeadProbes(
+        accuracy.mean(0).reshape(shape), accuracy.reshape(folds, *shape), coefficients.reshape(*shape, width)
+    )
+
+
+def assign_folds(positive: Array, groups: Array, folds: int, seed: int) -> Array:
+    """Fold of each text: classes in equal shares, groups whole."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    for label in (True, False):
+        found = len(np.unique(groups[positive == label]))
+        if found < folds:
+            name = "benign" if label else "toxic"
+            raise AmountError(f"{found} documents with {name} text are too few for {folds} folds; label more text")
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    fold_of = np.empty(len(positive), dtype=np.int64)
+    for fold, (_, held_out) in enumerate(splitter.split(positive, positive, groups)):
+        fold_of[held_out] = fold
+    return fold_of
+
+
+def fit_logistic(features: torch.Tensor, target: torch.Tensor, c: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logistic regression of `target` [n] on each `features[h]` [n, width]; returns weights [h, width], bias [h].
+
+    Features are standardised inside (the penalty would otherwise depend on a head's scale, which differs by orders
+    of magnitude between layers) and the weights are given back in the units that came in.
+    """
+    mean, std = features.mean(1, keepdim=True), features.std(1, keepdim=True, correction=0)
+    std = torch.where(std > 1e-8 * std.amax(-1, keepdim=True), std, torch.inf)  # a constant feature gets weight 0
+    design = torch.cat([(features - mean) / std, features.new_ones(*features.shape[:2], 1)], -1)
+    penalty = torch.full((design.shape[-1],), 1 / c, dtype=design.dtype)
+    penalty[-1] = 0
+    weight = _newton(design, target, penalty)
+    raw = weight[:, :-1] / std[:, 0]
+    return raw, weight[:, -1] - (raw * mean[:, 0]).sum(-1)
+
+
+def _newton(design: torch.Tensor, target: torch.Tensor, penalty: torch.Tensor) -> torch.Tensor:
+    """Minimise sum log(1 + exp(-signed score)) + penalty |w|^2 / 2 for each problem; [h, n, k], [n], [k] -> [h, k]."""
+    weight = design.new_zeros(design.shape[0], design.shape[2])
+    lengths = design.new_tensor([1.0, 0.5, 0.25, 0.0625, 0.0])
+    for _ in range(_NEWTON_STEPS):
+        probability = torch.sigmoid(_scores(design, weight))
+        gradient = ((probability - target)[:, None] @ design)[:, 0] + penalty * weight
+        if gradient.abs().max() < 1e-8 * len(target):
+            break
+        curvature = (probability * (1 - probability))[..., None] * design
+        hessian = design.mT @ curvature + torch.diag(penalty + 1e-10)
+        step = torch.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        trials = torch.stack([_loss(design, target, penalty, weight - length * step) for length in lengths])
+        weight = weight - lengths[trials.argmin(0)][:, None] * step
+    return weight
+
+
+def _scores(design: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return (design @ weight[:, :, None])[:, :, 0]
+
+
+def _loss(design: torch.Tensor, target: torch.Tensor, penalty: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    margin = (2 * target - 1) * _scores(design, weight)
+    return torch.nn.functional.softplus(-margin).sum(-1) + 0.5 * (penalty * weight**2).sum(-1)
