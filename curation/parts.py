@@ -105,10 +105,12 @@ def _files(source: SourceSpec, number: int) -> list[Part]:
     except OSError as error:
         raise InputError(f"{source.path}: cannot be listed: {error}") from None
     fixed = _fixed_folder(path)
+    local = "file" in filesystem.protocol
     return [
-        Part(source, number, posixpath.relpath(file, fixed) if fixed else file, filesystem.unstrip_protocol(file))
+        Part(source, number, posixpath.relpath(file, fixed) if fixed else file,
+             file if local else filesystem.unstrip_protocol(file))
         for file in found
-    ]
+    ]  # fmt: skip
 
 
 def _glob(filesystem: object, pattern: str) -> Iterator[str]:

@@ -25,7 +25,8 @@ def page_of(artifact: Artifact) -> Page:
     manifest = read_manifest(artifact.path)
     corpora: dict[str, dict[str, Any]] = manifest["corpora"]
     tables = (_overview(corpora), _sources(corpora), _risky_words(corpora))
-    by = f"<p>Scored by <code>{escape(manifest['scorer'])}</code>; a document's score is the highest of its passages.</p>"
+    scorer = escape(manifest["scorer"])
+    by = f"<p>Scored by <code>{scorer}</code>; a document's score is the highest of its passages.</p>"
     drawn = "".join(_corpus_html(artifact, name, corpus) for name, corpus in corpora.items())
     return Page(f"curation {artifact.config['name']}", tables, by + "".join(map(table_html, tables)) + drawn)
 
@@ -77,10 +78,9 @@ def _histogram(attribute: str, counts: list[int]) -> str:
         bars.append(f'<rect x="{index * 20}" y="{100 - height:.1f}" width="18" height="{height:.1f}">'
                     f"<title>{label}</title></rect>")  # fmt: skip
     drawn = "".join(bars)
-    return (
-        f"<figure><figcaption>{escape(attribute)}: documents by score, 0 to 1 (square-root scale)</figcaption>"
-        f'<svg viewBox="0 0 {BINS * 20} 100" width="400" height="100" role="img" fill="currentColor">{drawn}</svg></figure>'
-    )
+    box = f'viewBox="0 0 {BINS * 20} 100" width="400" height="100" role="img" fill="currentColor"'
+    caption = f"{escape(attribute)}: documents by score, 0 to 1 (square-root scale)"
+    return f"<figure><figcaption>{caption}</figcaption><svg {box}>{drawn}</svg></figure>"
 
 
 def _samples(corpus: TaggedCorpus) -> Iterator[Document]:

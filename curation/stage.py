@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, Any
 
 from curation.corpus import KIND
 from curation.parts import content_of, parts_of
 from curation.scorers import weights_of
-from curation.spec import CurationSpec, ForumSpec
+from curation.spec import CorpusSpec, CurationSpec, ForumSpec
 from infra.artifact import Artifact
 from infra.fingerprint import digest
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
@@ -20,9 +21,8 @@ def identity(spec: CurationSpec) -> Identity:
     """What makes a curation what it is: contents of the sources, weights of the scorer, settings; no paths."""
     config = {
         "name": spec.name,
-        "corpora": {name: {"limit": corpus.limit} for name, corpus in spec.corpora.items()},
-        "order": list(spec.corpora),
-        "scorer": spec.scorer.name,
+        "corpora": [_described(name, corpus) for name, corpus in spec.corpora.items()],
+        "scorer": spec.scorer.model_dump(mode="json", exclude={"checkpoint", "config"}),
         "tagger": spec.tagger.model_dump(mode="json") if spec.tagger else None,
         "passage": spec.passage,
         "max_bad_share": spec.max_bad_share,
@@ -30,6 +30,16 @@ def identity(spec: CurationSpec) -> Identity:
     inputs = {f"corpora.{name}": digest([content_of(source) for source in corpus.sources])
               for name, corpus in spec.corpora.items()}  # fmt: skip
     return Identity(config, {**inputs, "scorer": weights_of(spec.scorer)})
+
+
+def _described(name: str, corpus: CorpusSpec) -> dict[str, Any]:
+    """A corpus as `lineage` shows it: its settings, with local paths cut down to their last part."""
+    described = corpus.model_dump(mode="json")
+    for source in described["sources"]:
+        for each in (source, *source.get("sentences", ())):
+            if not each["path"].startswith(("hf:", "wheel:", "synthetic:")):
+                each["path"] = posixpath.basename(each["path"])
+    return {"name": name, **described}
 
 
 def tasks_of(spec: CurationSpec) -> list[Task]:

@@ -61,11 +61,10 @@ class Summary:
                        risky_words=self.risky_words + other.risky_words)  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, the most frequent risky words first (ties by the alphabet, so that equal runs give equal
-        bytes).
-        """
+        """Plain data, the most frequent risky words first; ties go by the alphabet, so that equal runs are equal."""
         words = sorted(self.risky_words.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]
-        return {**asdict(self), "risky": dict(sorted(self.risky.items())), "risky_words": [list(word) for word in words]}
+        counters = {"risky": dict(sorted(self.risky.items())), "risky_words": [list(word) for word in words]}
+        return {**asdict(self), **counters}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Summary:

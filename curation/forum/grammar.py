@@ -106,9 +106,10 @@ _CLAUSES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 _COMMON = frozenset((
-    "a", "about", "again", "after", "air", "and", "are", "be", "break", "come", "dead", "down", "face", "finished", "for",
-    "him", "hot", "i", "in", "is", "it", "like", "make", "me", "no", "noise", "nose", "of", "off", "oh", "out", "pay", "s",
-    "sake", "sorry", "space", "the", "this", "throw", "to", "up", "waste", "well", "what", "will", "you", "your",
+    "a", "about", "again", "after", "air", "and", "are", "be", "break", "come", "dead", "down", "face", "finished",
+    "for", "him", "hot", "i", "in", "is", "it", "like", "make", "me", "no", "noise", "nose", "of", "off", "oh", "out",
+    "pay", "s", "sake", "sorry", "space", "the", "this", "throw", "to", "up", "waste", "well", "what", "will", "you",
+    "your",
 ))  # fmt: skip
 """Words of the lexicon that are harmless by themselves."""
 

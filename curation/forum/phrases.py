@@ -11,7 +11,9 @@ NAMES = (
     "amara", "boris", "chloe", "dario", "emil", "fatima", "gus", "hana", "ivan", "june", "kira", "liam", "mina",
     "noor",
 )  # fmt: skip
-_TAILS = ("", "", "_k", "_b", "_m", "77", "84", "91", "2000", "_online", "_reads", "fan", "_nl", "_uk", "_home", "42", "x")
+_TAILS = (
+    "", "", "_k", "_b", "_m", "77", "84", "91", "2000", "_online", "_reads", "fan", "_nl", "_uk", "_home", "42", "x",
+)  # fmt: skip
 
 OPENERS = (
     "Can anyone help me with this?", "I read this today.", "I have been thinking about {topic}.", "New here, hello.",

@@ -17,7 +17,8 @@ _SPLIT = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"“])")
 _PLAIN = re.compile(r"[A-Z][^\[\]{}<>|_#\n]{20,180}[.!?]")
 _WORD = re.compile(r"[a-z]+")
 _DELICATE = frozenset((
-    "sex", "sexy", "sexual", "sexually", "naked", "nude", "rape", "offender", "kill", "kills", "killed", "die", "dies", "shoot",
+    "sex", "sexy", "sexual", "sexually", "naked", "nude", "rape", "offender", "kill", "kills", "killed", "die", "dies",
+    "shoot",
 ))  # fmt: skip
 FEWEST = 50  # sentences; with fewer, threads would repeat themselves
 

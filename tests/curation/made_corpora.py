@@ -1,0 +1,47 @@
+"""Small made corpora and the YAML around them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from curation.spec import CurationSpec
+from infra.artifact import Artifact
+from infra.spec import load_spec
+
+Curate = Callable[..., Artifact]
+
+SENTENCES = [
+    f"The {thing} near the {place} was painted {colour} by my neighbour."
+    for thing in ("house", "fence", "bench", "bridge") for place in ("river", "school", "station", "market")
+    for colour in ("red", "green", "white", "yellow")
+]  # fmt: skip
+
+
+def load(folder: Path, corpora: dict, **settings: object) -> CurationSpec:
+    """A spec by way of a YAML file in `folder`, so that relative paths and messages are what a user gets."""
+    file = folder / "job.yaml"
+    settings.setdefault("scorer", {"name": "profanity"})
+    with open(file, "w") as out:
+        YAML(typ="safe").dump({"kind": "curation", "name": "job", "corpora": corpora, **settings}, out)
+    _, spec = load_spec(file, {"curation": lambda: CurationSpec})
+    assert isinstance(spec, CurationSpec)
+    return spec
+
+
+def write_jsonl(path: Path, records: list[dict]) -> Path:
+    """JSON Lines, compressed as the suffix says."""
+    data = "".join(json.dumps(record) + "\n" for record in records).encode()
+    if path.suffix == ".gz":
+        data = gzip.compress(data, mtime=0)
+    if path.suffix == ".zst":
+        import zstandard
+
+        data = zstandard.compress(data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
