@@ -10,7 +10,7 @@ from infra.atomic import write_bytes, write_json
 from infra.fingerprint import digest
 from infra.stage import Workspace, run_stage
 from mixtures import risk
-from mixtures.catalogue import open_tokens, resolve
+from mixtures.catalogue import open_corpora, open_tokens, resolve
 from mixtures.spec import MixtureSpec, TokensSpec, tokenizer_stage_spec
 from mixtures.tokenizer import read_facts
 from mixtures.write import (
@@ -29,10 +29,11 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "hormesis_tokeniz
 def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     """Build a mixture in `workspace.path`. Raises AmountError, InputError, DataError."""
     folder = workspace.path
+    corpora = open_corpora(spec)
     tokenizer = make_tokenizer(spec, workspace)
     sources = {
         name: open_tokens(spec.curation, name, make_tokens(spec, name, tokenizer.path, workspace).path)
-        for name in dict.fromkeys(each.corpus for each in spec.components.values())
+        for name in corpora
     }
     components = resolve(spec, sources)
     for name in _TOKENIZER_FILES:

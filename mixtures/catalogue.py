@@ -17,7 +17,7 @@ from mixtures import amounts, select
 from mixtures.corpus import Corpus, batches, matches, open_corpus, where_columns
 from mixtures.select import Documents, Selection
 from mixtures.spec import ComponentSpec, MixtureSpec
-from mixtures.tokens import documents_path
+from mixtures.tokens import check_risk, documents_path
 from mixtures.where import Where
 
 
@@ -62,6 +62,20 @@ class Component:
     def distinct_documents(self) -> int:
         """Documents it takes, repetitions not counted."""
         return int(np.count_nonzero(self.selection.epoch == 0))
+
+
+def open_corpora(spec: MixtureSpec) -> dict[str, Corpus]:
+    """The corpora of a mixture, in order, after checking that they have what its `where` and `risk` ask for.
+
+    From manifests only, so that a wrong name is told before anything is tokenised. Raises InputError.
+    """
+    corpora = {each.corpus: open_corpus(spec.curation, each.corpus) for each in spec.components.values()}
+    for component in spec.components.values():
+        if component.condition is not None:
+            component.condition.check_names(corpora[component.corpus].attributes, component.corpus)
+    for corpus in corpora.values():
+        check_risk(corpus, spec.risk)
+    return corpora
 
 
 def open_tokens(curation: str | Path, corpus_name: str, tokens: Path) -> TokenisedCorpus:
@@ -127,7 +141,6 @@ def _eligible(component: ComponentSpec, source: TokenisedCorpus) -> select.Ints:
     where = component.condition
     if where is None:
         return np.arange(len(source.documents), dtype=np.int64)
-    where.check_names(source.corpus.attributes, source.corpus.name)
     return np.flatnonzero(np.concatenate([_passes(where, shard) for shard in source.corpus.shards])).astype(np.int64)
 
 

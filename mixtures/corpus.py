@@ -18,9 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from infra.artifact import read_artifact
+from curation.corpus import TaggedCorpus
 from infra.errors import DataError, InputError
-from infra.spec import nearest
 from mixtures.where import METADATA, Where
 
 _BATCH = 512  # documents; a batch of long documents is cut further by the tokeniser
@@ -31,9 +30,9 @@ class Corpus:
     """One corpus of a curation artifact: its shards in order and its entry in manifest.json."""
 
     name: str
-    folder: Path
     shards: tuple[Path, ...]
     manifest: dict[str, Any]
+    tagged: bool
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -43,18 +42,10 @@ class Corpus:
 
 def open_corpus(curation: str | Path, name: str) -> Corpus:
     """Open the corpus `name` of the artifact at `curation`. Raises InputError when it is not there or empty."""
-    artifact = read_artifact(curation, "curation")
-    manifest = json.loads((artifact.path / "manifest.json").read_text(encoding="utf-8"))
-    corpora = manifest.get("corpora", manifest)
-    if name not in corpora:
-        raise InputError(
-            f"{artifact.path}: has no corpus {name!r}; it has {', '.join(corpora)}{nearest(name, corpora)}"
-        )
-    entry = corpora[name]
-    if not entry["documents"]:
-        raise InputError(f"{artifact.path}: the corpus {name!r} is empty")
-    folder = artifact.path / "corpora" / name
-    return Corpus(name, folder, tuple(folder / Path(file["name"]).name for file in entry["files"]), entry)
+    found = TaggedCorpus.open(curation, name)
+    if not found.manifest["documents"]:
+        raise InputError(f"{curation}: the corpus {name!r} is empty")
+    return Corpus(name, tuple(found.path / shard for shard in found.shards), found.manifest, found.tagged)
 
 
 def batches(shard: Path, columns: Iterable[str], size: int = _BATCH) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -64,9 +55,12 @@ def batches(shard: Path, columns: Iterable[str], size: int = _BATCH) -> Iterator
     row = 0
     try:
         with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(size, columns=list(columns)):
-                yield row, batch
-                row += batch.num_rows
+            for group in range(
+                file.num_row_groups
+            ):  # a batch over two groups would chunk the spans, which Arrow refuses
+                for batch in file.iter_batches(size, row_groups=[group], columns=list(columns)):
+                    yield row, batch
+                    row += batch.num_rows
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise DataError(f"{shard}: cannot be read as a tagged corpus: {error}") from None
 

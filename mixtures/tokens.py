@@ -38,6 +38,7 @@ from mixtures.spec import TokensSpec
 from mixtures.tokenise import Encoded, Encoder, Spans
 from mixtures.tokenizer import read_facts
 
+SMALL = 2_000_000  # characters: below that, starting processes takes longer than tokenising
 RISKY = 0.5  # the threshold of the `risky_tokens` counts in tables; policies choose their own at training time
 
 SCHEMA = pa.schema(
@@ -77,7 +78,8 @@ def tokenise_corpus(spec: TokensSpec, workspace: Workspace) -> dict[str, Any]:
     waiting = [job for job in jobs if not _is_done(job.prefix)]
     with workspace.progress(f"tokenise {corpus.name}", len(jobs), "shards") as advance:
         advance(len(jobs) - len(waiting))
-        for _ in _run(waiting, workspace.workers):
+        workers = workspace.workers if corpus.manifest["characters"] >= SMALL else 1
+        for _ in _run(waiting, workers):
             advance(1)
     records = [shard_record(job.prefix) for job in jobs]
     return {
@@ -90,8 +92,15 @@ def tokenise_corpus(spec: TokensSpec, workspace: Workspace) -> dict[str, Any]:
 
 
 def check_risk(corpus: Corpus, attribute: str | None) -> None:
-    """Raise InputError when the corpus has no such attribute, so that nothing is tokenised in vain."""
-    if attribute is not None and attribute not in corpus.attributes:
+    """Raise InputError when the corpus was not tagged with this attribute, so that nothing is tokenised in vain."""
+    if attribute is None:
+        return
+    if not corpus.tagged:
+        raise InputError(
+            f"risk: corpus {corpus.name!r} was curated without a tagger, so no token has a {attribute} score; "
+            "curate it with one, or leave risk out"
+        )
+    if attribute not in corpus.attributes:
         known = ", ".join(corpus.attributes)
         hint = nearest(attribute, corpus.attributes)
         raise InputError(f"risk: corpus {corpus.name!r} has no attribute {attribute!r}; it has {known}{hint}")

@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 
 WORDS = ("source", "id", "characters")
 METADATA = "metadata."
-_MAX_LENGTH = 2000
+_MAX_LENGTH = 1000
 _ALLOWED = 'comparisons of scores and words with and, or, not, in: toxicity < 0.5 and source == "forum"'
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {

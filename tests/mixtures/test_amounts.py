@@ -1,0 +1,87 @@
+"""Token amounts."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.errors import AmountError
+from mixtures.amounts import Amount, Supply, apportion, check, parse_fraction, resolve, round_half_up
+
+
+def share(value: float | str) -> Amount:
+    return Amount(fraction=parse_fraction(value))
+
+
+def test_ten_percent_over_twenty_billion_clean_tokens() -> None:
+    wanted = resolve({"clean": Amount(tokens=20_100_000_000), "risky": share(0.10)}, {"clean": 0, "risky": 0})
+    assert wanted == {"clean": 20_100_000_000, "risky": 2_233_333_333}
+
+
+@given(
+    st.lists(st.integers(1, 10**13), min_size=1, max_size=3),
+    st.lists(st.fractions(0, Fraction(24, 100), max_denominator=10_000), min_size=1, max_size=4),
+)
+def test_sums_are_exact_and_each_share_is_within_a_token(fixed: list[int], shares: list[Fraction]) -> None:
+    asked = {f"f{i}": Amount(tokens=tokens) for i, tokens in enumerate(fixed)}
+    asked |= {f"s{i}": Amount(fraction=fraction) for i, fraction in enumerate(shares)}
+    wanted = resolve(asked, dict.fromkeys(asked, 0))
+    exact = Fraction(sum(fixed)) / (1 - sum(shares))
+    assert sum(wanted.values()) == round_half_up(exact)
+    assert [wanted[f"f{i}"] for i in range(len(fixed))] == fixed
+    for i, fraction in enumerate(shares):
+        assert abs(wanted[f"s{i}"] - exact * fraction) < 1
+
+
+@given(st.lists(st.fractions(0, 1000), min_size=1, max_size=6))
+def test_largest_remainder_sums_to_the_total(quotas: list[Fraction]) -> None:
+    total = int(sum(quotas)) + (sum(quotas).denominator > 1)
+    parts = apportion(quotas, total)
+    assert sum(parts) == total
+    assert all(abs(part - quota) < 1 for part, quota in zip(parts, quotas, strict=True))
+
+
+@given(st.integers(1, 10**9), st.floats(0, 0.9), st.floats(0, 0.9))
+def test_a_larger_dose_never_has_fewer_tokens(clean: int, first: float, second: float) -> None:
+    low, high = sorted((first, second))
+    wanted = [resolve({"c": Amount(tokens=clean), "r": share(dose)}, {"c": 0, "r": 0})["r"] for dose in (low, high)]
+    assert wanted[0] <= wanted[1]
+
+
+def test_all_takes_what_there_is_once() -> None:
+    assert resolve({"c": Amount(everything=True), "r": share("1/4")}, {"c": 300, "r": 0}) == {"c": 300, "r": 100}
+
+
+def test_a_dose_of_nothing_takes_nothing() -> None:
+    assert resolve({"c": Amount(tokens=10), "r": share(0)}, {"c": 0, "r": 0})["r"] == 0
+
+
+def test_shares_that_leave_no_room_are_refused() -> None:
+    with pytest.raises(AmountError, match="sum to 1"):
+        resolve({"c": Amount(tokens=10), "a": share(0.5), "b": share("1/2")}, dict.fromkeys("cab", 0))
+
+
+def test_a_share_of_nothing_is_refused() -> None:
+    with pytest.raises(AmountError, match="tokens of its own"):
+        resolve({"c": Amount(tokens=0), "a": share(0.5)}, dict.fromkeys("ca", 0))
+
+
+def test_every_shortage_is_named_at_once() -> None:
+    with pytest.raises(AmountError) as caught:
+        check({"a": 301, "b": 10, "c": 5}, {"a": Supply(100, 3), "b": Supply(10, 1), "c": Supply(0, 9)})
+    message = str(caught.value)
+    assert "a: asked for 301 tokens, available 100, max_epochs 3 allows 300, 1 short" in message
+    assert "max_epochs: 4" in message and "c: asked for 5" in message and "b:" not in message
+
+
+@pytest.mark.parametrize("bad", ["ten", "1/0", ""])
+def test_what_is_no_share_is_refused(bad: str) -> None:
+    with pytest.raises(ValueError, match="a share is a number"):
+        parse_fraction(bad)
+
+
+def test_a_decimal_is_the_fraction_it_says() -> None:
+    assert parse_fraction(0.1) == parse_fraction("0.10") == Fraction(1, 10)

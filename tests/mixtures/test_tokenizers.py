@@ -1,0 +1,89 @@
+"""Tokenizers: trained, from a file, and those that cannot be used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tagged import SENTENCE, build, mixture_spec
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from infra.errors import InputError, UnavailableError
+from infra.fingerprint import digest_file
+from mixtures.built import BuiltMixture
+from mixtures.spec import TokenizerSpec, TokenizerStageSpec
+from mixtures.tokenizer import make
+
+TRAIN = """
+import sys
+from pathlib import Path
+from mixtures.spec import TokenizerStageSpec
+from mixtures.tokenizer import make
+make(TokenizerStageSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def tokenizer_json(folder: Path, special: list[str]) -> Path:
+    """A small tokenizer.json with these special tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([SENTENCE], trainer=trainer)
+    tokenizer.save(str(folder / "given.json"))
+    return folder / "given.json"
+
+
+def made(folder: Path, **source: object) -> int:
+    """EOS id of the tokenizer made from `source`."""
+    return make(TokenizerStageSpec(source=TokenizerSpec.model_validate(source)), folder / "out").eos_id
+
+
+def test_training_gives_the_same_bytes_in_every_process(mixture: BuiltMixture, curation: Path, tmp_path: Path) -> None:
+    from mixtures.spec import tokenizer_stage_spec
+
+    spec = tokenizer_stage_spec(mixture_spec(curation)).model_dump_json()
+    for name in ("a", "b"):
+        subprocess.run([sys.executable, "-c", TRAIN, spec, str(tmp_path / name)], check=True)
+    hashes = {digest_file(folder / "tokenizer.json") for folder in (tmp_path / "a", tmp_path / "b", mixture.tokenizer)}
+    assert len(hashes) == 1
+
+
+def test_a_given_tokenizer_is_used_as_it_is(curation: Path, tmp_path: Path) -> None:
+    path = tokenizer_json(tmp_path, ["</s>"])
+    built = build(mixture_spec(curation, tokenizer={"file": str(path)}), tmp_path / "m")
+    assert built.facts.eos == built.facts.pad == "</s>" and built.facts.removed_id is None
+    assert built.component("clean").open()[0].document(0)[-1] == built.facts.eos_id
+
+
+def test_a_tokenizer_without_end_of_text_is_refused(tmp_path: Path) -> None:
+    path = tokenizer_json(tmp_path, ["<start>", "<stop>"])
+    with pytest.raises(InputError, match=r"set tokenizer.eos \(its special tokens: <start>, <stop>\)"):
+        made(tmp_path, file=str(path))
+    assert made(tmp_path, file=str(path), eos="<stop>") == 1
+    with pytest.raises(InputError, match=r"not in the vocabulary; did you mean .<stop>"):
+        made(tmp_path, file=str(path), eos="<stp>")
+
+
+def test_the_configuration_beside_a_tokenizer_names_its_end_of_text(tmp_path: Path) -> None:
+    path = tokenizer_json(tmp_path, ["<start>", "<stop>"])
+    path.with_name("tokenizer_config.json").write_text('{"eos_token": {"content": "<stop>"}}')
+    assert made(tmp_path, file=str(path)) == 1
+
+
+def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(InputError, match=r"bad.json: not a tokenizer.json"):
+        made(tmp_path, file=str(tmp_path / "bad.json"))
+    with pytest.raises(InputError, match="no such file"):
+        made(tmp_path, file=str(tmp_path / "missing.json"))
+
+
+def test_a_hub_that_cannot_be_reached_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UnavailableError, match=r"tokenizer.hub: no-such-org/no-such-model cannot be had"):
+        made(tmp_path, hub="no-such-org/no-such-model")
