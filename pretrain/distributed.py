@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 
 import torch
@@ -39,8 +40,9 @@ def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
         raise ConfigError([Problem("parallel", "", message)])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    hook = sys.excepthook
     with torch.random.fork_rng(), cpu_as_cuda():
-        _initialise(ranks)
+        _initialise()
         try:
             parallel_state.initialize_model_parallel(parallel.tensor, parallel.pipeline)
             model_parallel_cuda_manual_seed(seed)
@@ -48,9 +50,10 @@ def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
         finally:
             parallel_state.destroy_model_parallel()
             dist.destroy_process_group()
+            sys.excepthook = hook  # init_process_group puts "[rank0]:" before every traceback from then on
 
 
-def _initialise(ranks: int) -> None:
+def _initialise() -> None:
     if "WORLD_SIZE" not in os.environ:
         dist.init_process_group(backend(), store=dist.HashStore(), rank=0, world_size=1)
         return

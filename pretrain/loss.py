@@ -81,7 +81,7 @@ def log1mexp(cross_entropy: Tensor) -> Tensor:
     safe = x.clamp(min=floor)
     near = torch.log(-torch.expm1(-safe.clamp(max=_LN2)))
     far = torch.log1p(-torch.exp(-safe.clamp(min=_LN2)))
-    line = (x - safe) / floor
+    line = ((x - floor) / floor).clamp(max=0.0)  # clamped, not x − safe: 1e6 − 1e6 would swamp the gradient elsewhere
     return torch.where(safe < _LN2, near, far) + line
 
 

@@ -165,5 +165,7 @@ def initial_weight(name: str, size: tuple[int, int], layer: int, seed: int, shap
     """
     back = name.endswith(("o_proj.weight", "down_proj.weight"))
     std = 1 / math.sqrt(2 * size[1] * (layer + 1)) if back else 1 / math.sqrt(shape.hidden_size)
-    generator = torch.Generator().manual_seed((seed << 32) | zlib.crc32(name.encode()))
+    # The CPU generator takes 32 bits of a seed and drops the rest, so both go through a hash.
+    seed_of_weight = zlib.crc32(f"{seed} {name}".encode())
+    generator = torch.Generator().manual_seed(seed_of_weight)
     return nn.init.trunc_normal_(torch.empty(size), 0.0, std, -3 * std, 3 * std, generator=generator)

@@ -88,12 +88,17 @@ class Trainer:
 
     def step(self, batches: Batches, step: int) -> tuple[Sums, float]:
         """One optimizer step on step `step` of an epoch; returns this rank's sums and the global gradient norm."""
-        self.wrapped.zero_grad_buffer()
-        self.optimizer.zero_grad()
-        sums = self._run(batches, step, forward_only=False)
+        sums = self.accumulate(batches, step)
         _, norm, _ = self.optimizer.step()
         self.scheduler.step(1)
         return sums, float("nan") if norm is None else float(norm)
+
+    def accumulate(self, batches: Batches, step: int) -> Sums:
+        """Gradients of one step, in each parameter's `main_grad`: the global sum divided by the global denominator."""
+        self.wrapped.zero_grad_buffer()
+        self.optimizer.zero_grad()
+        parts = self._schedule(batches, step, self._training_step, forward_only=False)
+        return Sums.of(sum(parts, start=Sums.zero(self.components, self.device).flat))
 
     @torch.no_grad()
     def evaluate(self, batches: Batches) -> Tensor:
@@ -126,11 +131,6 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.num_steps = 0  # Megatron adds the saved steps to those already taken
         self.scheduler.load_state_dict(state["scheduler"])
-
-    def _run(self, batches: Batches, step: int, *, forward_only: bool) -> Sums:
-        parts = self._schedule(batches, step, self._training_step, forward_only=forward_only)
-        zero = Sums.zero(self.components, self.device)
-        return Sums.of(sum(parts, start=zero.flat))
 
     def _schedule(self, batches: Batches, step: int, forward: Any, *, forward_only: bool) -> list[Tensor]:
         """Megatron's pipeline over the micro-batches of one step; what `forward`'s loss function returned, last stage only."""

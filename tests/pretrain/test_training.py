@@ -1,0 +1,205 @@
+"""Whole runs on small mixtures: learning, resuming, repeating, failing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from conftest import EOS, write_mixture
+
+from infra.errors import DataError, InputError, JobError
+from infra.fingerprint import digest_file
+from infra.stage import Workspace, run_stage
+from mixtures.risk import threshold_byte
+from pretrain.checkpoint import Checkpoints
+from pretrain.spec import PretrainSpec
+from pretrain.stage import PRETRAIN
+from pretrain.train import pretrain
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def workspace(folder: Path) -> Workspace:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Workspace(folder, folder / "store", quiet=True)
+
+
+def weights(folder: Path) -> str:
+    return digest_file(folder / "hf" / "model.safetensors")
+
+
+def log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_periodic_sequence_is_learned_to_nearly_no_loss(tmp_path, settings):
+    word = [5, 9, 7, 11, 6]
+    documents = [word * 12 for _ in range(240)]
+    risks = [[1] * len(document) for document in documents]
+    mixture = write_mixture(tmp_path / "m", {"only": (documents, risks)}, {"only": (documents[:4], risks[:4])})
+    pretrain(settings(mixture=str(mixture), optimizer={"lr": 1e-2}), workspace(tmp_path / "w"))
+    lines = log(tmp_path / "w")
+    assert lines[0]["loss"] > 2
+    assert lines[-1]["loss"] < 0.1
+    summary = json.loads((tmp_path / "w" / "pretrain.json").read_text())
+    assert summary["held_out"]["only"]["cross_entropy"] < 0.1
+    assert summary["held_out"]["only"]["unigram_cross_entropy"] == pytest.approx(1.609, abs=0.02)
+
+
+def test_masked_tokens_are_read_and_not_learned(tmp_path, settings):
+    """After 5 comes 6, which is risky, and after 6 comes 7: with the mask 7 is learned and 6 is not."""
+    documents = [[5, 6, 7, 8] * 15 for _ in range(200)]
+    risky = threshold_byte(0.9)
+    risks = [[1, risky, 1, 1] * 15 for _ in documents]
+    mixture = write_mixture(tmp_path / "m", {"only": (documents, risks)}, {"only": (documents[:4], risks[:4])})
+    run = settings(mixture=str(mixture), optimizer={"lr": 1e-2}, loss={"policy": "mask"})
+    counts = pretrain(run, workspace(tmp_path / "w"))
+    assert counts["loss_tokens"] == counts["tokens"] * 3 // 4
+    summary = json.loads((tmp_path / "w" / "pretrain.json").read_text())["held_out"]["only"]
+    assert summary["risky_cross_entropy"] > 2
+    harmless = summary["tokens"] - summary["risky_tokens"]
+    nats = summary["cross_entropy"] * summary["tokens"] - summary["risky_cross_entropy"] * summary["risky_tokens"]
+    assert nats / harmless < 0.1
+
+
+def test_two_runs_in_one_process_give_the_same_bytes_and_leave_nothing_behind(tmp_path, settings):
+    hook, threads, draw = sys.excepthook, torch.get_num_threads(), torch.get_rng_state()
+    for name in ("first", "second"):
+        pretrain(settings(), workspace(tmp_path / name))
+        assert not dist.is_initialized()
+    assert weights(tmp_path / "first") == weights(tmp_path / "second")
+    assert (sys.excepthook, torch.get_num_threads()) == (hook, threads)
+    assert torch.equal(torch.get_rng_state(), draw)
+    assert torch.cuda.is_available() or "cuda" not in torch.zeros(1).type()
+
+
+def test_seeds_and_policies_change_the_weights(tmp_path, settings):
+    changes = ({}, {"seed": 1}, {"loss": {"policy": "mask"}}, {"loss": {"policy": "unlikelihood"}}, {"loss": {"policy": "remove"}})
+    found = []
+    for number, change in enumerate(changes):
+        pretrain(settings(**change), workspace(tmp_path / str(number)))
+        found.append(weights(tmp_path / str(number)))
+    assert len(set(found)) == len(found)
+
+
+def test_a_dose_of_nothing_under_a_policy_for_the_risky_component_is_the_plain_run(tmp_path, settings):
+    documents = [[5, 6, 7, EOS]] * 60
+    clean = (documents, [[1] * 4] * 60)
+    mixture = write_mixture(tmp_path / "m", {"clean": clean}, {"clean": clean, "risky": clean})
+    for name, loss in (("keep", {"policy": "keep"}), ("mask", {"policy": "mask", "components": ["risky"]})):
+        pretrain(settings(mixture=str(mixture), loss=loss), workspace(tmp_path / name))
+    assert weights(tmp_path / "keep") == weights(tmp_path / "mask")
+
+
+@pytest.fixture
+def long_run(settings) -> PretrainSpec:
+    return settings(epochs=12, checkpoint_every=5, log_every=5)
+
+
+def start(spec: PretrainSpec, target: Path) -> subprocess.Popen[bytes]:
+    code = (
+        "import sys; from pathlib import Path; from infra.stage import run_stage; from pretrain.spec import PretrainSpec;"
+        "from pretrain.stage import PRETRAIN;"
+        "spec = PretrainSpec.model_validate_json(sys.argv[1]);"
+        "run_stage(PRETRAIN, spec, Path(sys.argv[2]), quiet=True)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen([sys.executable, "-c", code, spec.model_dump_json(), str(target)], env=environment)
+
+
+def checkpoints(target: Path) -> list[Path]:
+    return sorted(target.parent.glob(f".{target.name}.*.partial/checkpoints/step-*"))
+
+
+def test_a_killed_run_ends_with_the_same_bytes_as_an_undisturbed_one(tmp_path, long_run):
+    run_stage(PRETRAIN, long_run, tmp_path / "whole", quiet=True)
+    killed = tmp_path / "killed"
+    process = start(long_run, killed)
+    while not checkpoints(killed) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not killed.exists(), "the run was over before it could be killed"
+    artifact = run_stage(PRETRAIN, long_run, killed, quiet=True)
+    assert weights(killed) == weights(tmp_path / "whole")
+    assert [line["step"] for line in log(killed)] == [line["step"] for line in log(tmp_path / "whole")]
+    assert [line["loss"] for line in log(killed)] == [line["loss"] for line in log(tmp_path / "whole")]
+    assert artifact.counts["tokens"] == read_counts(tmp_path / "whole")["tokens"]
+    assert not (killed / "checkpoints").exists()
+
+
+def read_counts(folder: Path) -> dict:
+    return json.loads((folder / "artifact.json").read_text())["counts"]
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL at a chosen moment."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let the run die right after the checkpoint of `step`."""
+    save = Checkpoints.save
+
+    def save_and_die(self, at, state):
+        save(self, at, state)
+        if at == step:
+            raise Killed
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_die)
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_said_to_be(tmp_path, long_run, monkeypatch):
+    pretrain(long_run, workspace(tmp_path / "whole"))
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        stop_at(patched, 15)
+        pretrain(long_run, workspace(tmp_path / "damaged"))
+    newest = sorted((tmp_path / "damaged" / "checkpoints").glob("step-*"))[-1]
+    largest = max(newest.iterdir(), key=lambda file: file.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    again = workspace(tmp_path / "damaged")
+    pretrain(long_run, again)
+    assert any("damaged" in note for note in again._notes)
+    assert weights(tmp_path / "damaged") == weights(tmp_path / "whole")
+
+
+def test_a_run_killed_after_its_summary_is_not_done_again(tmp_path, settings, monkeypatch):
+    counts = pretrain(settings(), workspace(tmp_path / "w"))
+    monkeypatch.setattr("pretrain.train.process_groups", lambda *_: pytest.fail("trained again"))
+    assert pretrain(settings(), workspace(tmp_path / "w")) == counts
+
+
+def test_a_diverging_run_stops_with_one_clear_sentence(tmp_path, settings):
+    with pytest.raises(JobError, match=r"step \d+ of \d+; lower optimizer.lr"):
+        pretrain(settings(optimizer={"lr": 1e30, "warmup": 0.0}), workspace(tmp_path / "w"))
+    assert not dist.is_initialized()
+
+
+def test_tokens_without_risk_stop_a_policy_that_needs_it(tmp_path, settings):
+    documents = [[5, 6, EOS]] * 20
+    unscored = (documents, [[0, 0, 0]] * 20)
+    mixture = str(write_mixture(tmp_path / "m", {"only": unscored}, {}, risk=None))
+    pretrain(settings(mixture=mixture), workspace(tmp_path / "keep"))
+    with pytest.raises(DataError, match="carry no risk"):
+        pretrain(settings(mixture=mixture, loss={"policy": "mask"}), workspace(tmp_path / "mask"))
+
+
+def test_a_policy_for_an_unknown_component_names_the_nearest(tmp_path, settings):
+    with pytest.raises(InputError, match='did you mean "risky"'):
+        pretrain(settings(loss={"policy": "mask", "components": ["riski"]}), workspace(tmp_path / "w"))
+
+
+def test_gradient_accumulation_does_not_change_the_loss(tmp_path, settings):
+    for size in (1, 8):
+        pretrain(settings(micro_batch_size=size, log_every=1, loss={"policy": "mask"}), workspace(tmp_path / str(size)))
+    one, eight = ([line["loss"] for line in log(tmp_path / str(size))] for size in (1, 8))
+    assert one == pytest.approx(eight, abs=1e-4)
