@@ -7,16 +7,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from infra.errors import HormesisError, InputError, UserError
 from infra.spec import Spec, load_spec, nearest
-from infra.stage import Stage, run_stage, say
+from infra.stage import Kind, say
 
 KINDS = {
-    "curation": "curation.stage:CURATION",
+    "curation": "curation.stage:STAGE",
     "mixture": "mixtures.stage:MIXTURE",
     "pretrain": "pretrain.stage:PRETRAIN",
     "posttrain": "posttrain.stage:POSTTRAIN",
@@ -35,7 +35,7 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="override a key: -
 Workers = Annotated[int, typer.Option("--workers", min=1, help="processes to use")]
 
 
-def stage_of(kind: str) -> Stage[Any]:
+def stage_of(kind: str) -> Kind:
     """The stage that does `kind`."""
     if kind not in KINDS:
         raise InputError(f'no kind "{kind}"; there are: {", ".join(KINDS)}{nearest(kind, KINDS)}')
@@ -43,7 +43,7 @@ def stage_of(kind: str) -> Stage[Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def load(file: Path, overrides: list[str] | None) -> tuple[Stage[Any], Spec]:
+def load(file: Path, overrides: list[str] | None) -> tuple[Kind, Spec]:
     """Read and check a YAML file; returns its stage and its specification."""
     kind, spec = load_spec(file, {kind: lambda kind=kind: stage_of(kind).spec for kind in KINDS}, overrides or [])  # type: ignore[misc]
     return stage_of(kind), spec
@@ -83,15 +83,8 @@ def plan(file: File, set_: Sets = None) -> None:
 @app.command()
 def run(file: File, out: Out = None, set_: Sets = None, workers: Workers = CORES) -> None:
     """Do it; picks up where it stopped."""
-    stage, spec = load(file, set_)
-    target = target_of(spec, out)
-    if stage.kind == "study":
-        from analysis.study.runner import run_study
-
-        run_study(spec, target, workers=workers)
-        return
-    artifact = run_stage(stage, spec, target, workers=workers)
-    say(f"{artifact.kind}: {artifact.path}")
+    kind, spec = load(file, set_)
+    kind.start(spec, target_of(spec, out), workers)
 
 
 @app.command()

@@ -53,11 +53,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Page:
-    """What `show` draws: tables for the terminal, an HTML body (already escaped) for the page."""
+    """What `show` draws: tables for the terminal, and for the page an HTML body (already escaped) or a file there is."""
 
     title: str
     tables: tuple[Table, ...]
-    html: str
+    html: str = ""
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,17 @@ def run_stage(
         for name in (PROGRESS_FILE, NOTES_FILE, STARTED_FILE):
             (partial / name).unlink(missing_ok=True)
         write_manifest(
-            partial, describe_files(partial), kind=stage.kind, version=stage.version, fingerprint=fingerprint, config=identity.config,
-            inputs=identity.inputs, counts=counts, notes=workspace._notes, started=started,
-        )  # fmt: skip
+            partial,
+            describe_files(partial),
+            kind=stage.kind,
+            version=stage.version,
+            fingerprint=fingerprint,
+            config=identity.config,
+            inputs=identity.inputs,
+            counts=counts,
+            notes=workspace._notes,
+            started=started,
+        )
         os.replace(partial, place)
         sync_folder(place.parent)
     return read_artifact(place, stage.kind)

@@ -20,7 +20,13 @@ def print_table(table: Table) -> None:
         rich.add_column(column, justify="right" if numeric and table.rows else "left", overflow="fold")
     for row in table.rows:
         rich.add_row(*(_safe(text_of(value)) for value in row))
-    Console().print(rich)
+    _console().print(rich)
+
+
+def _console() -> Console:
+    """Standard output; a pipe or a file has no width, and rows there should not be folded at 80."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
 
 
 def print_plan(plan: Plan) -> None:
@@ -34,13 +40,14 @@ def print_plan(plan: Plan) -> None:
 
 
 def print_page(shown: Page, target: Path) -> None:
-    """The tables of a page here, the page itself into `target`."""
+    """The tables of a page here, the page itself into `target` unless it is a file already."""
     from infra.atomic import write_text
 
     for table in shown.tables:
         print_table(table)
-    write_text(target, page(shown.title, shown.html))
-    Console(highlight=False).print(f"page: {target}", markup=False, soft_wrap=True)
+    if shown.file is None:
+        write_text(target, page(shown.title, shown.html))
+    Console(highlight=False).print(f"page: {shown.file or target}", markup=False, soft_wrap=True)
 
 
 def print_error(error: HormesisError) -> None:

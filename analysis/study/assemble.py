@@ -55,7 +55,10 @@ def _arm(arm: Arm, ledger: Ledger) -> ArmRecord:
         seed=arm.seed,
         mixture=_json(mixture / "mixture.json"),
         pretrain=trained,
-        held_out={name: HeldOut(**value) for name, value in held_out(trained, mixture).items()},
+        held_out={
+            name: HeldOut(value["cross_entropy"], value["unigram_cross_entropy"])
+            for name, value in trained["held_out"].items()
+        },
     )
 
 

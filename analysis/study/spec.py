@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Filled:
-    """Keys of a section that the study fills in: placeholders while checking, refused in the file, not in the schema."""
+    """Keys of a section that the study fills in: placeholders while checking, refused in the file and the schema."""
 
     def __init__(self, **placeholders: Any) -> None:
         self.placeholders = placeholders

@@ -55,7 +55,7 @@ class Study:
         """The report's tables; the page is the report itself."""
         from analysis.report import terminal_tables_of
 
-        return Page(artifact.path.name, terminal_tables_of(artifact.path), "")
+        return Page(artifact.path.name, terminal_tables_of(artifact.path), file=artifact.path / "report.html")
 
 
 def _publish(spec: StudySpec, ledger: Ledger, target: Path, **manifest: Any) -> None:

@@ -65,7 +65,7 @@ pretrain:
   checkpoint_every: 20
 labelled: {unit: line, per_class: 20}
 methods:
-  prompt: {}
+  prompt: {options: {text: "Be kind."}}
   iti: {strengths: [4], options: {top_heads: 2}}
   sasa: {strengths: [10]}
 analysis:
