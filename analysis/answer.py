@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.frontier import Recipe, recipe
 from analysis.panels import NONE, Arm, Cell, Panels
-from analysis.statistics import Array, Estimate, Panel, Weights, draw_weights, intervals, seed_split
+from analysis.statistics import Array, Estimate, Panel, draw_weights, intervals, seed_split
 
 Verdict = Literal["risky", "clean", "unknown", "impossible"]
 
@@ -82,8 +82,8 @@ def answer(panels: Panels, allowance: float, *, resamples: int = 2000, seed: int
     if clean is None or not risky:
         return Answer("impossible", _nothing_affordable(allowance, clean is None), budget)
     rng = np.random.default_rng([seed, 0xB007])
-    prompts = draw_weights(rng, resamples, len(panels.seeds), int(second.sum()))
-    documents = draw_weights(rng, resamples, len(panels.seeds), panels.cross_entropy.clusters)
+    prompts = draw_weights(rng, resamples, int(second.sum()))
+    documents = draw_weights(rng, resamples, panels.cross_entropy.clusters)
     return _measured(_Measure(panels, second, prompts, documents, level), risky, clean, half)
 
 
@@ -119,8 +119,8 @@ class _Measure:
 
     panels: Panels
     second: NDArray[np.bool_]
-    prompts: Weights
-    documents: Weights
+    prompts: Array
+    documents: Array
     level: float
 
     def differences(self, panel: Panel, recipes: list[Recipe], clean: Recipe) -> list[Estimate]:
@@ -164,16 +164,12 @@ def _measured(measure: _Measure, risky: list[Recipe], clean: Recipe, half: _Half
 
 
 def describe(recipe: Recipe, cells: tuple[Cell, ...]) -> str:
-    """A recipe in words, such as `10 % risky text (mask) with iti at strength 4–8 (mean 5.1)`."""
-    arm = recipe.arm
+    """A recipe in words, such as `10 % risky text (mask) with iti at strength 5.1`."""
+    arm, steered = recipe.arm, any(cells[i].method != NONE for i in (recipe.lower, recipe.upper))
     corpus = "the clean corpus" if arm.dose == 0 else f"{100 * arm.dose:.3g} % risky text ({arm.policy})"
-    low, high = cells[recipe.lower], cells[recipe.upper]
-    if recipe.share == 0 or low == high:
-        steering = ", unsteered" if low.method == NONE else f" with {low.method} at strength {low.strength:g}"
-        return corpus + steering
-    mean = recipe.strength(cells)
-    between = " and ".join(f"{value:g}" for value in sorted((low.strength, high.strength)))
-    return f"{corpus} with {recipe.method} at strength {mean:.3g} (between {between})"
+    return (
+        f"{corpus} with {recipe.method} at strength {recipe.strength(cells):.3g}" if steered else f"{corpus} unsteered"
+    )
 
 
 def _sentence(verdict: Verdict, risky: Choice, clean: Choice, gap: Estimate, allowance: float, seeds: int) -> str:

@@ -59,9 +59,8 @@ def dose_response(panels: Panels, allowance: float, *, resamples: int = 2000, se
 
 def _draw(panels: Panels, reference: int, resamples: int, seed: int) -> _Draws:
     rng = np.random.default_rng([seed, 0xD05E])
-    prompts = draw_weights(rng, resamples, len(panels.seeds), panels.mean.clusters)
-    documents = draw_weights(rng, resamples, len(panels.seeds), panels.cross_entropy.clusters)
-    documents = replace(documents, seeds=prompts.seeds)  # one draw of seeds: a seed's model has both figures
+    prompts = draw_weights(rng, resamples, panels.mean.clusters)
+    documents = draw_weights(rng, resamples, panels.cross_entropy.clusters)
     return _Draws(
         (panels.mean.values()[None], panels.mean.replicates(prompts), panels.mean.per_seed()),
         (

@@ -86,15 +86,15 @@ def build(results: pl.DataFrame) -> Panels:
     )
 
 
-def head_panel(probes: pl.DataFrame) -> tuple[tuple[Arm, ...], tuple[int, ...], Panel]:
-    """Probe accuracies as arms, seeds and a panel [arms, seeds, heads]."""
+def head_panel(probes: pl.DataFrame) -> tuple[tuple[Arm, ...], Panel]:
+    """Probe accuracies as arms and a panel [arms, seeds, heads]."""
     table = probes.unique(["dose", "policy", "mixture", "seed", "prompt"], keep="first", maintain_order=True)
     one = pl.col("value").is_not_null().cast(pl.Float64)
     table = table.with_columns(method=pl.lit(NONE), strength=pl.lit(0.0), one=one)
     cells = sorted(_cells(table))
     seeds = sorted(table["seed"].unique().to_list())
     panel = _panel(table.fill_null(0.0), (cells, seeds, sorted(table["prompt"].unique().to_list())), "value", "one")
-    return tuple(cell.arm for cell in cells), tuple(seeds), panel.filled()
+    return tuple(cell.arm for cell in cells), panel.filled()
 
 
 def _cells(table: pl.DataFrame) -> set[Cell]:

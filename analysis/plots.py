@@ -22,6 +22,7 @@ METHOD_COLOURS = (
 )  # Okabe & Ito, safe for colour blindness
 DOSE_COLOURS = ("#3b6fb6", "#2a9d8f", "#e0a100", "#d1495b", "#7b2d8b", "#5c4033")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up")
+DASHES = ("solid", "dash", "dot", "dashdot")
 DODGE = 0.35  # points of dose by which methods are set apart, so that intervals do not cover each other
 
 
@@ -51,7 +52,7 @@ def dose_response(table: pl.DataFrame) -> Figure:
                 "customdata": [[100 * dose, strength] for dose, strength in rows.select("dose", "strength").rows()],
                 "legendgroup": method,
                 "showlegend": column == 1,
-                "xaxis": f"x{column}",
+                "xaxis": _axis(column),
                 "hovertemplate": "%{customdata[0]:g} % risky, strength %{customdata[1]:.3g}<br>toxicity %{y:.4f}",
             }
             traces.append(trace)
@@ -72,6 +73,7 @@ def frontiers(table: pl.DataFrame, budget: float) -> Figure:
             rows = arm.filter(pl.col("method").is_in([method, NONE])).sort("strength")
             name = "clean" if dose == 0 else f"{100 * dose:g} % {policy}"
             look = {"colour": DOSE_COLOURS[doses.index(dose) % 6], "symbol": SYMBOLS[policies.index(policy) % 4]}
+            look["dash"] = DASHES[policies.index(policy) % 4] if dose > 0 else "solid"
             traces += _frontier_traces(rows, name, look, column)
     layout = _panels(methods, "cross-entropy above clean unsteered, nats per token", "mean toxicity")
     layout["shapes"] = [_budget_line(column, budget) for column in range(1, len(methods) + 1)]
@@ -80,7 +82,7 @@ def frontiers(table: pl.DataFrame, budget: float) -> Figure:
 
 def _frontier_traces(rows: pl.DataFrame, name: str, look: dict[str, str], column: int) -> list[dict[str, Any]]:
     """The measured strengths with their intervals, and the line through those on the frontier."""
-    shared = {"legendgroup": name, "name": name, "xaxis": f"x{column}", "yaxis": "y"}
+    shared = {"legendgroup": name, "name": name, "xaxis": _axis(column), "yaxis": "y"}
     points = _line(rows, name, look["colour"]) | shared
     points |= {
         "x": rows["cost"].to_list(),
@@ -204,7 +206,7 @@ def _panels(titles: list[str], x_title: str, y_title: str) -> Figure:
     layout["yaxis"] = {"title": {"text": y_title}, "rangemode": "tozero"}
     for i, title in enumerate(titles):
         start = i * (width + gap)
-        layout[f"xaxis{i + 1}"] = {"domain": [start, start + width], "anchor": "y", "zeroline": False}
+        layout["xaxis" + _axis(i + 1)[1:]] = {"domain": [start, start + width], "anchor": "y", "zeroline": False}
         layout["annotations"].append(
             {"text": title, "x": start, "y": 1.0, "xref": "paper", "yref": "paper", "xanchor": "left",
              "yanchor": "bottom", "showarrow": False, "font": {"size": 13}}
@@ -215,6 +217,11 @@ def _panels(titles: list[str], x_title: str, y_title: str) -> Figure:
     return layout
 
 
+def _axis(column: int) -> str:
+    """Plotly's name of the horizontal axis of a panel: x, x2, x3."""
+    return "x" if column == 1 else f"x{column}"
+
+
 def _budget_line(column: int, budget: float) -> dict[str, Any]:
-    return {"type": "line", "xref": f"x{column}", "yref": "paper", "x0": budget, "x1": budget, "y0": 0, "y1": 1,
+    return {"type": "line", "xref": _axis(column), "yref": "paper", "x0": budget, "x1": budget, "y0": 0, "y1": 1,
             "line": {"dash": "dot", "width": 1.5, "color": GREY}}  # fmt: skip

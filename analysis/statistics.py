@@ -1,9 +1,9 @@
-"""Paired cluster bootstrap over prompts and seeds, for statistics that are ratios of sums.
+"""Paired intervals for statistics that are ratios of sums: prompts are resampled, seeds enter by their variance.
 
 Every figure of a study is a ratio of sums over seeds s and clusters p (prompts, documents or heads). For cell c (an arm
 with a method at a strength) and resampling weights w,
 
-    R_c(w) = sum_sp w_s w_p N_csp / sum_sp w_s w_p D_csp
+    R_c(w) = sum_sp w_p N_csp / sum_sp w_p D_csp
 
 | figure | N | D |
 |---|---|---|
@@ -12,16 +12,19 @@ with a method at a strength) and resampling weights w,
 | expected maximum | highest score among the scored samples | 1 if any sample was scored |
 | cross-entropy | nats of the document | predicted tokens of the document |
 
-One draw of (w_s, w_p) is shared by all cells, so every difference is paired in prompts and in seeds. Rows and columns
-are drawn apart (the pigeonhole bootstrap, Owen 2007, Ann. Appl. Stat. 1:386, slightly conservative), n - 1 out of n
-with weight n / (n - 1) (Rao & Wu 1988), so that the variance is right for two seeds and not half of it.
+**Within seeds**: a cluster bootstrap. One draw of w is shared by all cells and seeds, so every difference is paired.
+Clusters are drawn n - 1 out of n with weight n / (n - 1) (Rao & Wu 1988), which makes the variance unbiased.
 
-**Few seeds.** Two seeds give the between-seed variance one degree of freedom, and two seeds that agree by luck would
-make a percentile interval far too short. So (1) the seed variance used is the larger of the figure's own and the mean
-over the figures it is reported with, (2) the percentile interval is widened about the estimate by t_df / z
-(Hesterberg 2015, Am. Stat. 69:371, "expanded percentile"), with Satterthwaite's df over the seed and the cluster
-parts. `tests/analysis` checks coverage and false claims by simulation. With one seed the intervals speak of these
-very models only.
+**Between seeds**: the variance over seeds of the figure (or of the paired difference) under each seed alone, divided by
+the number of seeds. Resampling would not do here: two seeds have two values, and a percentile of two values is at most
+one standard error away where 1.96 are needed. Two seeds that agree by luck would also give a variance near zero, so the
+larger of the figure's own and the mean over the figures it is reported with is used.
+
+**Interval**: estimate - t sqrt(b^2 + v) to estimate + t sqrt(b'^2 + v), where b and b' are the distances of the
+bootstrap percentiles divided by z (they keep the skew), v is the variance between seeds, and t has Satterthwaite's
+degrees of freedom over the two parts (compare the expanded percentile interval, Hesterberg 2015, Am. Stat. 69:371).
+`tests/analysis` checks coverage and false claims by simulation. The interaction of seed and prompt is in both parts, so
+that intervals are a little long rather than short. With one seed the intervals speak of these very models only.
 """
 
 from __future__ import annotations
@@ -54,14 +57,6 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Resampling weights: `seeds` [resamples, seeds] and `clusters` [resamples, clusters], each row of mean 1."""
-
-    seeds: Array
-    clusters: Array
-
-
-@dataclass(frozen=True)
 class Panel:
     """Numerators and denominators [cells, seeds, clusters] of one figure; zero where there is no observation."""
 
@@ -84,11 +79,9 @@ class Panel:
         """The figure of each cell under each seed alone [seeds, cells]."""
         return _divide(self.numerator.sum(2), self.denominator.sum(2)).T
 
-    def replicates(self, weights: Weights) -> Array:
-        """The figure of each cell in each resample [resamples, cells]."""
-        top = np.einsum("csp,bp,bs->bc", self.numerator, weights.clusters, weights.seeds, optimize=True)
-        bottom = np.einsum("csp,bp,bs->bc", self.denominator, weights.clusters, weights.seeds, optimize=True)
-        return _divide(top, bottom)
+    def replicates(self, weights: Array) -> Array:
+        """The figure of each cell in each resample [resamples, cells]; `weights` [resamples, clusters]."""
+        return _divide(weights @ self.numerator.sum(1).T, weights @ self.denominator.sum(1).T)
 
     def filled(self) -> Panel:
         """Missing (cell, seed) blocks take the mean block of the cell's other seeds: an estimate from fewer seeds."""
@@ -100,9 +93,12 @@ class Panel:
         return Panel(numerator, denominator)
 
 
-def draw_weights(rng: np.random.Generator, resamples: int, seeds: int, clusters: int) -> Weights:
-    """Independent resampling weights for seeds and clusters."""
-    return Weights(_draw(rng, resamples, seeds), _draw(rng, resamples, clusters))
+def draw_weights(rng: np.random.Generator, resamples: int, clusters: int) -> Array:
+    """Resampling weights [resamples, clusters], each row of mean 1."""
+    if clusters == 1:
+        return np.ones((resamples, 1))
+    drawn = rng.multinomial(clusters - 1, np.full(clusters, 1 / clusters), size=resamples)
+    return drawn.astype(np.float64) * (clusters / (clusters - 1))
 
 
 def intervals(
@@ -115,7 +111,7 @@ def intervals(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     shared_reference: bool = False,
 ) -> list[Estimate]:
-    """Expanded percentile intervals of n figures that are reported together.
+    """Intervals of n figures that are reported together.
 
     `values` [n], `replicates` [resamples, n] and `per_seed` [seeds, n] (the figures under each seed alone) belong
     together; `clusters` is the number of prompts. The n figures pool their seed variance. `shared_reference` says that
@@ -127,7 +123,7 @@ def intervals(
     pooled_df = (seeds - 1) * (4 * n / (n + 3) if shared_reference else n)
     found: list[Estimate] = []
     for i in range(n):
-        noise = _Noise(float(own[i]), max(float(own[i]), float(own.mean())), pooled_df, clusters - 1)
+        noise = _Noise(max(float(own[i]), float(own.mean())), pooled_df, clusters - 1)
         found.append(_interval(float(values[i]), replicates[:, i], noise, level, bounds))
     return found
 
@@ -141,11 +137,10 @@ def seed_split(items: Sequence[int], seed: int) -> tuple[NDArray[np.bool_], NDAr
 
 @dataclass(frozen=True)
 class _Noise:
-    """Variance between seeds: what the resamples hold (`own`), what is to be used, and on which degrees of freedom."""
+    """Variance between seeds and its degrees of freedom; `cluster_df` are those of the bootstrap."""
 
-    own: float
-    used: float
-    used_df: float
+    between: float
+    between_df: float
     cluster_df: float
 
 
@@ -153,20 +148,15 @@ def _interval(value: float, draws: Array, noise: _Noise, level: float, bounds: t
     draws = draws[np.isfinite(draws)]
     if not np.isfinite(value) or not draws.size:
         return Estimate(float("nan"), float("nan"), float("nan"), float("nan"), 0.0, level)
-    drawn = float(draws.var())
-    within = max(drawn - noise.own, 0.0)
-    se = float(np.sqrt(noise.used + within))
-    df = _satterthwaite(noise.used, max(noise.used_df, 1.0), within, max(noise.cluster_df, 1.0))
+    within = float(draws.var())
+    df = _satterthwaite(noise.between, max(noise.between_df, 1.0), within, max(noise.cluster_df, 1.0))
     tail = (1 - level) / 2
-    widening = student.ppf(1 - tail, df) / norm.ppf(1 - tail) * (se / np.sqrt(drawn) if drawn > 0 else 1.0)
+    t, z = float(student.ppf(1 - tail, df)), float(norm.ppf(1 - tail))
+    percentiles = np.quantile(draws - value, [tail, 1 - tail])
     # The interval always holds its estimate: a skewed bootstrap distribution may lie beside it altogether.
-    low, high = (value + widening * offset for offset in _offsets(draws - value, tail))
-    return Estimate(value, float(max(low, bounds[0])), float(min(high, bounds[1])), se, df, level)
-
-
-def _offsets(deviations: Array, tail: float) -> tuple[float, float]:
-    low, high = np.quantile(deviations, [tail, 1 - tail])
-    return min(float(low), 0.0), max(float(high), 0.0)
+    below, above = (t * np.hypot(max(side, 0.0) / z, np.sqrt(noise.between)) for side in percentiles * [-1, 1])
+    low, high = float(max(value - below, bounds[0])), float(min(value + above, bounds[1]))
+    return Estimate(value, low, high, float(np.sqrt(within + noise.between)), df, level)
 
 
 def _satterthwaite(between: float, between_df: float, within: float, within_df: float) -> float:
@@ -174,12 +164,6 @@ def _satterthwaite(between: float, between_df: float, within: float, within_df: 
     if between + within == 0:
         return within_df
     return (between + within) ** 2 / (between**2 / between_df + within**2 / within_df)
-
-
-def _draw(rng: np.random.Generator, resamples: int, n: int) -> Array:
-    if n == 1:
-        return np.ones((resamples, 1))
-    return rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples).astype(np.float64) * (n / (n - 1))
 
 
 def _divide(top: Array, bottom: Array) -> Array:

@@ -14,7 +14,7 @@ from analysis.dose_response import Point
 from analysis.frontier import undominated
 from analysis.panels import NONE, Cell, Panels, head_panel
 from analysis.results import CROSS_ENTROPY, PROBES, TOXICITY
-from analysis.statistics import Estimate, Panel, Weights, draw_weights, intervals
+from analysis.statistics import Array, Estimate, Panel, draw_weights, intervals
 
 TOP_HEADS = 5
 ARM = ["dose", "policy", "mixture"]
@@ -47,8 +47,8 @@ def arms_table(results: pl.DataFrame) -> pl.DataFrame:
 def frontier_table(panels: Panels, *, resamples: int = 2000, seed: int = 0) -> pl.DataFrame:
     """One row an (arm, method, strength), all seeds together, with intervals; `cost` is nats above clean unsteered."""
     rng = np.random.default_rng([seed, 0xF207])
-    prompts = draw_weights(rng, resamples, len(panels.seeds), panels.mean.clusters)
-    documents = draw_weights(rng, resamples, len(panels.seeds), panels.cross_entropy.clusters)
+    prompts = draw_weights(rng, resamples, panels.mean.clusters)
+    documents = draw_weights(rng, resamples, panels.cross_entropy.clusters)
     columns = {
         **_columns("toxicity", _estimates(panels, panels.mean, prompts, (0.0, 1.0))),
         **_columns("toxic_share", _estimates(panels, panels.probability, prompts, (0.0, 1.0))),
@@ -78,13 +78,13 @@ def dose_response_table(points: Sequence[Point]) -> pl.DataFrame:
 def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pl.DataFrame:
     """One row an arm: mean accuracy of the per-head probes, its difference from the clean arm, and the best heads.
 
-    The intervals resample heads and seeds. Heads of one model are not independent, so they are short of the truth.
+    The intervals resample heads. Heads of one model are not independent, so they are short of the truth.
     """
     probes = results.filter(pl.col("evaluation") == PROBES)
     if probes.is_empty():
         return pl.DataFrame()
-    arms, seeds, panel = head_panel(probes)
-    weights = draw_weights(np.random.default_rng([seed, 0x4EAD]), resamples, len(seeds), panel.clusters)
+    arms, panel = head_panel(probes)
+    weights = draw_weights(np.random.default_rng([seed, 0x4EAD]), resamples, panel.clusters)
     mean = intervals(*_figures(panel, weights), clusters=panel.clusters, bounds=(0.0, 1.0))
     base = next((i for i, arm in enumerate(arms) if arm.dose == 0), None)
     cells = tuple(Cell(arm, NONE, 0.0) for arm in arms)
@@ -105,7 +105,7 @@ def _best_heads(probes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _estimates(panels: Panels, panel: Panel, weights: Weights, bounds: tuple[float, float]) -> list[Estimate]:
+def _estimates(panels: Panels, panel: Panel, weights: Array, bounds: tuple[float, float]) -> list[Estimate]:
     """Intervals of every cell; cells of one method at one strength pool their seed variance over the arms."""
     values, draws, seeds = _figures(panel, weights)
     found: dict[int, Estimate] = {}
@@ -115,7 +115,7 @@ def _estimates(panels: Panels, panel: Panel, weights: Weights, bounds: tuple[flo
     return [found[i] for i in range(len(panels.cells))]
 
 
-def _costs(panels: Panels, weights: Weights) -> list[Estimate]:
+def _costs(panels: Panels, weights: Array) -> list[Estimate]:
     """Cross-entropy above the clean unsteered arm's, paired; nan where there is no such arm."""
     reference = clean_reference(panels)
     if reference is None:
@@ -124,7 +124,7 @@ def _costs(panels: Panels, weights: Weights) -> list[Estimate]:
     return _against(panels.cross_entropy, weights, panels.index(reference))
 
 
-def _against(panel: Panel, weights: Weights, base: int) -> list[Estimate]:
+def _against(panel: Panel, weights: Array, base: int) -> list[Estimate]:
     """Differences of all figures from one of them, paired; its own is zero and takes no part in pooling."""
     others = [i for i in range(panel.numerator.shape[0]) if i != base]
     values, draws, seeds = (f[..., others] - f[..., base : base + 1] for f in _figures(panel, weights))
@@ -132,7 +132,7 @@ def _against(panel: Panel, weights: Weights, base: int) -> list[Estimate]:
     return [*found[:base], Estimate(0.0, 0.0, 0.0, 0.0, 0.0), *found[base:]]
 
 
-def _figures(panel: Panel, weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _figures(panel: Panel, weights: Array) -> tuple[Array, Array, Array]:
     return panel.values(), panel.replicates(weights), panel.per_seed()
 
 
