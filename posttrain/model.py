@@ -104,7 +104,9 @@ def load_model(location: str, device: str | None = None) -> CausalModel:
     end-of-text token, UnavailableError for what cannot be downloaded or steered here.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # hormesis draws its own, and stays quiet where there is no terminal
     identity, folder = fingerprint(location), weights_folder(location)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.float32 if device == "cpu" else torch.bfloat16

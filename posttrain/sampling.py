@@ -14,6 +14,7 @@ from posttrain.model import CausalModel
 from posttrain.nucleus import nucleus, uniforms
 
 ROWS_PER_BATCH = 256
+_TOKENS_PER_STEP = 2048  # candidates of all rows in one forward; more only spills the caches of a CPU
 _COMPACT_BELOW = 0.75  # share of rows still being written below which the finished ones are dropped from the batch
 
 
@@ -61,8 +62,9 @@ def generate(
     rows = [(prompt, sample) for prompt in range(len(prompts)) for sample in range(sampling.samples)]
     rows.sort(key=lambda row: len(contexts[row[0]]))  # alike lengths together: little padding
     out: list[list[Generation]] = [[] for _ in prompts]
-    for first in range(0, len(rows), ROWS_PER_BATCH):
-        batch = rows[first : first + ROWS_PER_BATCH]
+    size = max(1, min(ROWS_PER_BATCH, _TOKENS_PER_STEP // max(1, method.branches)))
+    for first in range(0, len(rows), size):
+        batch = rows[first : first + size]
         draws = uniforms(sampling.seed, [numbers[p] for p, _ in batch], [s for _, s in batch], sampling.max_new_tokens)
         for (prompt, _), ids in zip(batch, _decode(model, method, contexts, batch, draws, sampling), strict=True):
             out[prompt].append(_generation(model, ids))
@@ -105,9 +107,10 @@ def _decode(
         if len(prompts) < len(rows):  # a prompt is read once, however many samples it gets
             state.select(copies)
             logits = logits[copies]
-        alive = torch.arange(len(rows), device=model.device)
+        alive, widest = torch.arange(len(rows), device=model.device), 0
         for step in range(steps):
-            choices = nucleus(logits, sampling.temperature, sampling.top_p)
+            choices = nucleus(logits, sampling.temperature, sampling.top_p, widest)
+            widest = choices.tokens.shape[1]
             tokens, following = method.advance(state, choices, draws[alive, step], last=step == steps - 1)
             written[alive, step] = tokens
             if following is None:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from infra.artifact import now, write_manifest
+from infra.artifact import describe_files, now, write_manifest
 from posttrain.labelled import Example, Labelled, balance
 from posttrain.model import CausalModel, load_model
 
@@ -43,10 +43,18 @@ def save_model(folder: Path, architecture: str = "olmo", **changes: int) -> Path
 
     torch.manual_seed(0)
     vocabulary = save_tokenizer(folder)
-    sizes = dict(
-        vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=96, initializer_range=0.2, eos_token_id=0, bos_token_id=None, pad_token_id=None,
-    )  # fmt: skip
+    sizes = {
+        "vocab_size": vocabulary,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 96,
+        "initializer_range": 0.2,
+        "eos_token_id": 0,
+        "bos_token_id": None,
+        "pad_token_id": None,
+    }
     config, network = {
         "olmo": (transformers.OlmoConfig, transformers.OlmoForCausalLM),
         "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
@@ -127,17 +135,8 @@ def save_mixture(folder: Path, rows: list[dict]) -> Path:
     """As much of a built mixture as steering reads: its manifest and its held-out documents."""
     folder.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=HELD_OUT), folder / "held_out.parquet")
-    write_manifest(
-        folder,
-        kind="mixture",
-        version=1,
-        fingerprint="f" * 64,
-        config={},
-        inputs={},
-        counts={},
-        notes=[],
-        started=now(),
-    )
+    about = {"kind": "mixture", "version": 1, "fingerprint": "f" * 64, "started": now()}
+    write_manifest(folder, describe_files(folder), config={}, inputs={}, counts={}, notes=[], **about)
     return folder
 
 

@@ -170,5 +170,5 @@ def test_more_heads_than_there_are_is_refused_and_the_default_adapts(model: Caus
 def test_steering_of_another_shape_is_refused(model: CausalModel, gqa_model: CausalModel, labelled: Labelled) -> None:
     found = fitted(model, labelled)
     other = replace(found, layout=replace(found.layout, heads=8, head_dim=4))
-    with pytest.raises(InputError, match="2 layers x 8 heads x 4, hidden size 32.*has 2 layers x 4 heads x 8"):
+    with pytest.raises(InputError, match=r"2 layers x 8 heads x 4, hidden size 32.*has 2 layers x 4 heads x 8"):
         bind(model, other, 1.0)

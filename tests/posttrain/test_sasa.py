@@ -88,9 +88,9 @@ def test_without_strength_it_is_plain_sampling_token_for_token(
     assert steered.generate(PROMPTS, sampling) == plain
 
 
-@pytest.mark.parametrize(("limit", "strength"), [(4, 3.0), (500, 5.0), (6, 400.0)])
+@pytest.mark.parametrize(("limit", "strength", "top_p"), [(4, 3.0, 0.9), (40, 5.0, 0.2), (6, 400.0, 0.9)])
 def test_one_step_samples_exactly_the_steered_distribution(
-    model: CausalModel, labelled: Labelled, limit: int, strength: float
+    model: CausalModel, labelled: Labelled, limit: int, strength: float, top_p: float
 ) -> None:
     """Against the definition, computed with copies of the row; the tail beyond `limit` candidates keeps its weight."""
     sasa = bind(model, fitted(model, labelled, max_candidates=limit), strength).method
@@ -98,8 +98,9 @@ def test_one_step_samples_exactly_the_steered_distribution(
     repeats = 4000
     with torch.inference_mode():
         state = Decoding(model, len(ids) + 1 + sasa.branches)
-        one = nucleus(state.prefill([ids]), top_p=0.9)
+        one = nucleus(state.prefill([ids]), top_p=top_p)
         count = min(limit, one.tokens.shape[1])
+        assert (count < one.tokens.shape[1]) == (limit < 40)  # with a tail, and without
         copies = torch.tensor([[*ids, int(token)] for token in one.tokens[0, :count]])
         margins = sasa.margins(model.hidden(copies)[:, -1])
         log_weights = one.weights[0].log()
