@@ -53,7 +53,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Page:
-    """What `show` draws: tables for the terminal, and for the page an HTML body (already escaped) or a file there is."""
+    """What `show` draws: tables for the terminal; for the page an HTML body (already escaped) or a finished file."""
 
     title: str
     tables: tuple[Table, ...]
