@@ -39,6 +39,11 @@ class Spans:
         keep = (self.document >= first) & (self.document < last)
         return Spans(self.document[keep] - first, self.start[keep], self.end[keep], self.risk[keep])
 
+    def of(self, documents: NDArray[np.int64]) -> Spans:
+        """Spans of these documents only, numbered as before."""
+        keep = np.isin(self.document, documents)
+        return Spans(self.document[keep], self.start[keep], self.end[keep], self.risk[keep])
+
 
 NO_SPANS = Spans(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
 
@@ -85,40 +90,56 @@ class Encoder:
         base = risk.UNSCORED if spans is None else risk.LOWEST
         levels = np.full(len(is_text), base, dtype=np.uint8)
         if spans is not None and len(spans.document):
-            starts = np.concatenate([[0], np.cumsum(counts + 1)])
-            _mark(levels, encodings, starts, spans)
+            _mark(levels, encodings, counts, np.cumsum(counts + 1) - (counts + 1), spans)
         return Encoded(tokens, levels, (counts + 1).astype(np.int32))
 
 
-def _mark(levels: risk.Bytes, encodings: Sequence[Encoding], starts: NDArray[np.int64], spans: Spans) -> None:
-    """Raise the risk of every token that a span overlaps, for all tagged documents of the piece at once."""
-    tagged = np.unique(spans.document)  # offsets cost as much as a quarter of the encoding: read them only where needed
-    offsets = [_offsets(encodings[index]) for index in tagged]
-    sizes = np.asarray([len(each) for each in offsets])
-    # Shift each document behind the one before it, so that one search serves all of them.
-    ends = np.asarray([int(each[:, 1].max(initial=0)) for each in offsets])
-    slot = np.searchsorted(tagged, spans.document)
-    furthest = np.maximum(ends, _highest(slot, spans.end, len(tagged)))
-    shift = np.concatenate([[0], np.cumsum(furthest + 1)])[:-1]
-    table = np.concatenate(offsets) + np.repeat(shift, sizes)[:, None]
-    first = np.searchsorted(table[:, 1], spans.start + shift[slot], side="right")
-    last = np.searchsorted(table[:, 0], spans.end + shift[slot], side="left")
-    width = np.maximum(last - first, 0)
-    position = np.repeat(first - np.concatenate([[0], np.cumsum(width)])[:-1], width) + np.arange(width.sum())
-    place = np.repeat(starts[tagged] - np.concatenate([[0], np.cumsum(sizes)])[:-1], sizes)  # row of `table` -> token
-    np.maximum.at(levels, place[position] + position, np.repeat(spans.risk, width))
+def _mark(
+    levels: risk.Bytes,
+    encodings: Sequence[Encoding],
+    counts: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    spans: Spans,
+) -> None:
+    """Raise the risk of every token that a span overlaps, for all tagged documents of the piece at once.
 
-
-def _offsets(encoding: Encoding) -> NDArray[np.int64]:
-    """[tokens, 2] code-point offsets, made monotone.
-
-    Byte-level offsets are monotone already; a normaliser that reorders text may break that, and then a token is
-    widened over its neighbours' place: risk is rather marked too far than missed.
+    Document i has `counts[i]` tokens (EOS not counted), the first at `levels[starts[i]]`. Offsets cost as much as a
+    quarter of the encoding, so they are read of tagged documents only; each document is shifted behind the one before
+    it, so that one search serves all of them.
     """
-    flat = np.fromiter(chain.from_iterable(encoding.offsets), np.int64, 2 * len(encoding)).reshape(-1, 2)
-    start = np.minimum.accumulate(flat[::-1, 0])[::-1]
-    end = np.maximum.accumulate(np.maximum(flat[:, 1], flat[:, 0] + 1))  # a token without width covers what follows it
-    return np.stack([start, end], axis=1)
+    tagged = np.unique(spans.document)
+    tagged = tagged[counts[tagged] > 0]
+    if not len(tagged):  # a normaliser left nothing of the tagged documents
+        return
+    spans = spans.of(tagged)
+    sizes, slot = counts[tagged], np.searchsorted(tagged, spans.document)
+    begins = np.cumsum(sizes) - sizes
+    offsets = _offsets([encodings[index] for index in tagged], int(sizes.sum()))
+    furthest = np.maximum(np.maximum.reduceat(offsets.max(axis=1), begins) + 1, _highest(slot, spans.end, len(tagged)))
+    shift = np.cumsum(furthest + 1) - (furthest + 1)
+    start, end = _monotone(offsets + np.repeat(shift, sizes)[:, None])
+    first = np.searchsorted(end, spans.start + shift[slot], side="right")
+    last = np.searchsorted(start, spans.end + shift[slot], side="left")
+    width = np.maximum(last - first, 0)
+    row = np.repeat(first - (np.cumsum(width) - width), width) + np.arange(width.sum())
+    place = np.repeat(starts[tagged] - begins, sizes) + np.arange(len(start))  # row of the table -> token
+    np.maximum.at(levels, place[row], np.repeat(spans.risk, width))
+
+
+def _offsets(encodings: Sequence[Encoding], tokens: int) -> NDArray[np.int64]:
+    """[tokens, 2] code-point offsets of all encodings, one after another."""
+    pairs = chain.from_iterable(each.offsets for each in encodings)
+    return np.fromiter(chain.from_iterable(pairs), np.int64, 2 * tokens).reshape(-1, 2)
+
+
+def _monotone(offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Starts and ends, neither ever falling.
+
+    Byte-level offsets are so already; a normaliser that reorders text may break that, and then a token is widened over
+    its neighbours' place: risk is rather marked too far than missed. A token without width covers what follows it.
+    """
+    start = np.minimum.accumulate(offsets[::-1, 0])[::-1]
+    return start, np.maximum.accumulate(np.maximum(offsets[:, 1], offsets[:, 0] + 1))
 
 
 def _highest(slot: NDArray[np.int64], value: NDArray[np.int64], slots: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def check_risk(corpus: Corpus, attribute: str | None) -> None:
 
 def tokenise_shard(job: ShardJob) -> None:
     """Write one shard's files and, last, its completion record."""
-    encoder = Encoder(job.tokenizer / "tokenizer.json", job.eos_id)
+    encoder = _encoder(job.tokenizer / "tokenizer.json", job.eos_id)
     prefix, twin = job.prefix, risk_prefix(job.prefix)
     lengths: list[np.ndarray[Any, np.dtype[np.int32]]] = []
     with ExitStack() as stack:
@@ -132,6 +133,12 @@ def tokenise_shard(job: ShardJob) -> None:
         write_idx(path, sizes, "uint8", tokens_sha256=sha256)
     record = {"tokens_sha256": sha256, "risk_sha256": risk_sha256, "risky_tokens": risky}
     write_json(_done_path(prefix), record | {"documents": len(sizes), "tokens": int(sizes.sum())})
+
+
+@lru_cache(2)
+def _encoder(tokenizer_json: Path, eos_id: int) -> Encoder:
+    """The encoder of this process: reading a large vocabulary takes longer than encoding a small shard."""
+    return Encoder(tokenizer_json, eos_id)
 
 
 def documents_path(prefix: Path) -> Path:
