@@ -1,7 +1,7 @@
 """Checkpoints: Megatron's distributed format, complete or not there, newest whole one wins.
 
-A checkpoint is written under a temporary name, synced, listed with checksums in `complete.json`, then renamed. A kill at any
-moment leaves the earlier checkpoints as they were.
+A checkpoint is written under a temporary name, synced, listed with checksums in `complete.json`, then renamed. A kill
+at any moment leaves the earlier checkpoints as they were.
 """
 
 from __future__ import annotations
@@ -96,8 +96,9 @@ def _is_whole(place: Path) -> bool:
 def _written_in_this_process() -> Iterator[None]:
     """Let Megatron write without helper processes.
 
-    For results of a synchronous save it spawns a multiprocessing Manager, which imports the program anew (3 s, and it needs a
-    `__main__` guard), and forks a writer per file, which is unsafe beside gloo's threads. A plain queue does as well.
+    For results of a synchronous save it spawns a multiprocessing Manager, which imports the program anew (3 s, and it
+    needs a `__main__` guard), and forks a writer per file, which is unsafe beside gloo's threads. A plain queue does
+    as well.
     """
     writer = filesystem_async.FileSystemWriterAsync
     with (
@@ -108,7 +109,9 @@ def _written_in_this_process() -> Iterator[None]:
         yield
 
 
-def _write_buckets(transforms: list[Any], _use_msc: bool, _rank: int, buckets: list[Any], results: queue.Queue[Any]) -> None:
+def _write_buckets(
+    transforms: list[Any], _use_msc: bool, _rank: int, buckets: list[Any], results: queue.Queue[Any]
+) -> None:
     written: dict[int, Any] = {}
     for number, bucket in enumerate(buckets):
         outcome: queue.Queue[Any] = queue.Queue()

@@ -1,9 +1,9 @@
 """A built mixture as training samples: every token of every component is a target exactly once per epoch.
 
-Megatron's own datasets do the work. Two things differ from stock GPTDataset. Its samples overlap by one token and the tail of
-the corpus is dropped; here the *targets* of the samples divide the token stream, the last sample is padded, and the input that
-precedes a sample's first target is fetched beside it (the very first target follows an EOS). And every token comes with its
-risk byte, read through the same indices from the risk twin.
+Megatron's own datasets do the work. Two things differ from stock GPTDataset. Its samples overlap by one token and the
+tail of the corpus is dropped; here the *targets* of the samples divide the token stream, the last sample is padded,
+and the input that precedes a sample's first target is fetched beside it (the very first target follows an EOS). And
+every token comes with its risk byte, read through the same indices from the risk twin.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class _Vocabulary:
 
 
 class RiskDataset(GPTDataset):
-    """One epoch of one component. A sample is {"text": int64 [s + 1], "risk": uint8 [s + 1]}: inputs are the first s, targets
-    the last s; risk is STRUCTURAL at the padding and at the EOS before the first token.
+    """One epoch of one component. A sample is {"text": int64 [s + 1], "risk": uint8 [s + 1]}: inputs are the first s,
+    targets the last s; risk is STRUCTURAL at the padding and at the EOS before the first token.
     """
 
     def __init__(self, tokens: Tokens, config: GPTDatasetConfig) -> None:
@@ -69,7 +69,9 @@ class RiskDataset(GPTDataset):
         """The same samples with another payload."""
         risk = IndexedDataset(str(prefix), mmap=self.config.mmap_bin_files)
         if not np.array_equal(risk.sequence_lengths, self.dataset.sequence_lengths):
-            raise DataError(f"{prefix}.idx: the risk twin's documents differ from those of its tokens; build the mixture again")
+            raise DataError(
+                f"{prefix}.idx: the risk twin's documents differ from those of its tokens; build the mixture again"
+            )
         twin = copy.copy(self)
         twin.dataset = risk
         twin._pad_token_id = STRUCTURAL
@@ -112,10 +114,12 @@ class DataSettings:
 
 
 def build_epoch(components: Sequence[Tokens], settings: DataSettings, seed: int) -> BlendedDataset:
-    """One epoch over all components, interleaved in proportion to their sizes, documents and samples shuffled by `seed`.
+    """One epoch over all components, interleaved in proportion to their sizes, documents and samples shuffled by
+    `seed`.
 
-    The relative order of a component's samples depends on that component and the seed only, so arms that differ in another
-    component present it alike. Collective: rank 0 builds the index files in `settings.cache`, the others read them.
+    The relative order of a component's samples depends on that component and the seed only, so arms that differ in
+    another component present it alike. Collective: rank 0 builds the index files in `settings.cache`, the others read
+    them.
     """
     config = GPTDatasetConfig(
         random_seed=seed,

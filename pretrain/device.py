@@ -1,4 +1,4 @@
-"""Where training runs: the device, its process-group backend, and the shim that lets Megatron-core's trainer use a CPU."""
+"""Where training runs: device, collective backend, and the shim that lets Megatron-core's trainer use a CPU."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def cpu_as_cuda() -> Iterator[None]:
     """Let Megatron-core's training code, which names CUDA, run on a CPU; does nothing where CUDA is available.
 
     Only the few functions that Megatron calls with a CUDA device are replaced, and only while the context lasts. A
-    TorchFunctionMode would catch the same calls but sits under every tensor operation (8–10 % of a step at 5 M parameters).
+    TorchFunctionMode would catch the same calls but sits under every tensor operation (8–10 % of a step at 5 M
+    parameters).
     """
     if torch.cuda.is_available():
         yield
@@ -104,7 +105,9 @@ def cpu_as_cuda() -> Iterator[None]:
 
 
 def has_fast_bf16() -> bool:
-    """Whether bf16 matrix products are native here; a CPU without AMX or AVX512-BF16 emulates them, 15 times slower than fp32."""
+    """Whether bf16 matrix products are native here; a CPU without AMX or AVX512-BF16 emulates them, 15 times slower
+    than fp32.
+    """
     if torch.cuda.is_available():
         return True
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -113,8 +116,8 @@ def has_fast_bf16() -> bool:
 def keep_freed_memory() -> None:
     """Let glibc keep freed activation memory instead of handing it back to the kernel.
 
-    Every step frees and takes the same large blocks; mapping them anew costs page faults, about 15 % of a small model's step.
-    Does nothing elsewhere (musl, macOS).
+    Every step frees and takes the same large blocks; mapping them anew costs page faults, about 15 % of a small
+    model's step. Does nothing elsewhere (musl, macOS).
     """
     mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,4 +1,6 @@
-"""Process groups of one run: made when it begins, gone when it ends, so that a process can run several after each other."""
+"""Process groups of one run: made when it begins, gone when it ends, so that a process can run several after each
+other.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,17 @@ def world_size() -> int:
 def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
     """Initialise torch.distributed and Megatron's groups for one run; on a CPU, also the CUDA shim.
 
-    Without torchrun the store lives in this process: no port is taken. Random state and groups are as before afterwards.
-    Raises ConfigError when the ranks do not divide into copies of the model, JobError when groups exist already.
+    Without torchrun the store lives in this process: no port is taken. Random state and groups are as before
+    afterwards. Raises ConfigError when the ranks do not divide into copies of the model, JobError when groups exist
+    already.
     """
     if dist.is_initialized():
         raise JobError("torch.distributed is already initialised in this process; run trainings one after another")
     ranks = world_size()
     if ranks % parallel.model_size:
-        message = f"{ranks} rank(s) do not divide into copies of the model on tensor × pipeline = {parallel.model_size} ranks"
+        message = (
+            f"{ranks} rank(s) do not divide into copies of the model on tensor × pipeline = {parallel.model_size} ranks"
+        )
         raise ConfigError([Problem("parallel", "", message)])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))

@@ -25,9 +25,9 @@ def total_flops(inputs: Inputs, spec: PretrainSpec) -> float:
 def memory_per_rank(shape: Architecture, spec: PretrainSpec, sequence_length: int) -> dict[str, float]:
     """Bytes on one rank: weights with their gradients and optimizer state, activations of one micro-batch, logits.
 
-    fp32 holds weight, gradient and two moments (16 bytes a parameter); bf16 weight, fp32 gradient, fp32 master weight and two
-    moments (18). A layer keeps about 10 · hidden + 5 · ffn numbers a token for the backward pass (attention scores are never
-    stored); logits exist three times in fp32 (themselves, their log-softmax, its gradient).
+    fp32 holds weight, gradient and two moments (16 bytes a parameter); bf16 weight, fp32 gradient, fp32 master weight
+    and two moments (18). A layer keeps about 10 · hidden + 5 · ffn numbers a token for the backward pass (attention
+    scores are never stored); logits exist three times in fp32 (themselves, their log-softmax, its gradient).
     """
     half = spec.precision == "bf16"
     tokens = spec.micro_batch_size * sequence_length

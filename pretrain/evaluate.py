@@ -25,8 +25,8 @@ def held_out_cross_entropy(
 ) -> dict[str, dict[str, Any]]:
     """Cross-entropy in nats per token on each component's held-out documents, every token a target once. Collective.
 
-    Windows are packed as in training: documents follow each other and attention is not reset. No policy applies: risky tokens
-    count like all others, and once more apart.
+    Windows are packed as in training: documents follow each other and attention is not reset. No policy applies:
+    risky tokens count like all others, and once more apart.
     """
     unigram = unigram_log_probabilities(mixture) if dist.get_rank() == 0 else None
     results = {}

@@ -70,7 +70,9 @@ def hf_config(shape: Architecture, end_of_document: int, dtype: str) -> dict[str
 
 
 def read_architecture(folder: Path) -> Architecture:
-    """Architecture of a Hugging Face OLMo folder. Raises InputError when it is another model or a variant not built here."""
+    """Architecture of a Hugging Face OLMo folder. Raises InputError when it is another model or a variant not built
+    here.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -104,10 +106,10 @@ def import_weights(model: OlmoModel, shape: Architecture, folder: Path) -> None:
 
 def _weight_files(folder: Path) -> dict[str, Path]:
     """File of every weight. Raises InputError when there are no safetensors."""
-    found = {}
+    found: dict[str, Path] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as opened:
-            found |= {name: file for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            found |= dict.fromkeys(opened.keys(), file)
     if not found:
         raise InputError(f"{folder}: no .safetensors files; convert the model with transformers' save_pretrained first")
     return found

@@ -43,8 +43,8 @@ class Inputs:
 def open_inputs(spec: PretrainSpec, *, verify: bool = True) -> Inputs:
     """Open the mixture and complete the model.
 
-    Raises InputError for a mixture that cannot be used or a model that does not fit it, DataError when the policy needs a risk
-    that some token does not have: it would be learned as if it were harmless.
+    Raises InputError for a mixture that cannot be used or a model that does not fit it, DataError when the policy
+    needs a risk that some token does not have: it would be learned as if it were harmless.
     """
     mixture = BuiltMixture.open(spec.mixture, verify=verify)
     if not mixture.components:
@@ -66,8 +66,8 @@ def _check_policy(loss: LossSpec, mixture: BuiltMixture) -> None:
         unscored = records[name].get("risk_histogram", [0])[UNSCORED]
         if records[name]["tokens"] and unscored:
             raise DataError(
-                f"{mixture.path}: {unscored:,} tokens of component {name!r} carry no risk, and the loss policy asks for it; "
-                f"set `risk:` in the mixture and tag its corpus, or restrict loss.components"
+                f"{mixture.path}: {unscored:,} tokens of component {name!r} carry no risk, and the loss policy "
+                f"asks for it; set `risk:` in the mixture and tag its corpus, or restrict loss.components"
             )
 
 

@@ -1,8 +1,8 @@
 """The SLUNG loss: what happens to a target token is looked up by its risk byte (Wang et al. 2025, arXiv 2505.03052).
 
 A policy is a table with one row per component of the mixture and one column per risk byte, applied to the per-token
-cross-entropy. No further pass over the logits is needed, because p(target) = exp(−cross-entropy); so it also holds where the
-vocabulary is divided over tensor-parallel ranks.
+cross-entropy. No further pass over the logits is needed, because p(target) = exp(−cross-entropy); so it also holds
+where the vocabulary is divided over tensor-parallel ranks.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _LN2 = 0.6931471805599453
 class LossTable:
     """A loss policy, looked up by (component, risk byte); every table is [components, 256].
 
-    `cross_entropy` and `unlikelihood` are fp32 weights on the two losses, `removed` says which input tokens are replaced,
-    `counted` which targets enter the denominator.
+    `cross_entropy` and `unlikelihood` are fp32 weights on the two losses, `removed` says which input tokens are
+    replaced, `counted` which targets enter the denominator.
     """
 
     cross_entropy: Tensor
@@ -45,7 +45,9 @@ class LossTable:
 
     def to(self, device: torch.device) -> LossTable:
         """The same table on a device."""
-        return LossTable(*(part.to(device) for part in (self.cross_entropy, self.unlikelihood, self.removed, self.counted)))
+        return LossTable(
+            *(part.to(device) for part in (self.cross_entropy, self.unlikelihood, self.removed, self.counted))
+        )
 
 
 def loss_table(spec: LossSpec, components: Sequence[str]) -> LossTable:
@@ -72,9 +74,10 @@ def loss_table(spec: LossSpec, components: Sequence[str]) -> LossTable:
 def log1mexp(cross_entropy: Tensor) -> Tensor:
     """log(1 − exp(−x)) for x ≥ 0, finite in value and gradient.
 
-    The branch at ln 2 keeps full precision on both sides (Mächler 2012, "Accurately computing log(1 − exp(−|a|))"). Below
-    1e-6, that is p > 1 − 1e-6, fp32 cross-entropies are rounding noise: the function goes on as the straight line that
-    touches it there. A clamp would be finite too, but flat: no gradient would push p away from 1, where it matters most.
+    The branch at ln 2 keeps full precision on both sides (Mächler 2012, "Accurately computing log(1 − exp(−|a|))").
+    Below 1e-6, that is p > 1 − 1e-6, fp32 cross-entropies are rounding noise: the function goes on as the straight
+    line that touches it there. A clamp would be finite too, but flat: no gradient would push p away from 1, where it
+    matters most.
     """
     x = cross_entropy.float()
     floor = 1e-6

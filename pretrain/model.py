@@ -1,4 +1,5 @@
-"""OLMo-1 in Megatron-core: GPTModel with non-parametric LayerNorm, SwiGLU, rotary positions, no biases, tied embeddings.
+"""OLMo-1 in Megatron-core: GPTModel with non-parametric LayerNorm, SwiGLU, rotary positions, no biases, tied
+embeddings.
 
 Only the public layer-spec interface is used; nothing here is patched, so the model also runs without the CPU shim.
 """
@@ -49,7 +50,9 @@ class ScaledDotProductAttention(nn.Module):
         super().__init__()
         assert attn_mask_type == AttnMaskType.causal and not config.attention_dropout
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Tensor:
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any
+    ) -> Tensor:
         """Attend; query is [sequence, batch, heads, width], the result [sequence, batch, heads × width]."""
         assert attention_mask is None, "documents are packed without resetting attention"
         length, batch, heads, width = query.shape
@@ -72,7 +75,9 @@ class OlmoModel(GPTModel):
     """GPTModel whose per-token cross-entropy takes PyTorch's fused kernel when the vocabulary is not divided."""
 
     def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
-        """Per-token cross-entropy in fp32, [batch, sequence]; logits are [sequence, batch, vocabulary / tensor ranks]."""
+        """Per-token cross-entropy in fp32, [batch, sequence]; logits are [sequence, batch, vocabulary / tensor
+        ranks].
+        """
         if parallel_state.get_tensor_model_parallel_world_size() > 1:
             return super().compute_language_model_loss(labels, logits)
         targets = labels.transpose(0, 1).reshape(-1)
@@ -138,7 +143,7 @@ def _block_spec(layers: int) -> TransformerBlockSubmodules:
 
 
 def build_model(shape: Architecture, config: TransformerConfig) -> OlmoModel:
-    """Build this rank's part of the model, weights undefined (see `initial_state`). Needs initialised process groups."""
+    """Build this rank's part of the model, its weights undefined. Needs initialised process groups."""
     model = OlmoModel(
         config,
         _block_spec(get_num_layers_to_build(config)),
@@ -159,9 +164,10 @@ def build_model(shape: Architecture, config: TransformerConfig) -> OlmoModel:
 def initial_weight(name: str, size: tuple[int, int], layer: int, seed: int, shape: Architecture) -> Tensor:
     """OLMo's "Mitchell" initialisation of one Hugging Face weight, fp32, [out, in].
 
-    Normal, cut at three standard deviations, with std 1/√hidden for the embedding and for projections from the residual
-    stream, and 1/√(2 · in · (layer + 1)) for the two projections back into it (OLMo, `init_weights`, InitFnType.mitchell).
-    The draw depends on the seed and the weight's name only, so any parallel layout starts from the same model.
+    Normal, cut at three standard deviations, with std 1/√hidden for the embedding and for projections from the
+    residual stream, and 1/√(2 · in · (layer + 1)) for the two projections back into it (OLMo, `init_weights`,
+    InitFnType.mitchell). The draw depends on the seed and the weight's name only, so any parallel layout starts from
+    the same model.
     """
     back = name.endswith(("o_proj.weight", "down_proj.weight"))
     std = 1 / math.sqrt(2 * size[1] * (layer + 1)) if back else 1 / math.sqrt(shape.hidden_size)

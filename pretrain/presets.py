@@ -1,7 +1,8 @@
 """Model presets. Sizes are OLMo's own: the ladder's 60M and 150M, and the released OLMo-1B.
 
-Every preset has OLMo-1's shape: the two SwiGLU projections are `ffn_hidden_size` = 4 × `hidden_size` wide (which OLMo's
-configuration calls mlp_ratio 8), one key/value head per query head, tied embeddings, no biases, norms without parameters.
+Every preset has OLMo-1's shape: the two SwiGLU projections are `ffn_hidden_size` = 4 × `hidden_size` wide (which
+OLMo's configuration calls mlp_ratio 8), one key/value head per query head, tied embeddings, no biases, norms without
+parameters.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Architecture:
     def flops_per_token(self, sequence_length: int) -> float:
         """Training FLOPs per token, forward and backward: 6 per multiplied weight plus causal attention.
 
-        The formula is that of PaLM (Chowdhery et al. 2022, appendix B) with the attention term halved for causality; the
-        output layer counts, the embedding look-up does not.
+        The formula is that of PaLM (Chowdhery et al. 2022, appendix B) with the attention term halved for causality;
+        the output layer counts, the embedding look-up does not.
         """
         weights = self.num_layers * self.layer_parameters + self.vocab_size * self.hidden_size
         return 6.0 * weights + 6.0 * self.num_layers * self.hidden_size * sequence_length
@@ -65,8 +66,8 @@ PRESET_NAMES = tuple(_PRESETS)
 def architecture(spec: ModelSpec, tokenizer_size: int, sequence_length: int) -> Architecture:
     """Complete a preset with the user's overrides, the tokenizer's size and the mixture's sequence length.
 
-    A preset without a vocabulary of its own takes the tokenizer's, unpadded. Raises InputError when the tokenizer has more
-    tokens than the vocabulary, or the mixture's sequences are longer than the model's context.
+    A preset without a vocabulary of its own takes the tokenizer's, unpadded. Raises InputError when the tokenizer has
+    more tokens than the vocabulary, or the mixture's sequences are longer than the model's context.
     """
     preset = _PRESETS[spec.preset]
     changes = {key: value for key, value in spec.model_dump(exclude={"preset"}).items() if value is not None}

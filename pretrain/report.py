@@ -23,7 +23,7 @@ def plan(spec: PretrainSpec) -> Plan:
     inputs = open_inputs(spec, verify=False)
     actions = tokens_by_action(spec.loss, inputs.mixture.manifest["components"])
     total = sum(tokens for _, _, tokens in actions) or 1
-    shares = tuple((name, action, f"{tokens:,}", f"{tokens / total:.2%}") for name, action, tokens in actions)
+    shares = tuple((name, action, tokens, f"{tokens / total:.2%}") for name, action, tokens in actions)
     memory = memory_per_rank(inputs.shape, spec, inputs.mixture.sequence_length)
     rows = tuple((name, _bytes(size)) for name, size in [*memory.items(), ("in all", sum(memory.values()))])
     return Plan(
@@ -38,18 +38,21 @@ def plan(spec: PretrainSpec) -> Plan:
     )
 
 
-def _work(spec: PretrainSpec, inputs: Inputs) -> tuple[tuple[str, str], ...]:
-    shape = inputs.shape
+def _work(spec: PretrainSpec, inputs: Inputs) -> tuple[tuple[str, object], ...]:
+    shape, tokens = inputs.shape, spec.epochs * inputs.mixture.tokens
     return (
-        ("model", f"{spec.model.preset}: {shape.num_layers} layers × {shape.hidden_size}, {shape.num_attention_heads} heads"),
-        ("parameters", f"{shape.parameters:,}"),
-        ("vocabulary", f"{shape.vocab_size:,}"),
-        ("sequence length", f"{inputs.mixture.sequence_length:,}"),
-        ("epochs", f"{spec.epochs}"),
-        ("tokens", f"{spec.epochs * inputs.mixture.tokens:,}"),
-        ("tokens per parameter", f"{spec.epochs * inputs.mixture.tokens / shape.parameters:.1f}"),
-        ("steps", f"{inputs.steps(spec):,}"),
-        ("tokens per step", f"{spec.global_batch_size * inputs.mixture.sequence_length:,}"),
+        (
+            "model",
+            f"{spec.model.preset}: {shape.num_layers} layers × {shape.hidden_size}, {shape.num_attention_heads} heads",
+        ),
+        ("parameters", shape.parameters),
+        ("vocabulary", shape.vocab_size),
+        ("sequence length", inputs.mixture.sequence_length),
+        ("epochs", spec.epochs),
+        ("tokens", tokens),
+        ("tokens per parameter", tokens / shape.parameters),
+        ("steps", inputs.steps(spec)),
+        ("tokens per step", spec.global_batch_size * inputs.mixture.sequence_length),
         ("FLOPs", f"{total_flops(inputs, spec):.3g}"),
     )
 
@@ -74,11 +77,11 @@ def _held_out(summary: dict[str, Any]) -> Table:
     rows = tuple(
         (
             name,
-            f"{each['tokens']:,}",
-            f"{each['cross_entropy']:.4f}",
-            f"{each['unigram_cross_entropy']:.4f}",
-            f"{each['risky_tokens']:,}",
-            "–" if each["risky_cross_entropy"] is None else f"{each['risky_cross_entropy']:.4f}",
+            each["tokens"],
+            each["cross_entropy"],
+            each["unigram_cross_entropy"],
+            each["risky_tokens"],
+            each["risky_cross_entropy"],
         )
         for name, each in summary["held_out"].items()
     )
@@ -89,7 +92,7 @@ def _facts(summary: dict[str, Any]) -> Table:
     names = ("parameters", "steps", "tokens", "loss_tokens", "tokens_per_second", "seconds", "device", "ranks")
     rows = [(name.replace("_", " "), summary[name]) for name in names]
     rows += [(f"train cross-entropy, {name}", value) for name, value in summary["train_cross_entropy"].items()]
-    return Table("Run", ("what", "value"), tuple((what, _number(value)) for what, value in rows))
+    return Table("Run", ("what", "value"), tuple(rows))
 
 
 def loss_curve(lines: Sequence[dict[str, Any]]) -> str:
@@ -107,7 +110,8 @@ def loss_curve(lines: Sequence[dict[str, Any]]) -> str:
         down = _MARGIN + (_HEIGHT - 2 * _MARGIN) * (high - y) / (high - low or 1)
         return f"{across:.1f},{down:.1f}"
 
-    drawn = "".join(_line(number, name, [place(*each) for each in values]) for number, (name, values) in enumerate(points.items()))
+    placed = {name: [place(*each) for each in values] for name, values in points.items()}
+    drawn = "".join(_line(number, name, line) for number, (name, line) in enumerate(placed.items()))
     labels = (
         _text(4, _MARGIN, f"{high:.2f}")
         + _text(4, _HEIGHT - _MARGIN, f"{low:.2f}")
@@ -125,12 +129,6 @@ def _line(number: int, name: str, points: list[str]) -> str:
 
 def _text(x: int, y: int, words: str, colour: str = "currentColor") -> str:
     return f'<text x="{x}" y="{y}" font-size="13" fill="{colour}">{escape(words)}</text>'
-
-
-def _number(value: object) -> object:
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    return f"{value:,}" if isinstance(value, int) else value
 
 
 def _bytes(size: float) -> str:

@@ -34,8 +34,8 @@ from pretrain.weights import gather
 def pretrain(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
     """Train, evaluate and export in `workspace.path`; returns the counts for artifact.json.
 
-    Takes up the newest checkpoint found there, and ends with the same weights, bit for bit, as an undisturbed run on the same
-    machine with the same number of threads and ranks. Raises UserError or JobError.
+    Takes up the newest checkpoint found there, and ends with the same weights, bit for bit, as an undisturbed run on
+    the same machine with the same number of threads and ranks. Raises UserError or JobError.
     """
     summary = workspace.path / SUMMARY
     if not summary.exists():

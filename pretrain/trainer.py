@@ -1,4 +1,6 @@
-"""One model in training: Megatron's data-parallel wrapper, optimizer, schedule and pipeline, fed with risk-aware batches."""
+"""One model in training: Megatron's data-parallel wrapper, optimizer, schedule and pipeline, fed with risk-aware
+batches.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from pretrain.data import Batch, Batches
 from pretrain.device import current_device
 from pretrain.distributed import sum_over_ranks
 from pretrain.loss import BYTES, LossTable, policy_loss, remove_inputs
-from pretrain.model import OlmoModel, build_model, transformer_config
+from pretrain.model import build_model, transformer_config
 from pretrain.presets import Architecture
 from pretrain.spec import OptimizerSpec, PretrainSpec
 from pretrain.weights import initialise
@@ -30,8 +32,8 @@ from pretrain.weights import initialise
 class Sums:
     """What a set of batches adds up to, on this rank; `over_ranks` makes it global.
 
-    `loss` and `denominator` are the policy's; `cross_entropy` and `tokens` are plain cross-entropy (nats) and target counts by
-    component, [components], whatever the policy does with them.
+    `loss` and `denominator` are the policy's; `cross_entropy` and `tokens` are plain cross-entropy (nats) and target
+    counts by component, [components], whatever the policy does with them.
     """
 
     loss: Tensor
@@ -102,7 +104,9 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, batches: Batches) -> Tensor:
-        """Cross-entropy (nats) and token count of every target by risk byte, float64 [2, 256], over all ranks. Collective."""
+        """Cross-entropy (nats) and token count of every target by risk byte, float64 [2, 256], over all ranks.
+        Collective.
+        """
         total = torch.zeros(2, BYTES, dtype=torch.float64, device=self.device)
         self.wrapped.eval()
         for step in range(batches.steps):
@@ -133,7 +137,9 @@ class Trainer:
         self.scheduler.load_state_dict(state["scheduler"])
 
     def _schedule(self, batches: Batches, step: int, forward: Any, *, forward_only: bool) -> list[Tensor]:
-        """Megatron's pipeline over the micro-batches of one step; what `forward`'s loss function returned, last stage only."""
+        """Megatron's pipeline over the micro-batches of one step; what `forward`'s loss function returned, last stage
+        only.
+        """
         return self._forward_backward(
             forward_step_func=forward,
             data_iterator=batches.read(step, self.device),

@@ -1,11 +1,11 @@
 """Weights between Megatron-core's layout, divided over ranks, and the Hugging Face layout of OlmoForCausalLM.
 
-    Megatron                                         Hugging Face                divided over tensor ranks
-    embedding.word_embeddings.weight                 embed_tokens (= lm_head)    by rows
-    decoder.layers.I.self_attention.linear_qkv       q_proj, k_proj, v_proj      by rows; per group: its queries, key, value
-    decoder.layers.I.self_attention.linear_proj      o_proj                      by columns
-    decoder.layers.I.mlp.linear_fc1                  gate_proj, up_proj          each rank holds [its gate; its up]
-    decoder.layers.I.mlp.linear_fc2                  down_proj                   by columns
+Megatron                                         Hugging Face                divided over tensor ranks
+embedding.word_embeddings.weight                 embed_tokens (= lm_head)    by rows
+decoder.layers.I.self_attention.linear_qkv       q_proj, k_proj, v_proj      by rows; per group: its queries, key, value
+decoder.layers.I.self_attention.linear_proj      o_proj                      by columns
+decoder.layers.I.mlp.linear_fc1                  gate_proj, up_proj          each rank holds [its gate; its up]
+decoder.layers.I.mlp.linear_fc2                  down_proj                   by columns
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def _tensor_ranks() -> tuple[int, int]:
 
 
 def _global_name(name: str, shape: Architecture) -> str:
-    """Megatron name with the layer counted over all pipeline stages; the last stage's copy of the embedding is the embedding."""
+    """Megatron name with the layer counted over all pipeline stages; the last stage's copy of the embedding is the
+    embedding.
+    """
     if name == "output_layer.weight":
         return "embedding.word_embeddings.weight"
     if not (found := _LAYER.fullmatch(name)):
@@ -148,7 +150,7 @@ def _layer_and_kind(name: str) -> tuple[int, str]:
 
 
 def merge_qkv(query: Tensor, key: Tensor, value: Tensor, shape: Architecture) -> Tensor:
-    """[(heads + 2 groups) · width, hidden] in Megatron's order: for each group its query heads, then key, then value."""
+    """[(heads + 2 groups) · width, hidden] in Megatron's order: each group's query heads, then its key, its value."""
     groups, hidden = shape.num_query_groups, query.shape[1]
     parts = [part.reshape(groups, -1, hidden) for part in (query, key, value)]
     return torch.cat(parts, dim=1).reshape(-1, hidden)

@@ -102,9 +102,15 @@ def write_mixture(
         "content_sha256": digest(records),
     }
     (folder / "mixture.json").write_text(json.dumps(manifest))
-    fields: dict[str, Any] = dict.fromkeys(("config", "inputs", "counts"), {})
+    fields: dict[str, Any] = {key: {} for key in ("config", "inputs", "counts")}
     write_manifest(
-        folder, files=describe_files(folder), kind="mixture", version=1, fingerprint=digest(manifest), started="", **fields
+        folder,
+        files=describe_files(folder),
+        kind="mixture",
+        version=1,
+        fingerprint=digest(manifest),
+        started="",
+        **fields,
     )
     return folder
 
@@ -130,7 +136,9 @@ def mixture(tmp_path: Path) -> Path:
     clean = (documents, [[1] * len(document) for document in documents])
     held_out = random_documents(5, seed=2)
     return write_mixture(
-        tmp_path / "mixture", {"clean": clean, "risky": random_documents(20, seed=1)}, {"clean": held_out, "risky": held_out}
+        tmp_path / "mixture",
+        {"clean": clean, "risky": random_documents(20, seed=1)},
+        {"clean": held_out, "risky": held_out},
     )
 
 

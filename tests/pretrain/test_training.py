@@ -82,7 +82,13 @@ def test_two_runs_in_one_process_give_the_same_bytes_and_leave_nothing_behind(tm
 
 
 def test_seeds_and_policies_change_the_weights(tmp_path, settings):
-    changes = ({}, {"seed": 1}, {"loss": {"policy": "mask"}}, {"loss": {"policy": "unlikelihood"}}, {"loss": {"policy": "remove"}})
+    changes = (
+        {},
+        {"seed": 1},
+        {"loss": {"policy": "mask"}},
+        {"loss": {"policy": "unlikelihood"}},
+        {"loss": {"policy": "remove"}},
+    )
     found = []
     for number, change in enumerate(changes):
         pretrain(settings(**change), workspace(tmp_path / str(number)))
@@ -101,12 +107,13 @@ def test_a_dose_of_nothing_under_a_policy_for_the_risky_component_is_the_plain_r
 
 @pytest.fixture
 def long_run(settings) -> PretrainSpec:
-    return settings(epochs=12, checkpoint_every=5, log_every=5)
+    return settings(epochs=6, checkpoint_every=5, log_every=5)
 
 
 def start(spec: PretrainSpec, target: Path) -> subprocess.Popen[bytes]:
     code = (
-        "import sys; from pathlib import Path; from infra.stage import run_stage; from pretrain.spec import PretrainSpec;"
+        "import sys; from pathlib import Path; from infra.stage import run_stage;"
+        "from pretrain.spec import PretrainSpec;"
         "from pretrain.stage import PRETRAIN;"
         "spec = PretrainSpec.model_validate_json(sys.argv[1]);"
         "run_stage(PRETRAIN, spec, Path(sys.argv[2]), quiet=True)"
