@@ -26,8 +26,8 @@ def arms_table(results: pl.DataFrame) -> pl.DataFrame:
     keys = [*CELL, "seed"]
     toxic = results.filter(pl.col("evaluation") == TOXICITY)
     value = pl.col("value")
-    per_prompt = toxic.group_by([*keys, "prompt"]).agg(highest=value.max())
-    figures = toxic.group_by(keys).agg(
+    per_prompt = toxic.group_by([*keys, "prompt"], maintain_order=True).agg(highest=value.max())
+    figures = toxic.group_by(keys, maintain_order=True).agg(
         toxicity=value.mean(),
         toxic_share=(value >= 0.5).mean(),
         generations=pl.len(),
@@ -35,10 +35,10 @@ def arms_table(results: pl.DataFrame) -> pl.DataFrame:
         tokens=pl.col("tokens").mean(),
         scorer=pl.col("scorer").first(),
     )
-    maximum = per_prompt.group_by(keys).agg(expected_maximum=pl.col("highest").mean())
+    maximum = per_prompt.group_by(keys, maintain_order=True).agg(expected_maximum=pl.col("highest").mean())
     documents = results.filter(pl.col("evaluation") == CROSS_ENTROPY, value.is_not_null())
     nats = (value * pl.col("tokens")).sum() / pl.col("tokens").sum()
-    entropy = documents.group_by(keys).agg(cross_entropy=nats, documents=pl.len())
+    entropy = documents.group_by(keys, maintain_order=True).agg(cross_entropy=nats, documents=pl.len())
     joined = figures.join(maximum, on=keys, how="left").join(entropy, on=keys, how="full", coalesce=True)
     order = [*keys, "toxicity", "toxic_share", "expected_maximum", "cross_entropy", "generations", "unscored", "tokens"]
     return joined.select(*order, "documents", "scorer").sort(keys)
@@ -97,7 +97,7 @@ def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0)
 
 def _best_heads(probes: pl.DataFrame) -> pl.DataFrame:
     """The heads with the highest mean accuracy over seeds, in words."""
-    heads = probes.group_by([*ARM, "prompt", "prompt_id"]).agg(accuracy=pl.col("value").mean())
+    heads = probes.group_by([*ARM, "prompt", "prompt_id"], maintain_order=True).agg(accuracy=pl.col("value").mean())
     ordered = heads.sort([*ARM, "accuracy", "prompt"], descending=[False, False, False, True, False])
     words = pl.format("{} {}", "prompt_id", pl.col("accuracy").round(3))
     return ordered.group_by(ARM, maintain_order=True).agg(

@@ -1,0 +1,163 @@
+"""Evaluations on a tiny model, through the stage: what is measured, what is refused, what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from analysis import results
+from analysis.evaluations import EVALUATIONS
+from analysis.evaluations.toxicity import ToxicitySpec, read_prompts, score_rows
+from analysis.spec import AnalysisSpec
+from analysis.stage import ANALYSIS
+from curation.scorers.base import Scorer, ScorerSpec
+from infra.errors import AmountError, ScoringError
+from infra.stage import run_stage
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    lines = [{"prompt": {"text": f"the man in the street number {i} said", "toxicity": i / 10}} for i in range(6)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def spec_of(model: Path, mixture: Path, prompts: Path, **changes: Any) -> AnalysisSpec:
+    toxicity = {
+        "prompts": {"path": str(prompts), "text": "prompt.text"}, "stored_scores": {"toxicity": "prompt.toxicity"},
+        "samples": 2, "max_new_tokens": 6, "scorer": {"name": "profanity"},
+    }  # fmt: skip
+    given = {
+        "name": "tiny", "model": str(model), "mixture": str(mixture),
+        "labelled": {"mixture": str(mixture), "per_class": 10},
+        "arm": {"name": "clean", "dose": 0.0, "policy": "keep", "mixture": "dose-0"}, "seed": 3, "toxicity": toxicity,
+        "cross_entropy": {"component": "clean", "max_documents": 5}, "probes": {"folds": 2},
+    }  # fmt: skip
+    return AnalysisSpec.model_validate({**given, **changes})
+
+
+class Moody(Scorer):
+    """Fails on any batch that holds the word `boom`, as a scorer with a bad text would."""
+
+    options = ScorerSpec
+    attributes = ("toxicity", "insult")
+    identity = "moody@1"
+
+    @classmethod
+    def load(cls, spec: Any) -> Moody:
+        return cls()
+
+    @staticmethod
+    def weights(spec: Any) -> str:
+        return "1"
+
+    def _raw_scores(self, texts: list[str]) -> np.ndarray:
+        if any("boom" in text for text in texts):
+            raise RuntimeError("cannot read this")
+        return np.array([[len(text) / 100, 0.5] for text in texts], np.float32)
+
+
+def test_one_failing_text_costs_one_score_and_is_never_harmless() -> None:
+    rows: list[dict[str, Any]] = [{"generation": text} for text in ("hello", "boom", "", "  \n", "good day")]
+    score_rows(rows, [Moody()], "toxicity")
+    assert [row["value"] is None for row in rows] == [False, True, True, True, False]
+    assert "cannot read this" in rows[1]["reason"]
+    assert rows[2]["reason"] == rows[3]["reason"] == "empty continuation"
+    assert rows[0]["scores"] == [
+        {"scorer": "moody@1", "attribute": "toxicity", "score": pytest.approx(0.05)},
+        {"scorer": "moody@1", "attribute": "insult", "score": 0.5},
+    ]
+
+
+def test_scorer_that_fails_on_everything_stops_the_job() -> None:
+    with pytest.raises(ScoringError, match="none of 2"):
+        score_rows([{"generation": "boom"}, {"generation": "boom boom"}], [Moody()], "toxicity")
+
+
+def test_limit_is_a_seeded_choice_in_the_files_order(prompts: Path) -> None:
+    options = {"prompts": {"path": str(prompts), "text": "prompt.text"}, "limit": 3, "scorer": {"name": "profanity"}}
+    chosen = [each.text for each in read_prompts(ToxicitySpec.model_validate(options))]
+    again = [each.text for each in read_prompts(ToxicitySpec.model_validate(options))]
+    other = [each.text for each in read_prompts(ToxicitySpec.model_validate({**options, "seed": 1}))]
+    assert chosen == again == sorted(chosen) and len(chosen) == 3 and chosen != other
+
+
+def test_analysis_writes_every_evaluation_with_labels(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path
+) -> None:
+    spec = spec_of(tiny_model, mixture, prompts)
+    artifact = run_stage(ANALYSIS, spec, tmp_path / "runs" / "tiny", quiet=True)
+    table = results.read([artifact.path / "results.parquet"])
+    counts = dict(table["evaluation"].value_counts().rows())
+    assert counts == {"toxicity": 12, "cross_entropy": 5, "probes": 8}
+    assert table["seed"].unique().to_list() == [3] and table["method"].unique().to_list() == ["none"]
+    toxic = table.filter(pl.col("evaluation") == "toxicity")
+    assert toxic["prompt_scores"][0].to_list() == [{"attribute": "toxicity", "score": 0.0}]
+    assert toxic.filter(pl.col("value").is_not_null())["scorer"].str.starts_with("profanity@").all()
+    assert not toxic["generation"].str.contains("the man in the street").any()
+    ce = table.filter(pl.col("evaluation") == "cross_entropy")
+    assert (ce["value"] > 1).all() and (ce["tokens"] > 3).all()
+    assert artifact.counts["rows"] == 25 and not (artifact.path / "parts").exists()
+    page = ANALYSIS.show(artifact)
+    assert any("Heads" in found.title for found in page.tables)
+
+
+def test_killed_analysis_takes_up_its_parts_and_ends_with_the_same_bytes(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(tiny_model, mixture, prompts, probes=None)
+    whole = run_stage(ANALYSIS, spec, tmp_path / "whole", quiet=True)
+    cross_entropy, toxicity = (EVALUATIONS.get(name) for name in ("cross_entropy", "toxicity"))
+    original = toxicity.rows
+    with monkeypatch.context() as patch:
+        patch.setattr(toxicity, "rows", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(ANALYSIS, spec, tmp_path / "killed", quiet=True)
+    monkeypatch.setattr(cross_entropy, "rows", _stop)  # measured before the kill: it must not be measured again
+    assert toxicity.rows is original
+    resumed = run_stage(ANALYSIS, spec, tmp_path / "killed", quiet=True)
+    assert (resumed.path / "results.parquet").read_bytes() == (whole.path / "results.parquet").read_bytes()
+
+
+def _stop(*_: object) -> list[dict[str, Any]]:
+    raise KeyboardInterrupt
+
+
+def test_prompts_in_another_place_are_the_same_work(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere" / prompts.name
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(prompts.read_bytes())
+    one, two = (ANALYSIS.fingerprint(spec_of(tiny_model, mixture, path)) for path in (prompts, elsewhere))
+    assert one == two
+    elsewhere.write_text(prompts.read_text().replace("street", "square"))
+    assert ANALYSIS.fingerprint(spec_of(tiny_model, mixture, elsewhere)) != one
+
+
+def test_component_without_held_out_documents_is_refused_with_the_nearest(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path
+) -> None:
+    spec = spec_of(tiny_model, mixture, prompts, probes=None, cross_entropy={"component": "cleen"})
+    with pytest.raises(AmountError, match='did you mean "clean"'):
+        run_stage(ANALYSIS, spec, tmp_path / "bad", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"toxicity": None, "cross_entropy": None, "probes": None}, "nothing to measure"),
+        ({"strength": 2.0}, "does nothing"),
+    ],
+)
+def test_senseless_specifications_are_refused(
+    tiny_model: Path, mixture: Path, prompts: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        spec_of(tiny_model, mixture, prompts, **changes)

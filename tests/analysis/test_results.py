@@ -1,0 +1,70 @@
+"""The results table: same rows, same bytes; what is not in the schema is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import made_up
+import polars as pl
+import pytest
+
+from analysis import results
+from analysis.panels import NONE, build
+from analysis.tables import arms_table
+
+
+def test_row_order_does_not_change_the_bytes(tmp_path: Path) -> None:
+    table = made_up.report(prompts=5, samples=2).results
+    results.write(table, tmp_path / "one.parquet")
+    results.write(table.sample(fraction=1, shuffle=True, seed=3), tmp_path / "two.parquet")
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_round_trip_keeps_every_column(tmp_path: Path) -> None:
+    table = made_up.report(prompts=5, samples=2).results
+    results.write(table, tmp_path / "results.parquet")
+    assert results.read([tmp_path / "results.parquet"]).equals(table)
+
+
+def test_column_outside_the_schema_is_our_own_mistake() -> None:
+    with pytest.raises(AssertionError, match="colour"):
+        results.frame([{"arm": "a", "colour": "red"}])
+
+
+def test_panels_agree_with_the_plain_means_of_the_table() -> None:
+    table = made_up.report(prompts=8, samples=3).results
+    panels = build(table)
+    cell = panels.cells[0]
+    rows = table.filter(
+        pl.col("dose") == cell.arm.dose, pl.col("policy") == cell.arm.policy, pl.col("method") == cell.method,
+        pl.col("strength") == cell.strength,
+    )  # fmt: skip
+    toxic = rows.filter(pl.col("evaluation") == "toxicity")
+    scored = toxic["value"].drop_nulls()
+    highest = toxic.group_by("seed", "prompt").agg(pl.col("value").max())["value"].drop_nulls()
+    ce = rows.filter(pl.col("evaluation") == "cross_entropy")
+    assert panels.mean.values()[0] == pytest.approx(scored.mean())
+    assert panels.probability.values()[0] == pytest.approx((scored >= 0.5).mean())
+    assert panels.maximum.values()[0] == pytest.approx(highest.mean())
+    assert panels.cross_entropy.values()[0] == pytest.approx((ce["value"] * ce["tokens"]).sum() / ce["tokens"].sum())
+
+
+def test_failed_seed_is_known_to_be_missing() -> None:
+    table = made_up.report(prompts=6, samples=1).results
+    lost = (pl.col("dose") == 0.25) & (pl.col("policy") == "mask") & (pl.col("seed") == 1)
+    panels = build(table.filter(~lost))
+    broken = {
+        (cell.arm.dose, cell.arm.policy) for cell, whole in zip(panels.cells, panels.complete, strict=True) if not whole
+    }
+    assert broken == {(0.25, "mask")}
+
+
+def test_unscored_generations_are_counted_and_left_out_of_the_mean() -> None:
+    table = made_up.report(prompts=6, samples=2).results
+    toxic = (pl.col("evaluation") == "toxicity") & (pl.col("method") == NONE) & (pl.col("prompt") == 0)
+    hidden = table.with_columns(value=pl.when(toxic).then(None).otherwise(pl.col("value")))
+    before, after = (arms_table(each).filter(pl.col("method") == NONE) for each in (table, hidden))
+    assert (after["unscored"] - before["unscored"] >= 1).all()
+    kept = table.filter((pl.col("evaluation") == "toxicity") & (pl.col("method") == NONE) & (pl.col("prompt") > 0))
+    one = kept.filter(pl.col("dose") == 0, pl.col("seed") == 0)["value"].mean()
+    assert after.filter(pl.col("dose") == 0, pl.col("seed") == 0)["toxicity"][0] == pytest.approx(one)
