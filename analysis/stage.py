@@ -11,7 +11,9 @@ from analysis.evaluations.base import Subject
 from analysis.spec import AnalysisSpec
 from infra.artifact import Artifact, fingerprint_of
 from infra.atomic import atomic_path
+from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+from posttrain.location import fingerprint
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,8 +24,6 @@ _PARTS = "parts"
 
 def identity(spec: AnalysisSpec) -> Identity:
     """Options of the evaluations, labels, and the fingerprints of model, steering and mixture."""
-    from posttrain.model import fingerprint
-
     config: dict[str, Any] = {
         "evaluations": {name: EVALUATIONS.get(name).identity(options) for name, options in spec.asked().items()},
         "arm": spec.arm.model_dump(mode="json"),
@@ -105,12 +105,23 @@ def plan(spec: AnalysisSpec) -> Plan:
         ("strength", spec.strength),
         ("arm", f"{spec.arm.name}, seed {spec.seed}"),
     )
-    rows = tuple(
-        (name, ", ".join(f"{key}={value}" for key, value in options.model_dump(exclude_defaults=True).items()))
-        for name, options in spec.asked().items()
+    rows = tuple((name, key, value) for name, options in spec.asked().items() for key, value in _facts(options))
+    tables = (
+        Table("Subject", ("what", "value"), subject),
+        Table("Evaluations", ("evaluation", "option", "value"), rows),
     )
-    tables = (Table("Subject", ("what", "value"), subject), Table("Evaluations", ("evaluation", "options"), rows))
     return Plan(f"analysis {spec.name}", tables, ("forward passes only; nothing is trained",))
+
+
+def _facts(options: Spec) -> list[tuple[str, object]]:
+    """Options that say something, one line each; a section stands for itself by its path or name."""
+    found: list[tuple[str, object]] = []
+    for key, value in options.model_dump().items():
+        if isinstance(value, dict) and value:
+            found.append((key, value.get("path") or value.get("name") or ", ".join(map(str, value))))
+        elif value not in (None, (), {}):
+            found.append((key, value))
+    return found
 
 
 def show(artifact: Artifact) -> Page:
