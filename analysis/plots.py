@@ -102,7 +102,7 @@ def _frontier_traces(rows: pl.DataFrame, name: str, look: dict[str, str], column
     line |= {
         "x": best["cost"].to_list(),
         "y": best["toxicity"].to_list(),
-        "line": {"color": look["colour"], "width": 2},
+        "line": {"color": look["colour"], "width": 2, "dash": look["dash"]},
     }
     return [line, points]
 

@@ -22,7 +22,11 @@ def result_tables(frames: Frames) -> list[Table]:
 def training_table(arms: Sequence[ArmRecord]) -> Table:
     """One row an arm: tokens, speed, held-out cross-entropy of each component beside the unigram entropy."""
     components = sorted({name for arm in arms for name in arm.held_out})
-    facts = [key for key in ("tokens_seen", "loss_tokens", "tokens_per_second") if any(key in a.pretrain for a in arms)]
+    facts = [
+        key
+        for key in ("parameters", "tokens", "loss_tokens", "tokens_per_second")
+        if any(key in a.pretrain for a in arms)
+    ]
     columns = ["arm", "seed", *(key.replace("_", " ") for key in facts)]
     columns += [text for name in components for text in (f"{name}: held-out CE", f"{name}: unigram entropy")]
     rows = [

@@ -59,7 +59,7 @@ def _arms() -> tuple[ArmRecord, ...]:
                 "tokens": round(1_500_000 / (1 - dose)),
                 "components": _components(dose),
             },
-            pretrain={"tokens_seen": round(1_500_000 / (1 - dose)), "tokens_per_second": 9150.0},
+            pretrain={"tokens": round(1_500_000 / (1 - dose)), "tokens_per_second": 9150.0},
             held_out={"clean": HeldOut(4.31 + 0.1 * dose, 6.88), "risky": HeldOut(4.9 - 3 * dose, 6.51)},
         )
         for (dose, policy), seed in product(grid, SEEDS)
