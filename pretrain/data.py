@@ -52,8 +52,10 @@ class _Vocabulary:
 
 
 class RiskDataset(GPTDataset):
-    """One epoch of one component. A sample is {"text": int64 [s + 1], "risk": uint8 [s + 1]}: inputs are the first s,
-    targets the last s; risk is STRUCTURAL at the padding and at the EOS before the first token.
+    """One epoch of one component.
+
+    A sample is {"text": int64 [s + 1], "risk": uint8 [s + 1]}: inputs are the first s, targets the last s. Risk is
+    STRUCTURAL at the padding and at the EOS before the first token.
     """
 
     def __init__(self, tokens: Tokens, config: GPTDatasetConfig) -> None:

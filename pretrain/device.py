@@ -105,9 +105,7 @@ def cpu_as_cuda() -> Iterator[None]:
 
 
 def has_fast_bf16() -> bool:
-    """Whether bf16 matrix products are native here; a CPU without AMX or AVX512-BF16 emulates them, 15 times slower
-    than fp32.
-    """
+    """Whether bf16 matrix products are native here; a CPU without AMX or AVX512-BF16 emulates them, very slowly."""
     if torch.cuda.is_available():
         return True
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,11 +1,10 @@
-"""Process groups of one run: made when it begins, gone when it ends, so that a process can run several after each
-other.
-"""
+"""Process groups of one run: made when it begins, gone when it ends, so that a process can run several in turn."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -46,7 +45,7 @@ def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     hook = sys.excepthook
-    with torch.random.fork_rng(), cpu_as_cuda():
+    with torch.random.fork_rng(), cpu_as_cuda(), _quiet_megatron():
         _initialise()
         try:
             parallel_state.initialize_model_parallel(parallel.tensor, parallel.pipeline)
@@ -56,6 +55,18 @@ def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
             parallel_state.destroy_model_parallel()
             dist.destroy_process_group()
             sys.excepthook = hook  # init_process_group puts "[rank0]:" before every traceback from then on
+
+
+@contextlib.contextmanager
+def _quiet_megatron() -> Iterator[None]:
+    """Keep Megatron's warnings about its own defaults from the user's terminal."""
+    logger = logging.getLogger("megatron")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _initialise() -> None:

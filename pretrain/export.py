@@ -70,9 +70,7 @@ def hf_config(shape: Architecture, end_of_document: int, dtype: str) -> dict[str
 
 
 def read_architecture(folder: Path) -> Architecture:
-    """Architecture of a Hugging Face OLMo folder. Raises InputError when it is another model or a variant not built
-    here.
-    """
+    """Architecture of a Hugging Face OLMo folder. Raises InputError for another model or a variant not built here."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -75,9 +75,7 @@ class OlmoModel(GPTModel):
     """GPTModel whose per-token cross-entropy takes PyTorch's fused kernel when the vocabulary is not divided."""
 
     def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
-        """Per-token cross-entropy in fp32, [batch, sequence]; logits are [sequence, batch, vocabulary / tensor
-        ranks].
-        """
+        """Per-token cross-entropy in fp32, [batch, sequence]; logits are [sequence, batch, this rank's vocabulary]."""
         if parallel_state.get_tensor_model_parallel_world_size() > 1:
             return super().compute_language_model_loss(labels, logits)
         targets = labels.transpose(0, 1).reshape(-1)

@@ -30,8 +30,7 @@ class ModelSpec(Spec):
     ffn_hidden_size: Positive | None = None
     """Width of each of the two SwiGLU projections."""
     vocab_size: Positive | None = None
-    """Rows of the embedding; the tokenizer's size unless the preset fixes it. Rows without a token are never targets.
-    """
+    """Rows of the embedding; the tokenizer's size unless the preset fixes it."""
     max_sequence_length: Positive | None = None
     """Context length that the exported model states; the mixture's sequence length unless the preset fixes it."""
 
@@ -69,9 +68,7 @@ class LossSpec(Spec):
     components: tuple[str, ...] | None = None
     """Restrict the policy to these components of the mixture; the others keep every token. Default: all."""
     normalise_by: Literal["loss_tokens", "all_tokens"] = "loss_tokens"
-    """Divide the summed loss by the tokens that carry a loss, or by all tokens; counted over the global batch either
-    way.
-    """
+    """Divide the summed loss by the tokens of the global batch that carry a loss, or by all of its tokens."""
 
     @model_validator(mode="after")
     def _one_way_of_saying_it(self) -> LossSpec:

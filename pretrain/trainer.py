@@ -1,6 +1,4 @@
-"""One model in training: Megatron's data-parallel wrapper, optimizer, schedule and pipeline, fed with risk-aware
-batches.
-"""
+"""One model in training: Megatron's data-parallel wrapper, optimizer, schedule and pipeline on risk-aware batches."""
 
 from __future__ import annotations
 
@@ -104,9 +102,7 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, batches: Batches) -> Tensor:
-        """Cross-entropy (nats) and token count of every target by risk byte, float64 [2, 256], over all ranks.
-        Collective.
-        """
+        """Summed cross-entropy (nats) and count of all targets by risk byte, float64 [2, 256]. Collective."""
         total = torch.zeros(2, BYTES, dtype=torch.float64, device=self.device)
         self.wrapped.eval()
         for step in range(batches.steps):
@@ -137,9 +133,7 @@ class Trainer:
         self.scheduler.load_state_dict(state["scheduler"])
 
     def _schedule(self, batches: Batches, step: int, forward: Any, *, forward_only: bool) -> list[Tensor]:
-        """Megatron's pipeline over the micro-batches of one step; what `forward`'s loss function returned, last stage
-        only.
-        """
+        """Megatron's pipeline over one step's micro-batches; what `forward`'s loss reports, on the last stage only."""
         return self._forward_backward(
             forward_step_func=forward,
             data_iterator=batches.read(step, self.device),

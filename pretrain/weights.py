@@ -90,9 +90,7 @@ def _tensor_ranks() -> tuple[int, int]:
 
 
 def _global_name(name: str, shape: Architecture) -> str:
-    """Megatron name with the layer counted over all pipeline stages; the last stage's copy of the embedding is the
-    embedding.
-    """
+    """Megatron name with layers counted over all pipeline stages; the last stage's tied output is the embedding."""
     if name == "output_layer.weight":
         return "embedding.word_embeddings.weight"
     if not (found := _LAYER.fullmatch(name)):
