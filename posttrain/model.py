@@ -9,17 +9,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from infra.artifact import is_artifact, read_artifact
 from infra.errors import InputError, UnavailableError
-from infra.fingerprint import digest, digest_file
+from posttrain.location import HUB, fingerprint, weights_folder
 
 _OUTPUT_PROJECTIONS = ("o_proj", "dense", "out_proj", "c_proj")  # Llama and Olmo; GPT-NeoX; OPT and GPT-J; GPT-2
-_HUB = "hf:"
 _NO_LIMIT = 1 << 20
 
 
@@ -73,30 +70,6 @@ class CausalModel:
         return self.network.get_output_embeddings()(hidden).float()
 
 
-def weights_folder(location: str) -> str:
-    """The Hugging Face folder or hub name that `location` stands for: a pretrain artifact holds one in `hf/`."""
-    if location.startswith(_HUB):
-        return location.removeprefix(_HUB)
-    if is_artifact(Path(location)):
-        return str(read_artifact(location, "pretrain").path / "hf")
-    return location
-
-
-def fingerprint(location: str) -> str:
-    """Fingerprint of a pretrain artifact, of a Hugging Face folder's files, or of a hub name (`hf:org/model`)."""
-    if location.startswith(_HUB):
-        return digest(["hub", location])
-    path = Path(location)
-    if is_artifact(path):
-        return read_artifact(path, "pretrain").fingerprint
-    if not (path / "config.json").is_file():
-        raise InputError(
-            f"{location}: no config.json here; a model is a pretrain artifact, a Hugging Face folder, or hf:org/model"
-        )
-    files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors"))
-    return digest([[file.name, digest_file(file)] for file in files])
-
-
 def load_model(location: str, device: str | None = None) -> CausalModel:
     """Load a pretrain artifact, a Hugging Face folder or `hf:org/model`, weights from safetensors only.
 
@@ -116,7 +89,7 @@ def load_model(location: str, device: str | None = None) -> CausalModel:
             folder, dtype=dtype, attn_implementation="sdpa", use_safetensors=True
         )
     except (OSError, ValueError, json.JSONDecodeError) as error:
-        kind = UnavailableError if location.startswith(_HUB) else InputError
+        kind = UnavailableError if location.startswith(HUB) else InputError
         raise kind(f"{folder}: cannot be loaded as a causal language model: {first_line(error)}") from None
     return wrap(network.to(device).eval(), tokenizer, identity)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from infra.artifact import Artifact, fingerprint_of
 from infra.fingerprint import digest_location
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+from posttrain.location import fingerprint
 from posttrain.methods import METHODS
 from posttrain.spec import AnyLabelled, LabelledSpec, PosttrainSpec
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 def identity(spec: PosttrainSpec) -> Identity:
     """Method, labels and seed; a method that needs no labels is the same whatever labels and seed are given."""
-    from posttrain.model import fingerprint
-
     config: dict[str, Any] = {"method": spec.method.model_dump(mode="json")}
     inputs = {"model": fingerprint(spec.model)}
     if spec.needs_labels:

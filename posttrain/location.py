@@ -1,0 +1,38 @@
+"""Where a model is and what it is made of, found without loading it (and without importing torch)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infra.artifact import is_artifact, read_artifact
+from infra.errors import InputError
+from infra.fingerprint import digest, digest_file
+
+HUB = "hf:"
+
+
+def weights_folder(location: str) -> str:
+    """The Hugging Face folder or hub name that `location` stands for: a pretrain artifact holds one in `hf/`."""
+    if location.startswith(HUB):
+        return location.removeprefix(HUB)
+    if is_artifact(Path(location)):
+        return str(read_artifact(location, "pretrain").path / "hf")
+    return location
+
+
+def fingerprint(location: str) -> str:
+    """Fingerprint of a pretrain artifact, of a Hugging Face folder's files, or of a hub name (`hf:org/model`).
+
+    Raises InputError where there is no model.
+    """
+    if location.startswith(HUB):
+        return digest(["hub", location])
+    path = Path(location)
+    if is_artifact(path):
+        return read_artifact(path, "pretrain").fingerprint
+    if not (path / "config.json").is_file():
+        raise InputError(
+            f"{location}: no config.json here; a model is a pretrain artifact, a Hugging Face folder, or hf:org/model"
+        )
+    files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors"))
+    return digest([[file.name, digest_file(file)] for file in files])
