@@ -20,7 +20,7 @@ from tokenizers import Encoding, Tokenizer, processors
 from mixtures import risk
 from mixtures.indexed import token_dtype
 
-_MOST_CHARACTERS = 1_000_000  # per call of the tokenizer: an Encoding costs some hundred bytes a token
+_MOST_CHARACTERS = 250_000  # per call of the tokenizer: an Encoding costs some hundred bytes a token
 
 
 @dataclass(frozen=True)
