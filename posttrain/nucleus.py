@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-DRAWS = 2  # a step: one for the plain choice, one for a method that sometimes has to choose again
 _FIRST_WIDTH = 64
 
 
@@ -88,13 +87,13 @@ def _sorted_top(values: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.T
 
 
 def uniforms(seed: int, prompts: Sequence[int], samples: Sequence[int], steps: int) -> torch.Tensor:
-    """Draws for rows (prompt index, sample index), [rows, steps, DRAWS] float64 in [0, 1).
+    """Draws for rows (prompt index, sample index), [rows, steps] float64 in [0, 1).
 
     Philox is counter-based: key = seed, counter = (block, 0, sample, prompt). Draws of the first steps do not depend
     on how many steps are asked.
     """
-    out = np.empty((len(prompts), steps, DRAWS))
+    out = np.empty((len(prompts), steps))
     for row, (prompt, sample) in enumerate(zip(prompts, samples, strict=True)):
         generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, sample, prompt]))
-        out[row] = generator.random((steps, DRAWS))
+        out[row] = generator.random(steps)
     return torch.from_numpy(out)

@@ -57,9 +57,9 @@ class Method(ABC):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Choose the next token of each row and append it; returns tokens [rows] and the logits after them.
 
-        `draws` [rows, DRAWS] are this step's uniform numbers. With `last` nothing follows, and no logits are needed.
+        `draws` [rows] are this step's uniform numbers. With `last` nothing follows, and no logits are needed.
         """
-        tokens = choices.tokens.gather(-1, choices.pick(draws[:, 0])[:, None])[:, 0]
+        tokens = choices.tokens.gather(-1, choices.pick(draws)[:, None])[:, 0]
         return tokens, None if last else state.extend(tokens)
 
     def token_nats(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -6,9 +6,11 @@ side of it the text would then be, and adds beta * softmax(margins) to their log
 
 Three choices are ours. (1) The K candidates are K tokens of one row that see the prefix and themselves only: one
 forward of K tokens a step instead of K copies of the cache and a second forward. (2) `max_candidates` bounds K without
-truncating the nucleus: tokens beyond the K-th keep their logits, so beta = 0 is plain sampling token for token. (3) For
+truncating the nucleus: the candidates share out anew the probability that they had together, and tokens beyond the K-th
+keep theirs. Were the bonus simply added to K logits, it would move mass from the tail to the head, and a gain of mere
+truncation would be counted as steering. Where the nucleus has at most K tokens this is the published rule. (3) For
 cross-entropy the same rule over the full vocabulary is the model's distribution, measured at a bounded number of
-positions; see `token_nats`.
+positions; see `token_nats`. Greedy decoding (temperature 0) has one candidate, so SASA changes nothing there.
 """
 
 from __future__ import annotations
@@ -122,10 +124,9 @@ class Sasa(Method):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """One step with a single forward of the candidates.
 
-        A token beyond the K-th (the tail) keeps its weight, and its total weight can only shrink: where plain sampling
-        would take a tail token, that token stays with probability Z/Z' (total weight before and after the bonus) by
-        the second draw, and otherwise a candidate is drawn. This samples the steered distribution exactly, and the
-        tail token is known before the forward, so it travels as one more candidate.
+        Where plain sampling takes a token beyond the K-th (the tail), so does steering, as the tail keeps its
+        probability; it is known before the forward and travels as one more candidate. Elsewhere the same draw,
+        stretched over the candidates, chooses among their new weights.
         """
         import torch
 
@@ -134,33 +135,24 @@ class Sasa(Method):
         if self.strength == 0:
             return super().advance(state, choices, draws, last)
         tokens, weights = choices.tokens[:, : self.candidates], choices.weights[:, : self.candidates]
-        plain = choices.pick(draws[:, 0])
+        plain = choices.pick(draws)
         in_tail = plain >= tokens.shape[1]
         tail_token = choices.tokens.gather(-1, plain[:, None])
         hidden = state.branch(torch.cat([tokens, tail_token], -1) if in_tail.any() else tokens)
-        steered, scale = self._steered_weights(hidden[:, : tokens.shape[1]], weights)
-        total, kept = choices.weights.sum(-1), weights.sum(-1)
-        # In units of exp(scale), so that a large beta does not overflow.
-        before, after = total * (-scale).exp(), steered.sum(-1) + (total - kept) * (-scale).exp()
-        stays = in_tail & (draws[:, 1] * after < before)
-        again = (draws[:, 1] - before / after) / (1 - before / after).clamp(min=1e-300)
-        fresh = torch.where(in_tail, again, draws[:, 0] * total / kept).clamp(0, 1 - 1e-16)
-        picked = torch.where(stays, tokens.shape[1], inverse_cdf(steered, fresh))
+        bonus = self.bonus(hidden[:, : tokens.shape[1]], weights > 0)
+        steered = weights * (bonus - bonus.amax(-1, keepdim=True)).exp()  # less the maximum: a large beta overflows
+        stretched = (draws * choices.weights.sum(-1) / weights.sum(-1)).clamp(0, 1 - 1e-16)
+        picked = torch.where(in_tail, tokens.shape[1], inverse_cdf(steered, stretched))
         state.keep(picked)
         rows = torch.arange(len(picked), device=picked.device)
-        chosen = torch.where(stays, tail_token[:, 0], tokens[rows, picked.clamp(max=tokens.shape[1] - 1)])
+        chosen = torch.where(in_tail, tail_token[:, 0], tokens[rows, picked.clamp(max=tokens.shape[1] - 1)])
         return chosen, None if last else self.model.logits(hidden[rows, picked])
 
-    def _steered_weights(self, hidden: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Candidates' weights times exp(bonus - scale), and the scale of each row."""
-        bonus = self.bonus(hidden, weights > 0)
-        scale = bonus.amax(-1)
-        return weights * (bonus - scale[:, None]).exp(), scale
-
     def token_nats(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Nats under p'(x) ∝ p(x) exp(beta * softmax(margin)(x)), the bonus only for the `max_candidates` likeliest x.
+        """Nats under p', which shares out p(C) over the set C of the `max_candidates` likeliest tokens anew.
 
-        Every other token keeps its logit, so no target has probability 0. p' costs K forwards a position: it is
+        p'(x) = p(C) p(x) e^b(x) / sum over C of p e^b for x in C, with b = beta * softmax(margin); p' = p elsewhere, so
+        no target has probability 0. p' costs K forwards a position: it is
         computed at up to `cross_entropy_positions` evenly spaced targets of a row, all candidates of all positions as
         one tree behind the row's cache; their mean difference to the plain nats is added to every target. The sum over
         a row is thus plain nats + targets * mean difference.
@@ -204,10 +196,9 @@ class Sasa(Method):
         )
         shaped = branches.view(rows * count, self.candidates, -1)
         bonus = self.bonus(shaped, torch.ones(shaped.shape[:2], dtype=torch.bool, device=ids.device)).view(top.shape)
-        others = (1 - top.exp().sum(-1)).clamp(min=1e-300).log()
-        log_total = torch.cat([top + bonus, others[..., None]], -1).logsumexp(-1)
-        own = (bonus * (candidates == ids.gather(1, places)[:, :, None])).sum(-1)
-        return log_total - own
+        mine = candidates == ids.gather(1, places)[:, :, None]
+        nats = (top + bonus).logsumexp(-1) - top.logsumexp(-1) - (bonus * mine).sum(-1)
+        return torch.where(mine.any(-1), nats, 0.0)
 
 
 def spaced(targets: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -92,7 +92,7 @@ def test_without_strength_it_is_plain_sampling_token_for_token(
 def test_one_step_samples_exactly_the_steered_distribution(
     model: CausalModel, labelled: Labelled, limit: int, strength: float, top_p: float
 ) -> None:
-    """Against the definition, computed with copies of the row; the tail beyond `limit` candidates keeps its weight."""
+    """Against the definition, computed with copies of the row; the tail beyond `limit` candidates keeps its probability."""
     sasa = bind(model, fitted(model, labelled, max_candidates=limit), strength).method
     ids = [model.start, *model.encode(["after lunch"])[0]]
     repeats = 4000
@@ -103,9 +103,9 @@ def test_one_step_samples_exactly_the_steered_distribution(
         assert (count < one.tokens.shape[1]) == (limit < 40)  # with a tail, and without
         copies = torch.tensor([[*ids, int(token)] for token in one.tokens[0, :count]])
         margins = sasa.margins(model.hidden(copies)[:, -1])
-        log_weights = one.weights[0].log()
-        log_weights[:count] += strength * margins.softmax(-1)
-        expected = log_weights.softmax(-1)
+        expected = one.weights[0] / one.weights[0].sum()
+        shares = (one.weights[0, :count].log() + strength * margins.softmax(-1)).softmax(-1)
+        expected[:count] = expected[:count].sum() * shares
         rows = torch.zeros(repeats, dtype=torch.long)
         state.select(rows)
         many = type(one)(one.tokens[rows], one.weights[rows])
@@ -152,15 +152,17 @@ def test_cross_entropy_is_that_of_the_stated_distribution(model: CausalModel, la
                 log_p = model.network(input_ids=torch.tensor([ids[:place]])).logits[0, -1].double().log_softmax(-1)
                 top = log_p.topk(limit).indices
                 copies = torch.tensor([[*ids[:place], int(token)] for token in top])
-                log_p[top] += strength * steered.method.margins(model.hidden(copies)[:, -1]).softmax(-1)
-            total -= float(log_p.log_softmax(-1)[ids[place]])
+                bonus = strength * steered.method.margins(model.hidden(copies)[:, -1]).softmax(-1)
+                log_p[top] = (log_p[top] + bonus).log_softmax(-1) + log_p[top].logsumexp(-1)
+            assert float(log_p.exp().sum()) == pytest.approx(1)
+            total -= float(log_p[ids[place]])
         assert nats == pytest.approx(total, rel=1e-5)
 
 
 def test_fewer_positions_estimate_the_same_cross_entropy(model: CausalModel, labelled: Labelled) -> None:
     documents = ["we walked to the river in the rain and thank you for the lovely book by noon"] * 2
-    every = bind(model, fitted(model, labelled, cross_entropy_positions=100), 5.0).cross_entropy(documents)
-    some = bind(model, fitted(model, labelled, cross_entropy_positions=6), 5.0).cross_entropy(documents)
+    every = bind(model, fitted(model, labelled, cross_entropy_positions=100), 80.0).cross_entropy(documents)
+    some = bind(model, fitted(model, labelled, cross_entropy_positions=6), 80.0).cross_entropy(documents)
     plain = bind(model, None, 0).cross_entropy(documents)
     assert (some.tokens == plain.tokens).all()
     assert some.nats[0] == pytest.approx(every.nats[0], rel=0.05)
