@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,7 +36,7 @@ from curation.spec import CurationSpec
 from curation.summary import Summary
 from curation.tagging import scored
 from infra.atomic import write_json
-from infra.errors import DataError
+from infra.errors import DataError, JobError
 
 UNFINISHED = ".unfinished"
 _HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
@@ -116,13 +120,16 @@ class WriteShard(ParquetWriter):
 
     def __init__(self, tasks: list[Task], folder: str) -> None:
         super().__init__(
-            folder, "${rank}.parquet", compression="zstd", adapter=_row, schema=schema(), max_file_size=-1,
+            folder, "${rank}.parquet", compression="zstd", schema=schema(), max_file_size=-1,
             use_content_defined_chunking=False,
         )  # fmt: skip
         self.tasks = tasks
 
     def _get_output_filename(self, document: Document, rank: int | str = 0, **kwargs: Any) -> str:
-        return f"{rank}" if isinstance(rank, str) else self.tasks[rank].file + UNFINISHED
+        return rank if isinstance(rank, str) else self.tasks[rank].file + UNFINISHED  # a str: datatrove's statistics
+
+    def _default_adapter(self, document: Document) -> dict[str, Any]:
+        return as_row(document)
 
 
 class CloseShard(PipelineStep):
@@ -151,15 +158,38 @@ class CloseShard(PipelineStep):
 
 
 class Executor(LocalPipelineExecutor):
-    """datatrove's local executor with its log in files only, and workers that do not outlive the command."""
+    """datatrove's local executor, with its log in files only and its own way of starting workers.
 
-    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
+    datatrove's `run` starts a manager process, which outlives a killed command and keeps holding the lock on its
+    folder, and waits for ever for a worker that was killed. Here workers end with the command, and a dead one is an
+    error.
+    """
+
+    def run(self) -> None:
+        """Run every task that has no completion marker yet; raises the first error that a task raises."""
+        ranks = self.get_incomplete_ranks()
+        if self.workers == 1:
+            pipeline = self.pipeline
+            for rank in ranks:
+                self.pipeline = deepcopy(pipeline)  # steps keep statistics
+                self._run_for_rank(rank)
+            return
+        context = multiprocessing.get_context("forkserver")
+        try:
+            with ProcessPoolExecutor(self.workers, context, initializer=_end_with_parent) as pool:
+                for future in as_completed([pool.submit(self._run_for_rank, rank) for rank in ranks]):
+                    if error := future.exception():
+                        pool.shutdown(wait=False, cancel_futures=True)
+                        raise error
+        except BrokenProcessPool:
+            message = "a worker process was killed, perhaps for lack of memory; run again with fewer workers"
+            raise JobError(message) from None
+
+    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> None:
         import datatrove.executor.base as base
 
         base.add_task_logger, base.close_task_logger = _log_to_file, _close_log
-        if self.workers > 1:
-            _die_with(os.getppid())
-        return super()._run_for_rank(rank, local_rank, node_rank)
+        super()._run_for_rank(rank, local_rank, node_rank)
 
 
 def run_tasks(
@@ -189,10 +219,6 @@ def summary_of(work: Path, rank: int) -> Summary:
     return Summary.from_json(json.loads((work / "summaries" / f"{rank:05d}.json").read_text(encoding="utf-8")))
 
 
-def _row(self: WriteShard, document: Document) -> dict[str, Any]:
-    return as_row(document)
-
-
 def _log_to_file(logging_dir: Any, rank: int, local_rank: int, node_rank: int = -1) -> Any:
     from loguru import logger
 
@@ -209,14 +235,9 @@ def _close_log(file: Any) -> None:
     file.close()
 
 
-_watching = threading.Event()
-
-
-def _die_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """End this worker when its parent is gone: an orphan would go on writing into a folder that a new run took over."""
-    if _watching.is_set():
-        return
-    _watching.set()
+    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

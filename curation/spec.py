@@ -112,8 +112,9 @@ class CurationSpec(Spec):
     """Gives every document its scores."""
     tagger: AnyTagger | None = None
     """Gives every document its risky spans; null leaves documents untagged."""
-    passage: int = Field(600, ge=50, le=10_000)
-    """Longest piece of text, in characters, that is scored at once; a document's score is the highest of its pieces."""
+    passage: int = Field(200, ge=50, le=10_000)
+    """Longest piece of text, in characters, that is scored at once; a document's score is the highest of its pieces. In
+    longer pieces one insult drowns among harmless words."""
     max_bad_share: float = Field(0.01, ge=0, le=1)
     """Share of unreadable lines in a corpus above which the job stops."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -48,11 +49,11 @@ def test_gold_spans_lie_in_one_line_and_hold_a_rude_word_that_nothing_else_holds
 
 @settings(max_examples=60)
 @given(NUMBERS, NUMBERS)
-def test_a_thread_has_three_to_eight_posts_by_named_posters_none_of_whom_answers_himself(seed: int, number: int) -> None:
+def test_a_thread_has_three_to_eight_posts_and_nobody_answers_himself(seed: int, number: int) -> None:
     authors = [line.split(": ", 1)[0] for line in make_thread(POOL, seed, number, 0.5).text.split("\n")]
     assert 3 <= len(authors) <= 8
     assert all(author and " " not in author for author in authors)
-    assert all(one != next_one for one, next_one in zip(authors, authors[1:], strict=False))
+    assert all(one != next_one for one, next_one in itertools.pairwise(authors))
 
 
 def test_a_thread_depends_on_seed_and_number_only(sentences: dict) -> None:
@@ -117,7 +118,8 @@ def test_what_follows_a_clause_takes_it_up(sentences: dict) -> None:
 
 
 def test_sentences_with_rude_words_and_broken_ones_are_not_used(tmp_path: Path) -> None:
-    bad = ["You are an idiot if you believe that story.", "[header] How to do it well in the end.", "no capital here at all."]
+    rude, broken = "You are an idiot if you believe that story.", "[header] How to do it well in the end."
+    bad = [rude, broken, "no capital here at all."]
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in (*SENTENCES, *bad)])
     joined = " ".join(thread.text for thread in forum({"path": str(path)}, 300))
     assert "believe that story" not in joined and "[header]" not in joined and "no capital here" not in joined
@@ -132,5 +134,5 @@ def test_too_few_sentences_are_an_input_error(tmp_path: Path) -> None:
 def test_the_corpus_says_that_it_is_synthetic_and_keeps_gold_spans(curate: Curate, sentences: dict) -> None:
     artifact = curate({"path": "synthetic:forum", "documents": 20, "sentences": [sentences]})
     documents = list(TaggedCorpus.open(artifact.path, "it").documents())
-    assert all(document.metadata["synthetic"] is True and document.source == "synthetic:forum" for document in documents)
+    assert {(document.metadata["synthetic"], document.source) for document in documents} == {(True, "synthetic:forum")}
     assert sum(len(document.metadata["gold_spans"]) for document in documents) > 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_words_are_cut_at_what_is_no_part_of_them(text: str, words: list[str]) -
 def test_word_spans_are_ordered_apart_inside_the_text_and_hold_every_letter(text: str) -> None:
     spans = word_spans(text)
     assert all(0 <= start < end <= len(text) for start, end in spans)
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
     covered = {position for start, end in spans for position in range(start, end)}
     assert all(position in covered for position, letter in enumerate(text) if letter.isalnum())
 
