@@ -32,7 +32,7 @@ def plan(spec: PretrainSpec) -> Plan:
             Table("Model and work", ("what", "amount"), _work(spec, inputs)),
             Table("Target tokens of one epoch by loss policy", ("component", "policy", "tokens", "share"), shares),
             Table("Memory per rank (estimate)", ("what", "size"), rows),
-            Table("Time (estimate)", ("on", "hours"), _times(total_flops(inputs, spec))),
+            Table("Time (estimate)", ("on", "time"), _times(total_flops(inputs, spec))),
         ),
         ("Times assume 45 GFLOP/s on a CPU thread and 40 % of an H100's bf16 peak.",),
     )
@@ -59,9 +59,17 @@ def _work(spec: PretrainSpec, inputs: Inputs) -> tuple[tuple[str, object], ...]:
 
 def _times(flops: float) -> tuple[tuple[str, str], ...]:
     return (
-        ("one CPU thread", f"{flops / CPU_THREAD_FLOPS / 3600:,.2f}"),
-        ("one H100", f"{flops / H100_FLOPS / 3600:,.2f}"),
+        ("one CPU thread", _duration(flops / CPU_THREAD_FLOPS)),
+        ("one H100", _duration(flops / H100_FLOPS)),
     )
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the unit a person would use."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} seconds"
 
 
 def show(artifact: Artifact) -> Page:

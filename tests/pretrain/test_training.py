@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import EOS, write_mixture
+from made_mixture import EOS, write_mixture
 
 from infra.errors import DataError, InputError, JobError
 from infra.fingerprint import digest_file

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import EOS, write_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_mixture import EOS, write_pair
 
 from infra.errors import DataError
 from mixtures.indexed import risk_prefix

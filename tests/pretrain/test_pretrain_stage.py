@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import random_documents, write_mixture
+from made_mixture import random_documents, write_mixture
 from pydantic import ValidationError
 
 from infra.errors import ConfigError, InputError
