@@ -18,7 +18,7 @@ Curate = Callable[..., Artifact]
 SENTENCES = [
     f"The {thing} near the {place} was painted {colour} by my neighbour."
     for thing in ("house", "fence", "bench", "bridge") for place in ("river", "school", "station", "market")
-    for colour in ("red", "green", "white", "yellow")
+    for colour in ("red", "green", "blue", "yellow")
 ]  # fmt: skip
 
 

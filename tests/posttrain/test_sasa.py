@@ -92,7 +92,7 @@ def test_without_strength_it_is_plain_sampling_token_for_token(
 def test_one_step_samples_exactly_the_steered_distribution(
     model: CausalModel, labelled: Labelled, limit: int, strength: float, top_p: float
 ) -> None:
-    """Against the definition, computed with copies of the row; the tail beyond `limit` candidates keeps its probability."""
+    """Against the definition, computed with copies of the row; the tail beyond `limit` keeps its probability."""
     sasa = bind(model, fitted(model, labelled, max_candidates=limit), strength).method
     ids = [model.start, *model.encode(["after lunch"])[0]]
     repeats = 4000

@@ -104,7 +104,7 @@ def test_sigkill_at_five_random_moments_changes_no_byte(finished, study_file):
 
 
 def test_a_failed_arm_is_reported_and_the_others_are_finished(finished, study_file):
-    """Half of the mixtures cannot be built (more risky tokens than there are); the clean arm is measured all the same."""
+    """One mixture asks for more risky tokens than there are; the clean arm is measured all the same."""
     out = study_file.parent / "failing"
     done = hormesis("run", study_file, "--out", out, "--set", "doses=[0, 0.99]", "--set", "methods={}")
     assert done.returncode == 1
