@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.corpus import MANIFEST
-from curation.pipeline import Task, quarantine_of, summary_of
+from curation.pipeline import UNFINISHED, Task, quarantine_of, summary_of
 from curation.scorers import Scorer, weights_of
 from curation.spec import CurationSpec
 from curation.summary import Summary
@@ -35,6 +35,8 @@ def finish(spec: CurationSpec, tasks: list[Task], workspace: Workspace, work: Pa
             out.write(quarantine_of(work, rank).read_bytes())
     scored_by = {"scorer": scorer.identity, "weights": weights_of(spec.scorer), "passage": spec.passage}
     write_json(workspace.path / MANIFEST, {**scored_by, "corpora": corpora})
+    for left in workspace.path.glob(f"corpora/*/*{UNFINISHED}"):  # by a worker of a killed run, after this one began
+        left.unlink(missing_ok=True)
     shutil.rmtree(work)
     names = ("documents", "characters", "words", "bad_lines")
     return {name: {key: corpus[key] for key in names} for name, corpus in corpora.items()}

@@ -35,7 +35,7 @@ from curation.sources import read_part
 from curation.spec import CurationSpec
 from curation.summary import Summary
 from curation.tagging import scored
-from infra.atomic import write_json
+from infra.atomic import atomic_path, write_json
 from infra.errors import DataError, JobError
 
 UNFINISHED = ".unfinished"
@@ -70,7 +70,8 @@ class ReadParts(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield the documents of task `rank`."""
         task = self.tasks[rank]
-        with open(quarantine_of(self.work, rank), "w", encoding="utf-8") as quarantine:
+        target = quarantine_of(self.work, rank)
+        with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as quarantine:
             documents = (doc for part in task.parts for doc in _read_hopefully(part, quarantine))
             yield from map(as_datatrove, islice(documents, task.limit))
 
@@ -126,7 +127,7 @@ class WriteShard(ParquetWriter):
         self.tasks = tasks
 
     def _get_output_filename(self, document: Document, rank: int | str = 0, **kwargs: Any) -> str:
-        return rank if isinstance(rank, str) else self.tasks[rank].file + UNFINISHED  # a str: datatrove's statistics
+        return rank if isinstance(rank, str) else _unfinished(self.tasks[rank])  # a str: datatrove's statistics
 
     def _default_adapter(self, document: Document) -> dict[str, Any]:
         return as_row(document)
@@ -146,11 +147,10 @@ class CloseShard(PipelineStep):
         """Yield nothing."""
         import pyarrow.parquet as pq
 
-        for _ in data:
-            pass
+        documents = sum(1 for _ in data)
         file = self.folder / self.tasks[rank].file
-        unfinished = file.with_name(file.name + UNFINISHED)
-        if not unfinished.exists():  # no document: the writer opened no file
+        unfinished = self.folder / _unfinished(self.tasks[rank])
+        if not documents:  # then the writer has opened no file
             unfinished.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(schema().empty_table(), unfinished, compression="zstd")
         os.replace(unfinished, file)
@@ -203,10 +203,17 @@ def run_tasks(
     steps = [ReadParts(tasks, str(work)), ScoreAndTag(spec, str(work)), WriteShard(tasks, str(folder)),
              CloseShard(tasks, str(folder))]  # fmt: skip
     workers = max(1, min(workers, len(tasks)))
+    for left in folder.glob(f"corpora/*/*{UNFINISHED}"):
+        left.unlink(missing_ok=True)
     executor = Executor(steps, tasks=len(tasks), workers=workers, logging_dir=str(work / "datatrove"))
     logger.remove()
     with _counting(work / "datatrove" / "completions", advance):
         executor.run()
+
+
+def _unfinished(task: Task) -> str:
+    """A shard's file while this process writes it; a worker of a run just killed may still be writing its own."""
+    return f"{task.file}.{os.getpid()}{UNFINISHED}"
 
 
 def quarantine_of(work: Path, rank: int) -> Path:
