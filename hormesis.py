@@ -84,7 +84,11 @@ def plan(file: File, set_: Sets = None) -> None:
 def run(file: File, out: Out = None, set_: Sets = None, workers: Workers = CORES) -> None:
     """Do it; picks up where it stopped."""
     kind, spec = load(file, set_)
-    kind.start(spec, target_of(spec, out), workers)
+    try:
+        kind.start(spec, target_of(spec, out), workers)
+    except KeyboardInterrupt:
+        say("stopped; run the same command again to go on")
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -148,9 +152,6 @@ def main() -> None:
     except HormesisError as error:
         print_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("stopped; run the same command again to go on")
-        sys.exit(130)
 
 
 if __name__ == "__main__":
