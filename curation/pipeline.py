@@ -169,10 +169,8 @@ class Executor(LocalPipelineExecutor):
         """Run every task that has no completion marker yet; raises the first error that a task raises."""
         ranks = self.get_incomplete_ranks()
         if self.workers == 1:
-            pipeline = self.pipeline
             for rank in ranks:
-                self.pipeline = deepcopy(pipeline)  # steps keep statistics
-                self._run_for_rank(rank)
+                deepcopy(self)._run_for_rank(rank)  # steps keep statistics, which belong to one task
             return
         context = multiprocessing.get_context("forkserver")
         try:
