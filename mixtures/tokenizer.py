@@ -207,7 +207,8 @@ def _eos(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> s
         if candidate and tokenizer.token_to_id(candidate) is not None:
             return candidate
     names = ", ".join(special) or "none"
-    raise InputError(f"the tokenizer names no end-of-text token; set tokenizer.eos (its special tokens: {names})")
+    where = source.file or source.hub
+    raise InputError(f"the tokenizer {where} names no end-of-text token; set tokenizer.eos (special tokens: {names})")
 
 
 def _pad(tokenizer: Tokenizer, said: dict[str, Any]) -> str | None:
