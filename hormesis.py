@@ -132,6 +132,28 @@ def schema(kind: str) -> None:
 
 
 @app.command()
+def generate(
+    model: Annotated[str, typer.Argument(help="pretrain artifact, Hugging Face folder or hf:NAME", show_default=False)],
+    prompts: Annotated[list[str], typer.Argument(help="texts to continue", show_default=False)],
+    method: Annotated[list[Path] | None, typer.Option("--method", help="posttrain artifact (repeatable)")] = None,
+    strength: Annotated[list[float] | None, typer.Option("--strength", help="one for each method, or one")] = None,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="new tokens at most")] = 40,
+    seed: Annotated[int, typer.Option("--seed", help="the same draws in every column")] = 0,
+) -> None:
+    """Try a model, steered and not, side by side."""
+    from infra.stage import Table
+    from infra.terminal import print_table
+    from posttrain.sampling import Sampling
+    from posttrain.steered import generate_side_by_side
+
+    sampling = Sampling(max_new_tokens=tokens, seed=seed)
+    columns = generate_side_by_side(model, prompts, method or [], strength or [1.0], sampling)
+    for index, prompt in enumerate(prompts):
+        rows = tuple((column.heading, column.generations[index].text) for column in columns)
+        print_table(Table(prompt, ("model", "continuation"), rows))
+
+
+@app.command()
 def doctor(out: Annotated[Path, typer.Option("--out", help="folder whose disk is looked at")] = Path("runs")) -> None:
     """What can this machine run?"""
     from infra.doctor import examine
