@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -214,6 +215,12 @@ def partial_of(place: Path, fingerprint: str) -> Path:
     return place.parent / f".{place.name}.{fingerprint[:12]}.partial"
 
 
+def partials_of(place: Path) -> list[Path]:
+    """Every work folder on its way to `place`, whatever its fingerprint; names with dots are told apart."""
+    form = re.compile(rf"\.{re.escape(place.name)}\.[0-9a-f]{{12}}\.partial")
+    return [path for path in sorted(place.parent.glob(".*.partial")) if form.fullmatch(path.name)]
+
+
 def _place(target: Path, fingerprint: str) -> Path:
     """Where this fingerprint goes: `target` when it is free or holds it, else a sibling. Nothing is overwritten."""
     for place in (target, target.with_name(f"{target.name}-{fingerprint[:8]}")):
@@ -243,7 +250,7 @@ def _whole_or_moved(place: Path) -> Path:
 def _clean(place: Path, partial: Path) -> None:
     """Remove what killed runs left: our unfinished files, and work folders of other fingerprints that nobody holds."""
     remove_temporaries(partial)
-    for other in place.parent.glob(f".{place.name}.*.partial"):
+    for other in partials_of(place):
         if other == partial:
             continue
         with contextlib.suppress(BusyError), _locked(other, wait=False):

@@ -12,7 +12,7 @@ from typing import Any
 from infra.artifact import is_artifact, read_artifact
 from infra.errors import InputError
 from infra.progress import PROGRESS_FILE
-from infra.stage import Table
+from infra.stage import Table, partials_of
 
 STEPS_FILE = ".steps.json"  # a study's list of steps with their states
 
@@ -26,7 +26,7 @@ def status_table(folder: Path) -> Table:
         artifact = read_artifact(folder)
         rows.append((artifact.kind, "done", f"{artifact.started} to {artifact.ended}"))
     else:
-        rows += [(path.name, *_running(path)) for path in sorted(folder.parent.glob(f".{folder.name}.*.partial"))]
+        rows += [(path.name, *_running(path)) for path in partials_of(folder)]
     if not rows:
         raise InputError(f"{folder}: no artifact, no study and no work in progress here")
     return Table(f"status of {folder}", ("step", "state", "progress"), tuple(rows))
@@ -35,7 +35,7 @@ def status_table(folder: Path) -> Table:
 def _study_row(folder: Path, step: dict[str, Any]) -> tuple[object, ...]:
     if step["state"] != "running":
         return step["name"], step["state"], step.get("detail", "")
-    work = sorted((folder / "steps").glob(f".{step['name']}*.partial"))
+    work = partials_of(folder / "steps" / step["name"])
     return step["name"], *(_running(work[0]) if work else ("running", ""))
 
 

@@ -88,6 +88,13 @@ def test_work_folders_of_other_configurations_are_removed(tmp_path):
     assert not list(tmp_path.glob(".out.*"))
 
 
+def test_work_folders_of_other_stages_with_a_like_name_are_left_alone(tmp_path):
+    with pytest.raises(RuntimeError):
+        run_stage(COUNT, CountSpec(numbers=5, fail_at=1), tmp_path / "dose-0.1")
+    run_stage(COUNT, CountSpec(numbers=3), tmp_path / "dose-0")
+    assert [path.name[:10] for path in tmp_path.glob(".*.partial")] == [".dose-0.1."]
+
+
 def test_a_folder_of_the_users_is_never_touched(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")

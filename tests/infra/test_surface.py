@@ -70,7 +70,7 @@ def test_user_errors_are_value_errors_and_job_errors_are_not():
 
 
 def test_progress_is_silent_off_a_terminal_and_leaves_a_file_for_status(tmp_path, capsys):
-    work = tmp_path / ".out.0123.partial"
+    work = tmp_path / ".out.0123456789ab.partial"
     work.mkdir()
     with bar("scoring", 10, "documents", folder=work) as advance:
         advance(4)
