@@ -90,7 +90,7 @@ def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0)
     cells = tuple(Cell(arm, NONE, 0.0) for arm in arms)
     columns = {**_columns("accuracy", mean)}
     if base is not None:
-        columns |= _columns("above_clean", _against(panel, weights, base))
+        columns |= _columns("above_clean", _against(panel, weights, base, _groups(cells)))
     table = pl.DataFrame({**_cell_columns(cells), **columns}).drop("method", "strength")
     return table.join(_best_heads(probes), on=ARM, how="left").sort(ARM)
 
@@ -121,15 +121,22 @@ def _costs(panels: Panels, weights: Array) -> list[Estimate]:
     if reference is None:
         nan = float("nan")
         return [Estimate(nan, nan, nan, nan, 0.0)] * len(panels.cells)
-    return _against(panels.cross_entropy, weights, panels.index(reference))
+    return _against(panels.cross_entropy, weights, panels.index(reference), _groups(panels.cells))
 
 
-def _against(panel: Panel, weights: Array, base: int) -> list[Estimate]:
-    """Differences of all figures from one of them, paired; its own is zero and takes no part in pooling."""
-    others = [i for i in range(panel.numerator.shape[0]) if i != base]
-    values, draws, seeds = (f[..., others] - f[..., base : base + 1] for f in _figures(panel, weights))
-    found = intervals(values, draws, seeds, clusters=panel.clusters, shared_reference=True)
-    return [*found[:base], Estimate(0.0, 0.0, 0.0, 0.0, 0.0), *found[base:]]
+def _against(panel: Panel, weights: Array, base: int, groups: Sequence[list[int]]) -> list[Estimate]:
+    """Differences of all figures from one of them, paired; its own is zero and takes no part in pooling.
+
+    Only the figures of a group pool their seed variance: strong steering differs from seed to seed far more than none.
+    """
+    values, draws, seeds = (f - f[..., base : base + 1] for f in _figures(panel, weights))
+    found = {base: Estimate(0.0, 0.0, 0.0, 0.0, 0.0)}
+    for group in ([i for i in group if i != base] for group in groups):
+        part = intervals(
+            values[group], draws[:, group], seeds[:, group], clusters=panel.clusters, shared_reference=True
+        )
+        found |= dict(zip(group, part, strict=True))
+    return [found[i] for i in range(len(values))]
 
 
 def _figures(panel: Panel, weights: Array) -> tuple[Array, Array, Array]:
