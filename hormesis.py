@@ -16,7 +16,7 @@ from infra.spec import Spec, load_spec, nearest
 from infra.stage import Kind, say
 
 KINDS = {
-    "curation": "curation.stage:STAGE",
+    "curation": "curation.stage:CURATION",
     "mixture": "mixtures.stage:MIXTURE",
     "pretrain": "pretrain.stage:PRETRAIN",
     "posttrain": "posttrain.stage:POSTTRAIN",

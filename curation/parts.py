@@ -1,5 +1,4 @@
-"""Parts: the units in which sources are read (a file, a data set, a run of synthetic threads), one output shard each.
-"""
+"""Parts: the units in which sources are read (a file, a data set, a run of threads), one output shard each."""
 
 from __future__ import annotations
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -37,6 +35,7 @@ from curation.summary import Summary
 from curation.tagging import scored
 from infra.atomic import atomic_path, write_json
 from infra.errors import DataError, JobError
+from infra.workers import worker_pool
 
 UNFINISHED = ".unfinished"
 _HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
@@ -172,13 +171,10 @@ class Executor(LocalPipelineExecutor):
             for rank in ranks:
                 deepcopy(self)._run_for_rank(rank)  # steps keep statistics, which belong to one task
             return
-        context = multiprocessing.get_context("forkserver")
         try:
-            with ProcessPoolExecutor(self.workers, context, initializer=_end_with_parent) as pool:
+            with worker_pool(self.workers) as pool:
                 for future in as_completed([pool.submit(self._run_for_rank, rank) for rank in ranks]):
-                    if error := future.exception():
-                        pool.shutdown(wait=False, cancel_futures=True)
-                        raise error
+                    future.result()
         except BrokenProcessPool:
             message = "a worker process was killed, perhaps for lack of memory; run again with fewer workers"
             raise JobError(message) from None
@@ -238,18 +234,6 @@ def _close_log(file: Any) -> None:
 
     logger.remove()
     file.close()
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is gone: an orphan would go on writing into a folder that a new run took over."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -91,4 +91,4 @@ def show(artifact: Artifact) -> Page:
     return page_of(artifact)
 
 
-STAGE: Stage[CurationSpec] = Stage(KIND, 1, CurationSpec, identity, run, plan, show)
+CURATION: Stage[CurationSpec] = Stage(KIND, 1, CurationSpec, identity, run, plan, show)

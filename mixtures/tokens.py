@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures as futures
 import json
-import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,6 +28,7 @@ from infra.atomic import atomic_path, write_json
 from infra.errors import DataError, InputError, JobError
 from infra.spec import nearest
 from infra.stage import Workspace
+from infra.workers import worker_pool
 from mixtures import risk
 from mixtures.corpus import Corpus, batches, open_corpus
 from mixtures.indexed import BinWriter, bin_path, idx_path, risk_prefix, write_idx
@@ -226,10 +224,7 @@ def _run(jobs: list[ShardJob], workers: int) -> Iterator[None]:
                 tokenise_shard(job)
             yield
         return
-    context = multiprocessing.get_context("spawn")  # fork would copy this process's threads in an unknown state
-    with futures.ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
-    ) as pool:
+    with worker_pool(min(workers, len(jobs)), _set_up) as pool:
         pending = [pool.submit(tokenise_shard, job) for job in jobs]
         try:
             for finished in futures.as_completed(pending):
@@ -237,8 +232,6 @@ def _run(jobs: list[ShardJob], workers: int) -> Iterator[None]:
                 yield
         except futures.process.BrokenProcessPool:
             raise JobError("a tokenising process was killed (out of memory?); run again to go on") from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _OneCore:
@@ -255,13 +248,6 @@ class _OneCore:
             os.environ["TOKENIZERS_PARALLELISM"] = self._before
 
 
-def _start_worker(parent: int) -> None:
-    """Set a worker up: one core for the tokenizer, and an end when the parent is killed (a pool waits for ever)."""
+def _set_up() -> None:
+    """One core for the tokenizer of a worker."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

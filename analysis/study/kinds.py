@@ -8,7 +8,7 @@ from typing import Any
 from infra.stage import Stage
 
 _STAGES = {
-    "curation": "curation.stage:STAGE",
+    "curation": "curation.stage:CURATION",
     "mixture": "mixtures.stage:MIXTURE",
     "pretrain": "pretrain.stage:PRETRAIN",
     "posttrain": "posttrain.stage:POSTTRAIN",

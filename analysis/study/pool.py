@@ -1,13 +1,10 @@
-"""Worker processes of a study: single-threaded, long-lived (torch is imported once), gone when their parent is."""
+"""A study's worker processes: single-threaded, and long-lived, so that torch is imported once."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +13,7 @@ from pathlib import Path
 
 from infra.errors import HormesisError
 from infra.spec import Spec
+from infra.workers import worker_pool
 
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
 """One thread a worker: sums then have one order on every machine, and two workers do not fight for a core."""
@@ -44,19 +42,9 @@ class Outcome:
 
 @contextlib.contextmanager
 def pool_of(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of spawned workers; on leaving it early the workers and their children are killed."""
-    with _environment(THREADS):
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare)
-    try:
-        with _environment(THREADS):
-            yield pool
-    except BaseException:
-        for process in list((pool._processes or {}).values()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid or 0, signal.SIGKILL)
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+    """A pool of single-threaded workers."""
+    with _environment(THREADS), worker_pool(workers) as pool:
+        yield pool
 
 
 def perform(task: Task) -> Outcome:
@@ -80,20 +68,6 @@ def perform(task: Task) -> Outcome:
             sys.stdout.flush()
             sys.stderr.flush()
     return Outcome(artifact.path, None)
-
-
-def _prepare() -> None:
-    """Lead an own process group, and take it down when the parent is gone: a killed study leaves nobody at work."""
-    os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.killpg(0, signal.SIGKILL)
 
 
 @contextlib.contextmanager

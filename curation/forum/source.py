@@ -50,4 +50,3 @@ def _sentences(key: str) -> tuple[tuple[str, ...], ...]:
 def _usable(sentence: str, rude: frozenset[str]) -> bool:
     """A whole sentence of plain text without a rude or delicate word."""
     return bool(_PLAIN.fullmatch(sentence)) and rude.isdisjoint(_WORD.findall(sentence.lower()))
-

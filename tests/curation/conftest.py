@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from made_corpora import SENTENCES, Curate, load
 
-from curation.stage import STAGE
+from curation.stage import CURATION
 from infra.artifact import Artifact
 from infra.fingerprint import digest_file
 from infra.stage import run_stage
@@ -25,7 +25,7 @@ def curate(tmp_path: Path) -> Curate:
     ) -> Artifact:
         corpus = {"sources": list(sources), **({"limit": limit} if limit else {})}
         spec = load(tmp_path, {"it": corpus}, **settings)
-        return run_stage(STAGE, spec, tmp_path / out, workers=workers, quiet=True)
+        return run_stage(CURATION, spec, tmp_path / out, workers=workers, quiet=True)
 
     return run
 

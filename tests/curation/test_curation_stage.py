@@ -15,7 +15,7 @@ from made_corpora import Curate, load, write_jsonl
 
 from curation.corpus import TaggedCorpus, schema
 from curation.records import Span
-from curation.stage import STAGE
+from curation.stage import CURATION
 from infra.artifact import read_artifact
 from infra.errors import InputError
 from infra.stage import run_stage
@@ -95,21 +95,21 @@ def test_identity_depends_on_settings_and_not_on_folders(tmp_path: Path) -> None
     fingerprints = []
     for folder in ("here", "there"):
         write_jsonl(tmp_path / folder / "a.jsonl", [{"text": "one"}])
-        fingerprints.append(STAGE.fingerprint(load(tmp_path / folder, {"it": {"sources": [{"path": "a.jsonl"}]}})))
+        fingerprints.append(CURATION.fingerprint(load(tmp_path / folder, {"it": {"sources": [{"path": "a.jsonl"}]}})))
     tagged = load(tmp_path / "here", {"it": {"sources": [{"path": "a.jsonl"}]}}, tagger=TAGGER)
-    assert fingerprints[0] == fingerprints[1] != STAGE.fingerprint(tagged)
+    assert fingerprints[0] == fingerprints[1] != CURATION.fingerprint(tagged)
 
 
 RUN = """
 import sys
 from pathlib import Path
 from curation.spec import CurationSpec
-from curation.stage import STAGE
+from curation.stage import CURATION
 from infra.spec import load_spec
 from infra.stage import run_stage
 if __name__ == "__main__":
     spec = load_spec(Path(sys.argv[1]), {"curation": lambda: CurationSpec})[1]
-    run_stage(STAGE, spec, Path(sys.argv[2]), workers=int(sys.argv[3]), quiet=True)
+    run_stage(CURATION, spec, Path(sys.argv[2]), workers=int(sys.argv[3]), quiet=True)
 """
 
 
@@ -128,8 +128,8 @@ def test_a_run_killed_in_the_middle_is_taken_up_and_ends_with_the_same_bytes(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed").exists()
-    killed = run_stage(STAGE, spec, tmp_path / "killed", quiet=True)
-    undisturbed = run_stage(STAGE, spec, tmp_path / "undisturbed", workers=2, quiet=True)
+    killed = run_stage(CURATION, spec, tmp_path / "killed", quiet=True)
+    undisturbed = run_stage(CURATION, spec, tmp_path / "undisturbed", workers=2, quiet=True)
     assert 0 < done < 6 + 16
     assert contents(killed.path) == contents(undisturbed.path)
     assert not list(tmp_path.glob(".killed*"))
@@ -157,7 +157,7 @@ def test_opening_what_is_not_there_names_what_is(tmp_path: Path, curate: Curate)
 
 def test_the_plan_counts_files_without_reading_them(tmp_path: Path, sentences: dict) -> None:
     forum = {"path": "synthetic:forum", "documents": 1200, "sentences": [sentences]}
-    plan = STAGE.plan(load(tmp_path, {"it": {"sources": [many_files(tmp_path), forum]}}))
+    plan = CURATION.plan(load(tmp_path, {"it": {"sources": [many_files(tmp_path), forum]}}))
     (files, threads) = plan.tables[0].rows
     size = sum(path.stat().st_size for path in (tmp_path / "data").iterdir())
     assert (files[2], files[3], files[4]) == (6, None, size)
@@ -166,7 +166,7 @@ def test_the_plan_counts_files_without_reading_them(tmp_path: Path, sentences: d
 
 def test_the_page_escapes_text_and_names_risky_words_only_veiled(tmp_path: Path, curate: Curate) -> None:
     write_jsonl(tmp_path / "a.jsonl", [{"text": "<script>alert(1)</script> you idiot"}, {"text": "A fine day."}])
-    page = STAGE.show(read_artifact(curate({"path": "a.jsonl"}, tagger=TAGGER).path))
+    page = CURATION.show(read_artifact(curate({"path": "a.jsonl"}, tagger=TAGGER).path))
     assert "<script>" not in page.html and "&lt;script&gt;" in page.html
     assert page.tables[0].rows[0][:2] == ("it", 2) and page.tables[0].rows[0][6] == 0.5
     assert "i···t 1" in str(page.tables[2].rows)

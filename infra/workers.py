@@ -1,0 +1,46 @@
+"""Worker processes: spawned (a fork would keep the parent's locks and threads), and gone when their parent is."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+
+@contextlib.contextmanager
+def worker_pool(workers: int, setup: Callable[[], None] | None = None) -> Iterator[ProcessPoolExecutor]:
+    """A pool of spawned workers, each of which first runs `setup`.
+
+    Leaving the block by an exception kills the workers and their children, so that nobody goes on writing into a folder
+    that is no longer looked after; so does the death of this process, however it comes.
+    """
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(setup,))
+    try:
+        yield pool
+    except BaseException:
+        for process in list((pool._processes or {}).values()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid or 0, signal.SIGKILL)
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _prepare(setup: Callable[[], None] | None) -> None:
+    """Lead an own process group, and take it down with the parent; Ctrl-C is the parent's to handle."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if setup is not None:
+        setup()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
