@@ -111,14 +111,17 @@ def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help=
 
 
 @app.command()
-def lineage(folder: Folder) -> None:
+def lineage(
+    folder: Folder,
+    configs: Annotated[bool, typer.Option("--configs", help="also each configuration, as JSON Lines")] = False,
+) -> None:
     """Which configuration, inputs and code made this?"""
     from infra.lineage import lineage as trace
     from infra.terminal import print_table
 
     table, chain = trace(folder)
     print_table(table)
-    for artifact in chain:
+    for artifact in chain if configs else []:
         print(json.dumps({"folder": artifact.path.name, "kind": artifact.kind, "config": artifact.config}))
 
 
