@@ -169,7 +169,10 @@ def load_spec(
 
 def _problems(error: ValidationError, document: Document, model: type[Spec]) -> list[Problem]:
     found: dict[tuple[Path_, str], Problem] = {}
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_within(other["loc"], detail["loc"]) for other in details):
+            continue  # pydantic counts wrong items as absent; they are told already
         names_key = detail["type"] in ("extra_forbidden", "missing")
         path, models = _walk(detail["loc"], document.data, model, names_key)
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -182,6 +185,10 @@ def _problems(error: ValidationError, document: Document, model: type[Spec]) -> 
             message = f"{message[0].lower()}{message[1:]} (it is {detail['input']!r})"
         found.setdefault((path, message), Problem(document.locate(path), _dotted(path), message))
     return list(found.values())
+
+
+def _within(inner: Path_, outer: Path_) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _dotted(path: Path_) -> str:
