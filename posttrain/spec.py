@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from infra.errors import InputError
-from infra.spec import Location, Spec
+from infra.spec import Location, Spec, nearest
 from posttrain.methods import METHODS
 
 
@@ -64,8 +64,13 @@ else:
 
 def method_spec(name: str, options: Mapping[str, Any]) -> Spec:
     """Arguments of the method `name`. Raises InputError naming the key that is wrong."""
+    args = METHODS.get(name).args
+    if unknown := sorted(options.keys() - args.model_fields.keys()):
+        allowed = sorted(args.model_fields.keys() - {"name"})
+        hint = nearest(unknown[0], allowed)
+        raise InputError(f"method {name}: {unknown[0]}: unknown key; allowed: {', '.join(allowed) or 'none'}{hint}")
     try:
-        return METHODS.get(name).args.model_validate({**options, "name": name})
+        return args.model_validate({**options, "name": name})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from infra.atomic import write_json
 from infra.errors import JobError
 from infra.progress import Advance
-from infra.stage import Workspace
+from infra.stage import Workspace, is_leader
 from pretrain.checkpoint import Checkpoints
 from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.device import device_name, has_fast_bf16, keep_freed_memory, peak_flops
@@ -42,6 +42,8 @@ def pretrain(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
         keep_freed_memory()
         with process_groups(spec.parallel, spec.seed):
             Run(spec, open_inputs(spec, verify=is_first()), workspace).complete()
+    if not is_leader():  # the leader may have renamed the folder by now
+        return {}
     found = json.loads(summary.read_text(encoding="utf-8"))
     for name in (CHECKPOINTS, INDICES):  # only now: a kill before this point finds the summary and does nothing again
         shutil.rmtree(workspace.path / name, ignore_errors=True)

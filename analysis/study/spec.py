@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import core_schema
 
 from analysis.spec import AnalysisSpec
 from curation.spec import CurationSpec
+from infra.errors import InputError
 from infra.spec import Spec
 from mixtures.spec import MixtureSpec
-from posttrain.spec import LabelledSpec
+from posttrain.spec import LabelledSpec, method_spec
 from pretrain.spec import LossSpec, PretrainSpec
 
 T = TypeVar("T")
@@ -90,6 +91,16 @@ class StudySpec(Spec):
     """Cross-entropy a method may cost, in nats per token above the clean unsteered arm."""
     synthetic: bool = False
     """Whether any corpus is synthetic; found from the sources, never declared away."""
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, value: dict[str, MethodGrid]) -> dict[str, MethodGrid]:
+        for name, grid in value.items():
+            try:
+                method_spec(name, grid.options)
+            except InputError as error:
+                raise ValueError(str(error)) from None
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> StudySpec:

@@ -61,7 +61,9 @@ def test_schema_describes_every_kind_without_the_keys_that_a_study_fills_in():
         schema = json.loads(hormesis("schema", kind).stdout)
         assert schema["properties"]["kind"] == {"const": kind}
         assert schema["additionalProperties"] is False
-    assert "curation" not in json.dumps(schema["$defs"]["MixtureSpec"]["required"])
+    assert schema["properties"]["mixture"]["additionalProperties"] is False
+    assert "curation" not in schema["properties"]["mixture"]["properties"]
+    assert "sequence_length" in schema["properties"]["mixture"]["required"]
 
 
 def test_unknown_names_get_the_nearest():

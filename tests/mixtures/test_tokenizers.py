@@ -62,7 +62,7 @@ def test_a_given_tokenizer_is_used_as_it_is(curation: Path, tmp_path: Path) -> N
 
 def test_a_tokenizer_without_end_of_text_is_refused(tmp_path: Path) -> None:
     path = tokenizer_json(tmp_path, ["<start>", "<stop>"])
-    with pytest.raises(InputError, match=r"set tokenizer.eos \(its special tokens: <start>, <stop>\)"):
+    with pytest.raises(InputError, match=r"set tokenizer.eos \(special tokens: <start>, <stop>\)"):
         made(tmp_path, file=str(path))
     assert made(tmp_path, file=str(path), eos="<stop>") == 1
     with pytest.raises(InputError, match=r"not in the vocabulary; did you mean .<stop>"):
