@@ -11,19 +11,12 @@ from typing import Annotated
 
 import typer
 
+from analysis.study.kinds import STAGES
 from infra.errors import HormesisError, InputError, UserError
 from infra.spec import Spec, load_spec, nearest
 from infra.stage import Kind, say
 
-KINDS = {
-    "curation": "curation.stage:CURATION",
-    "mixture": "mixtures.stage:MIXTURE",
-    "pretrain": "pretrain.stage:PRETRAIN",
-    "posttrain": "posttrain.stage:POSTTRAIN",
-    "analysis": "analysis.stage:ANALYSIS",
-    "study": "analysis.study.stage:STUDY",
-}
-"""kind -> module:stage, imported only when a file of that kind is met."""
+KINDS = {**STAGES, "study": "analysis.study.stage:STUDY"}
 
 CORES = os.cpu_count() or 1
 

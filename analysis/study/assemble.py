@@ -12,10 +12,10 @@ from analysis.study.spec import StudySpec
 from analysis.study.steps import Arm, arms_of
 from infra.artifact import read_artifact
 
-SCORER_NOTE = (
-    "Toxicity is what the study's scorer says, not what people would: profanity (alt-profanity-check) sees rude words "
-    "and is near chance on implicit hate (ToxiGen human AUC .63, HateCheck .47)."
-)
+BLIND_SPOTS = {
+    "profanity": "Toxicity is what the study's scorer says, not what people would: profanity (alt-profanity-check) "
+    "sees rude words and is near chance on implicit hate (ToxiGen human AUC .63, HateCheck .47).",
+}
 
 
 def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
@@ -34,7 +34,7 @@ def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
             for step, why in ledger.having(state)
         ),
         ce_budget=study.ce_budget,
-        notes=(SCORER_NOTE, *_notes(ledger)),
+        notes=(*_blind_spots(study), *_notes(ledger)),
         synthetic=is_synthetic(study),
     )
 
@@ -43,6 +43,12 @@ def is_synthetic(study: StudySpec) -> bool:
     """Whether any corpus comes from a generator."""
     sources = [source for corpus in study.curation.corpora.values() for source in corpus.sources]
     return any(source.path.startswith("synthetic:") for source in sources)
+
+
+def _blind_spots(study: StudySpec) -> list[str]:
+    """What the scorers of the study are known not to see."""
+    toxicity = study.analysis.asked().get("toxicity")
+    return [BLIND_SPOTS[toxicity.scorer.name]] if toxicity and toxicity.scorer.name in BLIND_SPOTS else []
 
 
 def _arm(arm: Arm, ledger: Ledger) -> ArmRecord:

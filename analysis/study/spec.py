@@ -89,8 +89,6 @@ class StudySpec(Spec):
     """What is measured."""
     ce_budget: float = Field(0.1, gt=0)
     """Cross-entropy a method may cost, in nats per token above the clean unsteered arm."""
-    synthetic: bool = False
-    """Whether any corpus is synthetic; found from the sources, never declared away."""
 
     @field_validator("methods")
     @classmethod
