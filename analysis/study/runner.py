@@ -47,8 +47,12 @@ def _drain(
         before = ledger.ended()
         ready = [] if broken else ledger.ready()
         for step in ready[: workers - len(running)]:
-            alone = len(ready) == 1 and not running
-            running[pool.submit(perform, _task(step, ledger, workers if alone else 1))] = step
+            task = _task(step, ledger, workers if len(ready) == 1 and not running else 1)
+            try:
+                running[pool.submit(perform, task)] = step
+            except BrokenProcessPool:  # an idle worker was killed; the next pool takes the step
+                broken = True
+                break
             ledger.set(step.name, "running")
         ledger.write()
         if not running:

@@ -103,6 +103,19 @@ def test_sigkill_at_five_random_moments_changes_no_byte(finished, study_file):
     assert not list(out.glob("steps/.*.partial"))
 
 
+def test_a_killed_worker_costs_a_retry_and_no_byte(finished, study_file):
+    out = study_file.parent / "bereft"
+    process = subprocess.Popen(command("run", study_file, "--out", out, "--workers", 2), cwd=ROOT)
+    while process.poll() is None and not list(out.glob("steps/.pretrain-*.partial")):
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert workers
+    os.kill(workers[0], signal.SIGKILL)
+    assert process.wait() == 0
+    assert contents(out) == contents(finished)
+
+
 def test_a_failed_arm_is_reported_and_the_others_are_finished(finished, study_file):
     """One mixture asks for more risky tokens than there are; the clean arm is measured all the same."""
     out = study_file.parent / "failing"
