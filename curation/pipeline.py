@@ -7,25 +7,20 @@ without a marker.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
-from copy import deepcopy
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from datatrove.data import Document
-from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers import ParquetWriter
 
 from curation.corpus import as_row, schema
+from curation.execution import Job, Shared, execute
 from curation.parts import Part
 from curation.readers import as_datatrove, as_raw
 from curation.records import BadLine, RawDocument
@@ -34,8 +29,8 @@ from curation.spec import CurationSpec
 from curation.summary import Summary
 from curation.tagging import scored
 from infra.atomic import atomic_path, write_json
-from infra.errors import DataError, JobError
-from infra.workers import worker_pool
+from infra.errors import DataError
+from infra.stage import Workspace
 
 UNFINISHED = ".unfinished"
 _HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
@@ -62,7 +57,7 @@ class ReadParts(PipelineStep):
     name = "read"
     type = "curation"
 
-    def __init__(self, tasks: list[Task], work: str) -> None:
+    def __init__(self, tasks: Shared[Task], work: str) -> None:
         super().__init__()
         self.tasks, self.work = tasks, Path(work)
 
@@ -118,7 +113,7 @@ class ScoreAndTag(PipelineStep):
 class WriteShard(ParquetWriter):
     """datatrove's Parquet writer, which writes a task's shard under a temporary name."""
 
-    def __init__(self, tasks: list[Task], folder: str) -> None:
+    def __init__(self, tasks: Shared[Task], folder: str) -> None:
         super().__init__(
             folder, "${rank}.parquet", compression="zstd", schema=schema(), max_file_size=-1,
             use_content_defined_chunking=False,
@@ -138,7 +133,7 @@ class CloseShard(PipelineStep):
     name = "close"
     type = "curation"
 
-    def __init__(self, tasks: list[Task], folder: str) -> None:
+    def __init__(self, tasks: Shared[Task], folder: str) -> None:
         super().__init__()
         self.tasks, self.folder = tasks, Path(folder)
 
@@ -156,53 +151,17 @@ class CloseShard(PipelineStep):
         yield from ()
 
 
-class Executor(LocalPipelineExecutor):
-    """datatrove's local executor, with its log in files only and its own way of starting workers.
-
-    datatrove's `run` starts a manager process, which outlives a killed command and keeps holding the lock on its
-    folder, and waits for ever for a worker that was killed. Here workers end with the command, and a dead one is an
-    error.
-    """
-
-    def run(self) -> None:
-        """Run every task that has no completion marker yet; raises the first error that a task raises."""
-        ranks = self.get_incomplete_ranks()
-        if self.workers == 1:
-            for rank in ranks:
-                deepcopy(self)._run_for_rank(rank)  # steps keep statistics, which belong to one task
-            return
-        try:
-            with worker_pool(self.workers) as pool:
-                for future in as_completed([pool.submit(self._run_for_rank, rank) for rank in ranks]):
-                    future.result()
-        except BrokenProcessPool:
-            message = "a worker process was killed, perhaps for lack of memory; run again with fewer workers"
-            raise JobError(message) from None
-
-    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> None:
-        import datatrove.executor.base as base
-
-        base.add_task_logger, base.close_task_logger = _log_to_file, _close_log
-        super()._run_for_rank(rank, local_rank, node_rank)
-
-
-def run_tasks(
-    spec: CurationSpec, tasks: list[Task], folder: Path, work: Path, workers: int, advance: Callable[[int], None]
-) -> None:
-    """Make every shard that is not there yet. Raises what a task raised."""
-    from loguru import logger
-
-    for name in ("quarantine", "summaries", "datatrove/completions"):
+def run_tasks(spec: CurationSpec, tasks: list[Task], workspace: Workspace, work: Path) -> None:
+    """Make every shard that is not there yet. Raises RanksFailed."""
+    folder, shared = workspace.path, Shared(tasks)
+    for name in ("quarantine", "summaries"):
         (work / name).mkdir(parents=True, exist_ok=True)
-    steps = [ReadParts(tasks, str(work)), ScoreAndTag(spec, str(work)), WriteShard(tasks, str(folder)),
-             CloseShard(tasks, str(folder))]  # fmt: skip
-    workers = max(1, min(workers, len(tasks)))
     for left in folder.glob(f"corpora/*/*{UNFINISHED}"):
         left.unlink(missing_ok=True)
-    executor = Executor(steps, tasks=len(tasks), workers=workers, logging_dir=str(work / "datatrove"))
-    logger.remove()
-    with _counting(work / "datatrove" / "completions", advance):
-        executor.run()
+    steps = (ReadParts(shared, str(work)), ScoreAndTag(spec, str(work)), WriteShard(shared, str(folder)),
+             CloseShard(shared, str(folder)))  # fmt: skip
+    labels = tuple(f"{task.corpus}: {task.parts[0].label}" for task in tasks)
+    execute(Job(f"curate {spec.name}", steps, labels, work / "datatrove"), workspace)
 
 
 def _unfinished(task: Task) -> str:
@@ -218,44 +177,3 @@ def quarantine_of(work: Path, rank: int) -> Path:
 def summary_of(work: Path, rank: int) -> Summary:
     """The summary of a finished task."""
     return Summary.from_json(json.loads((work / "summaries" / f"{rank:05d}.json").read_text(encoding="utf-8")))
-
-
-def _log_to_file(logging_dir: Any, rank: int, local_rank: int, node_rank: int = -1) -> Any:
-    from loguru import logger
-
-    logger.remove()
-    file = logging_dir.open(f"logs/task_{rank:05d}.log", "w")
-    logger.add(file, colorize=False, level="INFO")
-    return file
-
-
-def _close_log(file: Any) -> None:
-    from loguru import logger
-
-    logger.remove()
-    file.close()
-
-
-@contextlib.contextmanager
-def _counting(markers: Path, advance: Callable[[int], None]) -> Iterator[None]:
-    """Call `advance` with every newly finished task while the body runs."""
-    done, stop = 0, threading.Event()
-
-    def look() -> None:
-        nonlocal done
-        now = sum(1 for _ in markers.iterdir())
-        advance(now - done)
-        done = now
-
-    def watch() -> None:
-        while not stop.wait(0.5):
-            look()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        look()

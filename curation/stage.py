@@ -55,15 +55,14 @@ def tasks_of(spec: CurationSpec) -> list[Task]:
 
 
 def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
-    """Read, score, tag, write. Raises InputError, UnavailableError, DataError, ScoringError."""
+    """Read, score, tag, write. Raises InputError, UnavailableError, DataError, RanksFailed."""
     from curation.finish import finish
     from curation.pipeline import run_tasks
     from curation.tagging import scorer_of
 
     tasks, work = tasks_of(spec), workspace.path / "work"
     scorer = scorer_of(spec)  # here, so that missing weights are told before any worker starts
-    with workspace.progress(f"curate {spec.name}", len(tasks), "files") as advance:
-        run_tasks(spec, tasks, workspace.path, work, workspace.workers, advance)
+    run_tasks(spec, tasks, workspace, work)
     return finish(spec, tasks, workspace, work, scorer)
 
 

@@ -11,6 +11,7 @@ HormesisError
     ├── ScoringError            a scorer failed on a text (which never becomes a low score)
     ├── ArtifactError           an artifact is incomplete, damaged or of another kind
     ├── BusyError               another process is writing the same artifact
+    ├── RanksFailed             a curation job finished, but some of its ranks did not
     └── StepsFailed             a study finished, but some of its steps did not
 """
 
@@ -82,6 +83,30 @@ class ArtifactError(JobError):
 
 class BusyError(JobError):
     """Another process holds the work folder."""
+
+
+@dataclass(frozen=True)
+class RankFailure:
+    """Why one rank of a job failed: what it read (a shard), where it was (`file:line`, or ''), and the reason."""
+
+    rank: int
+    reads: str
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}" if self.where else f"{self.reads}: {self.reason}"
+
+
+class RanksFailed(JobError):
+    """Some ranks of a job failed; `failures` holds them by rank, and the message the first few."""
+
+    def __init__(self, job: str, ranks: int, failures: list[RankFailure]) -> None:
+        self.job, self.ranks = job, ranks
+        self.failures = tuple(sorted(failures, key=lambda failure: failure.rank))
+        first = "; ".join(str(failure) for failure in self.failures[:3])
+        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+        super().__init__(f"{first}{more} ({job}: {len(failures)} of {ranks} ranks failed)")
 
 
 class StepsFailed(JobError):

@@ -7,12 +7,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from infra.errors import ConfigError, HormesisError, StepsFailed
+from infra.errors import ConfigError, HormesisError, RanksFailed, StepsFailed
 from infra.html import page, text_of
 from infra.stage import Page, Plan, Table
 
 
-def print_table(table: Table) -> None:
+def print_table(table: Table, console: Console | None = None) -> None:
     """One table; numbers to the right, long text folded rather than cut."""
     rich = RichTable(title=table.title, title_justify="left", title_style="bold", header_style="dim", box=None)
     for index, column in enumerate(table.columns):
@@ -20,7 +20,7 @@ def print_table(table: Table) -> None:
         rich.add_column(column, justify="right" if numeric and table.rows else "left", overflow="fold")
     for row in table.rows:
         rich.add_row(*(_safe(text_of(value)) for value in row))
-    _console().print(rich)
+    (console or _console()).print(rich)
 
 
 def _console() -> Console:
@@ -61,6 +61,11 @@ def print_error(error: HormesisError) -> None:
         console.print(f"{len(error.failures)} step(s) failed; the rest of the work is kept:", style="red")
         for name, why in error.failures:
             console.print(f"  {name}: {why}", markup=False, soft_wrap=True)
+    elif isinstance(error, RanksFailed):
+        rows = tuple((each.rank, each.reads, each.where, each.reason) for each in error.failures)
+        title = f"{error.job}: {len(rows)} of {error.ranks} ranks failed; the rest of the work is kept:"
+        print_table(Table(title, ("rank", "reads", "file:line", "reason"), rows), console)
+        console.print("run the same command again to try these ranks once more", soft_wrap=True, style="red")
     else:
         console.print(f"error: {error}", markup=False, soft_wrap=True, style="red")
 

@@ -11,7 +11,7 @@ from made_corpora import Curate, load, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.spec import CurationSpec
-from infra.errors import ConfigError, DataError, InputError
+from infra.errors import ConfigError, DataError, InputError, RanksFailed
 
 
 def lines(number: int) -> list[bytes]:
@@ -64,7 +64,9 @@ def test_past_the_allowed_share_the_job_stops_and_shows_the_first_lines(tmp_path
 
 def test_a_file_that_begins_with_a_hundred_bad_lines_is_given_up_at_once(tmp_path: Path, curate: Curate) -> None:
     (tmp_path / "a.jsonl").write_text('{"body": "the key is another one"}\n' * 5000)
-    with pytest.raises(DataError, match=r'^a.jsonl:1: no key "text" \(there is: body\); so are the 99 lines after it'):
+    with pytest.raises(
+        RanksFailed, match=r'^a.jsonl:1: no key "text" \(there is: body\); so are the 99 lines after it'
+    ):
         curate({"path": "a.jsonl"}, max_bad_share=1)
 
 
@@ -72,7 +74,7 @@ def test_a_file_that_begins_with_a_hundred_bad_lines_is_given_up_at_once(tmp_pat
 def test_a_truncated_file_names_itself_and_the_line(tmp_path: Path, curate: Curate, suffix: str) -> None:
     path = write_jsonl(tmp_path / f"a.{suffix}", [{"text": f"document number {n * 7919 % 10007}"} for n in range(9000)])
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(DataError, match=rf"^a.{suffix}:\d+: the compressed file ends too early"):
+    with pytest.raises(RanksFailed, match=rf"^a.{suffix}:\d+: the compressed file ends too early"):
         curate({"path": f"a.{suffix}"}, max_bad_share=1)
     assert not (tmp_path / "out").exists()
 
@@ -80,7 +82,7 @@ def test_a_truncated_file_names_itself_and_the_line(tmp_path: Path, curate: Cura
 def test_what_only_claims_to_be_compressed_or_parquet_is_an_error(tmp_path: Path, curate: Curate) -> None:
     for name in ("a.jsonl.gz", "a.jsonl.zst", "a.parquet"):
         (tmp_path / name).write_bytes(b'{"text": "plain"}\n')
-        with pytest.raises(DataError, match=f"^{name}:1: damaged"):
+        with pytest.raises(RanksFailed, match=f"^{name}:1: damaged"):
             curate({"path": name})
 
 
