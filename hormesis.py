@@ -104,6 +104,21 @@ def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help=
 
 
 @app.command()
+def export(
+    folder: Folder,
+    to: Annotated[str, typer.Option("--to", help="the other tool's format", show_default=False)],
+    out: Annotated[Path | None, typer.Option("--out", help="folder of the result [DIR-FORMAT]")] = None,
+) -> None:
+    """Hand it to the next tool."""
+    from infra.artifact import read_artifact
+    from infra.export import export_artifact
+
+    artifact = read_artifact(folder)
+    target = out or folder.parent / f"{folder.resolve().name}-{to}"
+    say(f"{to}: {export_artifact(artifact, stage_of(artifact.kind).exports, to, target)}")
+
+
+@app.command()
 def lineage(
     folder: Folder,
     configs: Annotated[bool, typer.Option("--configs", help="also each configuration, as JSON Lines")] = False,

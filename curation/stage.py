@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.corpus import KIND
@@ -90,4 +91,11 @@ def show(artifact: Artifact) -> Page:
     return page_of(artifact)
 
 
-CURATION: Stage[CurationSpec] = Stage(KIND, 1, CurationSpec, identity, run, plan, show)
+def to_dolma(artifact: Artifact, target: Path) -> None:
+    """Dolma documents and attributes."""
+    from curation.dolma.write import export_dolma
+
+    export_dolma(artifact, target)
+
+
+CURATION: Stage[CurationSpec] = Stage(KIND, 1, CurationSpec, identity, run, plan, show, {"dolma": to_dolma})

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from infra.artifact import MANIFEST, Artifact, describe_files, is_artifact, now, read_artifact, write_manifest
 from infra.atomic import remove_temporaries, sync_folder, write_json
 from infra.errors import ArtifactError, BusyError, InputError
+from infra.export import Export
 from infra.fingerprint import digest
 from infra.progress import PROGRESS_FILE, Advance, bar
 from infra.spec import Spec
@@ -112,6 +113,10 @@ class Kind(Protocol):
     def show(self) -> Callable[[Artifact], Page]:
         """Its page."""
 
+    @property
+    def exports(self) -> Mapping[str, Export]:
+        """Formats that its artifacts can be handed on in."""
+
     def start(self, spec: Any, target: Path, workers: int) -> Artifact:
         """Do it, into `target`."""
 
@@ -127,6 +132,7 @@ class Stage(Generic[S]):
     run: Callable[[S, Workspace], dict[str, Any]]
     plan: Callable[[S], Plan]
     show: Callable[[Artifact], Page]
+    exports: Mapping[str, Export] = field(default_factory=dict)
 
     def fingerprint(self, spec: S) -> str:
         """Hash over kind, version, configuration and inputs."""

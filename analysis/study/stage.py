@@ -6,12 +6,15 @@ import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from analysis.study.spec import StudySpec
 from infra.artifact import MANIFEST, Artifact, describe_files, is_artifact, now, read_artifact, write_manifest
 from infra.errors import StepsFailed
+from infra.export import Export
 from infra.fingerprint import digest
 from infra.stage import Page, Plan, say
 
@@ -26,6 +29,7 @@ class Study:
 
     kind = "study"
     spec = StudySpec
+    exports: Mapping[str, Export] = MappingProxyType({})
 
     def start(self, spec: StudySpec, target: Path, workers: int) -> Artifact:
         """Run what is not done yet and report. Raises StepsFailed after the report when a step failed."""
