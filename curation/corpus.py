@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation.documents import marks_of, metadata_of
 from curation.records import Document, Span
 from infra.artifact import read_artifact
 from infra.errors import ArtifactError, InputError
@@ -34,6 +35,13 @@ def schema() -> pa.Schema:
         "id": pa.string(), "text": pa.string(), "source": pa.string(), "metadata": pa.string(),
         "scores": pa.map_(pa.string(), pa.float32()), "spans": pa.list_(span),
     })  # fmt: skip
+
+
+def removed_schema() -> pa.Schema:
+    """A row a removed document: as in the corpus, then the step that removed it and why."""
+    import pyarrow as pa
+
+    return schema().append(pa.field("step", pa.string())).append(pa.field("reason", pa.string()))
 
 
 @dataclass(frozen=True)
@@ -100,13 +108,13 @@ def read_manifest(artifact: Path) -> dict[str, Any]:
 
 
 def as_row(document: Any) -> dict[str, Any]:
-    """A row of the Parquet file from a datatrove document that the tagging step has filled."""
-    carried = document.metadata
+    """A row of the Parquet file from a datatrove document."""
+    marks = marks_of(document)
     return {
-        "id": document.id, "text": document.text, "source": carried["source"],
-        "metadata": json.dumps(carried["metadata"], ensure_ascii=False, sort_keys=True),
-        "scores": list(carried["scores"].items()),
-        "spans": None if carried["spans"] is None else [vars(span) for span in carried["spans"]],
+        "id": document.id, "text": document.text, "source": marks.source,
+        "metadata": json.dumps(metadata_of(document), ensure_ascii=False, sort_keys=True),
+        "scores": list(marks.scores.items()),
+        "spans": None if marks.spans is None else [vars(span) for span in marks.spans],
     }  # fmt: skip
 
 

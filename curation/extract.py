@@ -11,6 +11,7 @@ from curation.records import BadLine, RawDocument
 from curation.spec import SourceSpec
 
 OnBad = Callable[[BadLine], None]
+OnSkip = Callable[[RawDocument, str], None]
 _RAW = 200  # characters of a bad line that are kept
 _MISSING = object()
 
@@ -21,11 +22,14 @@ class UnreadableError(Exception):
 
 @dataclass
 class Extractor:
-    """Makes documents out of the records of one file. `label` is the file's name without the machine's folders."""
+    """Makes documents out of the records of one file. `label` is the file's name without the machine's folders;
+    `on_skip` is told of what is left out though nothing is wrong with it.
+    """
 
     source: SourceSpec
     number: int
     label: str
+    on_skip: OnSkip | None = None
     _seen: set[bytes] = field(default_factory=set)
 
     def document(self, record: Any, line: int) -> RawDocument | None:
@@ -38,10 +42,15 @@ class Extractor:
         if value is not None and not isinstance(value, str):
             raise UnreadableError(f'the text key "{self.source.text}" holds a {type(value).__name__}')
         text = self._cut(value or "")
-        if not text.strip() or not self._is_new(text):
-            return None
         name = str(_get(record, self.source.id)) if self.source.id else f"{self.number}/{self.label}:{line}"
-        return RawDocument(name, text, self.label, {key: _get(record, key) for key in self.source.keep})
+        document = RawDocument(name, text, self.label, {key: _get(record, key) for key in self.source.keep})
+        reason = "" if text.strip() else "empty text"
+        reason = reason or ("" if self._is_new(text) else "text seen before in the file")
+        if not reason:
+            return document
+        if self.on_skip is not None:
+            self.on_skip(document, reason)
+        return None
 
     def bad(self, line: int, reason: str, raw: bytes) -> BadLine:
         """The record of a line that could not be read."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from curation.corpus import MANIFEST
-from curation.pipeline import UNFINISHED, Task, quarantine_of, summary_of
-from curation.scorers import Scorer, weights_of
+from curation.corpus import MANIFEST, removed_schema
+from curation.passes import Curation
+from curation.removed import Removals
+from curation.shards import Shard, pass_folder, remove_unfinished
 from curation.spec import CurationSpec
 from curation.summary import Summary
 from infra.atomic import atomic_path, write_json
@@ -20,35 +22,69 @@ from infra.stage import Workspace
 _SHOWN = 5  # bad lines in a message
 
 
-def finish(spec: CurationSpec, tasks: list[Task], workspace: Workspace, work: Path, scorer: Scorer) -> dict[str, Any]:
-    """Write `quarantine.jsonl` and `manifest.json`; returns the artifact's counts.
+def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
+    """Write `excluded/`, `quarantine.jsonl` and `manifest.json`; returns the artifact's counts.
 
-    Raises DataError when too many lines of a corpus are bad, InputError when a corpus is empty.
+    Raises DataError when too many lines of a corpus are bad, InputError when nothing of a corpus is left.
     """
+    spec, work = curation.spec, curation.work
     corpora = {}
     for name in spec.corpora:
-        ranks = [rank for rank, task in enumerate(tasks) if task.corpus == name]
-        corpora[name] = _corpus(spec, name, {tasks[rank].file: summary_of(work, rank) for rank in ranks}, scorer)
-        _weigh(spec, name, corpora[name], [quarantine_of(work, rank) for rank in ranks], workspace)
+        shards = [shard for shard in curation.shards if shard.corpus == name]
+        quarantines = [work / "quarantine" / f"{shard.place}.jsonl" for shard in shards]
+        bad = sum(map(_lines, quarantines))
+        corpora[name] = _corpus(curation, name, shards, bad)
+        _weigh(spec, name, corpora[name], quarantines, workspace)
     with atomic_path(workspace.path / "quarantine.jsonl") as target, open(target, "wb") as out:
-        for rank in range(len(tasks)):
-            out.write(quarantine_of(work, rank).read_bytes())
-    scored_by = {"scorer": scorer.identity, "weights": weights_of(spec.scorer), "passage": spec.passage}
-    write_json(workspace.path / MANIFEST, {**scored_by, "corpora": corpora})
-    for left in workspace.path.glob(f"corpora/*/*{UNFINISHED}"):  # by a worker of a killed run, after this one began
-        left.unlink(missing_ok=True)
+        for shard in curation.shards:
+            out.write((work / "quarantine" / f"{shard.place}.jsonl").read_bytes())
+    _collect_removed(curation, workspace.path)
+    write_json(workspace.path / MANIFEST, {"steps": _steps(curation), "corpora": corpora})
+    remove_unfinished(workspace.path / "corpora")  # by a worker of a killed run, after this one began
     shutil.rmtree(work)
     names = ("documents", "characters", "words", "bad_lines")
-    return {name: {key: corpus[key] for key in names} for name, corpus in corpora.items()}
+    counts = {name: {key: corpus[key] for key in names} for name, corpus in corpora.items()}
+    return {name: {**counts[name], "removed": _removed_in_all(corpora[name])} for name in counts}
 
 
-def _corpus(spec: CurationSpec, name: str, shards: dict[str, Summary], scorer: Scorer) -> dict[str, Any]:
+def _steps(curation: Curation) -> list[dict[str, Any]]:
+    """What each step used and found."""
+    found = []
+    for number, step in enumerate(curation.steps):
+        context = curation.context(number, 0, Removals(curation.shards, curation.work))
+        found.append({"name": context.name, "describe": step.describe(), **step.report(context)})
+    return found
+
+
+def _removed_in_all(corpus: dict[str, Any]) -> int:
+    return sum(count for reasons in corpus["removed"].values() for count in reasons.values())
+
+
+def _corpus(curation: Curation, name: str, shards: list[Shard], bad: int) -> dict[str, Any]:
     """A corpus's entry in the manifest."""
-    total = reduce(Summary.plus, shards.values(), Summary())
-    files = [{"name": Path(file).name, "documents": shard.documents, "characters": shard.characters}
-             for file, shard in shards.items()]  # fmt: skip
-    tagger = spec.tagger.model_dump(mode="json") if spec.tagger else None
-    return {**total.to_json(), "attributes": list(scorer.attributes), "tagger": tagger, "files": files}
+    records = {shard: [_record(curation, each.number, shard) for each in curation.passes] for shard in shards}
+    summaries = {shard: Summary.from_json(found[-1]["summary"]) for shard, found in records.items()}
+    total = reduce(Summary.plus, summaries.values(), Summary(bad_lines=bad))
+    files = [{"name": f"{shard.number:05d}.parquet", "documents": each.documents, "characters": each.characters}
+             for shard, each in summaries.items()]  # fmt: skip
+    removed: dict[str, dict[str, int]] = {}
+    for step, reason, count in sorted(row for found in records.values() for each in found for row in each["removed"]):
+        reasons = removed.setdefault(step, {})
+        reasons[reason] = reasons.get(reason, 0) + count
+    tags = curation.tags(name)
+    tagged = {"attributes": list(tags)} if tags else None
+    return {**total.to_json(), "attributes": list(curation.attributes(name)), "tagger": tagged, "files": files,
+            "removed": removed}  # fmt: skip
+
+
+def _record(curation: Curation, number: int, shard: Shard) -> dict[str, Any]:
+    file = pass_folder(curation.work, number) / "records" / f"{shard.place}.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _lines(file: Path) -> int:
+    with open(file, "rb") as lines:
+        return sum(1 for _ in lines)
 
 
 def _weigh(spec: CurationSpec, name: str, corpus: dict[str, Any], files: list[Path], workspace: Workspace) -> None:
@@ -60,7 +96,8 @@ def _weigh(spec: CurationSpec, name: str, corpus: dict[str, Any], files: list[Pa
         raise DataError(f"{first}\ncorpus {name}: {bad} of {bad + good} lines are bad, a share of {share:.3g}, "
                         f"and max_bad_share is {spec.max_bad_share:g}")  # fmt: skip
     if not good:
-        raise InputError(f"corpus {name} is empty: its sources hold no document with text")
+        removed = "; ".join(f"{step} removed {sum(reasons.values())}" for step, reasons in corpus["removed"].items())
+        raise InputError(f"corpus {name} is empty: " + (removed or "its sources hold no document with text"))
     if bad:
         workspace.note(f"corpus {name}: {bad} of {bad + good} lines are bad; left out, see quarantine.jsonl: {first}")
 
@@ -73,3 +110,27 @@ def _first(files: list[Path]) -> list[str]:
                 record = json.loads(line)
                 found.append(f"{record['file']}:{record['line']}: {record['reason']}")
     return found
+
+
+def _collect_removed(curation: Curation, target: Path) -> None:
+    """Put what the passes removed together: `excluded/CORPUS/NNNNN.parquet` for every shard that lost something."""
+    import pyarrow.parquet as pq
+
+    for shard in curation.shards:
+        files = [pass_folder(curation.work, each.number) / "removed" / f"{shard.place}.parquet"
+                 for each in curation.passes]  # fmt: skip
+        files = [file for file in files if file.exists()]
+        place = target / "excluded" / f"{shard.place}.parquet"
+        if len(files) == 1:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(files[0], place)
+        if len(files) <= 1:
+            continue
+        with (
+            atomic_path(place) as temporary,
+            pq.ParquetWriter(temporary, removed_schema(), compression="zstd") as out,
+        ):
+            for file in files:
+                with pq.ParquetFile(file) as rows:
+                    for group in range(rows.num_row_groups):
+                        out.write_table(rows.read_row_group(group))

@@ -9,28 +9,61 @@ sentence that fits, else at the last space.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s")
 
 
-def passages(text: str, longest: int) -> list[str]:
+def passages(text: str, longest: int) -> Iterator[str]:
     """Cut `text` into pieces of at most `longest` characters; a text without visible characters is one piece."""
-    pieces = [piece for line in text.split("\n") if line.strip() for piece in _cut(line.strip(), longest)]
-    return pieces or [text[:longest]]
+    found = False
+    for line in text.split("\n"):
+        for piece in _cut(line.strip(), longest):
+            found = True
+            yield piece
+    if not found:
+        yield text[:longest]
 
 
-def _cut(line: str, longest: int) -> list[str]:
-    pieces = []
-    while len(line) > longest:
-        end = _last_break(line, longest)
-        pieces.append(line[:end].strip())
-        line = line[end:].strip()
-    return [piece for piece in (*pieces, line) if piece]
+def _cut(line: str, longest: int) -> Iterator[str]:
+    """Pieces of a line; positions move through it, since copying the rest each time would square the cost."""
+    start = 0
+    while len(line) - start > longest:
+        end = _last_break(line, start, longest)
+        if piece := line[start:end].strip():
+            yield piece
+        start = end
+        while start < len(line) and line[start].isspace():
+            start += 1
+    if rest := line[start:].strip():
+        yield rest
 
 
-def _last_break(line: str, longest: int) -> int:
-    ends = [match.end() for match in _SENTENCE_END.finditer(line, 0, longest)]
+def _last_break(line: str, start: int, longest: int) -> int:
+    """Where to cut a line that is too long: a position in (start, start + longest]."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(line, start, start + longest)]
     if ends:
         return ends[-1]
-    space = line.rfind(" ", 1, longest)
-    return space if space > 0 else longest
+    space = line.rfind(" ", start + 1, start + longest)
+    return space if space > start else start + longest
+
+
+def stretches(text: str, longest: int) -> Iterator[tuple[int, int]]:
+    """Cut `text` into [start, end) stretches of at most `longest` characters that together are the whole text: after
+    the last line end that fits, else after the last white space, else anywhere.
+    """
+    start = 0
+    while len(text) - start > longest:
+        end = start + longest
+        cut = text.rfind("\n", start, end) + 1 or _last_space(text, start, end)
+        yield start, cut or end
+        start = cut or end
+    yield start, len(text)
+
+
+def _last_space(text: str, start: int, end: int) -> int:
+    """Position after the last white space of text[start:end], looked for near its end; 0 where there is none."""
+    for position in range(end - 1, max(start, end - 10_000), -1):
+        if text[position].isspace():
+            return position + 1
+    return 0

@@ -13,6 +13,7 @@ from datatrove.data import Document
 from datatrove.pipeline.readers import JsonlReader, ParquetReader
 from datatrove.pipeline.readers.base import BaseDiskReader
 
+from curation.documents import as_datatrove, marks_of, metadata_of
 from curation.extract import Extractor, OnBad, UnreadableError
 from curation.lines import numbered_lines
 from curation.records import RawDocument
@@ -123,22 +124,15 @@ def _parquet_adapter(self: SafeParquetReader, row: dict[str, Any], path: str, nu
     except UnreadableError as error:
         self._on_bad(self._extract.bad(self._row, str(error), b""))
         raw = None
-    return {"text": raw.text, "id": raw.id, "metadata": _carried(raw)} if raw else {"text": "", "id": ""}
-
-
-def as_datatrove(raw: RawDocument) -> Document:
-    """The document as datatrove's steps hand it on."""
-    return Document(text=raw.text, id=raw.id, metadata=_carried(raw))
+    if raw is None:
+        return {"text": "", "id": ""}  # which datatrove's reader leaves out
+    document = as_datatrove(raw)
+    return {"text": document.text, "id": document.id, "metadata": document.metadata}
 
 
 def as_raw(document: Document) -> RawDocument:
-    """The other way round."""
-    carried = document.metadata
-    return RawDocument(document.id, document.text, carried["source"], carried["metadata"])
-
-
-def _carried(raw: RawDocument) -> dict[str, Any]:
-    return {"source": raw.source, "metadata": raw.metadata}
+    """The document as a source gives it."""
+    return RawDocument(document.id, document.text, marks_of(document).source, metadata_of(document))
 
 
 def _why(line: bytes, error: Exception) -> str:

@@ -25,8 +25,8 @@ def page_of(artifact: Artifact) -> Page:
     manifest = read_manifest(artifact.path)
     corpora: dict[str, dict[str, Any]] = manifest["corpora"]
     tables = (_overview(corpora), _sources(corpora), _risky_words(corpora))
-    scorer = escape(manifest["scorer"])
-    by = f"<p>Scored by <code>{scorer}</code>; a document's score is the highest of its passages.</p>"
+    scorers = ", ".join(f"<code>{escape(step['scorer'])}</code>" for step in manifest["steps"] if "scorer" in step)
+    by = f"<p>Scored by {scorers or 'nobody'}; a document's score is the highest of its passages.</p>"
     drawn = "".join(_corpus_html(artifact, name, corpus) for name, corpus in corpora.items())
     return Page(f"curation {artifact.config['name']}", tables, by + "".join(map(table_html, tables)) + drawn)
 
@@ -85,7 +85,9 @@ def _histogram(attribute: str, counts: list[int]) -> str:
 
 def _samples(corpus: TaggedCorpus) -> Iterator[Document]:
     """The riskiest and the least risky of the first documents."""
-    found = sorted(islice(corpus.documents(), _LOOKED_AT), key=lambda document: -max(document.scores.values()))
+    found = sorted(
+        islice(corpus.documents(), _LOOKED_AT), key=lambda document: -max(document.scores.values(), default=0.0)
+    )
     half = _SAMPLES // 2
     return iter(found if len(found) <= _SAMPLES else [*found[:half], *found[-half:]])
 

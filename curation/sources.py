@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from curation.extract import Extractor, OnBad, UnreadableError
+from curation.extract import Extractor, OnBad, OnSkip, UnreadableError
 from curation.parts import Part, folder_of, parts_of
 from curation.records import BadLine, RawDocument
 from curation.spec import AnySource, ForumSpec, SourceSpec
@@ -21,13 +21,13 @@ def read_source(source: AnySource, on_bad: OnBad | None = None) -> Iterator[RawD
         yield from read_part(part, on_bad or _refuse)
 
 
-def read_part(part: Part, on_bad: OnBad) -> Iterator[RawDocument]:
-    """Documents of one part, in order."""
+def read_part(part: Part, on_bad: OnBad, on_skip: OnSkip | None = None) -> Iterator[RawDocument]:
+    """Documents of one part, in order; `on_skip` gets those that are left out (empty, or repeated under `unique`)."""
     if isinstance(part.source, ForumSpec):
         from curation.forum.source import threads
 
         return threads(part.source, part.first, part.count)
-    extract = Extractor(part.source, part.number, part.label)
+    extract = Extractor(part.source, part.number, part.label, on_skip)
     if part.source.path.startswith("hf:"):
         return _read_rows(part.source, extract, on_bad)
     return _read_file(part, extract, on_bad)

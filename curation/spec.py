@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from curation.scorers import SCORERS, ScorerSpec
-from curation.taggers import TAGGERS, TaggerSpec
-from infra.registry import Registry
+from curation.any_scorer import AnyScorer
+from curation.any_tagger import AnyTagger
+from curation.steps import STEPS, StepSpec
+from infra.registry import one_of
 from infra.spec import Location, Spec
+
+__all__ = ["AnyScorer", "AnySource", "AnyTagger", "CorpusSpec", "CurationSpec", "ForumSpec", "SourceSpec"]
 
 _WHEEL = re.compile(r"wheel:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+/.+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -78,18 +81,10 @@ AnySource = Annotated[Annotated[SourceSpec, Tag("source")] | Annotated[ForumSpec
                       Discriminator(_source_tag)]  # fmt: skip
 
 
-def _options(registry: Registry[Any]) -> Any:
-    """The union of the sections that a registry's members declare, told apart by `name`."""
-    members = [registry.get(name).options for name in registry.names()]
-    return Annotated[Union[tuple(members)], Discriminator("name")] if len(members) > 1 else members[0]  # noqa: UP007
-
-
 if TYPE_CHECKING:
-    AnyScorer: TypeAlias = ScorerSpec
-    AnyTagger: TypeAlias = TaggerSpec
+    AnyStep: TypeAlias = StepSpec
 else:
-    AnyScorer = _options(SCORERS)
-    AnyTagger = _options(TAGGERS)
+    AnyStep = one_of(STEPS, "step")
 
 
 class CorpusSpec(Spec):
@@ -108,14 +103,9 @@ class CurationSpec(Spec):
     """Folder of the artifact below runs/."""
     corpora: dict[str, CorpusSpec] = Field(min_length=1)
     """Corpora by name."""
-    scorer: AnyScorer
-    """Gives every document its scores."""
-    tagger: AnyTagger | None = None
-    """Gives every document its risky spans; null leaves documents untagged."""
-    passage: int = Field(200, ge=50, le=10_000)
-    """Longest piece of text, in characters, that is scored at once; a document's score is the highest of its pieces. In
-    longer pieces one insult drowns among harmless words."""
-    max_bad_share: float = Field(0.01, ge=0, le=1)
+    steps: tuple[AnyStep, ...]
+    """What is done with every document, in this order."""
+    max_bad_share: float = Field(0.001, ge=0, le=1)
     """Share of unreadable lines in a corpus above which the job stops."""
 
     @field_validator("corpora")

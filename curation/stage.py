@@ -8,29 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 from curation.corpus import KIND
 from curation.parts import content_of, parts_of
-from curation.scorers import weights_of
 from curation.spec import CorpusSpec, CurationSpec, ForumSpec
 from infra.artifact import Artifact
 from infra.fingerprint import digest
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 if TYPE_CHECKING:
-    from curation.pipeline import Task
+    from curation.shards import Shard
 
 
 def identity(spec: CurationSpec) -> Identity:
-    """What makes a curation what it is: contents of the sources, weights of the scorer, settings; no paths."""
+    """What makes a curation what it is: contents of the sources, checksums of weights, settings; no paths, and not what
+    share of bad lines is put up with: it decides whether there is a result, not which.
+    """
+    from curation.steps import make_step
+
+    steps = [make_step(each) for each in spec.steps]
     config = {
         "name": spec.name,
         "corpora": [_described(name, corpus) for name, corpus in spec.corpora.items()],
-        "scorer": spec.scorer.model_dump(mode="json", exclude={"checkpoint", "config"}),
-        "tagger": spec.tagger.model_dump(mode="json") if spec.tagger else None,
-        "passage": spec.passage,
-        "max_bad_share": spec.max_bad_share,
+        "steps": [step.settings() for step in steps],
     }
     inputs = {f"corpora.{name}": digest([content_of(source) for source in corpus.sources])
               for name, corpus in spec.corpora.items()}  # fmt: skip
-    return Identity(config, {**inputs, "scorer": weights_of(spec.scorer)})
+    used = {f"steps[{number}].{name}": value for number, step in enumerate(steps)
+            for name, value in step.inputs().items()}  # fmt: skip
+    return Identity(config, inputs | used)
 
 
 def _described(name: str, corpus: CorpusSpec) -> dict[str, Any]:
@@ -43,33 +46,34 @@ def _described(name: str, corpus: CorpusSpec) -> dict[str, Any]:
     return {"name": name, **described}
 
 
-def tasks_of(spec: CurationSpec) -> list[Task]:
-    """A task for every part; a corpus with a limit is one task, since its end depends on all that comes before."""
-    from curation.pipeline import Task
+def shards_of(spec: CurationSpec) -> list[Shard]:
+    """A shard for every part; a corpus with a limit is one shard, since its end depends on all that comes before."""
+    from curation.shards import Shard
 
-    tasks = []
+    shards = []
     for name, corpus in spec.corpora.items():
         parts = [part for number, source in enumerate(corpus.sources) for part in parts_of(source, number)]
         groups = [tuple(parts)] if corpus.limit else [(part,) for part in parts]
-        tasks += [Task(name, shard, group, corpus.limit) for shard, group in enumerate(groups)]
-    return tasks
+        shards += [Shard(name, number, f"{name}: {group[0].label}", group, corpus.limit)
+                   for number, group in enumerate(groups)]  # fmt: skip
+    return shards
 
 
 def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
-    """Read, score, tag, write. Raises InputError, UnavailableError, DataError, RanksFailed."""
+    """All steps in order. Raises InputError, UnavailableError, DataError, RanksFailed."""
     from curation.finish import finish
-    from curation.pipeline import run_tasks
-    from curation.tagging import scorer_of
+    from curation.passes import Curation
 
-    tasks, work = tasks_of(spec), workspace.path / "work"
-    scorer = scorer_of(spec)  # here, so that missing weights are told before any worker starts
-    run_tasks(spec, tasks, workspace, work)
-    return finish(spec, tasks, workspace, work, scorer)
+    curation = Curation(spec, shards_of(spec), workspace.path / "work")
+    curation.check()
+    curation.run(workspace)
+    return finish(curation, workspace)
 
 
 def plan(spec: CurationSpec) -> Plan:
     """Files and bytes of every source, without reading any."""
     from curation.parts import size_of
+    from curation.steps import make_step
 
     rows = []
     for name, corpus in spec.corpora.items():
@@ -79,9 +83,9 @@ def plan(spec: CurationSpec) -> Plan:
             rows.append((name, source.path, len(parts), threads, sum(map(size_of, parts)) or None))
     columns = ("corpus", "source", "parts", "threads", "bytes as stored")
     table = Table("Sources", columns, tuple(rows))
-    tagger = f"tagged by {spec.tagger.name}" if spec.tagger else "not tagged"
-    notes = (f"scored by {spec.scorer.name} in passages of at most {spec.passage} characters, {tagger}",)
-    return Plan(f"curation {spec.name}", (table,), notes)
+    steps = Table("Steps", ("step", "corpora"), tuple(
+        (make_step(step).describe(), ", ".join(step.corpora or ()) or "all") for step in spec.steps))  # fmt: skip
+    return Plan(f"curation {spec.name}", (table, steps))
 
 
 def show(artifact: Artifact) -> Page:
@@ -98,4 +102,4 @@ def to_dolma(artifact: Artifact, target: Path) -> None:
     export_dolma(artifact, target)
 
 
-CURATION: Stage[CurationSpec] = Stage(KIND, 1, CurationSpec, identity, run, plan, show, {"dolma": to_dolma})
+CURATION: Stage[CurationSpec] = Stage(KIND, 2, CurationSpec, identity, run, plan, show, {"dolma": to_dolma})

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from curation.records import RawDocument, Span
+from curation.records import Span
 
 BINS = 20
 """Bins of a score histogram over [0, 1]; the last one holds 1.0."""
@@ -28,9 +28,8 @@ class Summary:
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
     risky_words: Counter[str] = field(default_factory=Counter)
 
-    def add(self, document: RawDocument, scores: dict[str, float], spans: list[Span] | None) -> None:
+    def add(self, text: str, source: str, scores: dict[str, float], spans: list[Span] | None) -> None:
         """Count one document."""
-        text = document.text
         self.documents += 1
         self.characters += len(text)
         self.words += len(text.split())
@@ -39,10 +38,10 @@ class Summary:
         self.risky.update(risky)
         for attribute, score in scores.items():
             self.histogram.setdefault(attribute, [0] * BINS)[min(int(score * BINS), BINS - 1)] += 1
-        source = self.sources.setdefault(document.source, {"documents": 0, "characters": 0, "risky": 0})
-        source["documents"] += 1
-        source["characters"] += len(text)
-        source["risky"] += bool(risky)
+        counts = self.sources.setdefault(source, {"documents": 0, "characters": 0, "risky": 0})
+        counts["documents"] += 1
+        counts["characters"] += len(text)
+        counts["risky"] += bool(risky)
         self.spans += len(spans or ())
         self.risky_words.update(text[span.start : span.end].lower() for span in spans or () if span.score >= 0.5)
 

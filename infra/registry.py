@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from typing import Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, Union
+
+from pydantic import Discriminator
 
 from infra.errors import InputError
 from infra.spec import nearest
@@ -40,3 +42,9 @@ class Registry(Generic[T]):
             if isinstance(value, type) and issubclass(value, self.base) and value.__module__ == module.__name__:
                 return value
         raise AssertionError(f"{module.__name__} defines no {self.base.__name__}")
+
+
+def one_of(registry: Registry[Any], key: str) -> Any:
+    """The YAML sections that the members of a registry declare as `options`, as one type, told apart by `key`."""
+    members = [registry.get(name).options for name in registry.names()]
+    return Annotated[Union[tuple(members)], Discriminator(key)] if len(members) > 1 else members[0]  # noqa: UP007

@@ -36,6 +36,37 @@ Location = Annotated[str, AfterValidator(_absolute)]
 """A path or URL in YAML; relative paths are relative to the YAML file's folder."""
 
 
+def portable(spec: BaseModel) -> dict[str, Any]:
+    """A section as plain data in which every Location that is a path is cut down to its last part: what `lineage`
+    shows and a fingerprint holds must not depend on where somebody keeps his files.
+    """
+    return {name: _portable(getattr(spec, name), info.annotation, info.metadata)
+            for name, info in type(spec).model_fields.items()}  # fmt: skip
+
+
+def _portable(value: Any, annotation: Any, metadata: Iterable[Any] = ()) -> Any:
+    if isinstance(value, BaseModel):
+        return portable(value)
+    if isinstance(value, str) and (_is_location(metadata) or _names_location(annotation)):
+        return value if value.startswith(_SCHEMES) else value.rstrip("/").rpartition("/")[2]
+    if isinstance(value, (list, tuple)):
+        return [_portable(item, annotation) for item in value]
+    if isinstance(value, dict):
+        return {key: _portable(item, annotation) for key, item in value.items()}
+    return value
+
+
+def _is_location(metadata: Iterable[Any]) -> bool:
+    return any(isinstance(each, AfterValidator) and each.func is _absolute for each in metadata)
+
+
+def _names_location(annotation: Any) -> bool:
+    """Whether a Location stands anywhere inside a type."""
+    if typing.get_origin(annotation) is Annotated and _is_location(typing.get_args(annotation)[1:]):
+        return True
+    return any(_names_location(inner) for inner in typing.get_args(annotation))
+
+
 def nearest(word: str, options: Iterable[str]) -> str:
     """Return '; did you mean "x"?' for the option nearest to `word`, or '' when nothing is near."""
     found = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
+
 from curation.scorers.base import Scorer, ScorerSpec
 from infra.registry import Registry
 
@@ -13,9 +16,20 @@ def load_scorer(spec: ScorerSpec) -> Scorer:
     return SCORERS.get(spec.name).load(spec)
 
 
+def loaded_scorer(spec: ScorerSpec) -> Scorer:
+    """The scorer that `spec` names, loaded once per process."""
+    return _loaded(json.dumps(spec.model_dump(mode="json"), sort_keys=True))
+
+
+@lru_cache(maxsize=4)
+def _loaded(key: str) -> Scorer:
+    options = json.loads(key)
+    return load_scorer(SCORERS.get(options["name"]).options.model_validate(options))
+
+
 def weights_of(spec: ScorerSpec) -> str:
     """Checksum of a scorer's weights, without loading them."""
     return SCORERS.get(spec.name).weights(spec)
 
 
-__all__ = ["SCORERS", "Scorer", "ScorerSpec", "load_scorer", "weights_of"]
+__all__ = ["SCORERS", "Scorer", "ScorerSpec", "load_scorer", "loaded_scorer", "weights_of"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from curation.scorers.base import Scorer
 from curation.taggers.base import Tagger, TaggerSpec
 from infra.registry import Registry
 
 TAGGERS: Registry[Tagger] = Registry("curation.taggers", Tagger)  # type: ignore[type-abstract]
 
 
-def make_tagger(spec: TaggerSpec, scorer: Scorer) -> Tagger:
-    """The tagger that `spec` names, on top of a loaded scorer."""
-    return TAGGERS.get(spec.name)(spec, scorer)
+def make_tagger(spec: TaggerSpec) -> Tagger:
+    """The tagger that `spec` names, fresh: what a tagger learns of a text must not depend on what its process has read
+    before, or the bytes would depend on the number of workers. Raises UnavailableError when weights cannot be had.
+    """
+    return TAGGERS.get(spec.name)(spec)
 
 
-__all__ = ["TAGGERS", "Tagger", "TaggerSpec", "make_tagger"]
+def tagger_inputs(spec: TaggerSpec) -> dict[str, str]:
+    """Checksums of what a tagger works with, without loading it."""
+    return TAGGERS.get(spec.name).inputs(spec)
+
+
+__all__ = ["TAGGERS", "Tagger", "TaggerSpec", "make_tagger", "tagger_inputs"]

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from curation.records import Span
-from curation.scorers.base import Scorer
 from infra.spec import Spec
 
 
@@ -19,12 +18,21 @@ class TaggerSpec(Spec):
 
 
 class Tagger(ABC):
-    """Finds the risky stretches of texts."""
+    """Finds the risky stretches of texts. A tagger is made anew for every shard, so heavy weights are loaded once per
+    process by whoever holds them (`loaded_scorer`), not here.
+    """
 
     options: ClassVar[type[TaggerSpec]]
+    attributes: tuple[str, ...]
+    """Attributes that spans can have."""
 
     @abstractmethod
-    def __init__(self, spec: Any, scorer: Scorer) -> None: ...
+    def __init__(self, spec: Any) -> None: ...
+
+    @staticmethod
+    @abstractmethod
+    def inputs(spec: Any) -> dict[str, str]:
+        """Checksums of the weights that `spec` means, by name, found without loading them."""
 
     @abstractmethod
     def tag(self, texts: list[str]) -> list[list[Span]]:

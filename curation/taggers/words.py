@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from curation.any_scorer import AnyScorer
 from curation.records import Span
-from curation.scorers.base import Scorer
+from curation.scorers import loaded_scorer, weights_of
 from curation.taggers.base import Tagger, TaggerSpec
 from curation.words import word_spans
 
@@ -23,9 +24,11 @@ _MOST_WORDS = 2_000_000  # of the cache; about 400 MB
 
 
 class WordsSpec(TaggerSpec):
-    """Word by word, with the curation's scorer."""
+    """Word by word, with a scorer."""
 
     name: Literal["words"] = "words"
+    scorer: AnyScorer
+    """Scores each word as a text of its own."""
     keep_at_or_above: float = Field(0.05, gt=0, le=1)
     """Words that score below this get no span; in [0, 1]."""
 
@@ -35,9 +38,15 @@ class Words(Tagger):
 
     options = WordsSpec
 
-    def __init__(self, spec: WordsSpec, scorer: Scorer) -> None:
-        self._floor, self._scorer = spec.keep_at_or_above, scorer
+    def __init__(self, spec: WordsSpec) -> None:
+        self._floor, self._scorer = spec.keep_at_or_above, loaded_scorer(spec.scorer)
+        self.attributes = self._scorer.attributes
         self._kept: dict[str, tuple[tuple[str, float], ...]] = {}
+
+    @staticmethod
+    def inputs(spec: WordsSpec) -> dict[str, str]:
+        """The scorer's weights."""
+        return {"scorer": weights_of(spec.scorer)}
 
     def tag(self, texts: list[str]) -> list[list[Span]]:
         """One span per word and attribute whose score is at or above the floor."""

@@ -15,6 +15,9 @@ from infra.spec import load_spec
 
 Curate = Callable[..., Artifact]
 
+SCORE = {"step": "score", "scorer": {"name": "profanity"}}
+TAG = {"step": "tag", "tagger": {"name": "words", "scorer": {"name": "profanity"}, "keep_at_or_above": 0.05}}
+
 SENTENCES = [
     f"The {thing} near the {place} was painted {colour} by my neighbour."
     for thing in ("house", "fence", "bench", "bridge") for place in ("river", "school", "station", "market")
@@ -25,7 +28,7 @@ SENTENCES = [
 def load(folder: Path, corpora: dict, **settings: object) -> CurationSpec:
     """A spec by way of a YAML file in `folder`, so that relative paths and messages are what a user gets."""
     file = folder / "job.yaml"
-    settings.setdefault("scorer", {"name": "profanity"})
+    settings.setdefault("steps", [SCORE])
     with open(file, "w") as out:
         YAML(typ="safe").dump({"kind": "curation", "name": "job", "corpora": corpora, **settings}, out)
     _, spec = load_spec(file, {"curation": lambda: CurationSpec})

@@ -26,7 +26,7 @@ def test_one_invalid_byte_costs_one_line_and_is_told(tmp_path: Path, curate: Cur
     data = lines(999)
     data[367] = b'{"text": "caf\xe9"}'
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(data))
-    artifact = curate({"path": "a.jsonl"})
+    artifact = curate({"path": "a.jsonl"}, max_bad_share=0.002)
     assert artifact.counts["it"]["documents"] == 998
     (bad,) = quarantine(artifact.path)
     assert (bad["file"], bad["line"]) == ("a.jsonl", 368)
@@ -58,7 +58,7 @@ def test_past_the_allowed_share_the_job_stops_and_shows_the_first_lines(tmp_path
         curate({"path": "a.jsonl"}, max_bad_share=0.01)
     assert not (tmp_path / "out").exists()
     assert curate({"path": "a.jsonl"}, max_bad_share=0.05).counts["it"] == {
-        "documents": 95, "bad_lines": 5, "characters": 1700, "words": 285,
+        "documents": 95, "bad_lines": 5, "characters": 1700, "words": 285, "removed": 0,
     }  # fmt: skip
 
 
@@ -118,8 +118,16 @@ def test_invalid_utf8_in_a_text_file_names_the_line_it_stands_in(tmp_path: Path,
         ({"it": {"sources": [{"path": "wheel:toy/x"}]}}, {}, "write it as wheel:NAME==VERSION"),
         ({"it": {"sources": [{"path": "synthetic:forum", "documents": 0, "sentences": []}]}}, {}, "documents"),
         ({"it": {"sources": [{"path": "synthetic:chat"}]}}, {}, "the only synthetic source"),
-        ({"it": {"sources": [{"path": "a.jsonl"}]}}, {"scorer": {"name": "profanit"}}, "scorer"),
-        ({"it": {"sources": [{"path": "a.jsonl"}]}}, {"scorer": {"name": "detoxify", "config": "x"}}, "go together"),
+        (
+            {"it": {"sources": [{"path": "a.jsonl"}]}},
+            {"steps": [{"step": "score", "scorer": {"name": "profanit"}}]},
+            r"steps\[0\].scorer",
+        ),
+        (
+            {"it": {"sources": [{"path": "a.jsonl"}]}},
+            {"steps": [{"step": "score", "scorer": {"name": "detoxify", "config": "x"}}]},
+            "go together",
+        ),
         ({"it": {"sources": [{"path": "a.jsonl"}]}}, {"max_bad_share": 1.5}, "max_bad_share"),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from made_corpora import Curate, load, write_jsonl
+from made_corpora import SCORE, TAG, Curate, load, write_jsonl
 
 from curation.corpus import TaggedCorpus, schema
 from curation.records import Span
@@ -20,7 +20,7 @@ from infra.artifact import read_artifact
 from infra.errors import InputError
 from infra.stage import run_stage
 
-TAGGER = {"name": "words", "keep_at_or_above": 0.05}
+TAGGED = [SCORE, TAG]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -39,7 +39,7 @@ def many_files(folder: Path, files: int = 6, lines: int = 40) -> dict:
 
 def test_the_corpus_reads_back_with_scores_spans_and_places(tmp_path: Path, curate: Curate) -> None:
     write_jsonl(tmp_path / "a.jsonl", [{"text": "A fine day 😀."}, {"text": "So what, 😀 you idiot!", "key": {"n": 1}}])
-    artifact = curate({"path": "a.jsonl", "keep": ["key"], "id": None}, tagger=TAGGER, max_bad_share=1)
+    artifact = curate({"path": "a.jsonl", "keep": ["key"], "id": None}, steps=TAGGED, max_bad_share=1)
     (document,) = TaggedCorpus.open(artifact.path, "it").documents()  # the first line has no key to keep
     (span,) = document.spans or ()
     assert document.text[span.start : span.end] == "idiot"
@@ -51,11 +51,12 @@ def test_the_corpus_reads_back_with_scores_spans_and_places(tmp_path: Path, cura
 
 def test_untagged_and_nothing_found_are_told_apart(tmp_path: Path, curate: Curate) -> None:
     write_jsonl(tmp_path / "a.jsonl", [{"text": "A fine day."}])
-    for tagger, expected in ((None, None), ({"name": "words", "keep_at_or_above": 0.5}, [])):
-        artifact = curate({"path": "a.jsonl"}, tagger=tagger, out=f"out-{expected}")
+    strict = {**TAG, "tagger": {**TAG["tagger"], "keep_at_or_above": 0.5}}
+    for steps, expected in (([SCORE], None), ([SCORE, strict], [])):
+        artifact = curate({"path": "a.jsonl"}, steps=steps, out=f"out-{expected}")
         corpus = TaggedCorpus.open(artifact.path, "it")
         assert [document.spans for document in corpus.documents()] == [expected]
-        assert corpus.tagged is (tagger is not None)
+        assert corpus.tagged is (expected is not None)
 
 
 def test_a_long_document_is_as_risky_as_its_riskiest_passage(tmp_path: Path, curate: Curate) -> None:
@@ -68,8 +69,8 @@ def test_a_long_document_is_as_risky_as_its_riskiest_passage(tmp_path: Path, cur
 def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path, curate: Curate, sentences: dict) -> None:
     forum = {"path": "synthetic:forum", "documents": 700, "sentences": [sentences]}
     sources = (many_files(tmp_path), forum)
-    one = curate(*sources, tagger=TAGGER, workers=1, out="one")
-    two = curate(*sources, tagger=TAGGER, workers=2, out="two")
+    one = curate(*sources, steps=TAGGED, workers=1, out="one")
+    two = curate(*sources, steps=TAGGED, workers=2, out="two")
     assert contents(one.path) == contents(two.path)
     assert len(contents(one.path)) == 6 + 2 + 2  # shards of files, of threads, manifest and quarantine
     assert one.fingerprint == two.fingerprint
@@ -96,7 +97,7 @@ def test_identity_depends_on_settings_and_not_on_folders(tmp_path: Path) -> None
     for folder in ("here", "there"):
         write_jsonl(tmp_path / folder / "a.jsonl", [{"text": "one"}])
         fingerprints.append(CURATION.fingerprint(load(tmp_path / folder, {"it": {"sources": [{"path": "a.jsonl"}]}})))
-    tagged = load(tmp_path / "here", {"it": {"sources": [{"path": "a.jsonl"}]}}, tagger=TAGGER)
+    tagged = load(tmp_path / "here", {"it": {"sources": [{"path": "a.jsonl"}]}}, steps=TAGGED)
     assert fingerprints[0] == fingerprints[1] != CURATION.fingerprint(tagged)
 
 
@@ -118,7 +119,7 @@ def test_a_run_killed_in_the_middle_is_taken_up_and_ends_with_the_same_bytes(
     tmp_path: Path, sentences: dict, workers: int
 ) -> None:
     forum = {"path": "synthetic:forum", "documents": 8000, "sentences": [sentences]}
-    spec = load(tmp_path, {"it": {"sources": [many_files(tmp_path), forum]}}, tagger=TAGGER)
+    spec = load(tmp_path, {"it": {"sources": [many_files(tmp_path), forum]}}, steps=TAGGED)
     script = tmp_path / "run_it.py"
     script.write_text(RUN)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -138,7 +139,7 @@ def test_a_run_killed_in_the_middle_is_taken_up_and_ends_with_the_same_bytes(
 def wait_for_some_tasks(folder: Path, process: subprocess.Popen) -> int:
     """Wait until the run has finished a few of its tasks; returns how many."""
     for _ in range(30_000):  # five minutes, for a busy machine
-        done = len(list(folder.glob(".killed.*.partial/*/datatrove/completions/*")))
+        done = len(list(folder.glob(".killed.*.partial/*/*/*/*/completions/*")))
         if done >= 4:
             return done
         assert process.poll() is None, "the run ended before it could be killed"
@@ -166,7 +167,7 @@ def test_the_plan_counts_files_without_reading_them(tmp_path: Path, sentences: d
 
 def test_the_page_escapes_text_and_names_risky_words_only_veiled(tmp_path: Path, curate: Curate) -> None:
     write_jsonl(tmp_path / "a.jsonl", [{"text": "<script>alert(1)</script> you idiot"}, {"text": "A fine day."}])
-    page = CURATION.show(read_artifact(curate({"path": "a.jsonl"}, tagger=TAGGER).path))
+    page = CURATION.show(read_artifact(curate({"path": "a.jsonl"}, steps=TAGGED).path))
     assert "<script>" not in page.html and "&lt;script&gt;" in page.html
     assert page.tables[0].rows[0][:2] == ("it", 2) and page.tables[0].rows[0][6] == 0.5
     assert "i···t 1" in str(page.tables[2].rows)

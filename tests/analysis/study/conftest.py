@@ -48,8 +48,9 @@ curation:
     clean: {sources: [{path: clean.jsonl.gz}]}
     forum:
       sources: [{path: "synthetic:forum", seed: 1, documents: 120, sentences: [{path: quotes.jsonl.gz}]}]
-  scorer: {name: profanity}
-  tagger: {name: words, keep_at_or_above: 0.05}
+  steps:
+    - {step: score, scorer: {name: profanity}}
+    - {step: tag, tagger: {name: words, scorer: {name: profanity}, keep_at_or_above: 0.05}}
 mixture:
   tokenizer: {train_bpe: {component: clean, vocab_size: 400}}
   sequence_length: 32

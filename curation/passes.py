@@ -1,0 +1,168 @@
+"""The passes of a curation: its steps in order, cut wherever one of them must know the whole corpus first.
+
+A pass reads every shard, leads it through its steps and stores or writes it. Between two passes come the jobs of the
+step that needs them. All jobs run through `execution`, which skips what is done: a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curation.execution.base import Job, Shared, execute, opened
+from curation.removed import Removals, Removed
+from curation.shards import (
+    ReadSources,
+    ReadStored,
+    Shard,
+    StoreShard,
+    Within,
+    WriteShard,
+    pass_folder,
+    remove_unfinished,
+)
+from curation.steps import Context, Step, make_step
+from curation.stored import SUFFIX
+from infra.errors import InputError
+from infra.spec import nearest
+
+if TYPE_CHECKING:
+    from datatrove.pipeline.base import PipelineStep
+
+    from curation.execution.base import Workers
+    from curation.spec import CurationSpec
+    from infra.stage import Workspace
+
+_LABEL = 60  # characters of a job's name that list its steps
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One way through all shards. The first step may need jobs of its own before it."""
+
+    number: int
+    steps: tuple[Step, ...]
+    last: bool
+
+
+class Curation:
+    """A curation at work below `work`: its steps, its passes, and the context of each step."""
+
+    def __init__(self, spec: CurationSpec, shards: list[Shard], work: Path) -> None:
+        self.spec, self.work = spec, work
+        self.steps = tuple(make_step(each) for each in spec.steps)
+        self.passes = _cut(self.steps)
+        self.shards = Shared(shards)
+
+    def check(self) -> None:
+        """Raise a UserError for what cannot work: unknown corpora, missing weights, attributes of equal names."""
+        for number, step in enumerate(self.steps):
+            for corpus in step.spec.corpora or ():
+                if corpus not in self.spec.corpora:
+                    known = ", ".join(self.spec.corpora)
+                    raise InputError(f'steps[{number}]: no corpus "{corpus}"; there are: {known}'
+                                     f"{nearest(corpus, self.spec.corpora)}")  # fmt: skip
+            step.check()
+        for corpus in self.spec.corpora:
+            self.attributes(corpus)
+            self.tags(corpus)
+
+    def applies(self, step: Step, corpus: str) -> bool:
+        """Whether a step works on a corpus."""
+        return step.spec.corpora is None or corpus in step.spec.corpora
+
+    def attributes(self, corpus: str, before: int | None = None) -> tuple[str, ...]:
+        """Scores that a corpus's documents have after all steps, or when they come to step `before`."""
+        steps = [step for step in self.steps[:before] if self.applies(step, corpus)]
+        return _distinct([(step, step.attributes()) for step in steps], "scores")
+
+    def tags(self, corpus: str) -> tuple[str, ...]:
+        """Attributes of a corpus's spans; empty where it is not tagged."""
+        return _distinct([(step, step.tags()) for step in self.steps if self.applies(step, corpus)], "spans")
+
+    def context(self, number: int, stored: int, removals: Removals) -> Context:
+        """Where step `number` works, when its documents were stored by pass `stored`."""
+        step = self.steps[number]
+        name = f"{number}-{step.spec.step}"
+        ranks = [rank for rank, shard in enumerate(self.shards) if self.applies(step, shard.corpus)]
+        places = [replace(shard, stored=_stored(stored, shard)) for shard in self.shards]
+        known = {corpus: self.attributes(corpus, number) for corpus in self.spec.corpora}
+        return Context(name, self.work / "steps" / name, self.work, Shared(places[rank] for rank in ranks),
+                       Shared(ranks), Removed(removals, name), len(ranks) == len(places), known)  # fmt: skip
+
+    def run(self, workspace: Workspace) -> None:
+        """Run every job that is not done yet. Raises RanksFailed."""
+        for folder in (workspace.path / "corpora", self.work):
+            remove_unfinished(folder)
+        with opened(workspace) as workers:
+            for each in self.passes:
+                self._run(each, workspace, workers)
+
+    def _run(self, each: Pass, workspace: Workspace, workers: Workers) -> None:
+        """The jobs of a pass's first step, then the pass, then its input is no longer needed."""
+        folder = pass_folder(self.work, each.number)
+        removals = Removals(self.shards, folder / "removed")
+        first = sum(len(earlier.steps) for earlier in self.passes[: each.number])
+        contexts = [self.context(first + index, each.number - 1, removals) for index in range(len(each.steps))]
+        for step, context in zip(each.steps, contexts, strict=True):
+            context.folder.mkdir(parents=True, exist_ok=True)
+            for job in step.phases(context) if context.shards else []:
+                execute(job, workspace, workers)
+        middle = [_led(step, context) for step, context in zip(each.steps, contexts, strict=True) if context.shards]
+        pipeline = (self._read(each, removals), *(one for led in middle for one in led),
+                    self._write(each, removals, workspace.path))  # fmt: skip
+        labels = tuple(shard.label for shard in self.shards)
+        execute(Job(_name(each), pipeline, labels, folder / "jobs"), workspace, workers)
+        if each.number > 0:
+            shutil.rmtree(pass_folder(self.work, each.number - 1) / "stored", ignore_errors=True)
+
+    def _read(self, each: Pass, removals: Removals) -> PipelineStep:
+        if each.number == 0:
+            return ReadSources(self.shards, self.work / "quarantine", removals)
+        places = Shared(replace(shard, stored=_stored(each.number - 1, shard)) for shard in self.shards)
+        return ReadStored(places, self.work, removals)
+
+    def _write(self, each: Pass, removals: Removals, target: Path) -> PipelineStep:
+        folder = pass_folder(self.work, each.number)
+        if each.last:
+            return WriteShard(self.shards, target / "corpora", folder / "records", removals)
+        return StoreShard(self.shards, folder / "stored", folder / "records", removals)
+
+
+def _stored(number: int, shard: Shard) -> str:
+    return f"passes/{number}/stored/{shard.place}{SUFFIX}"
+
+
+def _cut(steps: tuple[Step, ...]) -> tuple[Pass, ...]:
+    """A new pass begins with every step that reads the corpus; the first pass may have no step at all."""
+    groups: list[list[Step]] = [[]]
+    for step in steps:
+        if step.reads_corpus:
+            groups.append([])
+        groups[-1].append(step)
+    return tuple(Pass(number, tuple(group), number == len(groups) - 1) for number, group in enumerate(groups))
+
+
+def _led(step: Step, context: Context) -> list[PipelineStep]:
+    """A step's part of the pass, kept to its corpora."""
+    found = step.pipeline(context)
+    return found if context.whole else [Within(tuple(found), context.ranks)]
+
+
+def _name(each: Pass) -> str:
+    names = ", ".join(step.spec.step for step in each.steps) or "read"
+    return names if len(names) <= _LABEL else names[: _LABEL - 1] + "…"
+
+
+def _distinct(given: list[tuple[Step, tuple[str, ...]]], what: str) -> tuple[str, ...]:
+    """All names in order. Raises InputError where two steps give the same one."""
+    owner: dict[str, str] = {}
+    for step, names in given:
+        for name in names:
+            if name in owner:
+                raise InputError(f'steps: "{owner[name]}" and "{step.describe()}" both give {what} called "{name}"; '
+                                 "give one of them a `prefix:`, which stands before its names")  # fmt: skip
+            owner[name] = step.describe()
+    return tuple(owner)

@@ -1,0 +1,203 @@
+"""Shards: the unit of work of every pass, and the datatrove steps that read, lead, store and write them.
+
+One rank is one shard. Which documents a shard holds follows from the sources and the settings, never from the workers;
+a shard keeps its place through all passes, so that the written corpus has its documents in the order of the sources.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datatrove.data import Document
+from datatrove.pipeline.base import PipelineStep
+
+from curation.corpus import schema
+from curation.documents import as_datatrove, marks_of
+from curation.parts import Part
+from curation.records import BadLine, RawDocument
+from curation.removed import Removals
+from curation.rows import UNFINISHED, RowsWriter
+from curation.sources import read_part
+from curation.stored import SUFFIX, store, stored
+from curation.summary import Summary
+from infra.atomic import atomic_path, write_json
+from infra.errors import DataError
+
+if TYPE_CHECKING:
+    from curation.execution.base import Shared
+    from curation.steps.base import Context, Step
+
+_HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard: its corpus, its number in it, and what it reads: parts of sources, or a stored file below work/."""
+
+    corpus: str
+    number: int
+    label: str
+    parts: tuple[Part, ...] = ()
+    limit: int | None = None
+    stored: str = ""
+
+    @property
+    def place(self) -> str:
+        """`CORPUS/NNNNN`: the shard's files are called so, with a suffix, wherever they lie."""
+        return f"{self.corpus}/{self.number:05d}"
+
+
+class ReadSources(PipelineStep):
+    """Documents of a shard's parts. Bad lines go to the shard's quarantine, empty texts to the removals."""
+
+    name = "read"
+    type = "curation"
+
+    def __init__(self, shards: Shared[Shard], quarantine: Path, removals: Removals) -> None:
+        super().__init__()
+        self.shards, self.quarantine, self.removals = shards, quarantine, removals
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield the documents of shard `rank`."""
+        self.removals.begin(rank)
+        shard = self.shards[rank]
+        target = self.quarantine / f"{shard.place}.jsonl"
+        with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as quarantine:
+            documents = (each for part in shard.parts for each in self._hopefully(part, quarantine))
+            yield from map(as_datatrove, islice(documents, shard.limit))
+
+    def _hopefully(self, part: Part, quarantine: Any) -> Iterator[RawDocument]:
+        """Documents of a part; gives up when its first lines are all bad."""
+        bad: list[BadLine] = []
+        good = False
+
+        def on_bad(line: BadLine) -> None:
+            quarantine.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+            if not good and len(bad) < _HOPELESS:
+                bad.append(line)
+                if len(bad) == _HOPELESS:
+                    raise DataError(f"{bad[0]}; so are the {_HOPELESS - 1} lines after it, so the file is given up")
+
+        for document in read_part(part, on_bad, self._on_skip):
+            good = True
+            yield document
+
+    def _on_skip(self, document: RawDocument, reason: str) -> None:
+        self.removals.add(as_datatrove(document), "read", reason)
+
+
+class ReadStored(PipelineStep):
+    """Documents that an earlier pass has stored."""
+
+    name = "read stored"
+    type = "curation"
+
+    def __init__(self, shards: Shared[Shard], work: Path, removals: Removals | None = None) -> None:
+        super().__init__()
+        self.shards, self.work, self.removals = shards, work, removals
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield the documents of shard `rank`."""
+        if self.removals is not None:
+            self.removals.begin(rank)
+        yield from stored(self.work / self.shards[rank].stored)
+
+
+class Apply(PipelineStep):
+    """A step of our own, as datatrove runs it."""
+
+    type = "curation"
+
+    def __init__(self, step: Step, context: Context) -> None:
+        self.name = context.name
+        super().__init__()
+        self.step, self.context = step, context
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Lead the documents of shard `rank` through the step."""
+        yield from self.step.apply(data, self.context, rank)
+
+
+class Within(PipelineStep):
+    """Steps for some of the shards only; the documents of the others pass unchanged."""
+
+    name = "within"
+    type = "curation"
+
+    def __init__(self, steps: tuple[PipelineStep, ...], ranks: Shared[int]) -> None:
+        super().__init__()
+        self.steps, self.ranks = steps, ranks
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Lead the documents of shard `rank` through the steps, under the shard's rank among `ranks`."""
+        if rank in self.ranks:
+            inner = self.ranks.index(rank)
+            for step in self.steps:
+                data = step.run(data, inner, len(self.ranks))
+        yield from data
+
+
+class StoreShard(PipelineStep):
+    """Last step of a pass that another one follows: the documents go to a stored file."""
+
+    name = "store"
+    type = "curation"
+
+    def __init__(self, shards: Shared[Shard], target: Path, folder: Path, removals: Removals) -> None:
+        super().__init__()
+        self.shards, self.target, self.folder, self.removals = shards, target, folder, removals
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield nothing."""
+        shard = self.shards[rank]
+        with atomic_path(self.target / f"{shard.place}{SUFFIX}") as temporary:
+            store(data, temporary)
+        self.removals.finish()
+        _record(self.folder, shard, Summary(), self.removals)
+        yield from ()
+
+
+class WriteShard(PipelineStep):
+    """Last step of the last pass: the documents go to the tagged corpus, and are counted."""
+
+    name = "write"
+    type = "curation"
+
+    def __init__(self, shards: Shared[Shard], target: Path, folder: Path, removals: Removals) -> None:
+        super().__init__()
+        self.shards, self.target, self.folder, self.removals = shards, target, folder, removals
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield nothing."""
+        summary = Summary()
+        with RowsWriter(self.shards, self.target, schema()) as rows:
+            for document in data:
+                marks = marks_of(document)
+                summary.add(document.text, marks.source, marks.scores, marks.spans)
+                rows.write(document, rank)
+        rows.rename(rank)
+        self.removals.finish()
+        _record(self.folder, self.shards[rank], summary, self.removals)
+        yield from ()
+
+
+def _record(folder: Path, shard: Shard, summary: Summary, removals: Removals) -> None:
+    """What `finish` will want to know of a shard's pass."""
+    removed: list[list[Any]] = [[step, reason, count] for (step, reason), count in sorted(removals.counts.items())]
+    write_json(folder / f"{shard.place}.json", {"summary": summary.to_json(), "removed": removed})
+
+
+def pass_folder(work: Path, number: int) -> Path:
+    """Where a pass leaves what it has made."""
+    return work / "passes" / str(number)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed workers left."""
+    for left in folder.rglob(f"*{UNFINISHED}"):
+        left.unlink(missing_ok=True)

@@ -1,0 +1,139 @@
+"""What a step of a curation is: documents in, the same documents out, marked or fewer.
+
+Most steps see one document after the other; their work is a few datatrove steps in the main pass (`pipeline`). A step
+that must know the whole corpus first (deduplication, a survey) says `reads_corpus` and gives jobs (`phases`), which run
+one after the other before the pass that the step is part of; what they find goes into the step's own folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from infra.spec import Spec, portable
+
+if TYPE_CHECKING:
+    from datatrove.data import Document
+    from datatrove.pipeline.base import PipelineStep
+
+    from curation.execution.base import Job, Shared
+    from curation.removed import Removed
+    from curation.shards import Shard
+
+
+class StepSpec(Spec):
+    """A step and its options; every step's file declares its own."""
+
+    step: str
+    corpora: tuple[str, ...] | None = None
+    """Corpora that the step works on, the others pass it unchanged; all of them where it is left out."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a step works: its own folder, shared by all workers, and the shards that it applies to.
+
+    Rank r of a job of the step, and of its part of the main pass, is about `shards[r]`; they stand in corpus order.
+    `ranks[r]` is that shard's rank in the context which this one is a part of. `removed` takes the documents that the
+    step removes: it is an exclusion writer to datatrove's filters.
+    """
+
+    name: str
+    folder: Path
+    work: Path
+    shards: Shared[Shard]
+    ranks: Shared[int]
+    removed: Removed
+    whole: bool = True
+    """Whether the step applies to every shard of the curation."""
+    attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By corpus, the scores that its documents have when they come to this step."""
+
+    def job(self, name: str, *pipeline: PipelineStep, labels: tuple[str, ...] | None = None) -> Job:
+        """A job of this step, a rank a shard unless `labels` names other ranks. Its name is unique within the step."""
+        from curation.execution.base import Job
+
+        found = labels if labels is not None else tuple(shard.label for shard in self.shards)
+        return Job(f"{self.name}: {name}", pipeline, found, self.folder / "jobs" / name.replace(" ", "-"))
+
+    def documents(self) -> PipelineStep:
+        """First step of a job: the documents of shard `rank` as they come to this step. Needs `reads_corpus`."""
+        from curation.shards import ReadStored
+
+        return ReadStored(self.shards, self.work)
+
+    def by_corpus(self) -> list[Context]:
+        """A context for each corpus, with a folder of its own; `within` leads the main pass there."""
+        from curation.execution.base import Shared
+
+        parts = []
+        for corpus in dict.fromkeys(shard.corpus for shard in self.shards):
+            ranks = Shared(rank for rank, shard in enumerate(self.shards) if shard.corpus == corpus)
+            shards = Shared(self.shards[rank] for rank in ranks)
+            known = {corpus: self.attributes.get(corpus, ())}
+            parts.append(Context(f"{self.name} ({corpus})", self.folder / corpus, self.work, shards, ranks,
+                                 self.removed, False, known))  # fmt: skip
+        return parts
+
+    def within(self, *steps: PipelineStep) -> PipelineStep:
+        """One step of the outer context's pass: `steps` for the shards of this context, nothing for the others."""
+        from curation.shards import Within
+
+        return Within(steps, self.ranks)
+
+
+class Step:
+    """One item of `steps:`. A subclass lives in a file of its name and sets `options`."""
+
+    options: ClassVar[type[StepSpec]]
+    """The YAML section of this step."""
+    reads_corpus: ClassVar[bool] = False
+    """Whether `phases` reads documents: then all steps before this one are done, and their result stored, first."""
+
+    def __init__(self, spec: Any) -> None:
+        self.spec = spec
+
+    def pipeline(self, context: Context) -> list[PipelineStep]:
+        """What the step does in the main pass, as datatrove steps (they are pickled to the workers): `apply`, or
+        datatrove's own.
+        """
+        from curation.shards import Apply
+
+        return [Apply(self, context)]
+
+    def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
+        """Lead the documents of shard `rank` through the step; what is removed goes to `context.removed.remove`."""
+        raise NotImplementedError
+
+    def phases(self, context: Context) -> list[Job]:
+        """Jobs to be done, one after the other, before the main pass."""
+        return []
+
+    def settings(self) -> dict[str, Any]:
+        """What of the YAML belongs to the fingerprint: all of it, with paths cut down to their last part."""
+        return portable(self.spec)
+
+    def inputs(self) -> dict[str, str]:
+        """Checksums of the files that the settings name (weights, models, lists), for the fingerprint."""
+        return {}
+
+    def check(self) -> None:
+        """Raise a UserError now, in the driver, for what would fail in every worker (weights, packages)."""
+
+    def attributes(self) -> tuple[str, ...]:
+        """Scores that every document has after this step, and had not before; asked after `check`."""
+        return ()
+
+    def tags(self) -> tuple[str, ...]:
+        """Attributes of the spans that this step gives; asked after `check`."""
+        return ()
+
+    def report(self, context: Context) -> dict[str, Any]:
+        """What the manifest is to say about this step, when all is done: what it used and what it found."""
+        return {}
+
+    def describe(self) -> str:
+        """The step in a few words, for the plan."""
+        return str(self.spec.step)

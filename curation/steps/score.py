@@ -1,0 +1,67 @@
+"""The step `score`: every document gets the scores of a scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from curation.any_scorer import AnyScorer
+from curation.documents import batches, marks_of
+from curation.scorers import loaded_scorer, weights_of
+from curation.scoring import document_scores
+from curation.steps.base import Context, Step, StepSpec
+
+if TYPE_CHECKING:
+    from datatrove.data import Document
+
+
+class ScoreSpec(StepSpec):
+    """Scores; nothing is removed."""
+
+    step: Literal["score"] = "score"
+    scorer: AnyScorer
+    """Gives the scores."""
+    passage: int = Field(200, ge=50, le=10_000)
+    """Longest piece of text, in characters, that is scored at once; a document's score is the highest of its pieces. In
+    longer pieces one insult drowns among harmless words."""
+    prefix: str = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
+    """Stands before the names of the scorer's attributes; needed where two scorers have the same ones."""
+
+
+class Score(Step):
+    """Scores by attribute, the highest over a document's passages."""
+
+    options = ScoreSpec
+    spec: ScoreSpec
+
+    def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
+        """Add the scores to each document. Raises ScoringError naming the document that could not be scored."""
+        scorer, names = loaded_scorer(self.spec.scorer), self.attributes()
+        for batch in batches(documents):
+            table = document_scores(batch, scorer, self.spec.passage)
+            for document, scores in zip(batch, table.tolist(), strict=True):
+                marks_of(document).scores.update(zip(names, scores, strict=True))
+                yield document
+
+    def inputs(self) -> dict[str, str]:
+        """The scorer's weights."""
+        return {"scorer": weights_of(self.spec.scorer)}
+
+    def check(self) -> None:
+        """Load the scorer here, so that missing weights are told before any worker starts."""
+        loaded_scorer(self.spec.scorer)
+
+    def attributes(self) -> tuple[str, ...]:
+        """The scorer's, with the prefix."""
+        return tuple(f"{self.spec.prefix}{name}" for name in loaded_scorer(self.spec.scorer).attributes)
+
+    def report(self, context: Context) -> dict[str, Any]:
+        """What scored, and how."""
+        scorer = loaded_scorer(self.spec.scorer)
+        return {"scorer": scorer.identity, "attributes": list(self.attributes()), "passage": self.spec.passage}
+
+    def describe(self) -> str:
+        """`score: profanity, passages of at most 200 characters`."""
+        return f"score: {self.spec.scorer.name}, passages of at most {self.spec.passage} characters"

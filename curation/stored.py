@@ -1,0 +1,49 @@
+"""Documents between two passes: one JSON array a line, zstd, exact to the last bit of every score; never kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple
+from pathlib import Path
+
+from datatrove.data import Document
+
+from curation.documents import MARKS, Marks, marks_of, metadata_of
+from curation.lines import numbered_lines
+from curation.records import Span
+
+SUFFIX = ".jsonl.zst"
+_LEVEL = 1  # these files live for minutes
+
+
+def store(documents: Iterable[Document], file: Path) -> int:
+    """Write documents to `file`; returns how many. Not atomic: the caller renames."""
+    import zstandard
+
+    count = 0
+    with open(file, "wb") as raw, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(raw) as out:
+        for document in documents:
+            out.write(line_of(document))
+            count += 1
+    return count
+
+
+def line_of(document: Document) -> bytes:
+    """A document as its line."""
+    import orjson
+
+    marks = marks_of(document)
+    spans = None if marks.spans is None else [astuple(span) for span in marks.spans]
+    row = (document.id, document.text, marks.source, metadata_of(document), marks.scores, spans)
+    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def stored(file: Path) -> Iterator[Document]:
+    """The documents of a stored file. Raises DataError where it is damaged."""
+    import orjson
+
+    with open(file, "rb") as raw:
+        for _, line in numbered_lines(raw, file.name):
+            name, text, source, metadata, scores, spans = orjson.loads(line)
+            found = None if spans is None else [Span(*span) for span in spans]
+            yield Document(text=text, id=name, metadata={**metadata, MARKS: Marks(source, scores, found)})
