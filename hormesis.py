@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from analysis.study.kinds import STAGES
+from infra.cluster import RayCluster
 from infra.errors import HormesisError, InputError, UserError
 from infra.spec import Spec, load_spec, nearest
 from infra.stage import Kind, say
@@ -25,7 +26,8 @@ File = Annotated[Path, typer.Argument(help="a YAML file", show_default=False)]
 Folder = Annotated[Path, typer.Argument(help="an artifact or study folder", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="folder of the result [runs/NAME]")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="override a key: --set a.b=c (repeatable)")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="processes to use")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="processes to use [all cores, or all of Ray's]")]
+Ray = Annotated[str | None, typer.Option("--ray", help="run curation on Ray: auto, local, ray://HOST:10001, HOST:6379")]
 
 
 def stage_of(kind: str) -> Kind:
@@ -74,11 +76,12 @@ def plan(file: File, set_: Sets = None) -> None:
 
 
 @app.command()
-def run(file: File, out: Out = None, set_: Sets = None, workers: Workers = CORES) -> None:
+def run(file: File, out: Out = None, set_: Sets = None, workers: Workers = None, ray: Ray = None) -> None:
     """Do it; picks up where it stopped."""
     kind, spec = load(file, set_)
+    cluster = RayCluster(ray, workers) if ray else None
     try:
-        kind.start(spec, target_of(spec, out), workers)
+        kind.start(spec, target_of(spec, out), workers or CORES, cluster)
     except KeyboardInterrupt:
         say("stopped; run the same command again to go on")
         raise typer.Exit(130) from None
@@ -86,11 +89,12 @@ def run(file: File, out: Out = None, set_: Sets = None, workers: Workers = CORES
 
 @app.command()
 def status(folder: Folder) -> None:
-    """What is done, running, failed?"""
-    from infra.status import status_table
+    """What is done, running, failed, and which ranks straggle?"""
+    from infra.status import status_tables
     from infra.terminal import print_table
 
-    print_table(status_table(folder))
+    for table in status_tables(folder):
+        print_table(table)
 
 
 @app.command()

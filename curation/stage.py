@@ -102,4 +102,6 @@ def to_dolma(artifact: Artifact, target: Path) -> None:
     export_dolma(artifact, target)
 
 
-CURATION: Stage[CurationSpec] = Stage(KIND, 2, CurationSpec, identity, run, plan, show, {"dolma": to_dolma})
+CURATION: Stage[CurationSpec] = Stage(
+    KIND, 2, CurationSpec, identity, run, plan, show, {"dolma": to_dolma}, on_ray=True
+)

@@ -21,11 +21,14 @@ _display: Any = None  # the one live Rich display of this process; Rich allows n
 
 @contextlib.contextmanager
 def bar(
-    label: str, total: int | None, unit: str = "", *, folder: Path | None = None, quiet: bool = False
+    label: str, total: int | None, unit: str = "", *, done: int = 0, folder: Path | None = None, quiet: bool = False
 ) -> Iterator[Advance]:
-    """Show progress of `total` units (None: unknown); call the yielded function with each increment."""
+    """Show progress of `total` units (None: unknown); call the yielded function with each increment.
+
+    `done` units were done before: they count, but not as speed.
+    """
     started = written = time.monotonic()
-    done = 0
+    before = done
 
     def record(final: bool = False) -> None:
         nonlocal written
@@ -33,11 +36,11 @@ def bar(
         if folder is None or (now - written < _WRITE_EVERY and not final):
             return
         written = now
-        rate = done / (now - started) if now > started else 0.0
+        rate = (done - before) / (now - started) if now > started else 0.0
         state = {"label": label, "unit": unit, "done": done, "total": total, "per_second": rate, "at": time.time()}
         write_json(folder / PROGRESS_FILE, state)
 
-    with _shown(label, total, unit, quiet) as show:
+    with _shown(label, total, unit, quiet, done) as show:
 
         def advance(count: int) -> None:
             nonlocal done
@@ -50,7 +53,7 @@ def bar(
 
 
 @contextlib.contextmanager
-def _shown(label: str, total: int | None, unit: str, quiet: bool) -> Iterator[Advance]:
+def _shown(label: str, total: int | None, unit: str, quiet: bool, done: int) -> Iterator[Advance]:
     """Add a task to the live display, starting the display if this is the outermost bar."""
     global _display
     if quiet or not sys.stderr.isatty():
@@ -73,7 +76,7 @@ def _shown(label: str, total: int | None, unit: str, quiet: bool) -> Iterator[Ad
             transient=True,
         )
         _display.start()
-    task = _display.add_task(label, total=total, unit=unit)
+    task = _display.add_task(label, total=total, completed=done, unit=unit)
     try:
         yield lambda count: _display.advance(task, count)
     finally:

@@ -15,10 +15,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from infra.artifact import MANIFEST, Artifact, describe_files, is_artifact, now, read_artifact, write_manifest
 from infra.atomic import remove_temporaries, sync_folder, write_json
+from infra.cluster import RayCluster
 from infra.errors import ArtifactError, BusyError, InputError
 from infra.export import Export
 from infra.fingerprint import digest
 from infra.progress import PROGRESS_FILE, Advance, bar
+from infra.ranks import JOB_FILE
 from infra.spec import Spec
 
 S = TypeVar("S", bound=Spec)
@@ -69,19 +71,21 @@ class Workspace:
 
     `path` is the work folder: it becomes the artifact by a rename when the stage returns, and it survives a kill, so
     that the next run of the same fingerprint finds what was there. `store` holds artifacts that several stages share
-    (tokenizers, tokenised corpora). `workers` is the number of processes to use.
+    (tokenizers, tokenised corpora). `workers` is the number of processes to use on this machine, `ray` the cluster that
+    a stage which can use one works on instead.
     """
 
     path: Path
     store: Path
     workers: int = 1
     quiet: bool = False
+    ray: RayCluster | None = None
     _notes: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def progress(self, label: str, total: int | None, unit: str = "") -> Iterator[Advance]:
+    def progress(self, label: str, total: int | None, unit: str = "", done: int = 0) -> Iterator[Advance]:
         """A progress bar with ETA; call what it yields with each increment."""
-        with bar(label, total, unit, folder=self.path, quiet=self.quiet) as advance:
+        with bar(label, total, unit, done=done, folder=self.path, quiet=self.quiet) as advance:
             yield advance
 
     def note(self, message: str) -> None:
@@ -117,13 +121,15 @@ class Kind(Protocol):
     def exports(self) -> Mapping[str, Export]:
         """Formats that its artifacts can be handed on in."""
 
-    def start(self, spec: Any, target: Path, workers: int) -> Artifact:
+    def start(self, spec: Any, target: Path, workers: int, ray: RayCluster | None = None) -> Artifact:
         """Do it, into `target`."""
 
 
 @dataclass(frozen=True)
 class Stage(Generic[S]):
-    """One kind of work. `version` rises when the same configuration would give other bytes than before."""
+    """One kind of work. `version` rises when the same configuration would give other bytes than before; `on_ray` says
+    whether it can use a Ray cluster.
+    """
 
     kind: str
     version: int
@@ -133,15 +139,18 @@ class Stage(Generic[S]):
     plan: Callable[[S], Plan]
     show: Callable[[Artifact], Page]
     exports: Mapping[str, Export] = field(default_factory=dict)
+    on_ray: bool = False
 
     def fingerprint(self, spec: S) -> str:
         """Hash over kind, version, configuration and inputs."""
         identity = self.identity(spec)
         return digest([self.kind, self.version, identity.config, identity.inputs])
 
-    def start(self, spec: S, target: Path, workers: int) -> Artifact:
+    def start(self, spec: S, target: Path, workers: int, ray: RayCluster | None = None) -> Artifact:
         """Run it into `target`, and say so."""
-        artifact = run_stage(self, spec, target, workers=workers)
+        if ray is not None and not self.on_ray:
+            raise InputError(f"--ray: kind {self.kind} runs on this machine only; leave the option out")
+        artifact = run_stage(self, spec, target, workers=workers, ray=ray)
         say(f"{self.kind}: {artifact.path}")
         return artifact
 
@@ -159,7 +168,14 @@ def is_leader() -> bool:
 
 
 def run_stage(
-    stage: Stage[S], spec: S, target: Path, *, store: Path | None = None, workers: int = 1, quiet: bool = False
+    stage: Stage[S],
+    spec: S,
+    target: Path,
+    *,
+    store: Path | None = None,
+    workers: int = 1,
+    quiet: bool = False,
+    ray: RayCluster | None = None,
 ) -> Artifact:
     """Run a stage into the folder `target`, or return what is there already.
 
@@ -178,14 +194,14 @@ def run_stage(
     if not is_leader():
         stage.run(spec, Workspace(partial, shared, workers, quiet=True))
         return Artifact(place, stage.kind, stage.version, fingerprint, {}, {}, {}, {}, (), "", "", "", "", {})
-    with _locked(partial, wait=True):
+    with locked(partial, wait=True):
         if is_artifact(place):  # another process finished it while this one waited to start
             return read_artifact(place, stage.kind)
         _clean(place, partial)
-        workspace = Workspace(partial, shared, workers, quiet, _earlier_notes(partial))
+        workspace = Workspace(partial, shared, workers, quiet, ray, _earlier_notes(partial))
         started = _started(partial)
         counts = stage.run(spec, workspace)
-        for name in (PROGRESS_FILE, NOTES_FILE, STARTED_FILE):
+        for name in (PROGRESS_FILE, NOTES_FILE, STARTED_FILE, JOB_FILE):
             (partial / name).unlink(missing_ok=True)
         write_manifest(
             partial,
@@ -259,7 +275,7 @@ def _clean(place: Path, partial: Path) -> None:
     for other in partials_of(place):
         if other == partial:
             continue
-        with contextlib.suppress(BusyError), _locked(other, wait=False):
+        with contextlib.suppress(BusyError), locked(other, wait=False):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -278,7 +294,7 @@ def _started(partial: Path) -> str:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, wait: bool) -> Iterator[None]:
+def locked(folder: Path, wait: bool) -> Iterator[None]:
     """Hold a folder; the lock falls with the process, however it ends. BusyError if it is held and `wait` is off."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -14,7 +14,7 @@ from infra.stage import Page, Plan, Table
 
 def print_table(table: Table, console: Console | None = None) -> None:
     """One table; numbers to the right, long text folded rather than cut."""
-    rich = RichTable(title=table.title, title_justify="left", title_style="bold", header_style="dim", box=None)
+    rich = RichTable(title=table.title or None, title_justify="left", title_style="bold", header_style="dim", box=None)
     for index, column in enumerate(table.columns):
         numeric = all(isinstance(row[index], (int, float)) or row[index] is None for row in table.rows)
         rich.add_column(column, justify="right" if numeric and table.rows else "left", overflow="fold")
@@ -23,10 +23,10 @@ def print_table(table: Table, console: Console | None = None) -> None:
     (console or _console()).print(rich)
 
 
-def _console() -> Console:
-    """Standard output; a pipe or a file has no width, and rows there should not be folded at 80."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=160)
+def _console(stderr: bool = False) -> Console:
+    """Standard output or error; a pipe or a file has no width, and rows there should not be folded at 80."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=160)
 
 
 def print_plan(plan: Plan) -> None:
@@ -64,7 +64,8 @@ def print_error(error: HormesisError) -> None:
     elif isinstance(error, RanksFailed):
         rows = tuple((each.rank, each.reads, each.where, each.reason) for each in error.failures)
         title = f"{error.job}: {len(rows)} of {error.ranks} ranks failed; the rest of the work is kept:"
-        print_table(Table(title, ("rank", "reads", "file:line", "reason"), rows), console)
+        console.print(title, markup=False, soft_wrap=True, style="red")
+        print_table(Table("", ("rank", "reads", "file:line", "reason"), rows), _console(stderr=True))
         console.print("run the same command again to try these ranks once more", soft_wrap=True, style="red")
     else:
         console.print(f"error: {error}", markup=False, soft_wrap=True, style="red")

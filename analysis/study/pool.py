@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.cluster import RayCluster
 from infra.errors import HormesisError
 from infra.spec import Spec
 from infra.workers import worker_pool
@@ -30,6 +31,7 @@ class Task:
     store: Path
     log: Path
     workers: int
+    ray: RayCluster | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,13 @@ def perform(task: Task) -> Outcome:
     with open(task.log, "a", encoding="utf-8", buffering=1) as log, _output_to(log.fileno()):
         try:
             artifact = run_stage(
-                stage_of(task.kind), task.spec, task.target, store=task.store, workers=task.workers, quiet=True
+                stage_of(task.kind),
+                task.spec,
+                task.target,
+                store=task.store,
+                workers=task.workers,
+                quiet=True,
+                ray=task.ray,
             )
         except HormesisError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ from analysis.study.kinds import stage_of
 from analysis.study.ledger import Ledger
 from analysis.study.pool import Outcome, Task, perform, pool_of
 from analysis.study.steps import Step
+from infra.cluster import RayCluster
 from infra.errors import HormesisError
 from infra.progress import bar
 from infra.stage import finished
@@ -19,8 +20,11 @@ ATTEMPTS = 2
 """Tries of a step whose worker process died (memory, a signal). An error that a step raises itself is final."""
 
 
-def run_steps(steps: list[Step], folder: Path, workers: int) -> Ledger:
-    """Bring every step to an end: done, failed or skipped. A step whose artifact is on disk and whole is not run."""
+def run_steps(steps: list[Step], folder: Path, workers: int, ray: RayCluster | None = None) -> Ledger:
+    """Bring every step to an end: done, failed or skipped. A step whose artifact is on disk and whole is not run.
+
+    `workers` are processes of this machine; on `ray` are the steps that can use a cluster.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder, steps)
     _settle(ledger)
@@ -29,7 +33,7 @@ def run_steps(steps: list[Step], folder: Path, workers: int) -> Ledger:
         advance(ledger.ended())
         while ledger.waiting():
             with pool_of(workers) as pool:
-                _drain(pool, ledger, workers, attempts, advance)
+                _drain(pool, ledger, workers, ray, attempts, advance)
     return ledger
 
 
@@ -37,6 +41,7 @@ def _drain(
     pool: ProcessPoolExecutor,
     ledger: Ledger,
     workers: int,
+    ray: RayCluster | None,
     attempts: dict[str, int],
     advance: Callable[[int], None],
 ) -> None:
@@ -47,7 +52,7 @@ def _drain(
         before = ledger.ended()
         ready = [] if broken else ledger.ready()
         for step in ready[: workers - len(running)]:
-            task = _task(step, ledger, workers if len(ready) == 1 and not running else 1)
+            task = _task(step, ledger, workers if len(ready) == 1 and not running else 1, ray)
             try:
                 running[pool.submit(perform, task)] = step
             except BrokenProcessPool:  # an idle worker was killed; the next pool takes the step
@@ -99,7 +104,7 @@ def _settle(ledger: Ledger) -> None:
     ledger.skip_orphans()
 
 
-def _task(step: Step, ledger: Ledger, workers: int) -> Task:
+def _task(step: Step, ledger: Ledger, workers: int, ray: RayCluster | None) -> Task:
     return Task(
         name=step.name,
         kind=step.kind,
@@ -108,6 +113,7 @@ def _task(step: Step, ledger: Ledger, workers: int) -> Task:
         store=ledger.folder / "steps" / "store",
         log=ledger.folder / "logs" / f"{step.name}.log",
         workers=workers,
+        ray=ray if stage_of(step.kind).on_ray else None,
     )
 
 

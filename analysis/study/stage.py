@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.study.spec import StudySpec
 from infra.artifact import MANIFEST, Artifact, describe_files, is_artifact, now, read_artifact, write_manifest
+from infra.cluster import RayCluster
 from infra.errors import StepsFailed
 from infra.export import Export
 from infra.fingerprint import digest
@@ -31,13 +32,13 @@ class Study:
     spec = StudySpec
     exports: Mapping[str, Export] = MappingProxyType({})
 
-    def start(self, spec: StudySpec, target: Path, workers: int) -> Artifact:
+    def start(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None = None) -> Artifact:
         """Run what is not done yet and report. Raises StepsFailed after the report when a step failed."""
         from analysis.study.runner import run_steps
         from analysis.study.steps import steps_of
 
         started = now()
-        ledger = run_steps(steps_of(spec), target, workers)
+        ledger = run_steps(steps_of(spec), target, workers, ray)
         inputs = {name: read_artifact(path).fingerprint for name, path in sorted(ledger.paths.items())}
         config = _config(spec)
         fingerprint = digest([self.kind, VERSION, config, inputs])

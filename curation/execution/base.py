@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from curation.execution.spec import ExecutionSpec
 from infra.errors import RankFailure, RanksFailed
-from infra.stage import Workspace
+from infra.ranks import announced
+from infra.stage import Workspace, say
 
 if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
@@ -64,26 +66,39 @@ def execute(job: Job, workspace: Workspace, workers: Workers | None = None) -> N
 
     Raises RanksFailed when all others are done.
     """
-    todo = job.unfinished()
+    todo, ranks = job.unfinished(), len(job.labels)
     if not todo:
         return
     failures: list[RankFailure] = []
     with contextlib.ExitStack() as stack:
         workers = workers or stack.enter_context(opened(workspace))
-        advance = stack.enter_context(workspace.progress(job.name, len(job.labels), "shards"))
-        advance(len(job.labels) - len(todo))
+        stack.enter_context(announced(workspace.path, job.logging_dir, job.name, ranks))
+        advance = stack.enter_context(workspace.progress(job.name, ranks, "ranks", done=ranks - len(todo)))
         for _, failure in workers.run(job, todo):
             if failure is not None:
                 failures.append(failure)
             advance(1)
-    if failures:
-        raise RanksFailed(job.name, len(job.labels), failures)
+        if failures:
+            raise RanksFailed(job.name, ranks, failures)
 
 
 @contextlib.contextmanager
-def opened(workspace: Workspace) -> Iterator[Workers]:
-    """Workers for several jobs, one after the other; they end with the block."""
+def opened(workspace: Workspace, execution: ExecutionSpec | None = None) -> Iterator[Workers]:
+    """Workers for several jobs, one after the other; they end with the block. `--ray` goes before `slurm:`."""
+    settings = execution or ExecutionSpec()
+    with _made(workspace, settings) as workers:
+        yield workers
+
+
+def _made(workspace: Workspace, settings: ExecutionSpec) -> contextlib.AbstractContextManager[Workers]:
+    if workspace.ray is not None:
+        from curation.execution.ray import RayWorkers
+
+        return RayWorkers(workspace.ray, settings.ray, say if not workspace.quiet else lambda message: None)
+    if settings.slurm is not None:
+        from curation.execution.slurm import SlurmWorkers
+
+        return SlurmWorkers(settings.slurm)
     from curation.execution.local import LocalWorkers
 
-    with LocalWorkers(workspace.workers) as workers:
-        yield workers
+    return LocalWorkers(workspace.workers)

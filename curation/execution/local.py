@@ -14,6 +14,7 @@ from pathlib import Path
 
 from curation.execution.base import Job
 from infra.errors import RankFailure
+from infra.ranks import report_failure
 from infra.workers import worker_pool
 
 Ended = tuple[int, RankFailure | None]
@@ -82,7 +83,9 @@ def _alone(job: Job, file: str, rank: int) -> RankFailure | None:
         try:
             return pool.submit(_run_handed_over, file, rank).result()
         except BrokenProcessPool:
-            return RankFailure(rank, job.labels[rank], "", DIED)
+            failure = RankFailure(rank, job.labels[rank], "", DIED)
+            report_failure(job.logging_dir, failure)
+            return failure
 
 
 @contextlib.contextmanager

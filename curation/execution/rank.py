@@ -9,22 +9,26 @@ from typing import Any
 from datatrove.executor.base import DistributedEnvVars, PipelineExecutor
 
 from curation.execution.base import Job
+from curation.execution.pulse import Pulse
 from infra.errors import HormesisError, RankFailure
+from infra.ranks import report_failure, write
 
 _PLACE = re.compile(r"(?P<where>[^\n]+?:\d+): (?P<reason>.*)", re.DOTALL)
 
 
 class RankExecutor(PipelineExecutor):
-    """datatrove's executor for ranks that somebody else hands out."""
+    """datatrove's executor for one rank that somebody else hands out."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(deepcopy(list(job.pipeline)), str(job.logging_dir))  # steps keep the statistics of one rank
-        self.ranks = len(job.labels)
+    def __init__(self, job: Job, rank: int) -> None:
+        steps = deepcopy(list(job.pipeline))  # steps keep the statistics of one rank
+        self.pulse = Pulse(job.logging_dir / "running" / f"{rank:05d}.json", job.labels[rank])
+        super().__init__([*steps[:1], self.pulse, *steps[1:]], str(job.logging_dir))
+        self.job = job
 
     @property
     def world_size(self) -> int:
         """Number of ranks of the job."""
-        return self.ranks
+        return len(self.job.labels)
 
     def get_distributed_env(self, node_rank: int = -1) -> DistributedEnvVars:
         """What datatrove tells its steps about the place they run in."""
@@ -37,26 +41,43 @@ class RankExecutor(PipelineExecutor):
         """Not used: `run_rank` runs one rank."""
         raise NotImplementedError
 
+    def mark_rank_as_completed(self, rank: int) -> None:
+        """datatrove's marker, which is empty there and says here how many documents it stands for."""
+        write(self.job.logging_dir / "completions" / f"{rank:05d}", self.pulse.ended())
+        self.pulse.file.unlink(missing_ok=True)
+
 
 def run_rank(job: Job, rank: int) -> RankFailure | None:
     """Run one rank here. Whatever its steps raise becomes the failure that is returned; the traceback is in its log."""
     import datatrove.executor.base as base
 
-    (job.logging_dir / "completions").mkdir(parents=True, exist_ok=True)
+    for folder in ("completions", "running"):
+        (job.logging_dir / folder).mkdir(parents=True, exist_ok=True)
     base.add_task_logger, base.close_task_logger = _log_to_file, _close_log
+    executor = RankExecutor(job, rank)
     try:
-        RankExecutor(job)._run_for_rank(rank)
+        executor._run_for_rank(rank)
     except Exception as error:
-        return failure_of(job, rank, error)
+        failure = _failure(job, rank, error, executor.pulse.last)
+        report_failure(job.logging_dir, failure)
+        return failure
+    finally:
+        executor.pulse.file.unlink(missing_ok=True)
     return None
 
 
-def failure_of(job: Job, rank: int, error: BaseException) -> RankFailure:
-    """Why a rank failed, with the file and line that one of our own errors begins with."""
-    message = str(error) if isinstance(error, HormesisError) else f"{type(error).__name__}: {error}"
-    if isinstance(error, HormesisError) and (found := _PLACE.fullmatch(message)):
+def _failure(job: Job, rank: int, error: Exception, last: str) -> RankFailure:
+    """Why a rank failed: our own errors name their file and line; of others the document read last tells the place.
+
+    Steps that work in batches may have failed on one of the documents before it.
+    """
+    if not isinstance(error, HormesisError):
+        log = job.logging_dir / "logs" / f"task_{rank:05d}.log"
+        reason = f"unexpected {type(error).__name__}: {error} (traceback in {log})"
+        return RankFailure(rank, job.labels[rank], f"up to {last}" if last else "", reason)
+    if found := _PLACE.fullmatch(str(error)):
         return RankFailure(rank, job.labels[rank], found["where"], found["reason"])
-    return RankFailure(rank, job.labels[rank], "", message)
+    return RankFailure(rank, job.labels[rank], "", str(error))
 
 
 def _log_to_file(logging_dir: Any, rank: int, local_rank: int, node_rank: int = -1) -> Any:

@@ -12,7 +12,7 @@ from infra.html import blurred, heatmap, page, table_html
 from infra.lineage import lineage
 from infra.progress import bar
 from infra.stage import Table
-from infra.status import STEPS_FILE, status_table
+from infra.status import STEPS_FILE, status_tables
 from infra.terminal import print_error, print_table
 
 NASTY = "<script>alert('x')</script> & \"you\""
@@ -76,16 +76,16 @@ def test_progress_is_silent_off_a_terminal_and_leaves_a_file_for_status(tmp_path
         advance(4)
         advance(2)
     assert capsys.readouterr() == ("", "")
-    ((_, state, progress),) = status_table(tmp_path / "out").rows
+    ((_, state, progress),) = status_tables(tmp_path / "out")[0].rows
     assert state.startswith("stopped") and "scoring: 6 of 10 documents" in progress
 
 
 def test_status_of_a_study_lists_every_step(tmp_path):
     rows = [{"name": "a", "state": "done", "detail": "x"}, {"name": "b", "state": "failed", "detail": "why"}]
     (tmp_path / STEPS_FILE).write_text(json.dumps(rows))
-    assert status_table(tmp_path).rows == (("a", "done", "x"), ("b", "failed", "why"))
+    assert status_tables(tmp_path)[0].rows == (("a", "done", "x"), ("b", "failed", "why"))
     with pytest.raises(InputError):
-        status_table(tmp_path / "none")
+        status_tables(tmp_path / "none")
 
 
 def test_lineage_follows_inputs_by_fingerprint_through_neighbours(tmp_path):

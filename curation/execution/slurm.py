@@ -1,0 +1,127 @@
+"""Ranks as the tasks of a Slurm array, by way of datatrove's executor; the command waits for the array to end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from datatrove.executor import SlurmPipelineExecutor
+
+from curation.execution.base import Job
+from curation.execution.spec import SlurmSpec
+from infra.errors import RankFailure, UnavailableError
+from infra.ranks import report_failure
+
+POLL = 10.0  # seconds between two looks at the queue
+ARRAY = "slurm_array"  # file that keeps the id of the array, for a command that is killed and run again
+
+
+class SlurmExecutor(SlurmPipelineExecutor):
+    """datatrove's executor, whose tasks leave the same markers and reports as ranks do anywhere else."""
+
+    def __init__(self, job: Job, options: SlurmSpec) -> None:
+        super().__init__([], len(job.labels), logging_dir=str(job.logging_dir), job_name=_name(job),
+                         **options.model_dump())  # fmt: skip
+        self.job = job
+
+    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> None:
+        from curation.execution.rank import run_rank
+
+        run_rank(self.job, rank)
+
+    def save_executor_as_json(self, indent: int = 4) -> None:
+        """Nothing: the artifact holds the configuration."""
+
+    def launch_merge_stats(self) -> None:
+        """Nothing: a job of its own only for statistics that are summed here anyway."""
+
+
+class SlurmWorkers:
+    """Hands a job's ranks to Slurm and waits. An array left by a killed command is waited for, not sent twice."""
+
+    def __init__(self, options: SlurmSpec, poll: float = POLL) -> None:
+        self.options, self.poll = options, poll
+
+    def __enter__(self) -> SlurmWorkers:
+        if missing := [tool for tool in ("sbatch", "squeue") if shutil.which(tool) is None]:
+            raise UnavailableError(
+                f"execution.slurm: no {missing[0]} on this machine; run where jobs are submitted, or leave the key out"
+            )
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def run(self, job: Job, ranks: list[int]) -> Iterator[tuple[int, RankFailure | None]]:
+        """Run `ranks`, yielding each as it ends."""
+        waiting = set(ranks)
+        if earlier := _earlier(job):
+            yield from self._ended(job, earlier, waiting)
+        if waiting:
+            array = self._submit(job)
+            yield from self._ended(job, array, waiting)
+        for rank in sorted(waiting):
+            yield rank, _vanished(job, rank)
+
+    def _submit(self, job: Job) -> str:
+        executor = SlurmExecutor(job, self.options)
+        try:
+            executor.launch_job()
+        except subprocess.CalledProcessError as error:
+            raise UnavailableError(f"execution.slurm: sbatch refused the job: {error}") from None
+        (job.logging_dir / ARRAY).write_text(str(executor.job_id))
+        return str(executor.job_id)
+
+    def _ended(self, job: Job, array: str, waiting: set[int]) -> Iterator[tuple[int, RankFailure | None]]:
+        """Yield ranks as their markers or failures appear, and take them out of `waiting`, until the array is gone."""
+        grace = 1  # a look after the array has gone: a network file system may show the last markers late
+        while waiting and grace >= 0:
+            grace -= not _queued(array)
+            failures, unfinished = _failures(job), set(job.unfinished())
+            for rank in sorted(waiting):
+                if rank not in unfinished or rank in failures:
+                    waiting.remove(rank)
+                    yield rank, failures.get(rank) if rank in unfinished else None
+            if waiting:
+                time.sleep(self.poll)
+
+
+def _name(job: Job) -> str:
+    """A job name that sbatch takes in one piece."""
+    return "-".join(job.name.split())
+
+
+def _earlier(job: Job) -> str | None:
+    """The array of a command that was killed, while Slurm still has it."""
+    with contextlib.suppress(OSError):
+        array = (job.logging_dir / ARRAY).read_text()
+        return array if _queued(array) else None
+    return None
+
+
+def _queued(array: str) -> bool:
+    """Whether any task of the array waits or runs; squeue no longer knows an array that ended a while ago.
+
+    A squeue that fails otherwise (the controller is restarted, say) tells nothing, and the array counts as there.
+    """
+    command = ["squeue", "--noheader", "--format=%i", f"--jobs={array}"]
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    return bool(done.stdout.strip()) if done.returncode == 0 else "Invalid job id" not in done.stderr
+
+
+def _failures(job: Job) -> dict[int, RankFailure]:
+    found = [RankFailure(**json.loads(file.read_text())) for file in (job.logging_dir / "failures").glob("[0-9]*.json")]
+    return {failure.rank: failure for failure in found}
+
+
+def _vanished(job: Job, rank: int) -> RankFailure:
+    """A rank that Slurm is done with and that has left no word."""
+    logs = Path(job.logging_dir) / "slurm_logs"
+    reason = f"its Slurm task ended without a word: time limit, memory, or cancelled (see {logs})"
+    failure = RankFailure(rank, job.labels[rank], "", reason)
+    report_failure(job.logging_dir, failure)
+    return failure

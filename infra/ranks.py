@@ -1,0 +1,118 @@
+"""What the ranks of a running job leave on disk: who is at what, how far, what failed. `hormesis status` reads it.
+
+    JOB/completions/00003    made by the rank when it is done: {documents, seconds, ended, host}
+    JOB/running/00003.json   written every few seconds while it runs: {reads, documents, started, at, host, pid}
+    JOB/failures/00003.json  why it failed: a RankFailure
+
+and in the work folder `.job.json`, which says where JOB is. No file is synced: after a crash they may be lost, and then
+a rank is run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from infra.errors import RankFailure
+
+JOB_FILE = ".job.json"
+STRAGGLES = 3.0  # times the median duration of finished ranks
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job as its files tell it. `documents` and `seconds` are those of this run, without earlier ones."""
+
+    name: str
+    ranks: int
+    done: int
+    documents: int
+    seconds: float
+    eta: float | None
+    running: tuple[dict[str, Any], ...]
+    failures: tuple[RankFailure, ...]
+
+    @property
+    def per_second(self) -> float:
+        """Documents per second over all workers, since this run began."""
+        return self.documents / self.seconds if self.seconds > 0 else 0.0
+
+
+@contextlib.contextmanager
+def announced(work: Path, job: Path, name: str, ranks: int) -> Iterator[None]:
+    """Say in the work folder that a job runs; what is left of an earlier run's reports goes first.
+
+    The word stays when the job fails or is killed, so that `status` can tell how it ended.
+    """
+    for reports in ("running", "failures"):
+        shutil.rmtree(job / reports, ignore_errors=True)
+    for folder in ("running", "failures", "completions"):
+        (job / folder).mkdir(parents=True, exist_ok=True)
+    folder_name = os.path.relpath(job, work)
+    write(work / JOB_FILE, {"name": name, "ranks": ranks, "folder": folder_name, "started": time.time()})
+    yield
+    (work / JOB_FILE).unlink(missing_ok=True)
+
+
+def write(file: Path, value: object) -> None:
+    """Write JSON so that a reader sees the old or the new, never a half."""
+    temporary = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}")
+    temporary.write_text(json.dumps(value), encoding="utf-8")
+    os.replace(temporary, file)
+
+
+def report_failure(job: Path, failure: RankFailure) -> None:
+    """Leave word of a rank that failed, and none of it running."""
+    (job / "failures").mkdir(parents=True, exist_ok=True)
+    write(job / "failures" / f"{failure.rank:05d}.json", asdict(failure))
+    (job / "running" / f"{failure.rank:05d}.json").unlink(missing_ok=True)
+
+
+def job_state(work: Path) -> JobState | None:
+    """The job that runs in a work folder, or None between jobs."""
+    said = _read(work / JOB_FILE)
+    if said is None:
+        return None
+    job, now = work / said["folder"], time.time()
+    done = [record for record in _all(job / "completions") if record]
+    running = _all(job / "running")
+    failures = tuple(RankFailure(**each) for each in _all(job / "failures"))
+    fresh = [each for each in done if each.get("ended", 0) >= said["started"]]
+    ended = sum(1 for _ in _files(job / "completions"))
+    seconds = now - said["started"]
+    left = said["ranks"] - ended - len(failures)
+    eta = seconds / len(fresh) * left if fresh else None
+    documents = sum(each["documents"] for each in (*fresh, *running))
+    typical = median(each["seconds"] for each in done) if done else None
+    marked = tuple(_marked(each, typical, now) for each in running)
+    return JobState(said["name"], said["ranks"], ended, documents, seconds, eta, marked, failures)
+
+
+def _marked(record: dict[str, Any], typical: float | None, now: float) -> dict[str, Any]:
+    """A running rank with its duration, and whether it takes far longer than others did."""
+    seconds = now - record["started"]
+    return {**record, "seconds": seconds, "straggles": typical is not None and seconds > STRAGGLES * typical}
+
+
+def _all(folder: Path) -> list[dict[str, Any]]:
+    """Every report of a folder, in the order of ranks; one that vanishes meanwhile is left out."""
+    return [record for file in _files(folder) if (record := _read(file)) is not None]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*") if not file.name.startswith("."))
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    return None
