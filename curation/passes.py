@@ -96,7 +96,7 @@ class Curation:
         """Run every job that is not done yet. Raises RanksFailed."""
         for folder in (workspace.path / "corpora", self.work):
             remove_unfinished(folder)
-        with opened(workspace) as workers:
+        with opened(workspace, self.spec.execution) as workers:
             for each in self.passes:
                 self._run(each, workspace, workers)
 

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 
 from curation.any_scorer import AnyScorer
 from curation.any_tagger import AnyTagger
+from curation.execution.spec import ExecutionSpec
 from curation.steps import STEPS, StepSpec
 from infra.registry import one_of
 from infra.spec import Location, Spec
@@ -107,6 +108,8 @@ class CurationSpec(Spec):
     """What is done with every document, in this order."""
     max_bad_share: float = Field(0.001, ge=0, le=1)
     """Share of unreadable lines in a corpus above which the job stops."""
+    execution: ExecutionSpec = ExecutionSpec()
+    """What workers get on a cluster; no part of the fingerprint, since it changes no byte."""
 
     @field_validator("corpora")
     @classmethod

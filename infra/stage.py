@@ -189,7 +189,7 @@ def run_stage(
     if is_artifact(place):
         return read_artifact(place, stage.kind)
     partial = partial_of(place, fingerprint)
-    shared = store or target.parent / "store"
+    shared = (store or target.parent / "store").absolute()
     partial.mkdir(parents=True, exist_ok=True)
     if not is_leader():
         stage.run(spec, Workspace(partial, shared, workers, quiet=True))
@@ -198,7 +198,8 @@ def run_stage(
         if is_artifact(place):  # another process finished it while this one waited to start
             return read_artifact(place, stage.kind)
         _clean(place, partial)
-        workspace = Workspace(partial, shared, workers, quiet, ray, _earlier_notes(partial))
+        # absolute, since workers of a cluster stand in other folders
+        workspace = Workspace(partial.absolute(), shared, workers, quiet, ray, _earlier_notes(partial))
         started = _started(partial)
         counts = stage.run(spec, workspace)
         for name in (PROGRESS_FILE, NOTES_FILE, STARTED_FILE, JOB_FILE):

@@ -75,9 +75,9 @@ class RayWorkers:
         needs = {"num_cpus": self.options.cpus, "num_gpus": self.options.gpus}
         if self.options.memory_gb:
             needs["memory"] = int(self.options.memory_gb * 1e9)
-        self._actor = self._ray.remote(**needs)(CurationWorker).options(
-            scheduling_strategy="SPREAD", runtime_env={"env_vars": passed_on()}
-        )
+        environment = {"runtime_env": {"env_vars": passed}} if (passed := passed_on()) else {}
+        worker = self._ray.remote(**needs)(CurationWorker)
+        self._actor = worker.options(scheduling_strategy="SPREAD", **environment)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -8,6 +8,8 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +128,14 @@ def test_artifacts_of_another_kind_are_refused_by_name(tmp_path):
         read_artifact(artifact.path, "mixture")
     with pytest.raises(InputError, match="hormesis run"):
         read_artifact(tmp_path, "mixture")
+
+
+def test_a_stage_gets_absolute_folders_since_workers_may_stand_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    stage = replace(COUNT, run=lambda spec, work: seen.append(work) or {})
+    run_stage(stage, CountSpec(numbers=1), Path("out"))
+    assert seen[0].path.parent == tmp_path and seen[0].store == tmp_path / "store"
 
 
 def test_two_processes_do_not_do_the_same_work_twice(tmp_path):
