@@ -10,12 +10,8 @@ from analysis.report_input import ArmRecord, FailureRecord, HeldOut, ReportInput
 from analysis.study.ledger import Ledger
 from analysis.study.spec import StudySpec
 from analysis.study.steps import Arm, arms_of
+from curation.scorers import card_of
 from infra.artifact import read_artifact
-
-BLIND_SPOTS = {
-    "profanity": "Toxicity is what the study's scorer says, not what people would: profanity (alt-profanity-check) "
-    "sees rude words and is near chance on implicit hate (ToxiGen human AUC .63, HateCheck .47).",
-}
 
 
 def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
@@ -46,9 +42,12 @@ def is_synthetic(study: StudySpec) -> bool:
 
 
 def _blind_spots(study: StudySpec) -> list[str]:
-    """What the scorers of the study are known not to see."""
+    """What the scorer of the study is known not to see."""
     toxicity = study.analysis.asked().get("toxicity")
-    return [BLIND_SPOTS[toxicity.scorer.name]] if toxicity and toxicity.scorer.name in BLIND_SPOTS else []
+    if toxicity is None:
+        return []
+    spots = card_of(toxicity.scorer).blind_spots
+    return [f"Toxicity is what the study's scorer says, not what people would: {spots}."]
 
 
 def _arm(arm: Arm, ledger: Ledger) -> ArmRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from curation.scorers.base import Scorer, ScorerSpec
+from curation.scorers.base import Card, Scorer, ScorerSpec
 from infra.registry import Registry
 
 SCORERS: Registry[Scorer] = Registry("curation.scorers", Scorer)  # type: ignore[type-abstract]
@@ -28,8 +28,13 @@ def _loaded(key: str) -> Scorer:
 
 
 def weights_of(spec: ScorerSpec) -> str:
-    """Checksum of a scorer's weights, without loading them."""
+    """Checksum of a scorer's weights and of the options that change its scores."""
     return SCORERS.get(spec.name).weights(spec)
 
 
-__all__ = ["SCORERS", "Scorer", "ScorerSpec", "load_scorer", "loaded_scorer", "weights_of"]
+def card_of(spec: ScorerSpec) -> Card:
+    """Languages and blind spots of the scorer that `spec` names, without loading it."""
+    return SCORERS.get(spec.name).card(spec)
+
+
+__all__ = ["SCORERS", "Card", "Scorer", "ScorerSpec", "card_of", "load_scorer", "loaded_scorer", "weights_of"]

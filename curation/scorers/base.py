@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from infra.errors import ScoringError
@@ -17,6 +18,16 @@ class ScorerSpec(Spec):
     """A scorer and its options; every scorer's file declares its own."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """What must be known of a scorer wherever its scores are shown; known without loading it."""
+
+    languages: tuple[str, ...]
+    """Languages (ISO 639-1) that its scores mean something in; empty where nobody has said."""
+    blind_spots: str
+    """A sentence on what it does not see or wrongly sees, with figures where there are some."""
 
 
 class Scorer(ABC):
@@ -37,7 +48,12 @@ class Scorer(ABC):
     @staticmethod
     @abstractmethod
     def weights(spec: Any) -> str:
-        """Checksum of the weights that `spec` means, found without loading them: what enters a fingerprint."""
+        """Checksum of the weights that `spec` means and of the options that change scores, for fingerprints."""
+
+    @staticmethod
+    @abstractmethod
+    def card(spec: Any) -> Card:
+        """Languages and blind spots."""
 
     @abstractmethod
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:

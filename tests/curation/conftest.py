@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from made_corpora import SENTENCES, Curate, load
+from made_models import save_classifier, save_detoxify
 
 from curation.stage import CURATION
 from infra.artifact import Artifact
@@ -51,3 +52,15 @@ def sentences(tmp_path: Path) -> dict:
     """A source of 64 clean sentences."""
     (tmp_path / "sentences.txt").write_text("\n".join(SENTENCES))
     return {"path": str(tmp_path / "sentences.txt")}
+
+
+@pytest.fixture(scope="session")
+def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny sequence classifier of three exclusive classes, as a folder of transformers."""
+    return save_classifier(tmp_path_factory.mktemp("models") / "classifier")
+
+
+@pytest.fixture(scope="session")
+def detoxify_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same as a checkpoint in detoxify's format, and the folder of its base model."""
+    return save_detoxify(tmp_path_factory.mktemp("models") / "detoxify")

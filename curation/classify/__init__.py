@@ -1,0 +1,1 @@
+"""Transformer classifiers: folders of weights, token windows, and engines that compute their logits."""

@@ -1,0 +1,51 @@
+"""Where a model's files lie: a local folder, the Hugging Face hub's cache, or the hub itself if it answers soon."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cache
+from pathlib import Path
+
+from infra.errors import InputError, UnavailableError
+from infra.fingerprint import digest, digest_file
+
+_SECONDS = 10.0  # to wait for the hub: a machine without a network must say so soon
+_TOKENIZER = ("*.json", "*.txt", "*.model")
+_WEIGHTS = ("*.safetensors",)  # never pickled weights: a hub's pickle is foreign code
+
+
+def model_folder(model: str, revision: str = "main", *, weights: bool = True) -> Path:
+    """The folder of `model`, a path or a name on the hub. Raises UnavailableError when the hub does not have it here.
+
+    Without `weights`, configuration and tokenizer only.
+    """
+    if (folder := Path(model)).is_dir():
+        return folder
+    from huggingface_hub import HfApi, snapshot_download
+
+    patterns = [*_TOKENIZER, *(_WEIGHTS if weights else ())]
+    with contextlib.suppress(Exception):
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns, local_files_only=True))
+    try:
+        HfApi().model_info(model, revision=revision, timeout=_SECONDS)  # one quick question: a download retries long
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # whatever the HTTP library of the day raises
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UnavailableError(
+            f"the model {model} cannot be had from the Hugging Face hub ({reason}); "
+            f"fill the hub's cache with {model}, or give the folder of a local copy"
+        ) from None
+
+
+def digest_folder(folder: Path) -> str:
+    """SHA-256 over names and contents of the files of a model's folder; links of the hub's cache are followed."""
+    files = sorted(file for file in folder.glob("*") if file.is_file() and not file.name.startswith("."))
+    if not files:
+        raise InputError(f"{folder}: no such folder, or an empty one")
+    return digest([[file.name, _digest(file, file.stat().st_size, file.stat().st_mtime_ns)] for file in files])
+
+
+@cache
+def _digest(file: Path, size: int, modified: int) -> str:
+    """Computed once per process for a file that does not change: weights are large and asked for often."""
+    return digest_file(file)

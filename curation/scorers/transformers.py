@@ -1,0 +1,116 @@
+"""The scorer `transformers`: any sequence classifier, by its name on the Hugging Face hub or as a local folder.
+
+The open successors of Perspective are of this kind (`s-nlp/roberta_toxicity_classifier`,
+`ibm-granite/granite-guardian-hap-38m`, toxigen-roberta). Weights are read from safetensors only.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from curation.classify.folders import digest_folder, model_folder
+from curation.scorers.base import Card
+from curation.scorers.base_transformer import Outputs, TransformerScorer, TransformerSpec, options_that_count
+from infra.errors import InputError
+from infra.fingerprint import digest
+from infra.spec import Location, nearest
+
+_UNNAMED = re.compile(r"LABEL_\d+")
+
+
+class TransformersSpec(TransformerSpec):
+    """A sequence classifier and what its classes mean."""
+
+    name: Literal["transformers"] = "transformers"
+    model: str
+    """Name on the hub (`org/model`)."""
+    folder: Location | None = None
+    """A local copy to read instead; with it, `model` is only what results call it."""
+    revision: str = "main"
+    """Branch, tag or commit on the hub."""
+    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    """Attribute -> the model's class, or classes whose probabilities add up: `{toxicity: LABEL_1}`. By default every
+    class is an attribute of its own name."""
+    activation: Literal["auto", "sigmoid", "softmax"] = "auto"
+    """How logits become probabilities; auto goes by the model's configuration: sigmoid for a model of independent
+    labels or of one label, else softmax."""
+    languages: tuple[str, ...] = ()
+    """Languages (ISO 639-1) that the model was made for."""
+    blind_spots: str = "nothing has been said about what this classifier does not see"
+    """What is known to mislead it; shown wherever its scores are."""
+
+
+class Transformers(TransformerScorer):
+    """A classifier of transformers' Auto classes; code of the hub is never run."""
+
+    options = TransformersSpec
+
+    @classmethod
+    def load(cls, spec: TransformersSpec) -> Transformers:
+        """Load a folder, the hub's cache, or from the hub. Raises InputError, UnavailableError."""
+        from transformers import AutoConfig, AutoTokenizer
+
+        folder = _folder(spec)
+        try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{folder}: not a model's folder: {str(error).splitlines()[0]}") from None
+        identity = f"{spec.model.rsplit('/', 1)[-1]}@{cls.weights(spec)[:12]}"
+        return cls(spec, identity, tokenizer, _outputs(spec, config), lambda: _model(folder))
+
+    @staticmethod
+    def weights(spec: TransformersSpec) -> str:
+        """SHA-256 over the folder's files and the options that change scores."""
+        options = {**options_that_count(spec), "labels": spec.labels, "activation": spec.activation}
+        return digest([digest_folder(_folder(spec)), options])
+
+    @staticmethod
+    def card(spec: TransformersSpec) -> Card:
+        """What the YAML says."""
+        return Card(spec.languages, f"{spec.model}: {spec.blind_spots}")
+
+
+def _folder(spec: TransformersSpec) -> Path:
+    if spec.folder is None:
+        return model_folder(spec.model, spec.revision)
+    if not Path(spec.folder, "config.json").is_file():
+        raise InputError(f"{spec.folder}: a folder with config.json, model.safetensors and the tokenizer is needed")
+    return Path(spec.folder)
+
+
+def _model(folder: Path) -> Any:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}") from None
+    if missing := sorted(found["missing_keys"]):  # transformers would make them up at random
+        raise InputError(f"{folder}: the weights lack {missing[0]}: it is no sequence classifier")
+    return model
+
+
+def _outputs(spec: TransformersSpec, config: Any) -> Outputs:
+    """Classes by attribute. Raises InputError for a class that the model has not, or whose meaning nobody has said."""
+    names: list[str] = [config.id2label[place] for place in sorted(config.id2label)]
+    wanted = {attribute: (which,) if isinstance(which, str) else which for attribute, which in spec.labels.items()}
+    if not wanted and any(map(_UNNAMED.fullmatch, names)):
+        raise InputError(
+            f"{spec.model}: the model calls its classes {', '.join(names)}, which says nothing; "
+            f"write what they mean, as labels: {{toxicity: {names[-1]}}}"
+        )
+    for which in (each for group in wanted.values() for each in group):
+        if which not in names:
+            raise InputError(f'{spec.model}: no class "{which}"; it has {", ".join(names)}{nearest(which, names)}')
+    classes = {attribute: tuple(map(names.index, group)) for attribute, group in wanted.items()}
+    independent = len(names) == 1 or config.problem_type == "multi_label_classification"
+    activation = spec.activation if spec.activation != "auto" else "sigmoid" if independent else "softmax"
+    return Outputs(activation, classes or {name.lower(): (place,) for place, name in enumerate(names)})
