@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from curation.classify.folders import digest_model_file
 from infra.atomic import atomic_path
 from infra.errors import InputError, UnavailableError
-from infra.fingerprint import digest_file
 from infra.spec import Spec, nearest
 
 if TYPE_CHECKING:
@@ -90,11 +90,7 @@ def load_fasttext(path: str | Path) -> FasttextModel:
 
 def fasttext_digest(path: str | Path) -> str:
     """SHA-256 of the model's file; the same path with another content is another model."""
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{file}: no such fastText model")
-    state = file.stat()
-    return _digest(file, state.st_size, state.st_mtime_ns)
+    return digest_model_file(Path(path))
 
 
 def train_fasttext(rows: Iterable[tuple[str, Iterable[str]]], options: FasttextTraining, target: Path) -> FasttextModel:
@@ -145,11 +141,6 @@ def _load(path: Path, digest: str) -> FasttextModel:
     if not all(label.startswith(_PREFIX) for label in labels):
         raise InputError(f"{path}: these are word vectors, not a classifier")
     return FasttextModel(path, tuple(label.removeprefix(_PREFIX) for label in labels), model)
-
-
-@lru_cache(maxsize=64)
-def _digest(file: Path, size: int, modified: int) -> str:
-    return digest_file(file)
 
 
 def _package() -> Any:

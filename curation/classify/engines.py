@@ -1,15 +1,30 @@
-"""Engines: token ids in, logits out, in the number format that was chosen."""
+"""Engines: token ids in, logits out, in the number format that was chosen.
+
+| precision | what it is | a score's distance from float32, and from itself in another batch |
+|---|---|---|
+| float32 | torch | 1e-4 at most |
+| bfloat16 | torch; fast where the processor or GPU has matrix units for it | 0.02 at most |
+| int8 | torch, 8-bit linear layers; a batch's activations are rounded with one common scale | 0.05 at most |
+| onnx | ONNX Runtime in float32 | 1e-4 at most |
+| onnx-int8 | ONNX Runtime, 8-bit matrix products; activations as for int8 | 0.05 at most |
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "bfloat16", "int8", "onnx", "onnx-int8"]
 Device = Literal["cpu", "cuda"]
+
+TOLERANCE: dict[Precision, float] = {
+    "float32": 1e-4, "bfloat16": 0.02, "int8": 0.05, "onnx": 1e-4, "onnx-int8": 0.05,
+}  # fmt: skip
+"""How far a score may be from that in float32, and from that of the same text in another batch."""
 
 
 class Engine(Protocol):
@@ -17,6 +32,15 @@ class Engine(Protocol):
 
     def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits [rows, classes] of padded token ids [rows, tokens]; `mask` is 1 where a token is text."""
+
+
+def make_engine(model: Any, key: str, precision: Precision, device: Device, threads: int) -> Engine:
+    """The engine that computes `model` in this precision; `key` names its weights in the cache of exported models."""
+    if precision in ("onnx", "onnx-int8"):
+        from curation.classify.onnx_export import exported
+
+        return OnnxEngine(exported(model, key, int8=precision == "onnx-int8"), device, threads)
+    return TorchEngine(model, precision, device)
 
 
 class TorchEngine:
@@ -27,21 +51,39 @@ class TorchEngine:
 
         if precision == "int8":
             model = _with_int8_layers(model)
+        self._device = device
         self._model = model.to(device=device, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
     def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """See Engine."""
         import torch
 
+        asked = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         with torch.inference_mode():
-            device = next(self._model.parameters()).device
-            asked = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-            found = self._model(**{name: value.to(device) for name, value in asked.items()}).logits
+            found = self._model(**{name: value.to(self._device) for name, value in asked.items()}).logits
             return found.float().cpu().numpy()
 
 
+class OnnxEngine:
+    """An exported model in ONNX Runtime."""
+
+    def __init__(self, file: Path, device: Device, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3  # errors
+        provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
+        self._session = onnxruntime.InferenceSession(str(file), options, providers=[provider])
+
+    def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See Engine."""
+        found = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+        return found[0]
+
+
 def _with_int8_layers(model: Any) -> Any:
-    """Linear layers with 8-bit weights; their inputs are rounded to 8 bits with one scale for the whole batch."""
+    """The model with linear layers of 8-bit weights."""
     import warnings
 
     import torch

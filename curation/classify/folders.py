@@ -42,10 +42,17 @@ def digest_folder(folder: Path) -> str:
     files = sorted(file for file in folder.glob("*") if file.is_file() and not file.name.startswith("."))
     if not files:
         raise InputError(f"{folder}: no such folder, or an empty one")
-    return digest([[file.name, _digest(file, file.stat().st_size, file.stat().st_mtime_ns)] for file in files])
+    return digest([[file.name, digest_model_file(file)] for file in files])
+
+
+def digest_model_file(file: Path) -> str:
+    """SHA-256 of a file; computed once per process for one that does not change, as weights are large."""
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    state = file.stat()
+    return _digest(file, state.st_size, state.st_mtime_ns)
 
 
 @cache
 def _digest(file: Path, size: int, modified: int) -> str:
-    """Computed once per process for a file that does not change: weights are large and asked for often."""
     return digest_file(file)

@@ -45,10 +45,15 @@ class Scorer(ABC):
     def load(cls, spec: Any) -> Scorer:
         """Load the weights. Raises UnavailableError with advice when they cannot be had."""
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def weights(spec: Any) -> str:
+    def weights(cls, spec: Any) -> str:
         """Checksum of the weights that `spec` means and of the options that change scores, for fingerprints."""
+
+    @classmethod
+    def resolved(cls, spec: Any) -> Any:
+        """`spec` with what depends on the machine made definite, to be asked once and sent to all workers."""
+        return spec
 
     @staticmethod
     @abstractmethod

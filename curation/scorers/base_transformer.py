@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from curation.classify.engines import Engine, Precision, TorchEngine
+from curation.classify.engines import Device, Precision, make_engine
 from curation.classify.windows import buckets, cut, padded
 from curation.scorers.base import Scorer, ScorerSpec
 from infra.errors import UnavailableError
+from infra.fingerprint import digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,24 +23,26 @@ if TYPE_CHECKING:
 
 _SHIFTED = ("roberta", "camembert", "longformer", "mpnet", "data2vec")  # positions begin after that of padding
 _LONGEST = 512
+_COUNT = ("precision", "device", "batch_tokens", "window", "overlap")  # options that change scores, if only a little
 
 
 class TransformerSpec(ScorerSpec):
     """How a transformer classifier is computed."""
 
-    precision: Precision = "float32"
-    """Number format of the weights. int8 rounds a batch's numbers with one common scale, so a text's score depends a
-    little on its neighbours."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto"] | Precision = "auto"
+    """Number format: float32, bfloat16, int8, onnx or onnx-int8. auto takes the fastest on this machine, measured once
+    per model; on a GPU, bfloat16. A score differs from float32's by at most 1e-4 (float32, onnx), 0.02 (bfloat16) or
+    0.05 (8 bits), and as much from the same text's in another batch."""
+    device: Literal["auto"] | Device = "auto"
     """Where it is computed; auto takes a GPU if there is one."""
     threads: int = Field(1, ge=1)
     """Processor cores that one worker uses. One worker per core with one thread each does more than one with many."""
     batch_tokens: int = Field(2048, ge=64)
-    """Tokens, padding included, that are scored at once; about 2,000 is fastest on a CPU."""
+    """Tokens, padding included, that are scored at once; about 2,000 is fastest on a CPU, 32,000 on a GPU."""
     window: int | None = Field(None, ge=16)
     """Tokens of a text that are read at once; by default what the model can read, at most 512."""
     overlap: int = Field(32, ge=0)
-    """Tokens that the next window of a longer text repeats."""
+    """Tokens that the next window of a longer text repeats; at most half a window."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,18 @@ class Outputs:
         return torch.stack([each[..., list(which)].sum(-1) for which in self.classes.values()], dim=-1).clamp(0, 1)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a scorer's files hold. `make_model` builds a new model in float32 with each call."""
+
+    called: str
+    tokenizer: Any
+    outputs: Outputs
+    make_model: Callable[[], Any]
+
+
 class TransformerScorer(Scorer):
-    """A sequence classifier. A subclass's `load` finds the files; attribution uses `model` and `probabilities`.
+    """A sequence classifier. A subclass finds the files; attribution uses `model`, `tokenizer` and `probabilities`.
 
     A text longer than the window is scored window by window and the highest score of each attribute counts.
     """
@@ -67,30 +81,67 @@ class TransformerScorer(Scorer):
     """A fast tokenizer of transformers; gives offsets."""
     window: int
     """Most tokens, special tokens included, that the model is given at once."""
+    device: Device
+    """Where the model is."""
 
-    def __init__(
-        self, spec: TransformerSpec, identity: str, tokenizer: Any, outputs: Outputs, make_model: Callable[[], Any]
-    ) -> None:
+    def __init__(self, spec: TransformerSpec, parts: Parts) -> None:
         import torch
 
-        self.device: Literal["cpu", "cuda"] = _device(spec)
-        if self.device == "cpu":
+        assert spec.device != "auto" and spec.precision != "auto", "resolved before it is loaded"
+        if spec.device == "cpu":
             torch.set_num_threads(spec.threads)
-        model = make_model().eval()
-        self.identity, self.attributes, self.tokenizer = identity, tuple(outputs.classes), tokenizer
-        self.window = _window(spec, model.config, tokenizer)
-        self._spec, self._outputs, self._make_model = spec, outputs, make_model
-        self._overlap = min(spec.overlap, self.window // 2)
-        self._engine: Engine = TorchEngine(model, spec.precision, self.device)
+        model = parts.make_model().eval()
+        key = self.files(spec)
+        self.identity = f"{parts.called}@{self.weights(spec)[:12]}"
+        self.attributes, self.tokenizer, self.device = tuple(parts.outputs.classes), parts.tokenizer, spec.device
+        self.window = _window(spec, model.config, parts.tokenizer)
+        self._spec, self._parts, self._overlap = spec, parts, min(spec.overlap, self.window // 2)
+        self._engine = make_engine(model, key, spec.precision, spec.device, spec.threads)
+
+    @classmethod
+    @abstractmethod
+    def parts(cls, spec: Any) -> Parts:
+        """Read the files. Raises InputError, UnavailableError."""
+
+    @staticmethod
+    @abstractmethod
+    def files(spec: Any) -> str:
+        """Checksum of the files, and of the options that say what their numbers mean."""
+
+    @classmethod
+    def load(cls, spec: Any) -> TransformerScorer:
+        """Load the model onto its device. Raises InputError, UnavailableError."""
+        definite = cls.resolved(spec)
+        return cls(definite, cls.parts(definite))
+
+    @classmethod
+    def weights(cls, spec: Any) -> str:
+        """Checksum of the files and of the options that change scores, number format and device included."""
+        return digest([cls.files(spec), cls.resolved(spec).model_dump(mode="json", include=set(_COUNT))])
+
+    @classmethod
+    def resolved(cls, spec: Any) -> Any:
+        """The same with a definite device and precision; measures the machine the first time."""
+        device, precision = _device(spec), spec.precision
+        if precision == "auto":
+            precision = "bfloat16" if device == "cuda" else cls._fastest(spec)
+        return spec.model_copy(update={"device": device, "precision": precision})
+
+    @classmethod
+    def _fastest(cls, spec: Any) -> Precision:
+        from curation.classify.precision import choose
+
+        parts = cls.parts(spec)
+        return choose(parts.make_model, parts.outputs.probabilities, cls.files(spec), spec.threads).precision
 
     @cached_property
     def model(self) -> Any:
         """The model in float32, for gradients, whatever precision texts are scored in. Made when first asked for."""
-        return self._make_model().eval().to(self.device)
+        return self._parts.make_model().eval().to(self.device)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """The model's logits [n, classes] as scores [n, attributes]; can be differentiated."""
-        return self._outputs.probabilities(logits)
+        return self._parts.outputs.probabilities(logits)
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
         import numpy as np
@@ -98,18 +149,14 @@ class TransformerScorer(Scorer):
 
         windows = cut(self.tokenizer, texts, self.window, self._overlap)
         scores = np.full((len(windows.ids), len(self.attributes)), np.nan, dtype=np.float32)
+        pad = self.tokenizer.pad_token_id or 0
         for rows in buckets(list(map(len, windows.ids)), self._spec.batch_tokens):
-            logits = self._engine.logits(*padded([windows.ids[row] for row in rows], self.tokenizer.pad_token_id or 0))
+            logits = self._engine.logits(*padded([windows.ids[row] for row in rows], pad))
             scores[rows] = self.probabilities(torch.from_numpy(logits)).numpy()
         return np.stack([scores[list(of_text)].max(axis=0) for of_text in windows.of_text])  # a NaN stays a NaN
 
 
-def options_that_count(spec: TransformerSpec) -> dict[str, Any]:
-    """The options that change scores: what enters a fingerprint beside the weights."""
-    return spec.model_dump(mode="json", include={"precision", "device", "batch_tokens", "window", "overlap"})
-
-
-def _device(spec: TransformerSpec) -> Literal["cpu", "cuda"]:
+def _device(spec: TransformerSpec) -> Device:
     import torch
 
     if spec.device == "cuda" and not torch.cuda.is_available():

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from curation.classify.folders import digest_folder, model_folder
+from curation.classify.folders import digest_folder, digest_model_file, model_folder
 from curation.scorers.base import Card
-from curation.scorers.base_transformer import Outputs, TransformerScorer, TransformerSpec, options_that_count
+from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer, TransformerSpec
 from infra.errors import InputError, UnavailableError
-from infra.fingerprint import digest, digest_file
+from infra.fingerprint import digest
 from infra.spec import Location
 
 _RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
@@ -64,28 +64,23 @@ class Detoxify(TransformerScorer):
     options = DetoxifySpec
 
     @classmethod
-    def load(cls, spec: DetoxifySpec) -> Detoxify:
-        """Load from files, or from the hub's and GitHub's caches, or from there if they can be reached soon."""
+    def parts(cls, spec: DetoxifySpec) -> Parts:
+        """Read files, or GitHub's and the hub's caches, or fetch from there if they can be reached soon."""
         from transformers import AutoTokenizer
 
         loaded, folder = _files(spec)
         classes = loaded["config"]["dataset"]["args"]["classes"]
         outputs = Outputs("sigmoid", {_RENAMED.get(name, name): (place,) for place, name in enumerate(classes)})
         name = Path(spec.checkpoint).stem if spec.checkpoint else spec.model
-        identity = f"detoxify-{name}@{cls.weights(spec)[:12]}"
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return cls(spec, identity, tokenizer, outputs, lambda: _model(loaded, folder, spec))
+        return Parts(f"detoxify-{name}", tokenizer, outputs, lambda: _model(spec))
 
     @staticmethod
-    def weights(spec: DetoxifySpec) -> str:
+    def files(spec: DetoxifySpec) -> str:
         """SHA-256 over checkpoint and configuration; of a released model, its name, which holds its checksum."""
         if not (spec.checkpoint and spec.config):
-            found = hashlib.sha256(RELEASED[spec.model].encode()).hexdigest()
-        elif not Path(spec.checkpoint).is_file():
-            raise InputError(f"{spec.checkpoint}: no such file")
-        else:
-            found = digest([digest_file(Path(spec.checkpoint)), digest_folder(Path(spec.config))])
-        return digest([found, options_that_count(spec)])
+            return hashlib.sha256(RELEASED[spec.model].encode()).hexdigest()
+        return digest([digest_model_file(Path(spec.checkpoint)), digest_folder(Path(spec.config))])
 
     @staticmethod
     def card(spec: DetoxifySpec) -> Card:
@@ -108,10 +103,11 @@ def _files(spec: DetoxifySpec) -> tuple[dict[str, Any], Path]:
         raise _unavailable(spec.model, str(error), f"fill the hub's cache with {base}") from None
 
 
-def _model(loaded: dict[str, Any], folder: Path, spec: DetoxifySpec) -> Any:
-    """The model that a checkpoint holds. Raises InputError where `folder` is another model's."""
+def _model(spec: DetoxifySpec) -> Any:
+    """The model that a checkpoint holds. Raises InputError where the folder is another model's."""
     import transformers
 
+    loaded, folder = _files(spec)
     arch = loaded["config"]["arch"]["args"]
     model_class = getattr(transformers, arch["model_name"])
     config = model_class.config_class.from_pretrained(folder, num_labels=arch["num_classes"], local_files_only=True)

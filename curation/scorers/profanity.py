@@ -52,8 +52,8 @@ class Profanity(Scorer):
         _folder()
         return cls()
 
-    @staticmethod
-    def weights(spec: ProfanitySpec) -> str:
+    @classmethod
+    def weights(cls, spec: ProfanitySpec) -> str:
         """SHA-256 over the two files of the model."""
         return _weights(_folder())
 

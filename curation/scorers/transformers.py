@@ -14,7 +14,7 @@ from pydantic import Field
 
 from curation.classify.folders import digest_folder, model_folder
 from curation.scorers.base import Card
-from curation.scorers.base_transformer import Outputs, TransformerScorer, TransformerSpec, options_that_count
+from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer, TransformerSpec
 from infra.errors import InputError
 from infra.fingerprint import digest
 from infra.spec import Location, nearest
@@ -50,8 +50,8 @@ class Transformers(TransformerScorer):
     options = TransformersSpec
 
     @classmethod
-    def load(cls, spec: TransformersSpec) -> Transformers:
-        """Load a folder, the hub's cache, or from the hub. Raises InputError, UnavailableError."""
+    def parts(cls, spec: TransformersSpec) -> Parts:
+        """Read a folder, the hub's cache, or from the hub. Raises InputError, UnavailableError."""
         from transformers import AutoConfig, AutoTokenizer
 
         folder = _folder(spec)
@@ -60,14 +60,13 @@ class Transformers(TransformerScorer):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder}: not a model's folder: {str(error).splitlines()[0]}") from None
-        identity = f"{spec.model.rsplit('/', 1)[-1]}@{cls.weights(spec)[:12]}"
-        return cls(spec, identity, tokenizer, _outputs(spec, config), lambda: _model(folder))
+        return Parts(spec.model.rsplit("/", 1)[-1], tokenizer, _outputs(spec, config), lambda: _model(folder))
 
     @staticmethod
-    def weights(spec: TransformersSpec) -> str:
-        """SHA-256 over the folder's files and the options that change scores."""
-        options = {**options_that_count(spec), "labels": spec.labels, "activation": spec.activation}
-        return digest([digest_folder(_folder(spec)), options])
+    def files(spec: TransformersSpec) -> str:
+        """SHA-256 over the folder's files and the options that say what the classes mean."""
+        labels = {attribute: list(_group(which)) for attribute, which in spec.labels.items()}
+        return digest([digest_folder(_folder(spec)), labels, spec.activation])
 
     @staticmethod
     def card(spec: TransformersSpec) -> Card:
@@ -101,7 +100,7 @@ def _model(folder: Path) -> Any:
 def _outputs(spec: TransformersSpec, config: Any) -> Outputs:
     """Classes by attribute. Raises InputError for a class that the model has not, or whose meaning nobody has said."""
     names: list[str] = [config.id2label[place] for place in sorted(config.id2label)]
-    wanted = {attribute: (which,) if isinstance(which, str) else which for attribute, which in spec.labels.items()}
+    wanted = {attribute: _group(which) for attribute, which in spec.labels.items()}
     if not wanted and any(map(_UNNAMED.fullmatch, names)):
         raise InputError(
             f"{spec.model}: the model calls its classes {', '.join(names)}, which says nothing; "
@@ -114,3 +113,7 @@ def _outputs(spec: TransformersSpec, config: Any) -> Outputs:
     independent = len(names) == 1 or config.problem_type == "multi_label_classification"
     activation = spec.activation if spec.activation != "auto" else "sigmoid" if independent else "softmax"
     return Outputs(activation, classes or {name.lower(): (place,) for place, name in enumerate(names)})
+
+
+def _group(which: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (which,) if isinstance(which, str) else which

@@ -20,12 +20,12 @@ from infra.errors import InputError, UnavailableError
 @pytest.fixture(scope="session")
 def checkpoint(detoxify_files: tuple[Path, Path]) -> DetoxifySpec:
     file, base = detoxify_files
-    return DetoxifySpec(checkpoint=str(file), config=str(base), batch_tokens=64)
+    return DetoxifySpec(checkpoint=str(file), config=str(base), batch_tokens=64, precision="float32")
 
 
 @pytest.fixture(scope="session")
 def classifier(classifier_folder: Path) -> TransformersSpec:
-    return TransformersSpec(model="org/tiny", folder=str(classifier_folder), batch_tokens=64)
+    return TransformersSpec(model="org/tiny", folder=str(classifier_folder), batch_tokens=64, precision="float32")
 
 
 def test_detoxify_gives_the_model_its_own_sigmoids_under_public_names(checkpoint: DetoxifySpec) -> None:
