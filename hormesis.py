@@ -17,7 +17,12 @@ from infra.errors import HormesisError, InputError, UserError
 from infra.spec import Spec, load_spec, nearest
 from infra.stage import Kind, say
 
-KINDS = {**STAGES, "study": "analysis.study.stage:STUDY"}
+KINDS = {
+    **STAGES,
+    "calibration": "curation.calibration.stage:CALIBRATION",
+    "fasttext": "curation.fasttext_training.stage:FASTTEXT",
+    "study": "analysis.study.stage:STUDY",
+}
 
 CORES = os.cpu_count() or 1
 

@@ -21,9 +21,10 @@ def identity(spec: CurationSpec) -> Identity:
     """What makes a curation what it is: contents of the sources, checksums of weights, settings; no paths, and not what
     share of bad lines is put up with: it decides whether there is a result, not which.
     """
+    from curation.resolve import resolved
     from curation.steps import make_step
 
-    steps = [make_step(each) for each in spec.steps]
+    steps = [make_step(each) for each in resolved(spec).steps]
     config = {
         "name": spec.name,
         "corpora": [_described(name, corpus) for name, corpus in spec.corpora.items()],
@@ -63,7 +64,9 @@ def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
     """All steps in order. Raises InputError, UnavailableError, DataError, RanksFailed."""
     from curation.finish import finish
     from curation.passes import Curation
+    from curation.resolve import resolved
 
+    spec = resolved(spec)  # here, where the run starts: workers on other machines must not choose for themselves
     curation = Curation(spec, shards_of(spec), workspace.path / "work")
     curation.check()
     curation.run(workspace)

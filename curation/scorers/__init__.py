@@ -6,14 +6,20 @@ import json
 from functools import lru_cache
 
 from curation.scorers.base import Card, Scorer, ScorerSpec
+from infra.fingerprint import digest
 from infra.registry import Registry
 
 SCORERS: Registry[Scorer] = Registry("curation.scorers", Scorer)  # type: ignore[type-abstract]
 
 
 def load_scorer(spec: ScorerSpec) -> Scorer:
-    """Load the scorer that `spec` names. Raises UnavailableError when its weights or packages cannot be had."""
-    return SCORERS.get(spec.name).load(spec)
+    """Load the scorer that `spec` names, with its calibration. Raises InputError, UnavailableError with advice."""
+    scorer = SCORERS.get(spec.name).load(spec)
+    if spec.calibration:
+        from curation.calibration.curves import read_calibration
+
+        scorer.calibrate(read_calibration(spec.calibration, uncalibrated(spec)))
+    return scorer
 
 
 def loaded_scorer(spec: ScorerSpec) -> Scorer:
@@ -28,8 +34,18 @@ def _loaded(key: str) -> Scorer:
 
 
 def weights_of(spec: ScorerSpec) -> str:
-    """Checksum of a scorer's weights and of the options that change its scores."""
-    return SCORERS.get(spec.name).weights(spec)
+    """Checksum of a scorer's weights, of the options that change its scores, and of its calibration."""
+    weights = SCORERS.get(spec.name).weights(spec)
+    if not spec.calibration:
+        return weights
+    from curation.calibration.curves import read_calibration
+
+    return digest([weights, read_calibration(spec.calibration, uncalibrated(spec)).fingerprint])
+
+
+def uncalibrated(spec: ScorerSpec) -> ScorerSpec:
+    """The same scorer without its calibration."""
+    return spec.model_copy(update={"calibration": None})
 
 
 def card_of(spec: ScorerSpec) -> Card:
@@ -37,4 +53,5 @@ def card_of(spec: ScorerSpec) -> Card:
     return SCORERS.get(spec.name).card(spec)
 
 
-__all__ = ["SCORERS", "Card", "Scorer", "ScorerSpec", "card_of", "load_scorer", "loaded_scorer", "weights_of"]
+__all__ = ["SCORERS", "Card", "Scorer", "ScorerSpec", "card_of", "load_scorer", "loaded_scorer", "uncalibrated",
+           "weights_of"]  # fmt: skip

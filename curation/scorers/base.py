@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from infra.errors import ScoringError
-from infra.spec import Spec
+from infra.spec import Location, Spec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from curation.calibration.curves import Calibration
 
 
 class ScorerSpec(Spec):
     """A scorer and its options; every scorer's file declares its own."""
 
     name: str
+    calibration: Location | None = None
+    """Folder of a `kind: calibration` artifact that was fitted to this scorer: its scores then mean what the reference
+    scores mean. Attributes without a reference stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Scorer(ABC):
     """What the columns of a score mean."""
     identity: str
     """Name and weights, for results that must say what scored them."""
+    _calibration: Calibration | None = None
 
     @classmethod
     @abstractmethod
@@ -64,6 +70,11 @@ class Scorer(ABC):
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
         """Scores [n, attributes]; may raise anything."""
 
+    def calibrate(self, calibration: Calibration) -> None:
+        """From now on give scores on the scale of the calibration's reference."""
+        self._calibration = calibration
+        self.identity = f"{self.identity}+{calibration.fingerprint[:12]}"
+
     def score(self, texts: list[str]) -> NDArray[np.float32]:
         """Score texts: float32 [n, attributes], every number finite and in [0, 1].
 
@@ -83,4 +94,4 @@ class Scorer(ABC):
             row, column = (int(index) for index in np.argwhere(wrong)[0])
             gave = f"{self.attributes[column]} = {scores[row, column]}"
             raise ScoringError(f"scorer {self.identity} gave {gave} for a text of {len(texts[row])} characters")
-        return scores
+        return self._calibration.apply(scores, self.attributes) if self._calibration else scores

@@ -1,0 +1,1 @@
+"""Calibration: isotonic curves that bring a scorer's scores to the scale of stored reference scores."""

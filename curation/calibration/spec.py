@@ -1,0 +1,33 @@
+"""The YAML of `kind: calibration`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from curation.any_scorer import AnyScorer
+from curation.spec import SourceSpec
+from infra.spec import Spec
+
+
+class ReferenceSpec(Spec):
+    """Texts that carry scores of somebody whose scale is wanted."""
+
+    source: SourceSpec
+    """Where the texts are."""
+    scores: dict[str, str] = Field(min_length=1)
+    """Attribute of the scorer -> key of the stored score, a number in [0, 1]; a dot goes one level down."""
+
+
+class CalibrationSpec(Spec):
+    """A scorer, and the reference that its scores are to agree with."""
+
+    name: str
+    """Folder of the artifact below runs/."""
+    scorer: AnyScorer
+    """The scorer to calibrate."""
+    references: tuple[ReferenceSpec, ...] = Field(min_length=1)
+    """Texts with stored scores; all of them count alike."""
+    held_out: float = Field(0.3, gt=0, lt=1)
+    """Share of the texts that the error is measured on, and the curve is not fitted to. Equal texts stay together."""
+    seed: int = 0
+    """Another seed holds out other texts."""

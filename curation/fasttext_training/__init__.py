@@ -1,0 +1,1 @@
+"""`kind: fasttext`: a fastText classifier trained on labelled texts, with what it is worth on texts held out."""

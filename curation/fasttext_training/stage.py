@@ -1,0 +1,113 @@
+"""The stage `fasttext`: labelled texts in; `model.bin` and `card.json` out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from curation.fasttext_model import FasttextModel, train_fasttext
+from curation.fasttext_training.spec import ExamplesSpec, FasttextStageSpec
+from curation.held_out import is_held_out
+from curation.records import RawDocument
+from infra.artifact import Artifact
+from infra.atomic import write_json
+from infra.errors import InputError
+from infra.spec import portable
+from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+
+MODEL, CARD = "model.bin", "card.json"
+Labelled = tuple[str, list[str]]
+
+
+def identity(spec: FasttextStageSpec) -> Identity:
+    """Settings and the content of the examples."""
+    from curation.parts import content_of
+
+    contents = {f"examples[{number}]": content_of(each.source) for number, each in enumerate(spec.examples)}
+    return Identity(portable(spec), contents)
+
+
+def run(spec: FasttextStageSpec, workspace: Workspace) -> dict[str, Any]:
+    """Train, judge, write. Raises InputError, UnavailableError, DataError."""
+    rows = list(_read(spec.examples))
+    test = [row for row in rows if is_held_out(row[0], spec.held_out, spec.seed)]
+    train = [row for row in rows if not is_held_out(row[0], spec.held_out, spec.seed)]
+    if not test:
+        raise InputError(f"none of {len(rows)} texts is held out; give more texts, or a larger held_out")
+    with workspace.progress(f"training {spec.name}", len(train), "texts") as advance:
+        model = train_fasttext(train, spec.training, workspace.path / MODEL)
+        advance(len(train))
+    card = {"trained_on": len(train), "held_out": len(test), "labels": _judge(model, test)}
+    write_json(workspace.path / CARD, card)
+    workspace.note(f"{_speed(model, test):,.0f} texts a second on one core")
+    return {"texts": len(rows), "trained_on": len(train), "held_out": len(test), "labels": list(model.labels)}
+
+
+def _read(examples: tuple[ExamplesSpec, ...]) -> Iterator[Labelled]:
+    """Texts with their labels."""
+    from curation.sources import read_source
+
+    for each in examples:
+        keep = (*each.source.keep, *([each.label_key] if each.label_key else []))
+        for document in read_source(each.source.model_copy(update={"keep": tuple(dict.fromkeys(keep))})):
+            yield document.text, [each.label] if each.label is not None else _stored(document, each)
+
+
+def _stored(document: RawDocument, each: ExamplesSpec) -> list[str]:
+    """A text's own labels, under the names that they are to have. Raises InputError for a text without any."""
+    found = document.metadata.get(each.label_key or "")
+    values = found if isinstance(found, list) else [found]
+    if not values or any(isinstance(value, (dict, list, float)) or value is None for value in values):
+        raise InputError(f"{each.source.path}: {document.id}: {each.label_key} is {found!r}, and a label is needed")
+    plain = [str(int(value)) if isinstance(value, bool) else "_".join(str(value).split()) for value in values]
+    return [each.names.get(value, value) for value in plain]
+
+
+def _judge(model: FasttextModel, test: list[Labelled]) -> dict[str, dict[str, float | int | None]]:
+    """For each label: how many have it, area under the ROC curve, and F1 at probability 0.5, on texts held out."""
+    import numpy as np
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    table = model.probabilities([text for text, _ in test])
+    found: dict[str, dict[str, float | int | None]] = {}
+    for place, label in enumerate(model.labels):
+        truth = np.array([label in labels for _, labels in test])
+        both = 0 < truth.sum() < len(truth)
+        auc = float(roc_auc_score(truth, table[:, place])) if both else None
+        f1 = float(f1_score(truth, table[:, place] >= 0.5, zero_division=0.0))
+        found[label] = {"texts": int(truth.sum()), "auc": auc, "f1": f1}
+    return found
+
+
+def _speed(model: FasttextModel, test: list[Labelled]) -> float:
+    """Texts a second of processor time."""
+    texts = [text for text, _ in test][:2000]
+    start = time.process_time()
+    model.probabilities(texts)
+    return len(texts) / max(time.process_time() - start, 1e-9)
+
+
+def plan(spec: FasttextStageSpec) -> Plan:
+    """Which texts, which labels, which options."""
+    rows = tuple((each.source.path, each.label or f"by {each.label_key}") for each in spec.examples)
+    options = tuple((key, value) for key, value in spec.training.model_dump().items())
+    tables = (Table("Examples", ("texts", "label"), rows), Table("Training", ("option", "value"), options))
+    note = f"{spec.held_out:.0%} of the texts are held out; training uses one core, so that a repeat is equal"
+    return Plan(f"fasttext {spec.name}", tables, (note,))
+
+
+def show(artifact: Artifact) -> Page:
+    """What it is worth, label by label."""
+    from infra.html import table_html
+
+    card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
+    rows = tuple((label, each["texts"], each["auc"], each["f1"]) for label, each in card["labels"].items())
+    title = f"On {card['held_out']:,} texts held out of {card['held_out'] + card['trained_on']:,}"
+    table = Table(title, ("label", "texts", "AUC", "F1 at 0.5"), rows)
+    return Page(f"fasttext {artifact.config['name']}", (table,), table_html(table))
+
+
+FASTTEXT: Stage[FasttextStageSpec] = Stage("fasttext", 1, FasttextStageSpec, identity, run, plan, show)

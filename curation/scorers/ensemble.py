@@ -1,0 +1,94 @@
+"""The scorer `ensemble`: several scorers asked about the same text, their answers put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+from pydantic import Discriminator, Field, model_validator
+
+from curation.scorers import SCORERS, card_of, load_scorer, weights_of
+from curation.scorers.base import Card, Scorer, ScorerSpec
+from infra.errors import InputError
+from infra.fingerprint import digest
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Member: TypeAlias = ScorerSpec
+else:  # an ensemble of ensembles is refused: it says nothing that one ensemble cannot say
+    _MEMBERS = tuple(SCORERS.get(name).options for name in SCORERS.names() if name != "ensemble")
+    Member = Annotated[Union[_MEMBERS], Discriminator("name")]  # noqa: UP007
+
+
+class EnsembleSpec(ScorerSpec):
+    """Scorers and how their scores are put together, for the attributes that all of them have."""
+
+    name: Literal["ensemble"] = "ensemble"
+    scorers: tuple[Member, ...] = Field(min_length=2)
+    """The members; each may carry a calibration of its own, which a mean needs to mean something."""
+    combine: Literal["mean", "max"] = "mean"
+    """mean: the members' weighted mean; max: the highest, which misses least and cries out most."""
+    weights: tuple[float, ...] | None = None
+    """Of the mean, one for each member; they need not add up to 1."""
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> EnsembleSpec:
+        if self.weights is not None:
+            if self.combine != "mean":
+                raise ValueError("weights go with combine: mean")
+            if len(self.weights) != len(self.scorers):
+                raise ValueError(f"weights: {len(self.weights)} of them for {len(self.scorers)} scorers")
+            if min(self.weights) < 0 or not sum(self.weights):
+                raise ValueError("weights are at least 0, and one is above")
+        return self
+
+
+class Ensemble(Scorer):
+    """Mean or maximum over scorers."""
+
+    options = EnsembleSpec
+
+    def __init__(self, spec: EnsembleSpec, members: list[Scorer]) -> None:
+        shared = [name for name in members[0].attributes if all(name in each.attributes for each in members)]
+        if not shared:
+            have = "; ".join(f"{each.identity} has {', '.join(each.attributes)}" for each in members)
+            raise InputError(f"an ensemble needs an attribute that all its scorers have: {have}")
+        self._spec, self._members = spec, members
+        self._places = [[each.attributes.index(name) for name in shared] for each in members]
+        self.attributes = tuple(shared)
+        self.identity = f"{spec.combine}({', '.join(each.identity for each in members)})"
+
+    @classmethod
+    def load(cls, spec: EnsembleSpec) -> Ensemble:
+        """Load every member."""
+        return cls(spec, [load_scorer(each) for each in spec.scorers])
+
+    @classmethod
+    def weights(cls, spec: EnsembleSpec) -> str:
+        """Over the members' weights and the way they are put together."""
+        return digest([[weights_of(each) for each in spec.scorers], spec.combine, spec.weights])
+
+    @classmethod
+    def resolved(cls, spec: EnsembleSpec) -> Any:
+        """The same with definite members."""
+        members = tuple(SCORERS.get(each.name).resolved(each) for each in spec.scorers)
+        return spec.model_copy(update={"scorers": members})
+
+    @staticmethod
+    def card(spec: EnsembleSpec) -> Card:
+        """Languages that all members have; every member's blind spots."""
+        cards = [card_of(each) for each in spec.scorers]
+        shared = tuple(each for each in cards[0].languages if all(each in card.languages for card in cards))
+        return Card(shared, "; ".join(dict.fromkeys(card.blind_spots for card in cards)))
+
+    def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        table = np.stack([member.score(texts)[:, places]
+                          for member, places in zip(self._members, self._places, strict=True)])  # fmt: skip
+        if self._spec.combine == "max":
+            return table.max(axis=0)
+        return np.average(table, axis=0, weights=self._spec.weights).clip(0, 1)

@@ -1,0 +1,79 @@
+"""The scorer `fasttext`: a fastText classifier, such as Dolma's Jigsaw models or one that `kind: fasttext` trained.
+
+It is the cheapest scorer that learns from examples: a linear model on words and short runs of words or letters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from curation.fasttext_model import FasttextModel, fasttext_digest, load_fasttext
+from curation.scorers.base import Card, Scorer, ScorerSpec
+from infra.fingerprint import digest
+from infra.spec import Location
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_BLIND_SPOTS = (
+    "a fastText classifier sees words and their neighbours, not meaning: negation, quotation and implicit hate"
+)
+
+
+class FasttextScorerSpec(ScorerSpec):
+    """A fastText model and what its labels mean."""
+
+    name: Literal["fasttext"] = "fasttext"
+    model: Location
+    """A model (.bin or .ftz), or the folder of a `kind: fasttext` artifact."""
+    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    """Attribute -> label, or labels whose probabilities add up: `{toxicity: toxic}`. By default every label is an
+    attribute of its own name."""
+    languages: tuple[str, ...] = ()
+    """Languages (ISO 639-1) of the examples that the model learned from."""
+    blind_spots: str = _BLIND_SPOTS
+    """What is known to mislead it; shown wherever its scores are."""
+
+
+class Fasttext(Scorer):
+    """Probabilities of a classifier's labels."""
+
+    options = FasttextScorerSpec
+
+    def __init__(self, spec: FasttextScorerSpec, model: FasttextModel) -> None:
+        wanted = {attribute: (which,) if isinstance(which, str) else which for attribute, which in spec.labels.items()}
+        wanted = wanted or {label: (label,) for label in model.labels}
+        self._model = model
+        self._places = [[model.place_of(label) for label in group] for group in wanted.values()]
+        self.attributes = tuple(wanted)
+        self.identity = f"fasttext-{model.path.stem}@{self.weights(spec)[:12]}"
+
+    @classmethod
+    def load(cls, spec: FasttextScorerSpec) -> Fasttext:
+        """Load the model. Raises InputError for a file that is none, or has not the labels."""
+        return cls(spec, load_fasttext(_file(spec)))
+
+    @classmethod
+    def weights(cls, spec: FasttextScorerSpec) -> str:
+        """SHA-256 over the file and the meaning of its labels."""
+        return digest([fasttext_digest(_file(spec)), spec.model_dump(mode="json", include={"labels"})])
+
+    @staticmethod
+    def card(spec: FasttextScorerSpec) -> Card:
+        """What the YAML says."""
+        return Card(spec.languages, f"{_file(spec).stem}: {spec.blind_spots}")
+
+    def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        found = self._model.probabilities(texts)
+        return np.stack([found[:, places].sum(axis=1) for places in self._places], axis=1).clip(0, 1)
+
+
+def _file(spec: FasttextScorerSpec) -> Path:
+    path = Path(spec.model)
+    return path / "model.bin" if path.is_dir() else path
