@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
 
 from curation.records import BadLine, RawDocument
-from curation.spec import SourceSpec
+from curation.source_spec import SourceSpec
+from infra.errors import DataError
 
 OnBad = Callable[[BadLine], None]
 OnSkip = Callable[[RawDocument, str], None]
@@ -23,13 +27,15 @@ class UnreadableError(Exception):
 @dataclass
 class Extractor:
     """Makes documents out of the records of one file. `label` is the file's name without the machine's folders;
-    `on_skip` is told of what is left out though nothing is wrong with it.
+    `on_skip` is told of what is left out though nothing is wrong with it; `keep_damaged` says that a file which breaks
+    off is one bad line, not an error.
     """
 
     source: SourceSpec
     number: int
     label: str
     on_skip: OnSkip | None = None
+    keep_damaged: bool = False
     _seen: set[bytes] = field(default_factory=set)
 
     def document(self, record: Any, line: int) -> RawDocument | None:
@@ -43,7 +49,7 @@ class Extractor:
             raise UnreadableError(f'the text key "{self.source.text}" holds a {type(value).__name__}')
         text = self._cut(value or "")
         name = str(_get(record, self.source.id)) if self.source.id else f"{self.number}/{self.label}:{line}"
-        document = RawDocument(name, text, self.label, {key: _get(record, key) for key in self.source.keep})
+        document = RawDocument(name, text, self.label, self._kept(record))
         reason = "" if text.strip() else "empty text"
         reason = reason or ("" if self._is_new(text) else "text seen before in the file")
         if not reason:
@@ -55,6 +61,15 @@ class Extractor:
     def bad(self, line: int, reason: str, raw: bytes) -> BadLine:
         """The record of a line that could not be read."""
         return BadLine(self.label, line, reason, raw[:_RAW].decode("utf-8", errors="backslashreplace"))
+
+    def damaged(self, line: int, reason: str) -> BadLine:
+        """The record of a place from which on a file cannot be read. Raises DataError unless such files are kept."""
+        if not self.keep_damaged:
+            raise DataError(f"{self.label}:{line}: {reason}")
+        return BadLine(self.label, line, f"{reason}; what follows is lost", "")
+
+    def _kept(self, record: dict[str, Any]) -> dict[str, Any]:
+        return {key: plain(_get(record, key), key) for key in self.source.keep}
 
     def _cut(self, text: str) -> str:
         if self.source.after is not None and self.source.after in text:
@@ -68,6 +83,21 @@ class Extractor:
         known = key in self._seen
         self._seen.add(key)
         return not known
+
+
+def plain(value: Any, key: str) -> Any:
+    """A value as JSON can hold it; dates and decimals become text, NaN becomes null. Raises UnreadableError."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(name): plain(each, key) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each, key) for each in value]
+    if isinstance(value, (date, time, Decimal)):
+        return str(value)
+    raise UnreadableError(f'the key "{key}" holds a {type(value).__name__}, which cannot be kept')
 
 
 def _get(record: dict[str, Any], dotted: str) -> Any:

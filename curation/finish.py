@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from curation.corpus import MANIFEST, removed_schema
+from curation.cutting import cut_folder, cut_record
 from curation.passes import Curation
 from curation.removed import Removals
 from curation.shards import Shard, pass_folder, remove_unfinished
 from curation.spec import CurationSpec
 from curation.summary import Summary
-from infra.atomic import atomic_path, write_json
+from infra.atomic import atomic_path, write_json, write_text
 from infra.errors import DataError, InputError
 from infra.stage import Workspace
 
@@ -31,13 +33,15 @@ def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
     corpora = {}
     for name in spec.corpora:
         shards = [shard for shard in curation.shards if shard.corpus == name]
-        quarantines = [work / "quarantine" / f"{shard.place}.jsonl" for shard in shards]
+        quarantines = list(_quarantines(work, shards))
         bad = sum(map(_lines, quarantines))
         corpora[name] = _corpus(curation, name, shards, bad)
         _weigh(spec, name, corpora[name], quarantines, workspace)
+        _tell_duplicates(spec, name, corpora[name], workspace)
     with atomic_path(workspace.path / "quarantine.jsonl") as target, open(target, "wb") as out:
-        for shard in curation.shards:
-            out.write((work / "quarantine" / f"{shard.place}.jsonl").read_bytes())
+        for file in _quarantines(work, curation.shards):
+            with open(file, "rb") as lines:
+                shutil.copyfileobj(lines, out)
     _collect_removed(curation, workspace.path)
     write_json(workspace.path / MANIFEST, {"steps": _steps(curation), "corpora": corpora})
     remove_unfinished(workspace.path / "corpora")  # by a worker of a killed run, after this one began
@@ -45,6 +49,15 @@ def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
     names = ("documents", "characters", "words", "bad_lines")
     counts = {name: {key: corpus[key] for key in names} for name, corpus in corpora.items()}
     return {name: {**counts[name], "removed": _removed_in_all(corpora[name])} for name in counts}
+
+
+def _quarantines(work: Path, shards: Iterable[Shard]) -> Iterator[Path]:
+    """Files of bad lines, in the order of the corpora; a shard that was cut from a piece shares the piece's."""
+    for shard in shards:
+        if shard.piece:
+            yield cut_folder(work) / "quarantine" / f"{shard.piece}.jsonl"
+        elif not shard.stored:
+            yield work / "quarantine" / f"{shard.place}.jsonl"
 
 
 def _steps(curation: Curation) -> list[dict[str, Any]]:
@@ -62,7 +75,7 @@ def _removed_in_all(corpus: dict[str, Any]) -> int:
 
 def _corpus(curation: Curation, name: str, shards: list[Shard], bad: int) -> dict[str, Any]:
     """A corpus's entry in the manifest."""
-    records = {shard: [_record(curation, each.number, shard) for each in curation.passes] for shard in shards}
+    records = {shard: list(_records(curation, shard)) for shard in shards}
     summaries = {shard: Summary.from_json(found[-1]["summary"]) for shard, found in records.items()}
     total = reduce(Summary.plus, summaries.values(), Summary(bad_lines=bad))
     files = [{"name": f"{shard.number:05d}.parquet", "documents": each.documents, "characters": each.characters}
@@ -77,9 +90,13 @@ def _corpus(curation: Curation, name: str, shards: list[Shard], bad: int) -> dic
             "removed": removed}  # fmt: skip
 
 
-def _record(curation: Curation, number: int, shard: Shard) -> dict[str, Any]:
-    file = pass_folder(curation.work, number) / "records" / f"{shard.place}.json"
-    return json.loads(file.read_text(encoding="utf-8"))
+def _records(curation: Curation, shard: Shard) -> Iterator[dict[str, Any]]:
+    """What is known of a shard, pass by pass; of the cutting where it was the first of a piece."""
+    if shard.piece:
+        yield cut_record(curation.work, shard.piece)
+    for each in curation.passes:
+        file = pass_folder(curation.work, each.number) / "records" / f"{shard.place}.json"
+        yield json.loads(file.read_text(encoding="utf-8"))
 
 
 def _lines(file: Path) -> int:
@@ -89,17 +106,34 @@ def _lines(file: Path) -> int:
 
 def _weigh(spec: CurationSpec, name: str, corpus: dict[str, Any], files: list[Path], workspace: Workspace) -> None:
     """Stop when too much of a corpus is bad or nothing is left of it; tell when a little is."""
-    bad, good = corpus["bad_lines"], corpus["documents"]
+    bad, good = corpus["bad_lines"], corpus["documents"] + _removed_in_all(corpus)
     share = bad / (bad + good) if bad else 0.0
     first = "; ".join(_first(files))
     if share > spec.max_bad_share:
         raise DataError(f"{first}\ncorpus {name}: {bad} of {bad + good} lines are bad, a share of {share:.3g}, "
                         f"and max_bad_share is {spec.max_bad_share:g}")  # fmt: skip
-    if not good:
+    if not corpus["documents"]:
         removed = "; ".join(f"{step} removed {sum(reasons.values())}" for step, reasons in corpus["removed"].items())
         raise InputError(f"corpus {name} is empty: " + (removed or "its sources hold no document with text"))
     if bad:
         workspace.note(f"corpus {name}: {bad} of {bad + good} lines are bad; left out, see quarantine.jsonl: {first}")
+
+
+def _tell_duplicates(spec: CurationSpec, name: str, corpus: dict[str, Any], workspace: Workspace) -> None:
+    """Name the ids that several documents share. Ids that we give ourselves (file:line) are never shared."""
+    if not any(getattr(source, "id", None) for source in spec.corpora[name].sources):
+        return
+    from curation.ids import shared_ids
+
+    folder = workspace.path / "corpora" / name
+    found = shared_ids([folder / file["name"] for file in corpus["files"]], corpus["documents"])
+    corpus["shared_ids"] = len(found)
+    if found:
+        rows = [json.dumps({"id": each, "places": places}, ensure_ascii=False) for each, places in found.items()]
+        write_text(folder.parents[1] / "shared_ids" / f"{name}.jsonl", "".join(row + "\n" for row in rows))
+        first, places = next(iter(found.items()))
+        workspace.note(f"corpus {name}: {len(found)} ids belong to several documents, all of which are kept; see "
+                       f"shared_ids/{name}.jsonl: {first} at {', '.join(places[:3])}")  # fmt: skip
 
 
 def _first(files: list[Path]) -> list[str]:
@@ -119,6 +153,8 @@ def _collect_removed(curation: Curation, target: Path) -> None:
     for shard in curation.shards:
         files = [pass_folder(curation.work, each.number) / "removed" / f"{shard.place}.parquet"
                  for each in curation.passes]  # fmt: skip
+        if shard.piece:
+            files.insert(0, cut_folder(curation.work) / "removed" / f"{shard.piece}.parquet")
         files = [file for file in files if file.exists()]
         place = target / "excluded" / f"{shard.place}.parquet"
         if len(files) == 1:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from curation.spec import SourceSpec
+from curation.source_spec import SourceSpec
 from infra.errors import InputError, UnavailableError
 from infra.fingerprint import digest, digest_file
 

@@ -4,41 +4,63 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from infra.errors import DataError
 
 _CHUNK = 1 << 18
+LONGEST = 1 << 28
+"""Bytes of a line above which it is not held in memory but told and skipped; 5 million words are a tenth of it."""
 
 
-def numbered_lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
+class DamagedFile(DataError):
+    """A file that ends too early or cannot be unpacked from some line on."""
+
+    def __init__(self, name: str, line: int, reason: str) -> None:
+        self.line, self.reason = line, reason
+        super().__init__(f"{name}:{line}: {reason}")
+
+
+def numbered_lines(
+    stream: IO[bytes], name: str, on_long: Callable[[int], None] | None = None
+) -> Iterator[tuple[int, bytes]]:
     """Yield (number from 1, line without its end) of `stream`; `name` tells the compression and is what errors name.
 
-    Raises DataError("name:line: …") where a compressed file is cut short or damaged.
+    A line longer than LONGEST is skipped, and its number told. Raises DamagedFile where a compressed file is cut short
+    or damaged; all lines before that have been yielded.
     """
     number = 0
     try:
         for line in _lines(_chunks(stream, name)):
             number += 1
-            yield number, line
+            if line is not None:
+                yield number, line
+            elif on_long is not None:
+                on_long(number)
     except EOFError:
-        raise DataError(f"{name}:{number + 1}: the compressed file ends too early (truncated)") from None
+        raise DamagedFile(name, number + 1, "the compressed file ends too early (truncated)") from None
     except (zlib.error, gzip.BadGzipFile, _ZstdDamage) as error:
-        raise DataError(f"{name}:{number + 1}: damaged compressed file: {error}") from None
+        raise DamagedFile(name, number + 1, f"damaged compressed file: {error}") from None
 
 
 class _ZstdDamage(Exception):
     """zstandard's error under our own name, so that the library is imported only when it is needed."""
 
 
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
+    """Lines; None for one that is too long. The pieces of a long line are joined once, when it ends."""
+    pieces: list[bytes] = []
+    held = 0
     for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
-        yield from whole
-    if rest:
-        yield rest
+        first, *more = chunk.split(b"\n")
+        held += len(first)
+        pieces = [*pieces, first] if held <= LONGEST else []
+        for line in more:
+            yield b"".join(pieces) if held <= LONGEST else None
+            pieces, held = [line], len(line)
+    if held:
+        yield b"".join(pieces) if held <= LONGEST else None
 
 
 def _chunks(stream: IO[bytes], name: str) -> Iterator[bytes]:

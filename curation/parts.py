@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from glob import has_magic
 from typing import TYPE_CHECKING
 
-from curation.spec import AnySource, ForumSpec, SourceSpec
+from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from curation.wheels import parse_wheel, wheel_file
 from infra.errors import InputError
 from infra.fingerprint import digest, digest_location
@@ -22,7 +22,9 @@ THREADS_PER_PART = 500
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a source. `label` names it without the machine's folders; `first` and `count` are for threads."""
+    """One part of a source. `label` names it without the machine's folders; `first` and `count` are threads of a forum
+    or rows of a Parquet file (all of them where `count` is 0).
+    """
 
     source: AnySource
     number: int
@@ -101,8 +103,11 @@ def _files(source: SourceSpec, number: int) -> list[Part]:
     filesystem, path = fsspec.core.url_to_fs(source.path)
     try:
         found = _known(source, sorted(_glob(filesystem, path)))
-    except OSError as error:
-        raise InputError(f"{source.path}: cannot be listed: {error}") from None
+    except InputError:
+        raise
+    except Exception as error:  # whatever the client of a bucket raises: no credentials, no such bucket, no network
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{source.path}: cannot be listed: {reason}") from None
     fixed = _fixed_folder(path)
     local = "file" in filesystem.protocol
     return [
@@ -138,6 +143,19 @@ def _fixed_folder(pattern: str) -> str:
 def fingerprint_of_sources(sources: tuple[AnySource, ...]) -> str:
     """One digest over the contents of several sources."""
     return digest([content_of(source) for source in sources])
+
+
+def rows_of(part: Part) -> int | None:
+    """Rows of a part's Parquet file; None where it cannot be opened."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder, name = folder_of(part)
+    try:
+        with folder.open(name, "rb") as stream:
+            return int(pq.read_metadata(stream).num_rows)
+    except (pa.ArrowException, OSError):
+        return None
 
 
 def size_of(part: Part) -> int:

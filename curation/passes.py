@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curation.cutting import cut_folder, pieces_of, shards_of
 from curation.execution.base import Job, Shared, execute, opened
 from curation.removed import Removals, Removed
 from curation.shards import (
     ReadSources,
     ReadStored,
     Shard,
+    StoreRuns,
     StoreShard,
     Within,
     WriteShard,
@@ -26,7 +28,6 @@ from curation.shards import (
 from curation.steps import Context, Step, make_step
 from curation.stored import SUFFIX
 from infra.errors import InputError
-from infra.spec import nearest
 
 if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
@@ -50,24 +51,23 @@ class Pass:
 class Curation:
     """A curation at work below `work`: its steps, its passes, and the context of each step."""
 
-    def __init__(self, spec: CurationSpec, shards: list[Shard], work: Path) -> None:
+    def __init__(self, spec: CurationSpec, work: Path) -> None:
         self.spec, self.work = spec, work
         self.steps = tuple(make_step(each) for each in spec.steps)
         self.passes = _cut(self.steps)
-        self.shards = Shared(shards)
+        self.shards: Shared[Shard] = Shared()
+        """Known when the big files have been cut."""
 
     def check(self) -> None:
-        """Raise a UserError for what cannot work: unknown corpora, missing weights, attributes of equal names."""
-        for number, step in enumerate(self.steps):
-            for corpus in step.spec.corpora or ():
-                if corpus not in self.spec.corpora:
-                    known = ", ".join(self.spec.corpora)
-                    raise InputError(f'steps[{number}]: no corpus "{corpus}"; there are: {known}'
-                                     f"{nearest(corpus, self.spec.corpora)}")  # fmt: skip
+        """Raise a UserError for what cannot work: missing weights, equal names, scores that nobody gives."""
+        for step in self.steps:
             step.check()
         for corpus in self.spec.corpora:
             self.attributes(corpus)
             self.tags(corpus)
+            for number, step in enumerate(self.steps):
+                if self.applies(step, corpus):
+                    step.check_scores(self.attributes(corpus, number), corpus)
 
     def applies(self, step: Step, corpus: str) -> bool:
         """Whether a step works on a corpus."""
@@ -97,8 +97,25 @@ class Curation:
         for folder in (workspace.path / "corpora", self.work):
             remove_unfinished(folder)
         with opened(workspace, self.spec.execution) as workers:
+            self._cut_pieces(workspace, workers)
             for each in self.passes:
                 self._run(each, workspace, workers)
+
+    def _cut_pieces(self, workspace: Workspace, workers: Workers) -> None:
+        """Make shards of what is big; then all shards are known."""
+        pieces = pieces_of(self.spec)
+        if big := Shared(piece.shard for piece in pieces if piece.cut):
+            folder = cut_folder(self.work)
+            removals = Removals(big, folder / "removed")
+            read = ReadSources(big, self.work, folder / "quarantine", removals, self._keeps_damaged)
+            cut = StoreRuns(big, folder / "stored", folder / "records", removals, self.spec.shard_documents)
+            labels = tuple(shard.label for shard in big)
+            execute(Job("read and cut", (read, cut), labels, folder / "jobs"), workspace, workers)
+        self.shards = Shared(shards_of(pieces, self.work))
+
+    @property
+    def _keeps_damaged(self) -> bool:
+        return self.spec.damaged_files == "keep"
 
     def _run(self, each: Pass, workspace: Workspace, workers: Workers) -> None:
         """The jobs of a pass's first step, then the pass, then its input is no longer needed."""
@@ -115,12 +132,13 @@ class Curation:
                     self._write(each, removals, workspace.path))  # fmt: skip
         labels = tuple(shard.label for shard in self.shards)
         execute(Job(_name(each), pipeline, labels, folder / "jobs"), workspace, workers)
-        if each.number > 0:
-            shutil.rmtree(pass_folder(self.work, each.number - 1) / "stored", ignore_errors=True)
+        before = pass_folder(self.work, each.number - 1) if each.number > 0 else cut_folder(self.work)
+        shutil.rmtree(before / "stored", ignore_errors=True)
 
     def _read(self, each: Pass, removals: Removals) -> PipelineStep:
         if each.number == 0:
-            return ReadSources(self.shards, self.work / "quarantine", removals)
+            quarantine = self.work / "quarantine"
+            return ReadSources(self.shards, self.work, quarantine, removals, self._keeps_damaged)
         places = Shared(replace(shard, stored=_stored(each.number - 1, shard)) for shard in self.shards)
         return ReadStored(places, self.work, removals)
 

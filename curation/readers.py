@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from datatrove.data import Document
-from datatrove.pipeline.readers import JsonlReader, ParquetReader
+from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.readers.base import BaseDiskReader
 
 from curation.documents import as_datatrove, marks_of, metadata_of
 from curation.extract import Extractor, OnBad, UnreadableError
-from curation.lines import numbered_lines
+from curation.lines import LONGEST, DamagedFile, numbered_lines
 from curation.records import RawDocument
-from infra.errors import DataError, InputError
+from infra.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
+_BATCH_BYTES = 16_000_000  # of a Parquet row group that are turned into Python objects at once
 
 
 class SafeJsonlReader(JsonlReader):
@@ -32,7 +33,7 @@ class SafeJsonlReader(JsonlReader):
     def read_file(self, filepath: str) -> Iterator[Document]:
         """Documents of one file, in order."""
         with self.data_folder.open(filepath, "rb") as stream:
-            for number, line in numbered_lines(stream, self._extract.label):
+            for number, line in _told_lines(stream, self._extract, self._on_bad):
                 if line.strip() and (document := self._document(number, line)):
                     yield document
 
@@ -62,7 +63,7 @@ class TextReader(BaseDiskReader):
     def read_file(self, filepath: str) -> Iterator[Document]:
         """Documents of one file, in order."""
         with self.data_folder.open(filepath, "rb") as stream:
-            for number, block in self._blocks(numbered_lines(stream, self._extract.label)):
+            for number, block in self._blocks(_told_lines(stream, self._extract, self._on_bad)):
                 if document := self._document(number, block.removeprefix(_BOM) if number == 1 else block):
                     yield document
 
@@ -94,40 +95,93 @@ class TextReader(BaseDiskReader):
         return as_datatrove(raw) if raw else None
 
 
-class SafeParquetReader(ParquetReader):
-    """Parquet, with a missing column and a damaged file as clear errors."""
+class SafeParquetReader(BaseDiskReader):
+    """Parquet: only the columns that are asked for, in batches bounded by bytes; a damaged row group costs that group.
 
-    def __init__(self, folder: Any, extract: Extractor, on_bad: OnBad) -> None:
-        super().__init__(folder, adapter=_parquet_adapter)
-        self._extract, self._on_bad, self._row = extract, on_bad, 0
+    datatrove's reader takes all columns, a thousand rows at a time, and gives a file up at its first damage.
+    """
+
+    name = "Parquet"
+
+    def __init__(
+        self, folder: Any, extract: Extractor, on_bad: OnBad, first: int = 0, count: int | None = None
+    ) -> None:
+        super().__init__(folder)
+        self._extract, self._on_bad = extract, on_bad
+        self._rows = range(first, first + count) if count is not None else range(first, 1 << 62)
 
     def read_file(self, filepath: str) -> Iterator[Document]:
-        """Documents of one file, in order."""
+        """Documents of one file, or of its rows `first` to `first + count`, in order."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        label, key = self._extract.label, self._extract.source.text
+        with self.data_folder.open(filepath, "rb") as stream:
+            try:
+                file = pq.ParquetFile(stream, page_checksum_verification=True)
+            except (pa.ArrowException, OSError) as error:
+                self._on_bad(self._extract.damaged(1, f"damaged Parquet file: {error}"))
+                return
+            columns = self._columns(file.schema_arrow.names)
+            start = 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if start < self._rows.stop and start + rows > self._rows.start:
+                    yield from self._group(file, group, start, columns)
+                start += rows
+
+    def _columns(self, names: list[str]) -> list[str]:
+        """Columns that hold the keys of the source. Raises InputError where the text's is not there."""
+        source = self._extract.source
+        found = []
+        for key in dict.fromkeys((source.text, *([source.id] if source.id else []), *source.keep)):
+            column = key if key in names else key.split(".")[0]
+            if column in names:
+                found.append(column)
+            elif key == source.text:
+                raise InputError(f'{self._extract.label}: no column "{key}"; there are: {", ".join(names)}')
+        return list(dict.fromkeys(found))
+
+    def _group(self, file: Any, group: int, start: int, columns: list[str]) -> Iterator[Document]:
+        """Documents of a row group whose first row is `start`."""
+        import pyarrow as pa
+
+        row, about = start, file.metadata.row_group(group)
+        size = max(1, min(1000, _BATCH_BYTES * about.num_rows // max(1, about.total_byte_size)))
+        batches = file.iter_batches(size, row_groups=[group], columns=columns)
+        while True:
+            try:
+                records = next(batches).to_pylist()
+            except StopIteration:
+                return
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                last = start + about.num_rows
+                reason = f"damaged Parquet file: rows {row + 1} to {last} cannot be read: {error}"
+                self._on_bad(self._extract.damaged(row + 1, reason))
+                return
+            for record in records:
+                if row in self._rows and (document := self._document(record, row + 1)):
+                    yield document
+                row += 1
+
+    def _document(self, record: dict[str, Any], number: int) -> Document | None:
         try:
-            with self.data_folder.open(filepath, "rb") as stream:
-                columns = pq.read_schema(stream).names
-            if key not in columns and key.split(".")[0] not in columns:
-                raise InputError(f'{label}: no column "{key}"; there are: {", ".join(columns)}')
-            yield from super().read_file(filepath)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{label}:{self._row + 1}: damaged Parquet file: {error}") from None
+            raw = self._extract.document(record, number)
+        except UnreadableError as error:
+            self._on_bad(self._extract.bad(number, str(error), b""))
+            return None
+        return as_datatrove(raw) if raw else None
 
 
-def _parquet_adapter(self: SafeParquetReader, row: dict[str, Any], path: str, number: int) -> dict[str, Any]:
-    self._row += 1
+def _told_lines(stream: Any, extract: Extractor, on_bad: OnBad) -> Iterator[tuple[int, bytes]]:
+    """Lines of a file; what is too long, and where the file breaks off, is told."""
+
+    def on_long(number: int) -> None:
+        on_bad(extract.bad(number, f"a line of more than {LONGEST:,} bytes", b""))
+
     try:
-        raw = self._extract.document(row, self._row)
-    except UnreadableError as error:
-        self._on_bad(self._extract.bad(self._row, str(error), b""))
-        raw = None
-    if raw is None:
-        return {"text": "", "id": ""}  # which datatrove's reader leaves out
-    document = as_datatrove(raw)
-    return {"text": document.text, "id": document.id, "metadata": document.metadata}
+        yield from numbered_lines(stream, extract.label, on_long)
+    except DamagedFile as error:
+        on_bad(extract.damaged(error.line, error.reason))
 
 
 def as_raw(document: Document) -> RawDocument:

@@ -6,8 +6,9 @@ a shard keeps its place through all passes, so that the written corpus has its d
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,12 +33,17 @@ if TYPE_CHECKING:
     from curation.execution.base import Shared
     from curation.steps.base import Context, Step
 
+RANK = "_rank"
+_RUN_CHARACTERS = 200_000_000  # of a stored shard, whatever the number of its documents
 _HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard: its corpus, its number in it, and what it reads: parts of sources, or a stored file below work/."""
+    """One shard: its corpus, its number in it, and what it reads: parts of sources, or a stored file below work/.
+
+    `piece` is the place of the piece that this shard is the first one of, if its documents were cut from one.
+    """
 
     corpus: str
     number: int
@@ -45,6 +51,7 @@ class Shard:
     parts: tuple[Part, ...] = ()
     limit: int | None = None
     stored: str = ""
+    piece: str = ""
 
     @property
     def place(self) -> str:
@@ -53,19 +60,28 @@ class Shard:
 
 
 class ReadSources(PipelineStep):
-    """Documents of a shard's parts. Bad lines go to the shard's quarantine, empty texts to the removals."""
+    """Documents of a shard's parts. Bad lines go to the shard's quarantine, empty texts to the removals.
+
+    A shard that was cut from a piece, whose parts have been read, has its documents stored below `work`.
+    """
 
     name = "read"
     type = "curation"
 
-    def __init__(self, shards: Shared[Shard], quarantine: Path, removals: Removals) -> None:
+    def __init__(
+        self, shards: Shared[Shard], work: Path, quarantine: Path, removals: Removals, keep_damaged: bool
+    ) -> None:
         super().__init__()
-        self.shards, self.quarantine, self.removals = shards, quarantine, removals
+        self.shards, self.work, self.quarantine = shards, work, quarantine
+        self.removals, self.keep_damaged = removals, keep_damaged
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield the documents of shard `rank`."""
         self.removals.begin(rank)
         shard = self.shards[rank]
+        if shard.stored:
+            yield from stored(self.work / shard.stored)
+            return
         target = self.quarantine / f"{shard.place}.jsonl"
         with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as quarantine:
             documents = (each for part in shard.parts for each in self._hopefully(part, quarantine))
@@ -83,7 +99,7 @@ class ReadSources(PipelineStep):
                 if len(bad) == _HOPELESS:
                     raise DataError(f"{bad[0]}; so are the {_HOPELESS - 1} lines after it, so the file is given up")
 
-        for document in read_part(part, on_bad, self._on_skip):
+        for document in read_part(part, on_bad, self._on_skip, self.keep_damaged):
             good = True
             yield document
 
@@ -121,6 +137,35 @@ class Apply(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Lead the documents of shard `rank` through the step."""
         yield from self.step.apply(data, self.context, rank)
+
+
+class Call(PipelineStep):
+    """A job's one step that reads no documents: a function with its arguments."""
+
+    name = "call"
+    type = "curation"
+
+    def __init__(self, function: Callable[..., None], *arguments: Any) -> None:
+        super().__init__()
+        self.function, self.arguments = function, arguments
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Call it; yields nothing."""
+        self.function(*self.arguments)
+        yield from ()
+
+
+class Ranked(PipelineStep):
+    """Writes the rank into each document, for steps of datatrove's that see documents only."""
+
+    name = "rank"
+    type = "curation"
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield the documents with their rank."""
+        for document in data:
+            document.metadata[RANK] = rank
+            yield document
 
 
 class Within(PipelineStep):
@@ -162,6 +207,48 @@ class StoreShard(PipelineStep):
         yield from ()
 
 
+class StoreRuns(PipelineStep):
+    """Last step of the cutting: the documents of a piece go to stored files of at most so many documents each."""
+
+    name = "cut"
+    type = "curation"
+
+    def __init__(self, shards: Shared[Shard], target: Path, folder: Path, removals: Removals, documents: int) -> None:
+        super().__init__()
+        self.shards, self.target, self.folder, self.removals = shards, target, folder, removals
+        self.documents = documents
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield nothing."""
+        shard, runs = self.shards[rank], 0
+        for number, group in itertools.groupby(data, _RunOf(self.documents)):
+            self._store(group, shard, number)
+            runs = number + 1
+        if not runs:  # so that the piece's removals and bad lines have a shard to stand with
+            self._store((), shard, 0)
+        self.removals.finish()
+        _record(self.folder, shard, Summary(), self.removals, runs=max(runs, 1))
+        yield from ()
+
+    def _store(self, documents: Iterable[Document], shard: Shard, number: int) -> None:
+        with atomic_path(self.target / shard.place / f"{number:05d}{SUFFIX}") as temporary:
+            store(documents, temporary)
+
+
+class _RunOf:
+    """Number of the run that the next document belongs to; a run is full by documents or by characters."""
+
+    def __init__(self, documents: int) -> None:
+        self.documents, self.number, self.count, self.characters = documents, 0, 0, 0
+
+    def __call__(self, document: Document) -> int:
+        if self.count == self.documents or self.characters > _RUN_CHARACTERS:
+            self.number, self.count, self.characters = self.number + 1, 0, 0
+        self.count += 1
+        self.characters += len(document.text)
+        return self.number
+
+
 class WriteShard(PipelineStep):
     """Last step of the last pass: the documents go to the tagged corpus, and are counted."""
 
@@ -186,10 +273,10 @@ class WriteShard(PipelineStep):
         yield from ()
 
 
-def _record(folder: Path, shard: Shard, summary: Summary, removals: Removals) -> None:
+def _record(folder: Path, shard: Shard, summary: Summary, removals: Removals, **more: Any) -> None:
     """What `finish` will want to know of a shard's pass."""
     removed: list[list[Any]] = [[step, reason, count] for (step, reason), count in sorted(removals.counts.items())]
-    write_json(folder / f"{shard.place}.json", {"summary": summary.to_json(), "removed": removed})
+    write_json(folder / f"{shard.place}.json", {"summary": summary.to_json(), "removed": removed, **more})
 
 
 def pass_folder(work: Path, number: int) -> Path:

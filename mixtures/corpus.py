@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.corpus import TaggedCorpus
+from curation.where import METADATA, Where
 from infra.errors import DataError, InputError
-from mixtures.where import METADATA, Where
 
 _BATCH = 512  # documents; a batch of long documents is cut further by the tokeniser
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from curation.where import Where, parse
 from infra.spec import Location, Spec, nearest
 from mixtures.amounts import Amount, parse_fraction
-from mixtures.where import Where, parse
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """Letters, digits, `-` and `_`: it becomes a file name, and a dot would collide with the `.risk` twin."""

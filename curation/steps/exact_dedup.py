@@ -1,0 +1,80 @@
+"""The step `exact_dedup`: datatrove's exact deduplication, on a 64-bit hash of the text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from curation.steps.base import Context
+from curation.steps.base_dedup import DedupSpec, DedupStep, folder_of
+from infra.errors import InputError
+
+if TYPE_CHECKING:
+    from datatrove.data import Document
+    from datatrove.pipeline.base import PipelineStep
+    from datatrove.pipeline.dedup import ExactDedupConfig
+
+    from curation.execution.base import Job
+
+_MOST_SHARDS = 65_534  # datatrove keeps a document's priority in 16 bits, and 0 is taken
+
+
+class ExactDedupSpec(DedupSpec):
+    """Removes documents whose text stood before, letter for letter. What stays is told how often it was found again:
+    `duplicate_count` in its metadata.
+    """
+
+    step: Literal["exact_dedup"] = "exact_dedup"
+    finder_workers: int = Field(8, ge=1)
+    """Parts into which the hashes are cut, each compared by one process; no matter for the result."""
+
+
+class ExactDedup(DedupStep):
+    """datatrove's three stages; the shard's number, as priority, decides which of two equal documents stays."""
+
+    options = ExactDedupSpec
+    spec: ExactDedupSpec
+
+    def stages(self, context: Context) -> list[Job]:
+        """Hash every document; find the hashes that occur twice."""
+        from datatrove.pipeline.dedup import ExactDedupSignature, ExactFindDedups
+
+        from curation.shards import Ranked
+
+        if len(context.shards) > _MOST_SHARDS:
+            raise InputError(f"exact_dedup: {len(context.shards)} shards, and datatrove can order {_MOST_SHARDS}; "
+                             "raise `shard_documents`, or use the step minhash")  # fmt: skip
+        parts = self.spec.finder_workers
+        hashes, found = folder_of(context, "hashes"), folder_of(context, "found")
+        for part in range(parts):  # a part without a hash has no folder else, and would not be found
+            folder_of(context, f"hashes/{part:04d}")
+        sign = ExactDedupSignature(hashes, _config(), parts)
+        find = ExactFindDedups(hashes, found, _config(), lines_to_buffer=1000)
+        labels = tuple(f"{context.name}: hashes {part + 1} of {parts}" for part in range(parts))
+        return [context.job("hash", context.documents(), Ranked(), sign), context.job("find", find, labels=labels)]
+
+    def removal(self, context: Context) -> PipelineStep:
+        """Remove what was found."""
+        from datatrove.pipeline.dedup import ExactDedupFilter
+
+        return ExactDedupFilter(folder_of(context, "found"), _config(), context.removed)
+
+
+def _config() -> ExactDedupConfig:
+    from datatrove.pipeline.dedup import ExactDedupConfig
+
+    return ExactDedupConfig(content_getter=_text, document_priority=_priority)
+
+
+def _text(document: Document) -> str:
+    return document.text
+
+
+def _priority(document: Document) -> int:
+    """The earlier the shard, the higher; datatrove keeps the document of the highest priority, and within a shard the
+    first.
+    """
+    from curation.shards import RANK
+
+    return _MOST_SHARDS + 1 - document.metadata[RANK]

@@ -1,0 +1,89 @@
+"""The step `statistics`: datatrove's statistics of documents, lines, paragraphs, words and sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base_filter import language_known, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datatrove.data import Document
+    from datatrove.pipeline.stats.base import BaseStats
+
+Block = Literal["doc", "line", "paragraph", "word", "sentence"]
+
+
+class StatisticsSpec(StepSpec):
+    """Counts, and removes nothing: mean, deviation and number of each of datatrove's statistics, by corpus, in the
+    manifest, as the documents are where the step stands.
+    """
+
+    step: Literal["statistics"] = "statistics"
+    blocks: tuple[Block, ...] = Field(("doc", "line"), min_length=1)
+    """What is counted: datatrove's DocStats (length, shares of digits, capitals, …), LineStats, ParagraphStats,
+    WordStats and SentenceStats."""
+    language: str = "eng"
+    """Whose word tokenizer is used for words and sentences; datatrove's code, such as eng, deu, fra."""
+
+
+class Statistics(Step):
+    """datatrove's blocks; what they would add to every document's metadata is left out."""
+
+    options = StatisticsSpec
+    spec: StatisticsSpec
+
+    def check(self) -> None:
+        """The packages that the blocks need."""
+        with told(self.spec.step):
+            if {"word", "sentence"} & set(self.spec.blocks):
+                language_known(self.spec.language)
+            self._blocks(Path("."))
+
+    def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
+        """Count each document as it passes."""
+        from datatrove.utils.stats import MetricStatsDict
+
+        blocks, found = self._blocks(context.folder), MetricStatsDict()
+        for document in documents:
+            for block in blocks:
+                for name, value in block.extract_stats(document).items():
+                    found[name] += value
+            yield document
+        _save(found.to_dict(), context, rank)
+
+    def report(self, context: Context) -> dict[str, Any]:
+        """The sums over all shards, by corpus."""
+        from datatrove.utils.stats import MetricStatsDict
+
+        sums: dict[str, MetricStatsDict] = {}
+        for shard in context.shards:
+            file = context.folder / "counts" / f"{shard.place}.json"
+            found = MetricStatsDict.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            sums[shard.corpus] = sums[shard.corpus] + found if shard.corpus in sums else found
+        return {"statistics": {corpus: found.to_dict() for corpus, found in sums.items()}}
+
+    def describe(self) -> str:
+        """`statistics: doc, line`."""
+        return f"statistics: {', '.join(self.spec.blocks)}"
+
+    def _blocks(self, folder: Path) -> list[BaseStats]:
+        from datatrove.pipeline import stats
+
+        kinds = {"doc": stats.DocStats, "line": stats.LineStats, "paragraph": stats.ParagraphStats,
+                 "word": stats.WordStats, "sentence": stats.SentenceStats}  # fmt: skip
+        tongue = {"language": self.spec.language}
+        return [kinds[name](str(folder), **(tongue if name in ("word", "sentence") else {}))
+                for name in self.spec.blocks]  # fmt: skip
+
+
+def _save(counts: dict[str, Any], context: Context, rank: int) -> None:
+    from infra.atomic import write_json
+
+    write_json(context.folder / "counts" / f"{context.shards[rank].place}.json", counts)
