@@ -112,13 +112,12 @@ class SafeParquetReader(BaseDiskReader):
 
     def read_file(self, filepath: str) -> Iterator[Document]:
         """Documents of one file, or of its rows `first` to `first + count`, in order."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with self.data_folder.open(filepath, "rb") as stream:
             try:
                 file = pq.ParquetFile(stream, page_checksum_verification=True)
-            except (pa.ArrowException, OSError) as error:
+            except Exception as error:  # whatever Arrow makes of a damaged footer
                 self._on_bad(self._extract.damaged(1, f"damaged Parquet file: {error}"))
                 return
             columns = self._columns(file.schema_arrow.names)
@@ -143,8 +142,6 @@ class SafeParquetReader(BaseDiskReader):
 
     def _group(self, file: Any, group: int, start: int, columns: list[str]) -> Iterator[Document]:
         """Documents of a row group whose first row is `start`."""
-        import pyarrow as pa
-
         row, about = start, file.metadata.row_group(group)
         size = max(1, min(1000, _BATCH_BYTES * about.num_rows // max(1, about.total_byte_size)))
         batches = file.iter_batches(size, row_groups=[group], columns=columns)
@@ -152,16 +149,20 @@ class SafeParquetReader(BaseDiskReader):
             try:
                 records = next(batches).to_pylist()
             except StopIteration:
+                if row < start + about.num_rows:
+                    self._lost(row, start + about.num_rows, "they are not there")
                 return
-            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-                last = start + about.num_rows
-                reason = f"damaged Parquet file: rows {row + 1} to {last} cannot be read: {error}"
-                self._on_bad(self._extract.damaged(row + 1, reason))
+            except Exception as error:  # whatever Arrow's decoders meet in damaged bytes
+                self._lost(row, start + about.num_rows, str(error) or type(error).__name__)
                 return
             for record in records:
                 if row in self._rows and (document := self._document(record, row + 1)):
                     yield document
                 row += 1
+
+    def _lost(self, row: int, end: int, why: str) -> None:
+        reason = f"damaged Parquet file: rows {row + 1} to {end} cannot be read: {why}"
+        self._on_bad(self._extract.damaged(row + 1, reason))
 
     def _document(self, record: dict[str, Any], number: int) -> Document | None:
         try:
