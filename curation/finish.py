@@ -43,7 +43,7 @@ def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
             with open(file, "rb") as lines:
                 shutil.copyfileobj(lines, out)
     _collect_removed(curation, workspace.path)
-    write_json(workspace.path / MANIFEST, {"steps": _steps(curation), "corpora": corpora})
+    write_json(workspace.path / MANIFEST, {"steps": _steps(curation), "corpora": corpora, **_tolerated(spec)})
     remove_unfinished(workspace.path / "corpora")  # by a worker of a killed run, after this one began
     shutil.rmtree(work)
     names = ("documents", "characters", "words", "bad_lines")
@@ -58,6 +58,11 @@ def _quarantines(work: Path, shards: Iterable[Shard]) -> Iterator[Path]:
             yield cut_folder(work) / "quarantine" / f"{shard.piece}.jsonl"
         elif not shard.stored:
             yield work / "quarantine" / f"{shard.place}.jsonl"
+
+
+def _tolerated(spec: CurationSpec) -> dict[str, Any]:
+    """What was put up with of bad input; the fingerprint does not hold it."""
+    return {"max_bad_share": spec.max_bad_share, "damaged_files": spec.damaged_files}
 
 
 def _steps(curation: Curation) -> list[dict[str, Any]]:

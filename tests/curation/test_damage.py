@@ -33,9 +33,11 @@ def read(path: Path, **options: Any) -> tuple[list[str], list[BadLine], list[tup
     bad: list[BadLine] = []
     skipped: list[tuple[RawDocument, str]] = []
     source = SourceSpec(path=str(path), **options)
-    found = [document.text for part in parts_of(source, 0)
-             for document in read_part(part, bad.append, lambda raw, why: skipped.append((raw, why)), True)]  # fmt: skip
-    return found, bad, skipped
+    parts = parts_of(source, 0)
+    documents = (
+        each for part in parts for each in read_part(part, bad.append, lambda *left: skipped.append(left), True)
+    )
+    return [document.text for document in documents], bad, skipped
 
 
 def texts(artifact: Any) -> list[str]:
@@ -227,7 +229,7 @@ def test_a_full_disk_is_one_clear_message(tmp_path: Path, curate: Curate, monkey
         with pytest.raises(RanksFailed, match="No space left on device"):
             curate({"path": "a.jsonl"}, steps=[])
     monkeypatch.setattr("curation.finish.write_json", full)
-    with pytest.raises(JobError, match="No space left on device.*make room and run the same command again"):
+    with pytest.raises(JobError, match=r"No space left on device.*make room and run the same command again"):
         curate({"path": "a.jsonl"}, steps=[])
 
 
@@ -241,7 +243,7 @@ def test_a_bucket_that_cannot_be_read_is_one_clear_message(monkeypatch: pytest.M
             raise RuntimeError("Unable to locate\ncredentials")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (Closed(), "bucket/a.jsonl"))
-    with pytest.raises(InputError, match="s3://bucket/a.jsonl: cannot be listed: Unable to locate credentials"):
+    with pytest.raises(InputError, match=r"s3://bucket/a.jsonl: cannot be listed: Unable to locate credentials"):
         parts_of(SourceSpec(path="s3://bucket/a.jsonl"), 0)
 
 
@@ -261,7 +263,7 @@ def test_past_the_default_share_of_one_in_a_thousand_the_job_stops(tmp_path: Pat
     for good, stops in ((999, False), (998, True)):
         (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n' * good + "broken\n")
         if stops:
-            with pytest.raises(DataError, match="a.jsonl:999: .*max_bad_share is 0.001"):
+            with pytest.raises(DataError, match=r"a.jsonl:999: .*max_bad_share is 0.001"):
                 curate({"path": "a.jsonl"}, steps=[])
         else:
             assert curate({"path": "a.jsonl"}, steps=[]).counts["it"]["documents"] == 999
