@@ -1,0 +1,85 @@
+"""What the parts of this benchmark share: texts, timing, figures and their table."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_SETS = ("toxic_corpus/toxic_comments", "fourchan/posts", "clean_modern/clean_modern")
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured number, and the floor or ceiling that it must keep."""
+
+    part: str
+    what: str
+    value: float
+    unit: str
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the number is within its bounds; one that is no number is not."""
+        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+
+    def row(self) -> str:
+        """A row of the table."""
+        bound = f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}" if self.most is not None else ""
+        value = f"{self.value:,.0f}" if self.value >= 1000 else f"{self.value:.3g}"
+        return f"| {self.part} | {self.what} | {value} {self.unit} | {bound} | {'' if self.kept else '**missed**'} |"
+
+
+@dataclass
+class Bench:
+    """Where the data are, the texts, and what the parts have found so far."""
+
+    data: Path
+    out: Path
+    size: int
+    figures: list[Figure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def texts(self, size: int | None = None) -> list[str]:
+        """Texts of people and of the web, a third each: toxic comments, a forum's posts, clean modern documents."""
+        size = size or self.size
+        found = [text for name in _SETS for text in self._drawn(name, -(-size // len(_SETS)))][:size]
+        random.Random(0).shuffle(found)
+        return found
+
+    def _drawn(self, name: str, size: int) -> list[str]:
+        with gzip.open(self.data / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            texts = [json.loads(line)["text"] for line in lines]
+        return random.Random(0).sample(texts, min(size, len(texts)))
+
+    def add(self, part: str, what: str, value: float, unit: str, **bounds: float) -> Figure:
+        """Keep a figure and print it."""
+        figure = Figure(part, what, value, unit, **bounds)
+        self.figures.append(figure)
+        print(figure.row(), flush=True)
+        return figure
+
+    def value(self, part: str, what: str) -> float:
+        """A figure of an earlier part."""
+        return next(each.value for each in self.figures if (each.part, each.what) == (part, what))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Processor seconds of `work` in this process and its children: not what else the machine does meanwhile."""
+    start = _processor_time()
+    work()
+    return max(_processor_time() - start, 1e-9)
+
+
+def _processor_time() -> float:
+    import resource
+
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime

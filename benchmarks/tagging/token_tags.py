@@ -1,0 +1,30 @@
+"""(d) Words a second of the trained tagger `lexical` on one core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import Bench, seconds
+
+_YAML = Path(__file__).parents[1] / "taggers" / "lexical.yaml"
+
+
+def measure(bench: Bench) -> None:
+    """Train, then tag."""
+    from curation.tagger_training.spec import TaggerTrainingSpec
+    from curation.tagger_training.stage import TAGGER
+    from curation.taggers.lexical import LexicalTaggerSpec
+
+    from curation.taggers import make_tagger
+    from curation.words import word_spans
+    from infra.spec import load_spec
+    from infra.stage import run_stage
+
+    _, spec = load_spec(_YAML, {"tagger": lambda: TaggerTrainingSpec})
+    artifact = run_stage(TAGGER, spec, bench.out / "lexical", quiet=True)
+    tagger = make_tagger(LexicalTaggerSpec(path=str(artifact.path)))
+    texts = bench.texts(20_000)
+    words = sum(len(word_spans(text)) for text in texts)
+    tagger.tag(texts[:256])
+    taken = seconds(lambda: [tagger.tag(texts[start : start + 256]) for start in range(0, len(texts), 256)])
+    bench.add("d", "tagger lexical", words / taken, "words/s", least=100_000)
