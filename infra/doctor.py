@@ -15,6 +15,7 @@ _NEEDED = ("torch", "transformers", "datatrove", "pyarrow", "polars", "scikit-le
 _OPTIONAL = {
     "megatron-core": "pretraining (extra: megatron)",
     "detoxify": "the detoxify scorer (extra: detoxify)",
+    "onnxruntime": "ONNX number formats of scorers (extra: onnx)",
     "ray": "cluster execution (extra: ray)",
     "lm-eval": "capability benchmarks (extra: eval)",
 }

@@ -10,6 +10,7 @@ from made_corpora import load
 
 from curation.classify import precision
 from curation.classify.engines import TOLERANCE
+from curation.classify.onnx_export import can_export
 from curation.classify.precision import Choice, Measured, choose, fastest
 from curation.resolve import resolved
 from curation.scorers import load_scorer, weights_of
@@ -26,7 +27,10 @@ def classifier(classifier_folder: Path) -> TransformersSpec:
     return TransformersSpec(model="org/tiny", folder=str(classifier_folder), batch_tokens=128, device="cpu")
 
 
-@pytest.mark.parametrize("chosen", ["bfloat16", "int8", "onnx-int8"])
+_NEEDS_ONNX = pytest.mark.skipif(not can_export(), reason="needs the extra onnx")
+
+
+@pytest.mark.parametrize("chosen", ["bfloat16", "int8", pytest.param("onnx-int8", marks=_NEEDS_ONNX)])
 def test_every_precision_stays_within_its_tolerance_whatever_the_batch(
     classifier: TransformersSpec, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
