@@ -64,23 +64,33 @@ class TextReader(BaseDiskReader):
         """Documents of one file, in order."""
         with self.data_folder.open(filepath, "rb") as stream:
             for number, block in self._blocks(_told_lines(stream, self._extract, self._on_bad)):
+                if not block.strip():
+                    continue
                 if document := self._document(number, block.removeprefix(_BOM) if number == 1 else block):
                     yield document
 
     def _blocks(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         """(number of the first line, bytes) of each document."""
-        mode, start = self._extract.source.documents, 1
+        mode, start, size = self._extract.source.documents, 1, 0
         block: list[bytes] = []
         for number, line in lines:
             if mode == "line":
                 yield number, line
             elif mode == "paragraph" and not line.strip():
-                yield start, b"\n".join(block)
-                block = []
+                yield from self._whole(start, block, size)
+                block, size = [], 0
             else:
-                start = start if block else number
+                start, size = start if size else number, size + len(line) + 1
                 block.append(line)
-        if block:
+                if size > LONGEST:
+                    block.clear()
+        yield from self._whole(start, block, size)
+
+    def _whole(self, start: int, block: list[bytes], size: int) -> Iterator[tuple[int, bytes]]:
+        """A document of several lines, unless it was too long to be held."""
+        if size > LONGEST:
+            self._on_bad(self._extract.bad(start, f"a document of more than {LONGEST:,} bytes", b""))
+        elif size:
             yield start, b"\n".join(block)
 
     def _document(self, number: int, block: bytes) -> Document | None:

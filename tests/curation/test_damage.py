@@ -159,6 +159,16 @@ def test_a_line_beyond_what_is_held_in_memory_is_named_and_costs_only_itself(
     assert "a line of more than" in bad[0].reason
 
 
+def test_a_text_file_too_long_for_one_document_is_named_and_paragraphs_after_a_long_one_arrive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curation.readers.LONGEST", 100)
+    (tmp_path / "a.txt").write_text("one\n\n\n" + "long line\n" * 50 + "\ntwo\nlines\n")
+    found, bad, skipped = read(tmp_path / "a.txt", documents="paragraph")
+    assert (found, [line.line for line in bad], skipped) == (["one", "two\nlines"], [4], [])
+    assert read(tmp_path / "a.txt", documents="file")[0] == []
+
+
 def test_scores_and_spans_of_a_very_long_document_are_those_of_its_parts(tmp_path: Path, curate: Curate) -> None:
     """Longer than a tagger sees at once and than one call of the scorer holds, with no line end to cut at."""
     sentence = "The committee met and you idiot were there. "

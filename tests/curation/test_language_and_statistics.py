@@ -70,7 +70,7 @@ def test_fasttext_annotates_and_filters_and_knows_its_model_by_content(
 def test_labels_that_a_model_does_not_have_and_models_that_are_none_are_told_at_once(
     tmp_path: Path, curate: Curate, model: str, two_tongues: dict
 ) -> None:
-    with pytest.raises(InputError, match='no label "ed"; it has .*did you mean'):
+    with pytest.raises(InputError, match=r'no label "ed"; it has .*did you mean'):
         curate(two_tongues, steps=[{"step": "fasttext", "model": model, "keep_labels": [["ed", 0.5]]}])
     (tmp_path / "none.bin").write_bytes(b"something else")
     with pytest.raises(InputError, match=r"none\.bin: not a fastText model"):
