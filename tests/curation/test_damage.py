@@ -126,7 +126,7 @@ def test_of_a_truncated_file_what_is_whole_arrives_where_that_is_asked_for(
     artifact = curate({"path": "[ab].*"}, steps=[], damaged_files="keep", max_bad_share=0.5)
     found = texts(artifact)
     assert found[-1] == "of the other file" and found[:-1] == [row["text"] for row in records[: len(found) - 1]]
-    assert len(found) > (1 if suffix == "parquet" else 4000)
+    assert len(found) >= (1 if suffix == "parquet" else 1000)  # a Parquet file without its footer is lost
     (bad,) = quarantine(artifact)
     assert (bad["file"], bad["line"]) == (f"a.{suffix}", len(found)) and "what follows is lost" in bad["reason"]
 
@@ -273,7 +273,7 @@ def test_past_the_default_share_of_one_in_a_thousand_the_job_stops(tmp_path: Pat
     for good, stops in ((999, False), (998, True)):
         (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n' * good + "broken\n")
         if stops:
-            with pytest.raises(DataError, match=r"a.jsonl:999: .*max_bad_share is 0.001"):
+            with pytest.raises(DataError, match=r"(?s)a.jsonl:999: .*max_bad_share is 0.001"):
                 curate({"path": "a.jsonl"}, steps=[])
         else:
             assert curate({"path": "a.jsonl"}, steps=[]).counts["it"]["documents"] == 999

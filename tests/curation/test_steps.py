@@ -16,6 +16,12 @@ from infra.artifact import Artifact
 from infra.errors import ConfigError, InputError, RanksFailed
 
 PROSE = " ".join(SENTENCES[:12])
+VILLAGE = """The old harbour lies on the northern side of the town, where the river meets the sea.
+Fishing boats leave before dawn and come back with the tide in the afternoon.
+A narrow lane leads from the market to the church, and children play there after school.
+In winter the wind is strong, so most shops have heavy wooden doors.
+Visitors who come in spring can have the whole beach to themselves.
+Nobody remembers who built the lighthouse, but everyone tells a story about it."""
 
 
 def texts(artifact: Artifact, corpus: str = "it") -> list[str]:
@@ -125,8 +131,8 @@ def test_exact_dedup_keeps_the_first_of_the_corpus_whatever_the_shards(tmp_path:
 
 
 def test_minhash_keeps_the_first_of_documents_that_are_nearly_equal(tmp_path: Path, curate: Curate) -> None:
-    base = " ".join(f"word{n} and then" for n in range(80))
-    near = [base, base + " once more", "before that " + base, base.replace("word40", "other")]
+    base = " ".join(a + b + c for a in "bdfk" for b in "aeiou" for c in "lmnrst")
+    near = [base, base + " once more", "before that " + base, base.replace("kal", "other")]
     for number, lines in enumerate((["unlike " + PROSE, near[1]], [near[0], "short"], [near[2], "short"], [near[3]])):
         write_jsonl(tmp_path / f"{number}.jsonl", [{"text": line} for line in lines])
     artifact = curate({"path": "*.jsonl"}, steps=[step("minhash"), SCORE])
@@ -142,27 +148,26 @@ def test_dedup_across_corpora_follows_their_order_and_only_when_it_is_told_to(tm
 
     write_jsonl(tmp_path / "a.jsonl", [{"text": "one"}, {"text": "two"}])
     write_jsonl(tmp_path / "b.jsonl", [{"text": "two"}, {"text": "three"}])
-    corpora = {name: {"sources": [{"path": f"{name}.jsonl"}]} for name in ("b", "a")}
-    for across, left in ((False, ["one", "two"]), (True, ["one"])):
+    corpora = {name: {"sources": [{"path": f"{name}.jsonl"}]} for name in ("a", "b")}
+    for across, left in ((False, ["two", "three"]), (True, ["three"])):
         spec = load(tmp_path, corpora, steps=[step("exact_dedup", across_corpora=across)])
         artifact = run_stage(CURATION, spec, tmp_path / f"out-{across}", quiet=True)
-        assert (texts(artifact, "b"), texts(artifact, "a")) == (["two", "three"], left)
+        assert (texts(artifact, "a"), texts(artifact, "b")) == (["one", "two"], left)
 
 
 def test_quality_filters_judge_with_datatrove_s_own_parameters_and_leave_the_text(
     tmp_path: Path, curate: Curate
 ) -> None:
     menu = "Home\nAbout us\nContact\n" * 5
-    prose = "\n".join(SENTENCES[:8]) + "\nRead more"
-    write_jsonl(tmp_path / "a.jsonl", [{"text": prose}, {"text": menu}])
-    for quality, options in (("gopher_quality", {"min_stop_words": 1}), ("gopher_repetition", {}), ("c4_quality", {}),
+    write_jsonl(tmp_path / "a.jsonl", [{"text": VILLAGE + "\nRead more"}, {"text": menu}])
+    for quality, options in (("gopher_quality", {"min_doc_words": 60}), ("gopher_repetition", {}), ("c4_quality", {}),
                              ("fineweb_quality", {"char_duplicates_ratio": 0.5})):  # fmt: skip
         artifact = curate({"path": "a.jsonl"}, steps=[step(quality, **options)], out=quality)
-        assert texts(artifact) == [prose], removed(artifact)
+        assert texts(artifact) == [VILLAGE + "\nRead more"], removed(artifact)
         ((text, name, reason),) = removed(artifact)
         assert (text, name) == (menu, f"0-{quality}") and reason not in ("", quality)
     edited = curate({"path": "a.jsonl"}, steps=[step("c4_quality", edit_text=True)], out="edited")
-    assert texts(edited) == ["\n".join(SENTENCES[:8])]
+    assert texts(edited) == [VILLAGE]
 
 
 def test_pii_changes_the_text_and_marks_what_it_changed(tmp_path: Path, curate: Curate) -> None:
