@@ -9,6 +9,7 @@ from curation.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.held_out import is_held_out
 from infra.artifact import Artifact
 from infra.errors import InputError
+from infra.fingerprint import digest
 from infra.spec import portable
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
@@ -26,7 +27,8 @@ def identity(spec: CalibrationSpec) -> Identity:
     from curation.scorers import weights_of
 
     definite = resolved(spec)
-    inputs = {f"references[{number}]": content_of(each.source) for number, each in enumerate(spec.references)}
+    inputs = {f"references[{number}]": digest(content_of(each.source))
+              for number, each in enumerate(spec.references)}  # fmt: skip
     return Identity(portable(definite), {"scorer": weights_of(definite.scorer), **inputs})
 
 
@@ -102,8 +104,8 @@ def _fit(name: str, scores: Any, references: Any, held_out: Any, seed: int) -> d
     known = np.isfinite(references)
     fit, test = known & ~held_out, known & held_out
     if min(fit.sum(), test.sum()) < _FEWEST:
-        counts = f"{fit.sum()} texts to fit and {test.sum()} held out"
-        raise InputError(f"{name}: {counts} have a reference score; at least {_FEWEST} of each are needed")
+        found = f"{fit.sum()} texts to fit and {test.sum()} held out"
+        raise InputError(f"{name}: {found} have a reference score; at least {_FEWEST} of each are needed")
     curve = fit_curve(scores[fit], references[fit])
     after = Curve(tuple(curve["x"]), tuple(curve["y"])).apply(scores[test])
     counts = {"fitted_on": int(fit.sum()), "held_out": int(test.sum()), "unscored": int((~known).sum())}

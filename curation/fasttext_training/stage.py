@@ -15,6 +15,7 @@ from curation.records import RawDocument
 from infra.artifact import Artifact
 from infra.atomic import write_json
 from infra.errors import InputError
+from infra.fingerprint import digest
 from infra.spec import portable
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
@@ -26,7 +27,8 @@ def identity(spec: FasttextStageSpec) -> Identity:
     """Settings and the content of the examples."""
     from curation.parts import content_of
 
-    contents = {f"examples[{number}]": content_of(each.source) for number, each in enumerate(spec.examples)}
+    contents = {f"examples[{number}]": digest(content_of(each.source))
+                for number, each in enumerate(spec.examples)}  # fmt: skip
     return Identity(portable(spec), contents)
 
 

@@ -19,9 +19,10 @@ def save_classifier(folder: Path, **settings: object) -> Path:
     (folder / "vocab.txt").write_text("\n".join(_WORDS))
     BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=512).save_pretrained(folder)
     torch.manual_seed(0)
-    options = {"id2label": dict(enumerate(LABELS)), "label2id": {name: n for n, name in enumerate(LABELS)}, **settings}
+    names = {"id2label": dict(enumerate(LABELS)), "label2id": {name: n for n, name in enumerate(LABELS)}}
+    options = {"initializer_range": 0.5, **names, **settings}
     config = BertConfig(vocab_size=len(_WORDS), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-                        intermediate_size=64, max_position_embeddings=64, initializer_range=0.5, **options)  # fmt: skip
+                        intermediate_size=64, max_position_embeddings=64, **options)  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
 

@@ -61,9 +61,9 @@ def test_errors_are_those_of_the_textbook() -> None:
 
 def test_the_gain_comes_with_an_interval_that_knows_when_there_is_none() -> None:
     rng = np.random.default_rng(1)
-    references, noise = rng.random(400), rng.normal(0, 0.1, (2, 400))
+    references, noise = rng.uniform(0.3, 0.7, 400), rng.uniform(-0.1, 0.1, (2, 400))
     nothing = judge(references + noise[0], references + noise[1], references, 0)["gain"]
-    much = judge(references + 0.5, references + noise[1], references, 0)["gain"]
+    much = judge(references + 0.3, references + noise[1], references, 0)["gain"]
     assert nothing["low"] < 0 < nothing["high"] and 0 < much["low"] < much["mae"] < much["high"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_corpora import load
+from made_models import save_classifier
 
 from curation.classify import precision
 from curation.classify.engines import TOLERANCE
@@ -22,9 +23,11 @@ from infra.errors import UnavailableError
 _TEXTS = [f"{'you ' * (number % 7)}idiot {'fine day ' * (number % 11)}" for number in range(30)]
 
 
-@pytest.fixture(scope="session")
-def classifier(classifier_folder: Path) -> TransformersSpec:
-    return TransformersSpec(model="org/tiny", folder=str(classifier_folder), batch_tokens=128, device="cpu")
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> TransformersSpec:
+    """Calmer than other random models: weights so wide that scores jump say nothing about rounding."""
+    folder = save_classifier(tmp_path_factory.mktemp("models") / "calm", initializer_range=0.2)
+    return TransformersSpec(model="org/tiny", folder=str(folder), batch_tokens=128, device="cpu")
 
 
 _NEEDS_ONNX = pytest.mark.skipif(not can_export(), reason="needs the extra onnx")
@@ -39,7 +42,7 @@ def test_every_precision_stays_within_its_tolerance_whatever_the_batch(
     scorer = load_scorer(classifier.model_copy(update={"precision": chosen}))
     together = scorer.score(_TEXTS)
     alone = np.concatenate([scorer.score([text]) for text in _TEXTS[:6]])
-    assert np.ptp(exact) > 10 * TOLERANCE[chosen]
+    assert np.ptp(exact) > 4 * TOLERANCE[chosen]
     assert 0 < np.abs(together - exact).max() <= TOLERANCE[chosen]
     assert np.abs(together[:6] - alone).max() <= TOLERANCE[chosen]
 

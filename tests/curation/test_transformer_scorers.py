@@ -120,7 +120,7 @@ def test_classes_can_be_added_up_under_an_attribute(classifier: TransformersSpec
 
 def test_classes_without_a_meaning_must_be_given_one(tmp_path: Path) -> None:
     folder = save_classifier(tmp_path / "unnamed", id2label={0: "LABEL_0", 1: "LABEL_1"})
-    spec = TransformersSpec(model="org/unnamed", folder=str(folder))
+    spec = TransformersSpec(model="org/unnamed", folder=str(folder), precision="float32")
     with pytest.raises(InputError, match=r"labels: \{toxicity: LABEL_1\}"):
         load_scorer(spec)
     assert load_scorer(spec.model_copy(update={"labels": {"toxicity": "LABEL_1"}})).attributes == ("toxicity",)
