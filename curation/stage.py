@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def _described(name: str, corpus: CorpusSpec) -> dict[str, Any]:
 
 def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
     """All steps in order. Raises InputError, UnavailableError, DataError, RanksFailed."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # datatrove's own bars; read when tqdm is imported, by workers too
     from curation.finish import finish
     from curation.passes import Curation
     from curation.resolve import resolved
