@@ -152,6 +152,24 @@ def schema(kind: str) -> None:
 
 
 @app.command()
+def score(
+    scorer: Annotated[str, typer.Option("--scorer", help="a name, tagger:DIR, or {name: ..., key: value}")],
+    spans: Annotated[bool, typer.Option("--spans", help="also [start, end, score] of the risky words")] = False,
+    all_spans: Annotated[bool, typer.Option("--all-spans", help="every word, whatever its score")] = False,
+    tagger: Annotated[str, typer.Option("--tagger", help="how a scorer's spans are found")] = "words",
+    attribute: Annotated[str | None, typer.Option("--attribute", help="whose spans [the scorer's first]")] = None,
+    passage: Annotated[int, typer.Option("--passage", min=50, help="characters that a scorer sees at once")] = 200,
+) -> None:
+    """A filter: JSON Lines with `text` in, the same lines with `scores` and `spans` out."""
+    from curation.score_lines import prepare
+
+    chosen = prepare(scorer, spans, all_spans, tagger, attribute, passage)
+    for line in chosen.lines(sys.stdin.buffer):
+        sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+@app.command()
 def generate(
     model: Annotated[str, typer.Argument(help="pretrain artifact, Hugging Face folder or hf:NAME", show_default=False)],
     prompts: Annotated[list[str], typer.Argument(help="texts to continue", show_default=False)],

@@ -8,6 +8,7 @@ from typing import Any
 from infra.stage import Stage
 
 STAGES = {
+    "tagger": "curation.tagger_training.stage:TAGGER",
     "curation": "curation.stage:CURATION",
     "mixture": "mixtures.stage:MIXTURE",
     "pretrain": "pretrain.stage:PRETRAIN",

@@ -1,0 +1,156 @@
+"""`hormesis score`: JSON Lines with a `text` in, the same lines with `scores` (and `spans`) out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.any_scorer import AnyScorer
+from curation.any_tagger import AnyTagger
+from curation.passages import passages
+from curation.records import Span
+from curation.spans import joined
+from infra.errors import ConfigError, DataError, InputError, Problem
+from infra.spec import Document, Spec, nearest, validate
+
+if TYPE_CHECKING:
+    from curation.scorers import Scorer
+    from curation.taggers import Tagger
+
+THRESHOLD = 0.5
+"""From which score spans are given where no tagger was trained, and so no threshold fitted."""
+_EVERY = 1e-12  # floor of a tagger that is to give every word
+_BATCH = 128  # lines that are scored together
+_TRAINED = "tagger:"
+
+
+class Asked(Spec):
+    """A scorer and a tagger as they stand on the command line."""
+
+    scorer: AnyScorer | None = None
+    tagger: AnyTagger | None = None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Scores lines. `scorer` None: a text's score is that of its riskiest span. `tagger` None: no spans."""
+
+    scorer: Scorer | None
+    tagger: Tagger | None
+    attribute: str
+    passage: int
+    threshold: float | None
+    """Spans below it are left out and neighbours joined; None: every span as it is."""
+    spans: bool
+
+    def lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Each line with its scores, some at a time. Raises DataError naming the line that is no JSON with a text."""
+        numbered = enumerate(lines, 1)
+        while batch := list(islice(numbered, _BATCH)):
+            records = [record for number, line in batch if (record := _record(number, line)) is not None]
+            for record, more in zip(records, self._scored([record["text"] for record in records]), strict=True):
+                yield json.dumps({**record, **more}).encode() + b"\n"
+
+    def _scored(self, texts: list[str]) -> Iterator[dict[str, Any]]:
+        found = self.tagger.tag(texts) if self.tagger else [[] for _ in texts]
+        for text, spans in zip(texts, found, strict=True):
+            shown = {"spans": self._shown(text, spans)} if self.spans else {}
+            yield {"scores": self._scores(text, spans), **shown}
+
+    def _scores(self, text: str, spans: list[Span]) -> dict[str, float]:
+        if self.scorer is None:
+            return {self.attribute: max((span.score for span in spans), default=0.0)}
+        best = self.scorer.score(list(passages(text, self.passage))).max(axis=0)
+        return dict(zip(self.scorer.attributes, best.tolist(), strict=True))
+
+    def _shown(self, text: str, spans: list[Span]) -> list[list[float]]:
+        ours = [span for span in spans if span.attribute == self.attribute]
+        chosen = ours if self.threshold is None else joined(text, ours, self.threshold)
+        return [[span.start, span.end, span.score] for span in chosen]
+
+
+def prepare(scorer: str, spans: bool, all_spans: bool, tagger: str, attribute: str | None, passage: int) -> Filter:
+    """Load what `--scorer` names: a scorer, `tagger:DIR`, or a section such as `{name: detoxify, model: original}`.
+
+    Raises ConfigError, InputError, UnavailableError, ArtifactError.
+    """
+    spans = spans or all_spans
+    if scorer.startswith(_TRAINED):
+        return _trained(scorer.removeprefix(_TRAINED), spans, all_spans)
+    from curation.scorers import loaded_scorer
+    from curation.taggers import make_tagger
+
+    section = _section(scorer)
+    asked = _checked(scorer=section)
+    assert asked.scorer is not None
+    loaded = loaded_scorer(asked.scorer)
+    chosen = attribute or loaded.attributes[0]
+    if chosen not in loaded.attributes:
+        known = ", ".join(loaded.attributes) + nearest(chosen, loaded.attributes)
+        raise InputError(f"--attribute {chosen}: {loaded.identity} has {known}")
+    marker = _checked(tagger=_with_scorer(_section(tagger), section, chosen, all_spans)).tagger if spans else None
+    threshold = None if all_spans else THRESHOLD
+    return Filter(loaded, make_tagger(marker) if marker else None, chosen, passage, threshold, spans)
+
+
+def _trained(folder: str, spans: bool, all_spans: bool) -> Filter:
+    from curation.taggers import make_tagger
+    from curation.token_models.trained import read_card
+
+    card = read_card(Path(folder))
+    asked = _checked(tagger={"name": card["model"]["name"], "path": folder, "keep_at_or_above": _EVERY})
+    assert asked.tagger is not None
+    return Filter(
+        None, make_tagger(asked.tagger), card["attribute"], 0, None if all_spans else card["threshold"], spans
+    )
+
+
+def _with_scorer(tagger: dict[str, Any], scorer: dict[str, Any], attribute: str, all_spans: bool) -> dict[str, Any]:
+    """The tagger's section, on top of the scorer that was asked for."""
+    floor = _EVERY if all_spans else THRESHOLD
+    of_one = {"attribute": attribute} if tagger.get("name") == "attribution" else {}
+    return {"scorer": scorer, "keep_at_or_above": floor, **of_one, **tagger}
+
+
+def _section(given: str) -> dict[str, Any]:
+    """A name, or a mapping in YAML's flow style."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        loaded = YAML(typ="safe", pure=True).load(io.StringIO(given))
+    except YAMLError:
+        loaded = None
+    if isinstance(loaded, str):
+        return {"name": loaded}
+    if not isinstance(loaded, dict):
+        raise ConfigError([Problem("command line", given, "write a name, or a section like {name: ..., key: value}")])
+    return loaded
+
+
+def _checked(**sections: dict[str, Any]) -> Asked:
+    """The sections against their models; relative paths are relative to the working folder."""
+    asked = validate(Document(Path("command line"), sections, {(): "command line"}), Asked)
+    assert isinstance(asked, Asked)
+    return asked
+
+
+def _record(number: int, line: bytes) -> dict[str, Any] | None:
+    """The object of a line; None for an empty line."""
+    if not line.strip():
+        return None
+    try:
+        record = json.loads(line)
+        if isinstance(record, dict) and isinstance(record.get("text"), str):
+            record["text"].encode()  # a lone surrogate is no text
+            return record
+    except UnicodeEncodeError as error:
+        raise DataError(f"standard input:{number}: the text holds half a character: {error}") from None
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise DataError(f"standard input:{number}: not JSON in UTF-8: {error}") from None
+    raise DataError(f'standard input:{number}: no object with a string under the key "text"')

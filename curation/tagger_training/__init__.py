@@ -1,0 +1,1 @@
+"""`kind: tagger`: a token tagger trained from labelled spans, or distilled from another tagger."""

@@ -1,0 +1,76 @@
+"""Examples to learn from: spans that people labelled, or that a teacher finds in unlabelled texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from curation.records import RawDocument, Span
+from curation.sources import read_source
+from curation.tagger_training.spec import AnyExamples, DistilSpec, LabelledSpec
+from curation.taggers import make_tagger
+from curation.token_models.labels import LabelledText
+from infra.errors import DataError, InputError
+
+_BATCH = 64  # texts that a teacher sees at once
+
+
+def read_examples(spec: AnyExamples, attribute: str) -> Iterator[LabelledText]:
+    """Labelled texts in order. Raises DataError naming file and line of a malformed span, and what reading raises."""
+    return distilled(spec, attribute) if isinstance(spec, DistilSpec) else labelled(spec)
+
+
+def labelled(spec: LabelledSpec) -> Iterator[LabelledText]:
+    """Texts with the spans that people gave them."""
+    source = spec.model_copy(update={"keep": (*spec.keep, spec.spans)})
+    for document in read_source(source):
+        yield LabelledText(document.text, _spans(document, spec.spans), document.id)
+
+
+def distilled(spec: DistilSpec, attribute: str) -> Iterator[LabelledText]:
+    """Texts with the spans of the teacher; its scores are the labels."""
+    teacher = make_tagger(spec.tagger)
+    if attribute not in teacher.attributes:
+        raise InputError(f'the teacher has no attribute "{attribute}"; it has {", ".join(teacher.attributes)}')
+    documents = islice((document for source in spec.sources for document in read_source(source)), spec.limit)
+    while batch := list(islice(documents, _BATCH)):
+        for document, spans in zip(batch, teacher.tag([each.text for each in batch]), strict=True):
+            yield LabelledText(document.text, _of(attribute, spans), document.id)
+
+
+def _of(attribute: str, spans: list[Span]) -> tuple[tuple[int, int, float], ...]:
+    return tuple((span.start, span.end, span.score) for span in spans if span.attribute == attribute)
+
+
+def _spans(document: RawDocument, key: str) -> tuple[tuple[int, int, float], ...]:
+    given = document.metadata[key]
+    if not isinstance(given, list):
+        raise DataError(f'{document.id}: "{key}" is {given!r}; a list of offsets or of [start, end] is needed')
+    if all(isinstance(each, int) and not isinstance(each, bool) for each in given):
+        found = [(start, end, 1.0) for start, end in _runs(sorted(set(given)))]
+    else:
+        found = [_range(each, document.id) for each in given]
+    for start, end, label in found:
+        if not (0 <= start < end <= len(document.text) and 0 <= label <= 1):
+            raise DataError(f"{document.id}: span {[start, end, label]}: offsets lie between 0 and {len(document.text)}"
+                            " (code points), the start before the end, and a label between 0 and 1")  # fmt: skip
+    return tuple(found)
+
+
+def _range(given: Any, where: str) -> tuple[int, int, float]:
+    numbers = isinstance(given, list) and all(type(each) in (int, float) for each in given)
+    if not numbers or len(given) not in (2, 3) or not all(type(each) is int for each in given[:2]):
+        raise DataError(f"{where}: {given!r} is no span; write an offset, [start, end] or [start, end, label]")
+    return given[0], given[1], float(given[2]) if len(given) == 3 else 1.0
+
+
+def _runs(offsets: list[int]) -> list[tuple[int, int]]:
+    """Offsets one after the other, as ranges."""
+    runs: list[tuple[int, int]] = []
+    for offset in offsets:
+        if runs and runs[-1][1] == offset:
+            runs[-1] = (runs[-1][0], offset + 1)
+        else:
+            runs.append((offset, offset + 1))
+    return runs

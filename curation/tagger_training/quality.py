@@ -1,0 +1,76 @@
+"""How good spans are: character F1 as SemEval-2021 task 5 defines it, its interval, and the best threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curation.records import Span
+from curation.spans import joined
+from curation.token_models.labels import LabelledText
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+THRESHOLDS = tuple(round(0.02 * step, 2) for step in range(1, 50))
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over texts and its 95 % percentile bootstrap interval (texts resampled)."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+
+
+def character_f1(found: set[int], gold: set[int]) -> float:
+    """F1 over character offsets; 1 where nothing is marked and nothing should be (Pavlopoulos et al. 2021)."""
+    return 2 * len(found & gold) / (len(found) + len(gold)) if found or gold else 1.0
+
+
+def text_f1(labelled: LabelledText, spans: list[Span], threshold: float) -> float:
+    """F1 of one text's spans at a threshold, joined."""
+    found = {place for span in joined(labelled.text, spans, threshold) for place in range(span.start, span.end)}
+    return character_f1(found, labelled.gold())
+
+
+def f1_of(texts: list[LabelledText], spans: list[list[Span]], threshold: float) -> NDArray[np.float64]:
+    """F1 of each text [texts]."""
+    return np.array([text_f1(text, each, threshold) for text, each in zip(texts, spans, strict=True)])
+
+
+def best_threshold(texts: list[LabelledText], spans: list[list[Span]]) -> float:
+    """The threshold of `THRESHOLDS` with the highest mean F1; of equals the one in their middle, the least touchy."""
+    means = np.array([f1_of(texts, spans, threshold).mean() for threshold in THRESHOLDS])
+    best = np.flatnonzero(means >= means.max() - 1e-12)
+    return THRESHOLDS[int(best[len(best) // 2])]
+
+
+def estimate(values: NDArray[np.float64], seed: int = 0) -> Estimate:
+    """Mean and interval of a number per text."""
+    from scipy.stats import bootstrap
+
+    if len(values) < 2 or np.ptp(values) == 0:
+        mean = float(values.mean()) if len(values) else float("nan")
+        return Estimate(mean, mean, mean)
+    drawn = bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", vectorized=True, batch=200,
+                      random_state=np.random.default_rng(seed))  # fmt: skip
+    return Estimate(float(values.mean()), float(drawn.confidence_interval.low), float(drawn.confidence_interval.high))
+
+
+def reliability(scores: NDArray[np.float32], targets: NDArray[np.float32], bins: int = 10) -> dict[str, object]:
+    """Brier score, expected calibration error (bins of equal width, weighted by words) and the bins themselves."""
+    brier = float(np.mean((scores - targets) ** 2))
+    which = np.minimum((scores * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(which, minlength=bins)
+    said, was = (np.bincount(which, each, bins) for each in (scores, targets))
+    table = [{"words": int(n), "score": float(s / n), "risky": float(r / n)}
+             for n, s, r in zip(counts, said, was, strict=True) if n]  # fmt: skip
+    return {"brier": brier, "ece": float(np.abs(said - was).sum() / max(counts.sum(), 1)), "bins": table}

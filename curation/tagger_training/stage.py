@@ -1,0 +1,68 @@
+"""The stage `tagger`: labelled spans, or unlabelled texts and a teacher, in; a token tagger with its card out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curation.parts import content_of, parts_of, size_of
+from curation.tagger_training.spec import AnyExamples, DistilSpec, LexicalSpec, TaggerTrainingSpec, TransformerSpec
+from curation.taggers import tagger_inputs
+from infra.artifact import Artifact
+from infra.fingerprint import digest
+from infra.spec import portable
+from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+
+
+def identity(spec: TaggerTrainingSpec) -> Identity:
+    """Settings, contents of examples and tests, weights of encoder and teacher; neither the name nor any path."""
+    config = {key: value for key, value in portable(spec).items() if key != "name"}
+    inputs = {"learn_from": digest([content_of(source) for source in _sources(spec.learn_from)])}
+    inputs |= {f"tests.{name}": digest(content_of(test)) for name, test in spec.tests.items()}
+    if isinstance(spec.learn_from, DistilSpec):
+        inputs |= {f"teacher.{name}": value for name, value in tagger_inputs(spec.learn_from.tagger).items()}
+    if isinstance(spec.model, TransformerSpec):
+        from curation.tagger_training.encoder import encoder_digest
+
+        inputs["encoder"] = encoder_digest(spec.model)
+    return Identity(config, inputs)
+
+
+def _sources(examples: AnyExamples) -> tuple[Any, ...]:
+    return examples.sources if isinstance(examples, DistilSpec) else (examples,)
+
+
+def run(spec: TaggerTrainingSpec, workspace: Workspace) -> dict[str, Any]:
+    """Train; see curation.tagger_training.train."""
+    from curation.tagger_training.train import run as train
+
+    return train(spec, workspace)
+
+
+def plan(spec: TaggerTrainingSpec) -> Plan:
+    """What is learnt from what."""
+    teacher = spec.learn_from.tagger.name if isinstance(spec.learn_from, DistilSpec) else "people"
+    used = [
+        ("learn from", _sources(spec.learn_from)),
+        *((f"test {name}", (test,)) for name, test in spec.tests.items()),
+    ]
+    rows = [
+        (what, source.path, len(parts_of(source, number)), sum(map(size_of, parts_of(source, number))) or None)
+        for what, sources in used for number, source in enumerate(sources)
+    ]  # fmt: skip
+    table = Table("Examples", ("use", "source", "files", "bytes as stored"), tuple(rows))
+    settings = ", ".join(f"{key} {value}" for key, value in portable(spec.model).items() if key != "name")
+    notes = [f"labelled by {teacher}; {spec.validation:.0%} of the texts held out for threshold and calibration",
+             f"model {spec.model.name}: {settings}"]  # fmt: skip
+    if isinstance(spec.model, LexicalSpec):
+        notes.append("fits in about a minute for 300,000 words on one core")
+    return Plan(f"tagger {spec.name}", (table,), tuple(notes))
+
+
+def show(artifact: Artifact) -> Page:
+    """The card."""
+    from curation.tagger_training.page import card_page
+
+    return card_page(artifact)
+
+
+TAGGER: Stage[TaggerTrainingSpec] = Stage("tagger", 1, TaggerTrainingSpec, identity, run, plan, show)

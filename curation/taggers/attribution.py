@@ -1,0 +1,113 @@
+"""The tagger `attribution`: the words to which a transformer scorer owes its score.
+
+A word's score is the score of its window times the word's contribution over the highest contribution in that window:
+the most telling word has the text's own score, words that speak against it have none. So spans of harmless texts are
+low, and a threshold means the same as for the scorer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, field_validator
+
+from curation.any_scorer import AnyScorer
+from curation.records import Span
+from curation.scorers import SCORERS, ScorerSpec, loaded_scorer, weights_of
+from curation.scorers.base_transformer import TransformerScorer
+from curation.taggers.base import Tagger, TaggerSpec
+from infra.errors import InputError, ScoringError
+from infra.spec import nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from curation.token_models.windows import Window
+
+
+class AttributionSpec(TaggerSpec):
+    """Words by what they contribute to a transformer scorer's score."""
+
+    name: Literal["attribution"] = "attribution"
+    scorer: AnyScorer
+    """A transformer scorer: detoxify or transformers."""
+    method: Literal["gradient_x_input", "integrated_gradients", "occlusion"] = "gradient_x_input"
+    """Gradient × input costs about three passes; integrated gradients `steps` times that; occlusion a pass a word."""
+    attribute: str | None = None
+    """Which of the scorer's attributes; its first one where this is left out."""
+    steps: int = Field(16, ge=2)
+    """Points of integrated gradients."""
+    batch_tokens: int = Field(2048, ge=64)
+    """Pieces, padding included, that are seen at once."""
+    keep_at_or_above: float = Field(0.05, gt=0, le=1)
+    """Words that score below this get no span; in [0, 1]."""
+
+    @field_validator("scorer")
+    @classmethod
+    def _has_gradients(cls, value: ScorerSpec) -> ScorerSpec:
+        if not issubclass(SCORERS.get(value.name), TransformerScorer):
+            fit = [name for name in SCORERS.names() if issubclass(SCORERS.get(name), TransformerScorer)]
+            raise ValueError(f"attribution needs a transformer scorer ({', '.join(fit)}); {value.name} is none")
+        if value.calibration:
+            raise ValueError("attribution looks into the scorer itself: leave out the scorer's calibration")
+        return value
+
+
+class Attribution(Tagger):
+    """One span per word that contributes."""
+
+    options = AttributionSpec
+
+    def __init__(self, spec: AttributionSpec) -> None:
+        scorer = loaded_scorer(_exact(spec.scorer))
+        assert isinstance(scorer, TransformerScorer)
+        attribute = spec.attribute or scorer.attributes[0]
+        if attribute not in scorer.attributes:
+            known = ", ".join(scorer.attributes)
+            raise InputError(f'{scorer.identity} has no attribute "{attribute}"; it has {known}'
+                             f"{nearest(attribute, scorer.attributes)}")  # fmt: skip
+        self._spec, self._scorer, self._column = spec, scorer, scorer.attributes.index(attribute)
+        self.attributes = (attribute,)
+
+    @staticmethod
+    def inputs(spec: AttributionSpec) -> dict[str, str]:
+        """The scorer's weights."""
+        return {"scorer": weights_of(_exact(spec.scorer))}
+
+    def tag(self, texts: list[str]) -> list[list[Span]]:
+        """Words whose score is at or above the floor. Raises ScoringError where the scorer gives no number."""
+        import numpy as np
+
+        from curation.token_models.windows import per_word, windows_of
+
+        places, windows = windows_of(self._scorer.tokenizer, texts, self._scorer.window)
+        scores = per_word(places, zip(windows, *self._scores(windows), strict=True), 0.0)
+        if any(not np.isfinite(each).all() for each in scores):
+            raise ScoringError(f"scorer {self._scorer.identity} gave no number for a word")
+        return [
+            [Span(*place, self.attributes[0], score)
+             for place, score in zip(words, each.tolist(), strict=True) if score >= self._spec.keep_at_or_above]
+            for words, each in zip(places, scores, strict=True)
+        ]  # fmt: skip
+
+    def _scores(self, windows: list[Window]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
+        """Words of each window, and their scores."""
+        import numpy as np
+
+        from curation.attribution import METHODS, probabilities
+
+        spec = self._spec
+        found = METHODS[spec.method](self._scorer, windows, self._column, spec.batch_tokens, spec.steps)
+        whole = probabilities(self._scorer, windows, self._column, spec.batch_tokens)
+        scores = []
+        for (_, values), probability in zip(found, whole, strict=True):
+            highest = values.max(initial=0.0)
+            share = np.maximum(values, 0.0) / highest if highest > 0 else np.zeros_like(values)
+            scores.append((probability * share).astype(np.float32).astype(np.float64))
+        return [words for words, _ in found], scores
+
+
+def _exact(scorer: ScorerSpec) -> ScorerSpec:
+    """The scorer in float32: gradients are taken there, whatever is fastest for scoring."""
+    return scorer.model_copy(update={"precision": "float32"})

@@ -1,0 +1,46 @@
+"""What the taggers share that load an artifact of `kind: tagger`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from curation.records import Span
+from curation.taggers.base import Tagger, TaggerSpec
+from curation.token_models.trained import KIND, load_trained, read_card
+from infra.artifact import fingerprint_of
+from infra.errors import InputError
+from infra.spec import Location
+
+
+class TrainedSpec(TaggerSpec):
+    """A trained tagger."""
+
+    path: Location
+    """Artifact of `kind: tagger`."""
+    keep_at_or_above: float = Field(0.05, gt=0, le=1)
+    """Words that score below this get no span; in [0, 1]. The tagger's own threshold stands in its card."""
+
+
+class TrainedTagger(Tagger):
+    """One span per word that scores at or above the floor; words with none between them can be joined later."""
+
+    size: ClassVar[str]
+    """The model's name, which the artifact must have too."""
+
+    def __init__(self, spec: TrainedSpec) -> None:
+        size = read_card(spec.path)["model"]["name"]
+        if size != self.size:
+            raise InputError(f"{spec.path}: is a {size} tagger; write tagger: {{name: {size}, path: ...}}")
+        self._floor, self._trained = spec.keep_at_or_above, load_trained(spec.path)
+        self.attributes = (self._trained.attribute,)
+
+    @staticmethod
+    def inputs(spec: TrainedSpec) -> dict[str, str]:
+        """The artifact's fingerprint."""
+        return {"tagger": fingerprint_of(spec.path, KIND)}
+
+    def tag(self, texts: list[str]) -> list[list[Span]]:
+        """Spans in order of start."""
+        return self._trained.spans(texts, self._floor)

@@ -1,0 +1,55 @@
+"""The tagger `sentences`: every sentence is scored on its own by a scorer, as in SLUNG's data recipe.
+
+The whole sentence gets the score, harmless words included: a coarse label, which any scorer can give. Equal sentences
+of a batch are scored once.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from curation.any_scorer import AnyScorer
+from curation.records import Span
+from curation.scorers import loaded_scorer, weights_of
+from curation.sentences import sentence_spans
+from curation.taggers.base import Tagger, TaggerSpec
+
+
+class SentencesSpec(TaggerSpec):
+    """Sentence by sentence, with a scorer."""
+
+    name: Literal["sentences"] = "sentences"
+    scorer: AnyScorer
+    """Scores each sentence as a text of its own."""
+    keep_at_or_above: float = Field(1e-4, gt=0, le=1)
+    """Sentences that score below this get no span; in [0, 1]. SLUNG's lower threshold is 1e-4."""
+
+
+class Sentences(Tagger):
+    """One span per sentence and attribute."""
+
+    options = SentencesSpec
+
+    def __init__(self, spec: SentencesSpec) -> None:
+        self._floor, self._scorer = spec.keep_at_or_above, loaded_scorer(spec.scorer)
+        self.attributes = self._scorer.attributes
+
+    @staticmethod
+    def inputs(spec: SentencesSpec) -> dict[str, str]:
+        """The scorer's weights."""
+        return {"scorer": weights_of(spec.scorer)}
+
+    def tag(self, texts: list[str]) -> list[list[Span]]:
+        """Sentences whose score is at or above the floor."""
+        places = [sentence_spans(text) for text in texts]
+        pairs = zip(texts, places, strict=True)
+        distinct = list(dict.fromkeys(text[start:end] for text, spans in pairs for start, end in spans))
+        scores = dict(zip(distinct, self._scorer.score(distinct).tolist(), strict=True))
+        return [
+            [Span(start, end, attribute, score)
+             for start, end in spans
+             for attribute, score in zip(self.attributes, scores[text[start:end]], strict=True) if score >= self._floor]
+            for text, spans in zip(texts, places, strict=True)
+        ]  # fmt: skip

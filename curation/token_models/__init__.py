@@ -1,0 +1,1 @@
+"""Trained models that score the words of a text: what the taggers `lexical` and `transformer` load."""

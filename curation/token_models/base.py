@@ -1,0 +1,44 @@
+"""What a trained token model is: texts in, a probability for each word out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class WordScores(NamedTuple):
+    """`places`: [start, end) of each word of a text in code points; `scores`: float32 [words] in [0, 1]."""
+
+    places: list[tuple[int, int]]
+    scores: NDArray[np.float32]
+
+
+class TokenModel(ABC):
+    """A model of one attribute. A word's score depends on its text alone, not on what else is in the batch (the
+    transformer: up to the rounding that its file states).
+    """
+
+    name: ClassVar[str]
+    """As in YAML."""
+
+    @abstractmethod
+    def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
+        """Words of each text that score at or above `floor`, in order."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What `load` needs beside the files, as plain data."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, settings: dict[str, Any]) -> TokenModel:
+        """Load what `save` wrote. Raises ArtifactError."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the weights into an artifact's folder."""

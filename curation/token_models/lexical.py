@@ -1,0 +1,131 @@
+"""The token model `lexical`: linear over hashed features of a word and its neighbours, then over its context.
+
+Made for throughput: what a word contributes, by itself and as a neighbour, is worked out once per distinct word and
+process; the rest is a few array operations over all words of a batch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from curation.token_models.base import TokenModel, WordScores
+from curation.token_models.context import context
+from curation.token_models.features import EDGE, NEIGHBOUR, Hashing, neighbours_of
+from curation.words import WORD, word_spans
+from infra.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MOST_WORDS = 1_000_000  # of the cache; about 200 MB
+_FILE = "lexical.safetensors"
+
+
+class LexicalModel(TokenModel):
+    """`table` float32 [2**bits] and `bias` of the first step; `weights` [len(NAMES)] and `offset` of the second."""
+
+    name: ClassVar[str] = "lexical"
+
+    def __init__(
+        self, hashing: Hashing, table: NDArray[np.float32], bias: float, weights: NDArray[np.float64], offset: float
+    ) -> None:
+        self.hashing, self.table, self.bias, self.weights, self.offset = hashing, table, bias, weights, offset
+        self._forget()
+
+    @classmethod
+    def load(cls, folder: Path, settings: dict[str, Any]) -> LexicalModel:
+        """Load what `save` wrote; `settings` is what `settings` returned then."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            tensors = load_file(folder / _FILE)
+        except (OSError, SafetensorError) as error:
+            raise ArtifactError(f"{folder / _FILE}: cannot be loaded: {error}; train the tagger again") from None
+        bias, offset = tensors["constants"].tolist()
+        return cls(Hashing(**settings["hashing"]), tensors["table"], bias, tensors["weights"], offset)
+
+    def save(self, folder: Path) -> None:
+        """One safetensors file."""
+        from safetensors.numpy import save_file
+
+        constants = np.array([self.bias, self.offset], dtype=np.float64)
+        save_file({"table": self.table, "weights": self.weights, "constants": constants}, folder / _FILE)
+
+    def settings(self) -> dict[str, Any]:
+        """How features become columns."""
+        return {"hashing": vars(self.hashing)}
+
+    def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
+        """Words at or above `floor`. Places are worked out only in texts that have such words."""
+        from scipy.special import expit
+
+        words = [WORD.findall(text) for text in texts]
+        lengths = list(map(len, words))
+        logits = context(self._first(words, lengths), lengths) @ self.weights + self.offset
+        scores = expit(logits).astype(np.float32)
+        found, start = [], 0
+        for text, length in zip(texts, lengths, strict=True):
+            found.append(_kept(text, scores[start : start + length], floor))
+            start += length
+        return found
+
+    def _first(self, words: list[list[str]], lengths: list[int]) -> NDArray[np.float64]:
+        """Logits of the first step, for all words of all texts in a row."""
+        ids = self._ids(words, sum(lengths))
+        before, after = neighbours_of(ids, lengths, 0)
+        pairs = self.hashing.pairs(self._keys[before], self._keys[ids], self._keys[after])
+        near = self._as_before[before] + self._as_after[after] + self.table[pairs[0]] + self.table[pairs[1]]
+        return self.bias + self._own[ids] + NEIGHBOUR * near
+
+    def _ids(self, words: list[list[str]], total: int) -> NDArray[np.int64]:
+        if len(self._known) > _MOST_WORDS:
+            self._forget()
+        new: set[str] = set().union(*words) - self._known.keys()
+        self._learn(sorted(new))
+        known = self._known
+        return np.fromiter((known[word] for each in words for word in each), dtype=np.int64, count=total)
+
+    def _forget(self) -> None:
+        self._known: dict[str, int] = {}
+        self._own = self._as_before = self._as_after = np.zeros(0)
+        self._keys = np.zeros(0, dtype=np.uint64)
+        self._learn([EDGE])
+
+    def _learn(self, words: list[str]) -> None:
+        """Work out what each word contributes: by itself, before another word, and after one."""
+        if not words:
+            return
+        start = len(self._known)
+        self._known.update((word, number) for number, word in enumerate(words, start))
+        self._make_room(len(self._known))
+        here = slice(start, len(self._known))
+        before, after, keys = np.array([self.hashing.as_neighbour(word) for word in words]).T
+        self._own[here] = [self._sum(word) for word in words]
+        self._as_before[here], self._as_after[here] = self.table[before], self.table[after]
+        self._keys[here] = keys
+
+    def _make_room(self, needed: int) -> None:
+        """Double the arrays, so that a growing vocabulary is not copied with every batch."""
+        if needed <= len(self._own):
+            return
+        size = max(2 * len(self._own), needed, 4096)
+        self._own, self._as_before, self._as_after, self._keys = (
+            np.resize(each, size) if len(each) else np.zeros(size, dtype=each.dtype)
+            for each in (self._own, self._as_before, self._as_after, self._keys)
+        )
+
+    def _sum(self, word: str) -> float:
+        columns, values = self.hashing.own(word)
+        return float(sum(map(float.__mul__, self.table[columns].tolist(), values)))
+
+
+def _kept(text: str, scores: NDArray[np.float32], floor: float) -> WordScores:
+    kept = np.flatnonzero(scores >= floor)
+    if not len(kept):
+        return WordScores([], scores[:0])
+    places = word_spans(text)
+    return WordScores([places[index] for index in kept], scores[kept])

@@ -1,0 +1,97 @@
+"""The token model `transformer`: a fine-tuned encoder with one logit per piece of a word.
+
+A word's logit is the mean over its pieces. A text longer than the encoder reads is seen in overlapping windows. Texts
+of like length share a batch, and padding moves a score by at most `TOLERANCE`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from curation.classify.windows import buckets, padded
+from curation.token_models.base import TokenModel, WordScores
+from curation.token_models.calibration import Calibration
+from curation.token_models.windows import Places, Window, per_word, windows_of
+from infra.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TOLERANCE = 1e-4
+"""Most by which a score may move with the other texts of its batch: sums over padded rows round differently."""
+_FOLDER = "encoder"
+_NEVER = -30.0  # logit of a word that the tokenizer drops (control characters and the like)
+
+
+class TransformerModel(TokenModel):
+    """A Hugging Face token classifier with one output, its tokenizer, and the calibration of its logits."""
+
+    name: ClassVar[str] = "transformer"
+
+    def __init__(self, encoder: Any, tokenizer: Any, calibration: Calibration, window: int, batch_tokens: int) -> None:
+        import torch
+
+        if not torch.cuda.is_available():
+            torch.set_num_threads(1)  # one process per core does more, and sums come out the same on every machine
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.encoder, self.tokenizer = encoder.eval().to(self.device), tokenizer
+        self.calibration, self.window, self.batch_tokens = calibration, window, batch_tokens
+
+    @classmethod
+    def load(cls, folder: Path, settings: dict[str, Any]) -> TransformerModel:
+        """Load what `save` wrote; `settings` is what `settings` returned then."""
+        from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+        try:
+            encoder = AutoModelForTokenClassification.from_pretrained(
+                folder / _FOLDER, local_files_only=True, use_safetensors=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder / _FOLDER, local_files_only=True)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ArtifactError(f"{folder / _FOLDER}: cannot be loaded: {reason}; train the tagger again") from None
+        calibration = Calibration(**settings["calibration"])
+        return cls(encoder, tokenizer, calibration, settings["window"], settings["batch_tokens"])
+
+    def save(self, folder: Path) -> None:
+        """`encoder/`: safetensors, configuration and tokenizer."""
+        self.encoder.save_pretrained(folder / _FOLDER)
+        self.tokenizer.save_pretrained(folder / _FOLDER)
+
+    def settings(self) -> dict[str, Any]:
+        """Window, batch and calibration."""
+        return {"window": self.window, "batch_tokens": self.batch_tokens, "calibration": vars(self.calibration)}
+
+    def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
+        """Words at or above `floor`."""
+        places, logits = self.logits(texts)
+        found = []
+        for words, each in zip(places, logits, strict=True):
+            scores = self.calibration.apply(each)
+            kept = np.flatnonzero(scores >= floor)
+            found.append(WordScores([words[index] for index in kept], scores[kept]))
+        return found
+
+    def logits(self, texts: list[str]) -> tuple[list[Places], list[NDArray[np.float64]]]:
+        """Places of all words of each text, and their logits before calibration."""
+        places, windows = windows_of(self.tokenizer, texts, self.window)
+        values = zip(windows, self._forward(windows), strict=True)
+        return places, per_word(places, ((window, *window.reduce(each, mean=True)) for window, each in values), _NEVER)
+
+    def _forward(self, windows: list[Window]) -> list[NDArray[np.float64]]:
+        """A logit for each piece of each window."""
+        import torch
+
+        found: list[NDArray[np.float64]] = [np.zeros(0)] * len(windows)
+        for rows in buckets([len(window.ids) for window in windows], self.batch_tokens):
+            ids, mask = padded([windows[row].ids for row in rows], self.tokenizer.pad_token_id or 0)
+            with torch.inference_mode():
+                asked = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+                logits = self.encoder(**{key: value.to(self.device) for key, value in asked.items()}).logits
+            table = logits[..., 0].float().cpu().numpy().astype(np.float64)
+            for number, row in enumerate(rows):
+                found[row] = table[number, : len(windows[row].ids)]
+        return found

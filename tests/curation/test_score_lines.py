@@ -1,0 +1,99 @@
+"""`hormesis score`: a Unix filter that keeps what it is given, adds what it is asked for and names what it cannot read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_taggers import train
+
+from curation.scorers import load_scorer
+from curation.scorers.profanity import ProfanitySpec
+from curation.score_lines import prepare
+from curation.token_models.trained import read_card
+from infra.artifact import Artifact
+from infra.errors import ConfigError, DataError, InputError
+
+ROOT = Path(__file__).parents[2]
+RUDE = {"id": 7, "text": "😀 And you, idiot, know it.", "kept": {"π": [1, None]}}
+FINE = {"text": "The fence near the river was painted red."}
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return train(tmp_path_factory.mktemp("tagger"))
+
+
+def scored(*records: dict, scorer: str = "profanity", **options: object) -> list[dict]:
+    asked = {"spans": False, "all_spans": False, "tagger": "words", "attribute": None, "passage": 200, **options}
+    lines = [json.dumps(record).encode() + b"\n" for record in records]
+    return [json.loads(line) for line in prepare(scorer, **asked).lines(lines)]  # type: ignore[arg-type]
+
+
+def test_a_line_comes_back_with_its_score_and_all_that_it_had() -> None:
+    rude, fine = scored(RUDE, FINE)
+    assert {key: rude[key] for key in RUDE} == RUDE and list(rude) == [*RUDE, "scores"]
+    expected = load_scorer(ProfanitySpec()).score([RUDE["text"], FINE["text"]])[:, 0]
+    assert [rude["scores"]["toxicity"], fine["scores"]["toxicity"]] == pytest.approx(expected.tolist())
+
+
+def test_a_trained_taggers_spans_are_code_points_at_its_own_threshold(tagger: Artifact) -> None:
+    rude, fine = scored(RUDE, FINE, scorer=f"tagger:{tagger.path}", spans=True)
+    ((start, end, score),) = rude["spans"]
+    assert RUDE["text"][start:end] == "idiot" and fine["spans"] == []
+    assert rude["scores"] == {"toxicity": score} and score >= read_card(tagger.path)["threshold"]
+    assert fine["scores"]["toxicity"] < read_card(tagger.path)["threshold"]
+
+
+def test_all_spans_are_every_word(tagger: Artifact) -> None:
+    for scorer in (f"tagger:{tagger.path}", "profanity"):
+        (rude,) = scored(RUDE, scorer=scorer, all_spans=True)
+        assert [RUDE["text"][start:end] for start, end, _ in rude["spans"]] == ["And", "you", "idiot", "know", "it"]
+
+
+def test_any_scorer_gives_spans_through_a_tagger_of_choice(classifier_folder: Path) -> None:
+    (by_words,) = scored(RUDE, spans=True)
+    assert [RUDE["text"][start:end] for start, end, _ in by_words["spans"]] == ["idiot"]
+    (by_sentences,) = scored(RUDE, all_spans=True, tagger="sentences")
+    assert [end - start for start, end, _ in by_sentences["spans"]] == [len(RUDE["text"])]
+    section = f'{{name: transformers, model: org/tiny, folder: "{classifier_folder}", precision: float32}}'
+    (attributed,) = scored(RUDE, scorer=section, all_spans=True, tagger="{name: attribution, method: occlusion}",
+                           attribute="insult")  # fmt: skip
+    assert attributed["spans"] and max(score for *_, score in attributed["spans"]) <= attributed["scores"]["insult"] + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [(b"{not json", "not JSON"), (b'{"text": "\xff"}', "not JSON in UTF-8"), (b'{"txt": "a"}', 'under the key "text"'),
+     (b'["a"]', 'under the key "text"'), (b'{"text": null}', 'under the key "text"'),
+     (b'{"text": "\\ud800"}', "half a character")],
+)  # fmt: skip
+def test_a_bad_line_is_named(line: bytes, reason: str) -> None:
+    lines = [b'{"text": "fine"}\n', b"\n", line]
+    with pytest.raises(DataError, match=f"standard input:3: .*{reason}"):
+        list(prepare("profanity", False, False, "words", None, 200).lines(lines))
+
+
+def test_unknown_names_and_keys_are_refused_before_a_line_is_read() -> None:
+    with pytest.raises(ConfigError, match="command line: scorer"):
+        prepare("profanty", False, False, "words", None, 200)
+    with pytest.raises(ConfigError, match="write a name, or a section"):
+        prepare("[profanity]", False, False, "words", None, 200)
+    with pytest.raises(InputError, match=r"--attribute insult: profanity@\w+ has toxicity"):
+        prepare("profanity", False, False, "words", "insult", 200)
+    with pytest.raises(InputError, match="not a tagger artifact"):
+        prepare("tagger:/nowhere", True, False, "words", None, 200)
+
+
+def test_the_command_is_a_filter(tagger: Artifact) -> None:
+    command = [sys.executable, "-m", "hormesis", "score", "--scorer", f"tagger:{tagger.path}", "--spans"]
+    given = "".join(json.dumps(record) + "\n" for record in (RUDE, FINE))
+    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    rude, fine = map(json.loads, done.stdout.splitlines())
+    assert len(rude["spans"]) == 1 and fine["spans"] == []
+    failed = subprocess.run(command, input=f"{given}oops\n", capture_output=True, text=True, cwd=ROOT)
+    assert failed.returncode == 1 and "standard input:3" in failed.stderr and "Traceback" not in failed.stderr
