@@ -21,6 +21,7 @@ KINDS = {
     **STAGES,
     "calibration": "curation.calibration.stage:CALIBRATION",
     "fasttext": "curation.fasttext_training.stage:FASTTEXT",
+    "tagger": "curation.tagger_training.stage:TAGGER",
     "study": "analysis.study.stage:STUDY",
 }
 

@@ -3,8 +3,8 @@
     python benchmarks/token_quality.py [--data ../shared/data] [--out runs/token_quality] [--without transformer]
 
 Trains what it needs (lexical taggers a minute each, the transformer about 20 minutes on one core, a classifier for
-gradient x input about 7), keeps it in --out, and writes the table to --out/token_quality.md. Thresholds are fitted on the
-validation texts that are held out of SemEval's train split; trial and HateXplain are only measured on.
+gradient x input about 7), keeps it in --out, and writes the table to --out/token_quality.md. Thresholds are fitted on
+the validation texts that are held out of SemEval's train split; trial and HateXplain are only measured on.
 """
 
 from __future__ import annotations
@@ -183,10 +183,10 @@ def table(rows: list[Row]) -> str:
         "# Token quality",
         "",
         "Character F1 per text, averaged (SemEval-2021 task 5: 1 where nothing is marked and nothing should be), with",
-        "95 % bootstrap intervals over texts. Thresholds are fitted on the texts held out of SemEval's train split; words/s",
-        "are of one core, on short texts. 8 of the 690 trial texts stand in train too, as the task published them.",
-        "HateXplain's posts are lower-cased tokens of Twitter and Gab; posts without marks count with 1 where nothing is",
-        "found. Except for the row that says so, nothing was learnt from HateXplain.",
+        "95 % bootstrap intervals over texts. Thresholds are fitted on the texts held out of SemEval's train split;",
+        "words/s are of one core, on short texts. 8 of the 690 trial texts stand in train too, as the task published",
+        "them. HateXplain's posts are lower-cased tokens of Twitter and Gab; posts without marks count with 1 where",
+        "nothing is found. Except for the row that says so, nothing was learnt from HateXplain.",
         "",
         "| " + " | ".join(head) + " |",
         "|---" * len(head) + "|",

@@ -8,7 +8,6 @@ from typing import Any
 from infra.stage import Stage
 
 STAGES = {
-    "tagger": "curation.tagger_training.stage:TAGGER",
     "curation": "curation.stage:CURATION",
     "mixture": "mixtures.stage:MIXTURE",
     "pretrain": "pretrain.stage:PRETRAIN",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from curation.parts import content_of, parts_of, size_of
+from curation.resolve import resolved
 from curation.tagger_training.spec import AnyExamples, DistilSpec, LexicalSpec, TaggerTrainingSpec, TransformerSpec
 from curation.taggers import tagger_inputs
 from infra.artifact import Artifact
@@ -15,6 +16,7 @@ from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 def identity(spec: TaggerTrainingSpec) -> Identity:
     """Settings, contents of examples and tests, weights of encoder and teacher; neither the name nor any path."""
+    spec = resolved(spec)
     config = {key: value for key, value in portable(spec).items() if key != "name"}
     inputs = {"learn_from": digest([content_of(source) for source in _sources(spec.learn_from)])}
     inputs |= {f"tests.{name}": digest(content_of(test)) for name, test in spec.tests.items()}
@@ -35,7 +37,7 @@ def run(spec: TaggerTrainingSpec, workspace: Workspace) -> dict[str, Any]:
     """Train; see curation.tagger_training.train."""
     from curation.tagger_training.train import run as train
 
-    return train(spec, workspace)
+    return train(resolved(spec), workspace)
 
 
 def plan(spec: TaggerTrainingSpec) -> Plan:

@@ -13,7 +13,7 @@ import numpy as np
 
 from curation.classify.windows import buckets, padded
 from curation.token_models.base import TokenModel, WordScores
-from curation.token_models.calibration import Calibration
+from curation.token_models.platt import Platt
 from curation.token_models.windows import Places, Window, per_word, windows_of
 from infra.errors import ArtifactError
 
@@ -31,7 +31,7 @@ class TransformerModel(TokenModel):
 
     name: ClassVar[str] = "transformer"
 
-    def __init__(self, encoder: Any, tokenizer: Any, calibration: Calibration, window: int, batch_tokens: int) -> None:
+    def __init__(self, encoder: Any, tokenizer: Any, calibration: Platt, window: int, batch_tokens: int) -> None:
         import torch
 
         if not torch.cuda.is_available():
@@ -53,7 +53,7 @@ class TransformerModel(TokenModel):
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ArtifactError(f"{folder / _FOLDER}: cannot be loaded: {reason}; train the tagger again") from None
-        calibration = Calibration(**settings["calibration"])
+        calibration = Platt(**settings["calibration"])
         return cls(encoder, tokenizer, calibration, settings["window"], settings["batch_tokens"])
 
     def save(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`hormesis score`: a Unix filter that keeps what it is given, adds what it is asked for and names what it cannot read."""
+"""`hormesis score`: a filter that keeps what it is given, adds what it is asked for and names what it cannot read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from made_taggers import train
 
+from curation.score_lines import prepare
 from curation.scorers import load_scorer
 from curation.scorers.profanity import ProfanitySpec
-from curation.score_lines import prepare
 from curation.token_models.trained import read_card
 from infra.artifact import Artifact
 from infra.errors import ConfigError, DataError, InputError
@@ -62,7 +62,9 @@ def test_any_scorer_gives_spans_through_a_tagger_of_choice(classifier_folder: Pa
     section = f'{{name: transformers, model: org/tiny, folder: "{classifier_folder}", precision: float32}}'
     (attributed,) = scored(RUDE, scorer=section, all_spans=True, tagger="{name: attribution, method: occlusion}",
                            attribute="insult")  # fmt: skip
-    assert attributed["spans"] and max(score for *_, score in attributed["spans"]) <= attributed["scores"]["insult"] + 1e-3
+    assert (
+        attributed["spans"] and max(score for *_, score in attributed["spans"]) <= attributed["scores"]["insult"] + 1e-3
+    )
 
 
 @pytest.mark.parametrize(

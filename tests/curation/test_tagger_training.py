@@ -212,9 +212,9 @@ def test_what_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "labels.jsonl", [{"text": f"{each} {n}", "spans": []} for n, each in enumerate(SENTENCES)])
     with pytest.raises(InputError, match="hold only one kind"):
         train(tmp_path)
-    with pytest.raises(ConfigError, match="ngrams: .*shortest"):
+    with pytest.raises(ConfigError, match=r"ngrams: .*shortest"):
         tagger_spec(tmp_path, model={**LEXICAL, "ngrams": [5, 3]})
-    with pytest.raises(InputError, match="config.json, weights and a tokenizer"):
+    with pytest.raises(InputError, match=r"config\.json, weights and a tokenizer"):
         (tmp_path / "empty").mkdir()
         (tmp_path / "empty" / "file").touch()
         train(tmp_path, model={"name": "transformer", "encoder": "empty"})

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from made_taggers import save_encoder
 
 from curation.token_models import context as context_module
-from curation.token_models.calibration import Calibration
 from curation.token_models.context import NAMES, SIDE, context
 from curation.token_models.features import Hashing
 from curation.token_models.lexical import LexicalModel
+from curation.token_models.platt import Platt
 from curation.token_models.transformer import TOLERANCE, TransformerModel
 from curation.token_models.windows import windows_of
 from curation.words import word_spans
@@ -40,7 +40,7 @@ def transformer(tmp_path_factory: pytest.TempPathFactory) -> TransformerModel:
     folder = save_encoder(tmp_path_factory.mktemp("tiny") / "encoder")
     torch.manual_seed(0)
     network = AutoModelForTokenClassification.from_pretrained(folder, num_labels=1)
-    return TransformerModel(network, AutoTokenizer.from_pretrained(folder), Calibration(3.0, 0.5), 16, 64)
+    return TransformerModel(network, AutoTokenizer.from_pretrained(folder), Platt(3.0, 0.5), 16, 64)
 
 
 @settings(deadline=None)
@@ -139,6 +139,6 @@ def test_platts_line_mends_what_is_off() -> None:
     random = np.random.default_rng(0)
     honest = random.normal(size=4000) * 2
     happened = (random.random(4000) < 1 / (1 + np.exp(-honest))).astype(np.float32)
-    fitted = Calibration.fit(honest * 3 + 2, happened)
+    fitted = Platt.fit(honest * 3 + 2, happened)
     assert fitted.slope == pytest.approx(1 / 3, rel=0.1) and fitted.offset == pytest.approx(-2 / 3, abs=0.15)
-    assert Calibration.fit(honest, np.zeros(4000, np.float32)) == Calibration.identity()
+    assert Platt.fit(honest, np.zeros(4000, np.float32)) == Platt.identity()

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Platt:
     """score = sigmoid(slope * logit + offset)."""
 
     slope: float
     offset: float
 
     @classmethod
-    def identity(cls) -> Calibration:
+    def identity(cls) -> Platt:
         """The plain sigmoid."""
         return cls(1.0, 0.0)
 
     @classmethod
-    def fit(cls, logits: NDArray[np.float64], targets: NDArray[np.float32]) -> Calibration:
+    def fit(cls, logits: NDArray[np.float64], targets: NDArray[np.float32]) -> Platt:
         """Maximum likelihood (Platt 1999); soft targets count with their share. One class only: the plain sigmoid."""
         from sklearn.linear_model import LogisticRegression
 
