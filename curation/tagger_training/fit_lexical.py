@@ -47,8 +47,6 @@ def fit_lexical(
     """Fit on `texts`; `advance` is called with a share of the texts for each of the fits."""
     hashing = Hashing(spec.hash_bits, *spec.ngrams)
     words = _words(texts, hashing)
-    if not 0 < words.targets.sum() < len(words.targets):
-        raise InputError("a tagger learns from risky and harmless words, and the labels hold only one kind")
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(texts))
     logits = np.zeros(len(words.targets))
     for number in range(FOLDS):
@@ -136,6 +134,8 @@ def _logistic(columns: Any, targets: NDArray[np.float32], strength: float, itera
 
     soft = (targets > 0) & (targets < 1)
     stack = vstack if issparse(columns) else np.vstack
+    if targets.max(initial=0) == 0 or targets.min(initial=1) == 1:
+        raise InputError("a tagger learns from risky and harmless words, and the labels hold (nearly) only one kind")
     rows = stack([columns, columns[soft]]) if soft.any() else columns
     labels = np.concatenate([targets > 0, np.zeros(soft.sum(), dtype=bool)])
     weights = np.concatenate([np.where(soft, targets, 1.0), 1 - targets[soft]])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curation.classify.quiet import quiet
 from curation.classify.windows import buckets, padded
 from curation.token_models.labels import LabelledText, word_targets
 from curation.token_models.platt import Platt
@@ -59,7 +60,8 @@ def fit_transformer(
 def _fresh(spec: TransformerSpec, encoder: Path) -> TransformerModel:
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-    network = AutoModelForTokenClassification.from_pretrained(encoder, num_labels=1, local_files_only=True)
+    with quiet():  # the output layer is new, which transformers finds worth a report
+        network = AutoModelForTokenClassification.from_pretrained(encoder, num_labels=1, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
     if spec.freeze_embeddings:
         network.get_input_embeddings().weight.requires_grad_(False)

@@ -61,7 +61,7 @@ def estimate(values: NDArray[np.float64], seed: int = 0) -> Estimate:
         mean = float(values.mean()) if len(values) else float("nan")
         return Estimate(mean, mean, mean)
     drawn = bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", vectorized=True, batch=200,
-                      random_state=np.random.default_rng(seed))  # fmt: skip
+                      rng=np.random.default_rng(seed))  # fmt: skip
     return Estimate(float(values.mean()), float(drawn.confidence_interval.low), float(drawn.confidence_interval.high))
 
 

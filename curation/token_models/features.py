@@ -1,6 +1,6 @@
 """Hashed features of words, of their parts and of their neighbours: what the lexical model is linear in.
 
-A word by itself gives its spelling, a normal form (lower case, signs put back into letters, long repeats cut), the
+A word by itself gives its spelling, a normal form (lower case, signs put back into letters, long repeats undone), the
 letter n-grams of that form and its capitals. Neighbours give the word before, the word after, and both pairs. All are
 hashed into one table, so that the model's size does not depend on the corpus, and no vocabulary is stored.
 """
@@ -43,7 +43,7 @@ class Hashing:
     def own(self, word: str) -> tuple[list[int], list[float]]:
         """Columns and values of a word by itself."""
         lower = word.lower()
-        normal = _REPEATS.sub(r"\1\1", lower.translate(_SIGNS))
+        normal = _REPEATS.sub(r"\1", lower.translate(_SIGNS))
         framed = f"<{normal}>"
         parts = [f"part {framed[start : start + length]}" for length in range(self.shortest, self.longest + 1)
                  for start in range(len(framed) - length + 1)]  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from curation.classify.quiet import quiet
 from curation.classify.windows import buckets, padded
 from curation.token_models.base import TokenModel, WordScores
 from curation.token_models.platt import Platt
@@ -46,9 +47,10 @@ class TransformerModel(TokenModel):
         from transformers import AutoModelForTokenClassification, AutoTokenizer
 
         try:
-            encoder = AutoModelForTokenClassification.from_pretrained(
-                folder / _FOLDER, local_files_only=True, use_safetensors=True
-            )
+            with quiet():
+                encoder = AutoModelForTokenClassification.from_pretrained(
+                    folder / _FOLDER, local_files_only=True, use_safetensors=True
+                )
             tokenizer = AutoTokenizer.from_pretrained(folder / _FOLDER, local_files_only=True)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
@@ -58,7 +60,8 @@ class TransformerModel(TokenModel):
 
     def save(self, folder: Path) -> None:
         """`encoder/`: safetensors, configuration and tokenizer."""
-        self.encoder.save_pretrained(folder / _FOLDER)
+        with quiet():
+            self.encoder.save_pretrained(folder / _FOLDER)
         self.tokenizer.save_pretrained(folder / _FOLDER)
 
     def settings(self) -> dict[str, Any]:
