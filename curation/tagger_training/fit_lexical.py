@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.token_models.context import context
+from curation.token_models.context import InContext
 from curation.token_models.features import EDGE, NEIGHBOUR, Hashing, neighbours_of
 from curation.token_models.labels import LabelledText, word_targets
 from curation.token_models.lexical import LexicalModel
-from infra.errors import InputError
+from curation.token_models.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,9 +55,9 @@ def fit_lexical(
         logits[inside] = words.features[inside] @ coefficients + bias
         advance(len(texts) // (FOLDS + 1))
     coefficients, bias = _regress(words.features, words.targets, spec)
-    weights, offset = _second(context(logits, words.lengths), words.targets)
+    in_context = InContext.fit(logits, words.lengths, words.targets)
     advance(len(texts) - FOLDS * (len(texts) // (FOLDS + 1)))
-    return LexicalModel(hashing, coefficients.astype(np.float32), bias, weights, offset)
+    return LexicalModel(hashing, coefficients.astype(np.float32), bias, in_context)
 
 
 def _words(texts: list[LabelledText], hashing: Hashing) -> _Words:
@@ -110,35 +110,7 @@ def _regress(
 ) -> tuple[NDArray[np.float64], float]:
     """Coefficients [columns] and bias. Only columns that occur are fitted; the others stay at zero."""
     used = np.unique(features.indices)
-    fitted = _logistic(features[:, used], targets, spec.strength, spec.iterations)
+    fitted, bias = fit_logistic(features[:, used], targets, spec.strength, spec.iterations)
     coefficients = np.zeros(features.shape[1])
-    coefficients[used] = fitted.coef_[0]
-    return coefficients, float(fitted.intercept_[0])
-
-
-def _second(columns: NDArray[np.float64], targets: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
-    """Weights [len(NAMES)] and offset, fitted on columns of unit variance."""
-    spread = columns.std(axis=0)
-    spread[spread == 0] = 1.0
-    fitted = _logistic(columns / spread, targets, 1.0, 1000)
-    return fitted.coef_[0] / spread, float(fitted.intercept_[0])
-
-
-def _logistic(columns: Any, targets: NDArray[np.float32], strength: float, iterations: int) -> Any:
-    """scikit-learn's logistic regression; a soft target enters twice, as risky and as harmless with its shares."""
-    import warnings
-
-    from scipy.sparse import issparse, vstack
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    soft = (targets > 0) & (targets < 1)
-    stack = vstack if issparse(columns) else np.vstack
-    if targets.max(initial=0) == 0 or targets.min(initial=1) == 1:
-        raise InputError("a tagger learns from risky and harmless words, and the labels hold (nearly) only one kind")
-    rows = stack([columns, columns[soft]]) if soft.any() else columns
-    labels = np.concatenate([targets > 0, np.zeros(soft.sum(), dtype=bool)])
-    weights = np.concatenate([np.where(soft, targets, 1.0), 1 - targets[soft]])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early regularises; the validation texts judge
-        return LogisticRegression(C=strength, max_iter=iterations, tol=1e-4).fit(rows, labels, sample_weight=weights)
+    coefficients[used] = fitted
+    return coefficients, bias

@@ -15,7 +15,6 @@ import numpy as np
 from curation.classify.quiet import quiet
 from curation.classify.windows import buckets, padded
 from curation.token_models.labels import LabelledText, word_targets
-from curation.token_models.platt import Platt
 from curation.token_models.transformer import TransformerModel
 from curation.token_models.windows import Window, windows_of
 from infra.atomic import atomic_path
@@ -65,7 +64,7 @@ def _fresh(spec: TransformerSpec, encoder: Path) -> TransformerModel:
     tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
     if spec.freeze_embeddings:
         network.get_input_embeddings().weight.requires_grad_(False)
-    return TransformerModel(network, tokenizer, Platt.identity(), spec.window, spec.batch_tokens)
+    return TransformerModel(network, tokenizer, None, spec.window, spec.batch_tokens)
 
 
 def _windows(model: TransformerModel, texts: list[LabelledText]) -> Batch:

@@ -13,8 +13,8 @@ from curation.tagger_training.examples import labelled, read_examples
 from curation.tagger_training.quality import best_threshold, estimate, f1_of, reliability
 from curation.tagger_training.spec import LexicalSpec, TaggerTrainingSpec, TransformerSpec
 from curation.token_models.base import TokenModel
+from curation.token_models.context import InContext
 from curation.token_models.labels import LabelledText, word_targets
-from curation.token_models.platt import Platt
 from curation.token_models.trained import CARD, spans_of
 from curation.token_models.transformer import TransformerModel
 from infra.atomic import write_json
@@ -39,7 +39,7 @@ def run(spec: TaggerTrainingSpec, workspace: Workspace) -> dict[str, Any]:
     training, validation = split(texts, spec.validation, spec.seed)
     model = _fit(training, spec, workspace)
     if isinstance(model, TransformerModel):
-        model.calibration = _calibrated(model, validation)
+        model.in_context = _in_context(model, validation)
     spans = {"validation": _spans(model, validation, spec.attribute)}
     threshold = best_threshold(validation, spans["validation"])
     card = {
@@ -78,9 +78,9 @@ def _fit(training: list[LabelledText], spec: TaggerTrainingSpec, workspace: Work
         return fit_transformer(training, spec.model, encoder_folder(spec.model), spec.seed, checkpoint, advance)
 
 
-def _calibrated(model: TransformerModel, validation: list[LabelledText]) -> Platt:
+def _in_context(model: TransformerModel, validation: list[LabelledText]) -> InContext:
     _, logits = model.logits([labelled.text for labelled in validation])
-    return Platt.fit(np.concatenate(logits), _targets(validation))
+    return InContext.fit(np.concatenate(logits), list(map(len, logits)), _targets(validation))
 
 
 def _spans(model: TokenModel, texts: list[LabelledText], attribute: str) -> list[list[Span]]:

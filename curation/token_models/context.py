@@ -1,18 +1,22 @@
-"""What a word's score owes to the words around it: the second of the lexical model's two linear steps.
+"""What a word's score owes to the words around it: the last step of both token models, which also calibrates them.
 
 People mark the worst words of a text: "stupid" alone is marked, and beside a slur it is passed over. So a word's logit
-goes, together with the highest logit among the words around it and a few such numbers, through a second logistic
-regression. "Around" means at most `SIDE` words to each side in the same text, so that long documents are treated as the
-short ones on which the step was fitted.
+goes, together with the highest logit among the words around it and a few such numbers, through a logistic regression.
+"Around" means at most `SIDE` words to each side in the same text, so that long documents are treated as the short ones
+on which the step was fitted.
 
-All numbers are exact multiples of 2**-16 or computed word by word: a score does not depend on the batch, to the bit.
+Logits are cut to multiples of 2**-16 and probabilities are summed in whole millionths: what comes out for a text does
+not depend on the batch, to the bit. All columns are continuous in the logits, so a small error in them stays small.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from curation.token_models.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,13 +24,48 @@ if TYPE_CHECKING:
 SIDE = 40
 """Words to each side that count as around a word."""
 NAMES = (
-    "logit", "logit above -1.5", "highest around", "highest around above -1", "lead", "positive lead", "is highest",
+    "logit", "logit above -1.5", "highest around", "highest around above -1", "lead", "lead above -1", "lead above 0",
     "log expected risky around", "log words around", "logit before", "logit after", "higher of both",
 )  # fmt: skip
 """Columns of `context`."""
 _LOWEST, _HIGHEST = -8.0, 16.0  # logits are cut to this range; the lower end also stands for "there is no such word"
 _STEP = 2.0**16
 _APART = 64.0  # texts are lifted apart by more than logits can differ, so that a filter never sees across an edge
+
+
+@dataclass(frozen=True)
+class InContext:
+    """A logistic regression on the columns of `context`."""
+
+    weights: tuple[float, ...]
+    offset: float
+
+    @classmethod
+    def fit(cls, logits: NDArray[np.float64], lengths: list[int], targets: NDArray[np.float32]) -> InContext:
+        """Fit on logits of words [words] that were not learnt from. Raises InputError for targets of one kind only."""
+        columns = context(logits, lengths)
+        spread = columns.std(axis=0)
+        spread[spread == 0] = 1.0
+        coefficients, offset = fit_logistic(columns / spread, targets, strength=1.0, iterations=1000)
+        return cls(tuple((coefficients / spread).tolist()), offset)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> InContext:
+        """The inverse of `to_json`."""
+        return cls(tuple(record["weights"]), record["offset"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"weights": list(self.weights), "offset": self.offset}
+
+    def apply(self, logits: NDArray[np.float64], lengths: list[int]) -> NDArray[np.float32]:
+        """Scores [words] in [0, 1] of texts of `lengths` words, one text after the other."""
+        from scipy.special import expit
+
+        total = np.full(len(logits), self.offset)
+        for column, weight in zip(context(logits, lengths).T, self.weights, strict=True):
+            total += weight * column  # one after the other: a matrix product rounds differently for other shapes
+        return expit(total).astype(np.float32)
 
 
 def context(logits: NDArray[np.float64], lengths: list[int]) -> NDArray[np.float64]:
@@ -40,8 +79,8 @@ def context(logits: NDArray[np.float64], lengths: list[int]) -> NDArray[np.float
     before, after = _shifted(logits, text), _shifted(logits[::-1], backwards)[::-1]
     lead = np.clip(logits - around, -4.0, 4.0)
     return np.column_stack([
-        logits, np.maximum(logits, -1.5), around, np.maximum(around, -1.0), lead, np.maximum(lead, 0.0), lead >= 0,
-        np.log1p(expected), np.log(ends - starts), before, after, np.maximum(before, after),
+        logits, np.maximum(logits, -1.5), around, np.maximum(around, -1.0), lead, np.maximum(lead, -1.0),
+        np.maximum(lead, 0.0), np.log1p(expected), np.log(ends - starts), before, after, np.maximum(before, after),
     ])  # fmt: skip
 
 
@@ -55,7 +94,7 @@ def _window(lengths: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _highest_before(logits: NDArray[np.float64], text: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Highest logit among the `SIDE` words before each, in its text."""
+    """Highest logit among the `SIDE` words before each, in its text; `text` rises from 0."""
     from scipy.ndimage import maximum_filter1d
 
     if not len(logits):
@@ -67,7 +106,7 @@ def _highest_before(logits: NDArray[np.float64], text: NDArray[np.int64]) -> NDA
 
 
 def _expected(logits: NDArray[np.float64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sum of the probabilities of the other words around, in whole millionths: sums of integers have no rounding."""
+    """Sum of the probabilities of the other words around; sums of whole numbers have no rounding."""
     from scipy.special import expit
 
     millionths = np.round(expit(logits) * 1e6).astype(np.int64)

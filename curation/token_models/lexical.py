@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from curation.token_models.base import TokenModel, WordScores
-from curation.token_models.context import context
+from curation.token_models.context import InContext
 from curation.token_models.features import EDGE, NEIGHBOUR, Hashing, neighbours_of
 from curation.words import WORD, word_spans
 from infra.errors import ArtifactError
@@ -25,14 +25,12 @@ _FILE = "lexical.safetensors"
 
 
 class LexicalModel(TokenModel):
-    """`table` float32 [2**bits] and `bias` of the first step; `weights` [len(NAMES)] and `offset` of the second."""
+    """`table` float32 [2**bits] and `bias` of the first step, and the second."""
 
     name: ClassVar[str] = "lexical"
 
-    def __init__(
-        self, hashing: Hashing, table: NDArray[np.float32], bias: float, weights: NDArray[np.float64], offset: float
-    ) -> None:
-        self.hashing, self.table, self.bias, self.weights, self.offset = hashing, table, bias, weights, offset
+    def __init__(self, hashing: Hashing, table: NDArray[np.float32], bias: float, in_context: InContext) -> None:
+        self.hashing, self.table, self.bias, self.in_context = hashing, table, bias, in_context
         self._forget()
 
     @classmethod
@@ -42,31 +40,27 @@ class LexicalModel(TokenModel):
         from safetensors.numpy import load_file
 
         try:
-            tensors = load_file(folder / _FILE)
-        except (OSError, SafetensorError) as error:
+            table = load_file(folder / _FILE)["table"]
+        except (OSError, SafetensorError, KeyError) as error:
             raise ArtifactError(f"{folder / _FILE}: cannot be loaded: {error}; train the tagger again") from None
-        bias, offset = tensors["constants"].tolist()
-        return cls(Hashing(**settings["hashing"]), tensors["table"], bias, tensors["weights"], offset)
+        in_context = InContext.from_json(settings["in_context"])
+        return cls(Hashing(**settings["hashing"]), table, settings["bias"], in_context)
 
     def save(self, folder: Path) -> None:
         """One safetensors file."""
         from safetensors.numpy import save_file
 
-        constants = np.array([self.bias, self.offset], dtype=np.float64)
-        save_file({"table": self.table, "weights": self.weights, "constants": constants}, folder / _FILE)
+        save_file({"table": self.table}, folder / _FILE)
 
     def settings(self) -> dict[str, Any]:
-        """How features become columns."""
-        return {"hashing": vars(self.hashing)}
+        """How features become columns, and what is no table."""
+        return {"hashing": vars(self.hashing), "bias": self.bias, "in_context": self.in_context.to_json()}
 
     def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
         """Words at or above `floor`. Places are worked out only in texts that have such words."""
-        from scipy.special import expit
-
         words = [WORD.findall(text) for text in texts]
         lengths = list(map(len, words))
-        logits = context(self._first(words, lengths), lengths) @ self.weights + self.offset
-        scores = expit(logits).astype(np.float32)
+        scores = self.in_context.apply(self._first(words, lengths), lengths)
         found, start = [], 0
         for text, length in zip(texts, lengths, strict=True):
             found.append(_kept(text, scores[start : start + length], floor))

@@ -1,7 +1,8 @@
 """The token model `transformer`: a fine-tuned encoder with one logit per piece of a word.
 
-A word's logit is the mean over its pieces. A text longer than the encoder reads is seen in overlapping windows. Texts
-of like length share a batch, and padding moves a score by at most `TOLERANCE`.
+A word's logit is the mean over its pieces; then it is seen in context, as the lexical model's is. A text longer than
+the encoder reads is seen in overlapping windows. Texts of like length share a batch, and padding moves a score by at
+most `TOLERANCE`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from curation.classify.quiet import quiet
 from curation.classify.windows import buckets, padded
 from curation.token_models.base import TokenModel, WordScores
-from curation.token_models.platt import Platt
+from curation.token_models.context import InContext
 from curation.token_models.windows import Places, Window, per_word, windows_of
 from infra.errors import ArtifactError
 
@@ -28,18 +29,23 @@ _NEVER = -30.0  # logit of a word that the tokenizer drops (control characters a
 
 
 class TransformerModel(TokenModel):
-    """A Hugging Face token classifier with one output, its tokenizer, and the calibration of its logits."""
+    """A Hugging Face token classifier with one output, its tokenizer, and the step that makes its logits scores.
+
+    `in_context` is None until it is fitted, and then the model can score.
+    """
 
     name: ClassVar[str] = "transformer"
 
-    def __init__(self, encoder: Any, tokenizer: Any, calibration: Platt, window: int, batch_tokens: int) -> None:
+    def __init__(
+        self, encoder: Any, tokenizer: Any, in_context: InContext | None, window: int, batch_tokens: int
+    ) -> None:
         import torch
 
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # one process per core does more, and sums come out the same on every machine
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.encoder, self.tokenizer = encoder.eval().to(self.device), tokenizer
-        self.calibration, self.window, self.batch_tokens = calibration, window, batch_tokens
+        self.in_context, self.window, self.batch_tokens = in_context, window, batch_tokens
 
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> TransformerModel:
@@ -55,8 +61,8 @@ class TransformerModel(TokenModel):
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ArtifactError(f"{folder / _FOLDER}: cannot be loaded: {reason}; train the tagger again") from None
-        calibration = Platt(**settings["calibration"])
-        return cls(encoder, tokenizer, calibration, settings["window"], settings["batch_tokens"])
+        in_context = InContext.from_json(settings["in_context"])
+        return cls(encoder, tokenizer, in_context, settings["window"], settings["batch_tokens"])
 
     def save(self, folder: Path) -> None:
         """`encoder/`: safetensors, configuration and tokenizer."""
@@ -65,21 +71,24 @@ class TransformerModel(TokenModel):
         self.tokenizer.save_pretrained(folder / _FOLDER)
 
     def settings(self) -> dict[str, Any]:
-        """Window, batch and calibration."""
-        return {"window": self.window, "batch_tokens": self.batch_tokens, "calibration": vars(self.calibration)}
+        """Window, batch and the last step."""
+        assert self.in_context is not None
+        in_context = self.in_context.to_json()
+        return {"window": self.window, "batch_tokens": self.batch_tokens, "in_context": in_context}
 
     def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
         """Words at or above `floor`."""
+        assert self.in_context is not None
         places, logits = self.logits(texts)
         found = []
         for words, each in zip(places, logits, strict=True):
-            scores = self.calibration.apply(each)
+            scores = self.in_context.apply(each, [len(each)])
             kept = np.flatnonzero(scores >= floor)
             found.append(WordScores([words[index] for index in kept], scores[kept]))
         return found
 
     def logits(self, texts: list[str]) -> tuple[list[Places], list[NDArray[np.float64]]]:
-        """Places of all words of each text, and their logits before calibration."""
+        """Places of all words of each text, and their logits before the last step."""
         places, windows = windows_of(self.tokenizer, texts, self.window)
         values = zip(windows, self._forward(windows), strict=True)
         return places, per_word(places, ((window, *window.reduce(each, mean=True)) for window, each in values), _NEVER)

@@ -11,24 +11,28 @@ from hypothesis import strategies as st
 from made_taggers import save_encoder
 
 from curation.token_models import context as context_module
-from curation.token_models.context import NAMES, SIDE, context
+from curation.token_models.context import NAMES, SIDE, InContext, context
 from curation.token_models.features import Hashing
 from curation.token_models.lexical import LexicalModel
-from curation.token_models.platt import Platt
 from curation.token_models.transformer import TOLERANCE, TransformerModel
 from curation.token_models.windows import windows_of
 from curation.words import word_spans
+from infra.errors import InputError
 
 ANY_TEXT = st.text(max_size=120)  # lone surrogates, NUL and right-to-left marks included
 STRANGE = ["", " ", "😀 you idiot 😀", "שלום you idiot", "東京タワー。", "a\x00b idiot", "\ud800 idiot", "idiot " * 300]
 
 
+def made_up() -> LexicalModel:
+    random = np.random.default_rng(0)
+    table = random.normal(size=1 << 12).astype(np.float32)
+    return LexicalModel(Hashing(bits=12), table, -1.0, InContext(tuple(random.normal(size=len(NAMES)).tolist()), 0.3))
+
+
 @pytest.fixture(scope="module")
 def lexical() -> LexicalModel:
     """Random weights: every word has some score."""
-    random = np.random.default_rng(0)
-    table = random.normal(size=1 << 12).astype(np.float32)
-    return LexicalModel(Hashing(bits=12), table, -1.0, random.normal(size=len(NAMES)), 0.3)
+    return made_up()
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +44,15 @@ def transformer(tmp_path_factory: pytest.TempPathFactory) -> TransformerModel:
     folder = save_encoder(tmp_path_factory.mktemp("tiny") / "encoder")
     torch.manual_seed(0)
     network = AutoModelForTokenClassification.from_pretrained(folder, num_labels=1)
-    return TransformerModel(network, AutoTokenizer.from_pretrained(folder), Platt(3.0, 0.5), 16, 64)
+    return TransformerModel(
+        network, AutoTokenizer.from_pretrained(folder), InContext((3.0,) + (0.1,) * 11, 0.5), 16, 64
+    )
 
 
 @settings(deadline=None)
 @given(st.lists(ANY_TEXT, max_size=6))
 def test_lexical_scores_are_those_of_the_text_alone_to_the_bit(texts: list[str]) -> None:
-    random = np.random.default_rng(0)
-    table = random.normal(size=1 << 12).astype(np.float32)
-    model = LexicalModel(Hashing(bits=12), table, -1.0, random.normal(size=len(NAMES)), 0.3)
+    model = made_up()
     together = model.score(texts)
     for text, found in zip(texts, together, strict=True):
         (alone,) = model.score([text])
@@ -98,7 +102,7 @@ def slow_context(logits: list[float]) -> list[list[float]]:
         after = logits[place + 1] if place + 1 < len(logits) else -8.0
         expected = sum(1 / (1 + np.exp(-other)) for other in others)
         lead = min(max(own - around, -4.0), 4.0)
-        rows.append([own, max(own, -1.5), around, max(around, -1.0), lead, max(lead, 0.0), float(lead >= 0),
+        rows.append([own, max(own, -1.5), around, max(around, -1.0), lead, max(lead, -1.0), max(lead, 0.0),
                      np.log1p(expected), np.log(len(others) + 1), before, after, max(before, after)])  # fmt: skip
     return rows
 
@@ -135,10 +139,16 @@ def test_windows_hold_every_word_and_take_it_from_where_it_is_deepest(transforme
     assert np.isfinite(transformer.logits([text])[1][0]).all()
 
 
-def test_platts_line_mends_what_is_off() -> None:
+def test_the_last_step_mends_logits_that_are_off_and_knows_that_a_text_has_one_worst_word() -> None:
     random = np.random.default_rng(0)
-    honest = random.normal(size=4000) * 2
-    happened = (random.random(4000) < 1 / (1 + np.exp(-honest))).astype(np.float32)
-    fitted = Platt.fit(honest * 3 + 2, happened)
-    assert fitted.slope == pytest.approx(1 / 3, rel=0.1) and fitted.offset == pytest.approx(-2 / 3, abs=0.15)
-    assert Platt.fit(honest, np.zeros(4000, np.float32)) == Platt.identity()
+    lengths = [10] * 400
+    truth = random.normal(size=(400, 10)) * 2
+    worst = (truth == truth.max(axis=1, keepdims=True)).ravel().astype(np.float32)
+    logits = truth.ravel() * 2 + 1  # far too sure, and blind to the others
+    fitted = InContext.fit(logits, lengths, worst)
+    scores = fitted.apply(logits, lengths)
+    assert scores[worst == 1].min() > scores[worst == 0].mean() and scores.mean() == pytest.approx(0.1, abs=0.02)
+    assert np.mean((scores - worst) ** 2) < 0.5 * np.mean((1 / (1 + np.exp(-logits)) - worst) ** 2)
+    assert InContext.from_json(fitted.to_json()) == fitted
+    with pytest.raises(InputError, match="only one kind"):
+        InContext.fit(logits, lengths, np.zeros_like(worst))
