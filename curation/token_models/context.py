@@ -45,7 +45,7 @@ class InContext:
         """Fit on logits of words [words] that were not learnt from. Raises InputError for targets of one kind only."""
         columns = context(logits, lengths)
         spread = columns.std(axis=0)
-        spread[spread == 0] = 1.0
+        spread[spread < 1e-6] = 1.0  # a column that is constant but for rounding
         coefficients, offset = fit_logistic(columns / spread, targets, strength=1.0, iterations=1000)
         return cls(tuple((coefficients / spread).tolist()), offset)
 
