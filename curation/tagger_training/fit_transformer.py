@@ -130,8 +130,8 @@ def _loss(model: TransformerModel, batch: Batch, positive_weight: float) -> Any:
 def _save(file: Path, epochs: int, *parts: Any) -> None:
     import torch
 
-    with atomic_path(file) as temporary:
-        torch.save({"epochs": epochs, "parts": [part.state_dict() for part in parts]}, temporary)
+    with atomic_path(file) as temporary, open(temporary, "wb") as out:  # by name, torch refuses dot files
+        torch.save({"epochs": epochs, "parts": [part.state_dict() for part in parts]}, out)
 
 
 def _resume(file: Path, *parts: Any) -> int:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from loguru import logger
 
 from curation.records import Span
 from curation.tagger_training.encoder import encoder_folder
@@ -34,6 +35,7 @@ def run(spec: TaggerTrainingSpec, workspace: Workspace) -> dict[str, Any]:
 
     Raises AmountError for too few texts, InputError for labels of one kind only, and what reading raises.
     """
+    logger.disable("datatrove")  # its readers announce every file
     texts = list(read_examples(spec.learn_from, spec.attribute))
     tests = {name: list(labelled(test)) for name, test in spec.tests.items()}
     training, validation = split(texts, spec.validation, spec.seed)
