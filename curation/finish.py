@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ def _corpus(curation: Curation, name: str, shards: list[Shard], bad: int) -> dic
     """A corpus's entry in the manifest."""
     records = {shard: list(_records(curation, shard)) for shard in shards}
     summaries = {shard: Summary.from_json(found[-1]["summary"]) for shard, found in records.items()}
-    total = reduce(Summary.plus, summaries.values(), Summary(bad_lines=bad))
+    total = Summary.total(summaries.values(), bad_lines=bad)
     files = [{"name": f"{shard.number:05d}.parquet", "documents": each.documents, "characters": each.characters}
              for shard, each in summaries.items()]  # fmt: skip
     removed: dict[str, dict[str, int]] = {}

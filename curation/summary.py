@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from curation.levels import Source
 from curation.records import Span
 
 BINS = 20
 """Bins of a score histogram over [0, 1]; the last one holds 1.0."""
 _MOST_WORDS = 200  # risky words that a shard's summary keeps
+_LONGEST_WORD = 40  # characters; a span over more is a sentence, and there are too many of those to count each
 
 
 @dataclass
@@ -25,39 +28,42 @@ class Summary:
     bad_lines: int = 0
     histogram: dict[str, list[int]] = field(default_factory=dict)
     risky: Counter[str] = field(default_factory=Counter)
-    sources: dict[str, dict[str, int]] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
     risky_words: Counter[str] = field(default_factory=Counter)
 
     def add(self, text: str, source: str, scores: dict[str, float], spans: list[Span] | None) -> None:
         """Count one document."""
+        words = len(text.split())
         self.documents += 1
         self.characters += len(text)
-        self.words += len(text.split())
+        self.words += words
         self.bytes += len(text.encode())
-        risky = [attribute for attribute, score in scores.items() if score >= 0.5]
-        self.risky.update(risky)
+        self.spans += len(spans or ())
+        self.risky.update(attribute for attribute, score in scores.items() if score >= 0.5)
         for attribute, score in scores.items():
             self.histogram.setdefault(attribute, [0] * BINS)[min(int(score * BINS), BINS - 1)] += 1
-        counts = self.sources.setdefault(source, {"documents": 0, "characters": 0, "risky": 0})
-        counts["documents"] += 1
-        counts["characters"] += len(text)
-        counts["risky"] += bool(risky)
-        self.spans += len(spans or ())
-        self.risky_words.update(text[span.start : span.end].lower() for span in spans or () if span.score >= 0.5)
+        self.sources.setdefault(source, Source()).add(text, words, scores, spans or [])
+        self.risky_words.update(text[span.start : span.end].lower() for span in spans or () if _is_risky_word(span))
 
-    def plus(self, other: Summary) -> Summary:
-        """The summary of both."""
-        histogram = {name: list(counts) for name, counts in self.histogram.items()}
-        for name, counts in other.histogram.items():
-            histogram[name] = [a + b for a, b in zip(histogram.get(name, [0] * BINS), counts, strict=True)]
-        sources = {name: dict(counts) for name, counts in self.sources.items()}
-        for name, more in other.sources.items():
-            known = sources.get(name, dict.fromkeys(more, 0))
-            sources[name] = {key: known[key] + value for key, value in more.items()}
-        numbers = ("documents", "characters", "words", "bytes", "spans", "bad_lines")
-        sums = {name: getattr(self, name) + getattr(other, name) for name in numbers}
-        return Summary(**sums, histogram=histogram, risky=self.risky + other.risky, sources=sources,
-                       risky_words=self.risky_words + other.risky_words)  # fmt: skip
+    def take(self, other: Summary) -> None:
+        """Add the counts of another."""
+        for name in ("documents", "characters", "words", "bytes", "spans", "bad_lines"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for attribute, counts in other.histogram.items():
+            known = self.histogram.get(attribute, [0] * BINS)
+            self.histogram[attribute] = [a + b for a, b in zip(known, counts, strict=True)]
+        for name, source in other.sources.items():
+            self.sources.setdefault(name, Source()).take(source)
+        self.risky.update(other.risky)
+        self.risky_words.update(other.risky_words)
+
+    @classmethod
+    def total(cls, parts: Iterable[Summary], bad_lines: int = 0) -> Summary:
+        """The sum of several, which stay as they are."""
+        found = cls(bad_lines=bad_lines)
+        for part in parts:
+            found.take(part)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, the most frequent risky words first; ties go by the alphabet, so that equal runs are equal."""
@@ -69,4 +75,9 @@ class Summary:
     def from_json(cls, record: dict[str, Any]) -> Summary:
         """The inverse of `to_json`."""
         counters = {"risky": Counter(record["risky"]), "risky_words": Counter(dict(record["risky_words"]))}
-        return cls(**{**record, **counters})
+        sources = {name: Source.from_json(source) for name, source in record["sources"].items()}
+        return cls(**{**record, **counters, "sources": sources})
+
+
+def _is_risky_word(span: Span) -> bool:
+    return span.score >= 0.5 and span.end - span.start <= _LONGEST_WORD

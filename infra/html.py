@@ -51,7 +51,10 @@ def blurred(text: str) -> str:
 
 
 def heatmap(text: str, spans: Iterable[tuple[int, int, float]]) -> str:
-    """Text with its risky spans coloured by score (code-point offsets; the highest score wins where spans overlap)."""
+    """Text with its risky spans coloured by score (code-point offsets; the highest score wins where spans overlap).
+
+    The colours are seen at once, the letters are blurred until the box is ticked.
+    """
     scores = [0.0] * len(text)
     for start, end, score in spans:
         for position in range(max(start, 0), min(end, len(text))):
@@ -61,7 +64,8 @@ def heatmap(text: str, spans: Iterable[tuple[int, int, float]]) -> str:
         if position == len(text) or scores[position] != scores[start]:
             pieces.append(_coloured(text[start:position], scores[start]))
             start = position
-    return f"<details class=blurred><summary>show text</summary><p class=heat>{''.join(pieces)}</p></details>"
+    ask = "<label><input type=checkbox> show text</label>"
+    return f"<div class=veil>{ask}<p class=heat>{''.join(pieces)}</p></div>"
 
 
 def _coloured(text: str, score: float) -> str:

@@ -24,7 +24,7 @@ def test_heatmaps_lose_no_character_and_leak_no_markup(text, spans):
     import re
 
     drawn = heatmap(text, spans)
-    body = drawn.split("<p class=heat>")[1].removesuffix("</p></details>")
+    body = drawn.split("<p class=heat>")[1].removesuffix("</p></div>")
     assert html.unescape(re.sub(r"</?mark[^>]*>", "", body)) == html.unescape(html.escape(text))
 
 
@@ -33,7 +33,8 @@ def test_everything_shown_is_escaped_and_toxic_text_is_behind_a_click():
         NASTY, table_html(Table(NASTY, (NASTY,), ((NASTY,),))) + blurred(NASTY) + heatmap(NASTY, [(0, 5, 0.9)])
     )
     assert "<script>" not in whole
-    assert whole.count("<details class=blurred>") == 2 and "<details class=blurred open" not in whole
+    assert whole.count("<details class=blurred>") == 1 and "<details class=blurred open" not in whole
+    assert whole.count("<div class=veil>") == 1 and "checked>" not in whole.split("<body>")[1]
 
 
 def test_the_highest_score_wins_where_spans_overlap():

@@ -1,0 +1,5 @@
+"""`hormesis show` of a curation: what went in, what was removed and why, how risky the rest is, and samples of it."""
+
+from curation.show.page import page_of
+
+__all__ = ["page_of"]

@@ -1,0 +1,55 @@
+"""The page of a curation, and its tables for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curation.corpus import TaggedCorpus, read_manifest
+from curation.show import drawings, samples, tables
+from curation.show.tables import Manifest, What
+from infra.artifact import Artifact
+from infra.errors import InputError
+from infra.html import escape, table_html
+from infra.stage import Page, Table
+
+_IN_TERMINAL, _ON_PAGE = 5, 40  # sources of a corpus
+_KINDS: tuple[What, ...] = ("documents", "words")
+_WHAT_IS_A_SHARE = (
+    "A document's score is the highest of its passages. A word counts at a threshold when it lies in a span that "
+    "scores at least as much; scores below a tagger's floor are not stored, so columns below it repeat the floor's."
+)
+
+
+def page_of(artifact: Artifact) -> Page:
+    """Tables for the terminal; the page adds histograms, bars, every source and heat-maps. Raises InputError."""
+    manifest = read_manifest(artifact.path)
+    if "steps" not in manifest:
+        raise InputError(f"{artifact.path}: made by an earlier hormesis, which this one does not show; run it again")
+    corpora: dict[str, Manifest] = manifest["corpora"]
+    general = [tables.overview(corpora), tables.steps(manifest)]
+    lost = [each for each in (tables.removed(corpora),) if each.rows]
+    words = [each for each in (tables.risky_words(corpora),) if each.rows]
+    risky = [table for table in (_shares(corpora, what) for what in _KINDS) if table.rows]
+    body = "".join(map(table_html, (*general, *lost, *words))) + f"<p>{_WHAT_IS_A_SHARE}</p>"
+    body += "".join(_corpus(artifact, name, corpus) for name, corpus in corpora.items())
+    return Page(f"curation {artifact.config['name']}", (*general, *risky, *lost, *words), body)
+
+
+def _shares(corpora: dict[str, Manifest], what: What) -> Table:
+    return tables.share_table(tables.shares(corpora, what, _IN_TERMINAL), what)
+
+
+def _corpus(artifact: Artifact, name: str, corpus: dict[str, Any]) -> str:
+    """A corpus's part of the page."""
+    parts = [f"<h2>{escape(name)}</h2>", drawings.fate(corpus)]
+    parts += ["<div class=histograms>", *(drawings.histogram(*each) for each in corpus["histogram"].items()), "</div>"]
+    for what in _KINDS:
+        found = tables.shares({name: corpus}, what, _ON_PAGE)
+        if found:
+            left_out = len(corpus["sources"]) - _ON_PAGE
+            more = f"; the {_ON_PAGE} largest sources, {left_out} more are left out" if left_out > 0 else ""
+            parts.append(drawings.shaded(found, what, tables.share_table([], what).title + more))
+    parts += ["<h3>Samples, the riskiest first</h3>", samples.kept(TaggedCorpus.open(artifact.path, name))]
+    if gone := samples.removed(artifact.path, name):
+        parts += ["<h3>Removed, one for each reason</h3>", gone]
+    return "".join(parts)

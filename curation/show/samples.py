@@ -1,0 +1,88 @@
+"""Samples of a corpus as token heat-maps: of what stayed, the riskiest first, and of what was removed, by reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from curation.corpus import TaggedCorpus
+from curation.records import Document, Span
+from infra.html import escape, heatmap
+
+_SHARDS = 8  # of a corpus that samples are taken from, at even distances
+_LOOKED_AT = 250  # documents of each
+_RISKIEST, _UNDECIDED, _HARMLESS = 3, 2, 2  # samples of each sort
+_SHOWN = 1200  # characters of a sample
+_REASONS = 12  # of removal that samples are shown of
+
+
+def kept(corpus: TaggedCorpus) -> str:
+    """The riskiest, the least decided and the most harmless among documents from all over the corpus."""
+    return "".join(
+        _drawn(document.id, _scores(document), document.text, document.spans) for document in _chosen(corpus)
+    )
+
+
+def _chosen(corpus: TaggedCorpus) -> list[Document]:
+    found = [
+        document for shard in _spread(corpus.shards) for document in islice(corpus.documents_of(shard), _LOOKED_AT)
+    ]
+    found.sort(key=_risk, reverse=True)
+    undecided = sorted(found[_RISKIEST:], key=lambda document: abs(_risk(document) - 0.5))[:_UNDECIDED]
+    rest = [document for document in found[_RISKIEST:] if all(document is not each for each in undecided)]
+    return [*found[:_RISKIEST], *sorted(undecided, key=_risk, reverse=True), *rest[-_HARMLESS:]]
+
+
+def _spread(shards: tuple[str, ...]) -> list[str]:
+    """At most so many shards, from the first to the last."""
+    if len(shards) <= _SHARDS:
+        return list(shards)
+    return [shards[index * (len(shards) - 1) // (_SHARDS - 1)] for index in range(_SHARDS)]
+
+
+def _risk(document: Document) -> float:
+    """The highest score, of the document or of a span."""
+    return max([*document.scores.values(), *(span.score for span in document.spans or ())], default=0.0)
+
+
+def _scores(document: Document) -> str:
+    return ", ".join(f"{attribute} {score:.3f}" for attribute, score in document.scores.items()) or "no score"
+
+
+def removed(artifact: Path, corpus: str) -> str:
+    """One removed document for each step and reason."""
+    return "".join(
+        _drawn(name, f"{step}: {reason}", text, None) for step, reason, name, text in _first(artifact, corpus)
+    )
+
+
+def _first(artifact: Path, corpus: str) -> Iterator[tuple[str, str, str, str]]:
+    import pyarrow.parquet as pq
+
+    seen: set[tuple[str, str]] = set()
+    for shard in _spread(tuple(sorted(str(file) for file in (artifact / "excluded" / corpus).glob("*.parquet")))):
+        with pq.ParquetFile(shard) as file:
+            batch = next(file.iter_batches(batch_size=_LOOKED_AT, columns=["id", "text", "step", "reason"]), None)
+        for row in batch.to_pylist() if batch else []:
+            sort = (row["step"], row["reason"])
+            if sort not in seen and len(seen) < _REASONS and row["text"].strip():
+                seen.add(sort)
+                yield *sort, row["id"], row["text"]
+
+
+def _drawn(name: str, said: str, text: str, spans: list[Span] | None) -> str:
+    start = _window(text, spans or [])
+    end = start + _SHOWN
+    before, after = "…" if start else "", "…" if end < len(text) else ""
+    marks = [(len(before) + span.start - start, len(before) + span.end - start, span.score)
+             for span in spans or () if span.end > start and span.start < end]  # fmt: skip
+    return f"<h4>{escape(name)}</h4><p>{escape(said)}</p>{heatmap(before + text[start:end] + after, marks)}"
+
+
+def _window(text: str, spans: list[Span]) -> int:
+    """Where the shown part of a long text begins: so that its riskiest span stands in the middle."""
+    if len(text) <= _SHOWN or not spans:
+        return 0
+    riskiest = max(spans, key=lambda span: span.score)
+    return max(0, min((riskiest.start + riskiest.end - _SHOWN) // 2, len(text) - _SHOWN))
