@@ -1,0 +1,1 @@
+"""A cheap scorer decides which documents the costly one must see, at a recall that is measured on the corpus itself."""

@@ -1,0 +1,133 @@
+"""The survey: a uniform sample of the documents that come to the step, scored by both scorers.
+
+Which documents are drawn follows from the seed, the shard and the document's place in it, never from the workers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datatrove.data import Document
+from datatrove.pipeline.base import PipelineStep
+
+from curation.documents import batches
+from infra.atomic import write_json
+
+if TYPE_CHECKING:
+    from curation.execution.base import Shared
+    from curation.shards import Shard
+    from curation.steps.cascade import Cascade
+
+_BLOCK = 4096  # numbers drawn at once
+
+
+def draws(seed: int, purpose: str, place: str) -> Iterator[float]:
+    """Uniform numbers in [0, 1), one for each document of a shard, in order."""
+    import hashlib
+
+    import numpy as np
+
+    key = hashlib.blake2b(f"{seed}/{purpose}/{place}".encode(), digest_size=16).digest()
+    generator = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+    while True:
+        yield from generator.random(_BLOCK).tolist()
+
+
+class Count(PipelineStep):
+    """Counts the documents of each shard."""
+
+    name = "count"
+    type = "curation"
+
+    def __init__(self, shards: Shared[Shard], folder: Path) -> None:
+        super().__init__()
+        self.shards, self.folder = shards, folder
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield nothing."""
+        write_json(self.folder / "counts" / f"{self.shards[rank].place}.json", sum(1 for _ in data))
+        yield from ()
+
+
+class Draw(PipelineStep):
+    """Adds the counts up, and says which share of the documents the survey is to hold."""
+
+    name = "draw"
+    type = "curation"
+
+    def __init__(self, survey: int, shards: Shared[Shard], folder: Path) -> None:
+        super().__init__()
+        self.survey, self.shards, self.folder = survey, shards, folder
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield nothing."""
+        documents = sum(_read(self.folder / "counts" / f"{shard.place}.json") for shard in self.shards)
+        write_json(self.folder / "draw.json", {"documents": documents, "share": self.survey / max(1, documents)})
+        yield from ()
+
+
+class Survey(PipelineStep):
+    """Scores the documents that are drawn, by both scorers, and keeps the scores with their places."""
+
+    name = "survey"
+    type = "curation"
+
+    def __init__(self, step: Cascade, shards: Shared[Shard], folder: Path) -> None:
+        super().__init__()
+        self.step, self.shards, self.folder = step, shards, folder
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield nothing."""
+        place = self.shards[rank].place
+        found = {}
+        rows: list[int] = []
+        for batch in batches(self._drawn(data, place, rows)):
+            gate, costly = self.step.gate_scores(batch), self.step.costly_scores(batch)
+            for document_gate, document_costly in zip(gate.tolist(), costly.tolist(), strict=True):
+                found[rows[len(found)]] = [document_gate, document_costly]
+        write_json(self.folder / "survey" / f"{place}.json", found)
+        yield from ()
+
+    def _drawn(self, data: Iterable[Document], place: str, rows: list[int]) -> Iterator[Document]:
+        """The documents that belong to the survey; their places in the shard go to `rows`."""
+        share = _read(self.folder / "draw.json")["share"]
+        for row, (document, drawn) in enumerate(zip(data, draws(self.step.spec.seed, "survey", place), strict=False)):
+            if drawn < share:
+                rows.append(row)
+                yield document
+
+
+class SetGate(PipelineStep):
+    """Reads every shard's survey and sets the gate."""
+
+    name = "gate"
+    type = "curation"
+
+    def __init__(self, step: Cascade, shards: Shared[Shard], folder: Path) -> None:
+        super().__init__()
+        self.step, self.shards, self.folder = step, shards, folder
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Yield nothing."""
+        import numpy as np
+
+        scores = [each for shard in self.shards for each in surveyed(self.folder, shard).values()]
+        gate = np.array([cheap for cheap, _ in scores], dtype=np.float32)
+        costly = np.array([row for _, row in scores], dtype=np.float32).reshape(len(scores), -1)
+        whole = len(scores) == _read(self.folder / "draw.json")["documents"]
+        found = self.step.gate_of(gate, costly, whole)
+        write_json(self.folder / "gate.json", found.to_json())
+        yield from ()
+
+
+def surveyed(folder: Path, shard: Shard) -> dict[int, tuple[float, list[float]]]:
+    """By place in the shard, the gate score and the costly scores of the documents that were drawn."""
+    found = _read(folder / "survey" / f"{shard.place}.json")
+    return {int(row): (scores[0], scores[1]) for row, scores in sorted(found.items(), key=lambda item: int(item[0]))}
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))

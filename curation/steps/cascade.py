@@ -1,0 +1,206 @@
+"""The step `cascade`: a cheap scorer decides which documents the costly one must see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from curation.any_scorer import AnyScorer
+from curation.cascade.gate import Gate, Tally, threshold_of
+from curation.documents import batches, marks_of
+from curation.scorers import loaded_scorer, weights_of
+from curation.scoring import document_scores
+from curation.steps.base import Context, Step, StepSpec
+from infra.atomic import write_json
+from infra.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from datatrove.data import Document
+    from numpy.typing import NDArray
+
+    from curation.execution.base import Job
+    from curation.scorers import Scorer
+
+SEEN, GATE = "seen", "gate"
+_TOGETHER = 2048  # documents that meet the gate together, so that those which pass fill the costly scorer's batches
+
+
+class CascadeSpec(StepSpec):
+    """Scores; nothing is removed. A document that the costly scorer did not see gets estimates: what the survey's
+    documents below the gate score on average. Its score `seen` is 0, that of all others 1; `gate` is what the cheap
+    scorer gave.
+    """
+
+    step: Literal["cascade"] = "cascade"
+    gate: AnyScorer
+    """The cheap scorer; every document gets its highest score as `gate`."""
+    scorer: AnyScorer
+    """The costly scorer, whose attributes the documents get."""
+    risky: tuple[str, ...] = ()
+    """Attributes of the costly scorer of which one is enough to make a document risky; all of them by default."""
+    at_or_above: float = Field(0.5, gt=0, le=1)
+    """Score from which a document is risky."""
+    recall: float = Field(0.99, ge=0.5, lt=1)
+    """Share of the risky documents that the costly scorer must get to see."""
+    confidence: float = Field(0.95, ge=0.5, lt=1)
+    """How sure that must be, given the survey; also of the interval around the recall reached."""
+    survey: int = Field(20_000, ge=100)
+    """Documents drawn at random, about, that both scorers score first. A recall of 0.99 at a confidence of 0.95 needs
+    299 risky ones among them."""
+    audit: float = Field(0.01, ge=0, le=1)
+    """Share of the documents below the gate that the costly scorer sees all the same, to measure the recall reached."""
+    passage: int = Field(200, ge=50, le=10_000)
+    """Longest piece of text, in characters, that is scored at once, by both scorers; a document's score is the highest
+    of its pieces."""
+    seed: int = 0
+    """Of the draws."""
+    prefix: str = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
+    """Stands before the names of all scores that the step gives."""
+
+
+class Cascade(Step):
+    """Three jobs before the main pass (count, survey, gate), then every document meets the gate."""
+
+    options = CascadeSpec
+    spec: CascadeSpec
+    reads_corpus = True
+
+    def phases(self, context: Context) -> list[Job]:
+        """Count the documents, draw some, score those, set the gate."""
+        from curation.cascade.survey import Count, Draw, SetGate, Survey
+
+        shards, folder = context.shards, context.folder
+        one = (f"{context.name}: all shards",)
+        return [
+            context.job("count", context.documents(), Count(shards, folder)),
+            context.job("draw", Draw(self.spec.survey, shards, folder), labels=one),
+            context.job("survey", context.documents(), Survey(self, shards, folder)),
+            context.job("gate", SetGate(self, shards, folder), labels=one),
+        ]
+
+    def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
+        """Add the scores. Raises ScoringError naming the document that could not be scored."""
+        from curation.cascade.survey import draws, surveyed
+
+        shard, tally = context.shards[rank], Tally()
+        gate = Gate(**json.loads((context.folder / "gate.json").read_text(encoding="utf-8")))
+        known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.place)
+        row = 0
+        for batch in batches(documents, _TOGETHER):
+            audited = [next(audit) < self.spec.audit for _ in batch]
+            scores = {index: known[row + index] for index in range(len(batch)) if row + index in known}
+            self._give(batch, gate, audited, scores, tally)
+            row += len(batch)
+            yield from batch
+        write_json(context.folder / "tallies" / f"{shard.place}.json", asdict(tally))
+
+    def _give(
+        self, batch: list[Document], gate: Gate, audited: list[bool], known: dict[int, tuple[float, list[float]]],
+        tally: Tally,
+    ) -> None:  # fmt: skip
+        """Give a batch its scores. `known` are those of the survey, which are not made again."""
+        new = [index for index in range(len(batch)) if index not in known]
+        cheap = dict(zip(new, self.gate_scores([batch[index] for index in new]).tolist(), strict=True)) if new else {}
+        look = [index for index in new if cheap[index] >= gate.threshold or audited[index]]
+        costly = self.costly_scores([batch[index] for index in look]).tolist() if look else []
+        found = dict(zip(look, costly, strict=True))
+        estimates = [gate.estimates[name] for name in self._costly.attributes]
+        for index, document in enumerate(batch):
+            at_gate, scores = known[index] if index in known else (cheap[index], found.get(index, estimates))
+            seen = index in known or index in found
+            named = zip(self.attributes(), (*scores, float(seen), at_gate), strict=True)
+            marks_of(document).scores.update(named)
+            self._count(tally, index in known, at_gate >= gate.threshold, seen, scores)
+
+    def _count(self, tally: Tally, surveyed: bool, above: bool, seen: bool, scores: list[float]) -> None:
+        tally.documents += 1
+        tally.surveyed += surveyed
+        if surveyed:
+            return
+        risky = seen and self._is_risky(scores)
+        tally.above += above
+        tally.risky += above and risky
+        tally.below += not above
+        tally.audited += seen and not above
+        tally.missed += risky and not above
+
+    def _is_risky(self, scores: list[float]) -> bool:
+        return max(scores[index] for index in self._columns()) >= self.spec.at_or_above
+
+    def _columns(self) -> list[int]:
+        """Which of the costly scorer's attributes decide."""
+        attributes = self._costly.attributes
+        return [attributes.index(name) for name in self.spec.risky or attributes]
+
+    @property
+    def _costly(self) -> Scorer:
+        return loaded_scorer(self.spec.scorer)
+
+    def gate_scores(self, batch: list[Document]) -> NDArray[np.float32]:
+        """[documents]: the highest of the cheap scorer's scores."""
+        return document_scores(batch, loaded_scorer(self.spec.gate), self.spec.passage).max(axis=1)
+
+    def costly_scores(self, batch: list[Document]) -> NDArray[np.float32]:
+        """[documents, attributes of the costly scorer]."""
+        return document_scores(batch, self._costly, self.spec.passage)
+
+    def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], whole: bool) -> Gate:
+        """The gate that a survey sets. A survey of the `whole` corpus leaves nothing to decide: all has been seen."""
+        import numpy as np
+
+        names = self._costly.attributes
+        risky = costly[:, self._columns()].max(axis=1, initial=0) >= self.spec.at_or_above
+        threshold = 0.0 if whole else threshold_of(gate, risky, self.spec.recall, self.spec.confidence)
+        below = costly[gate < threshold]
+        means = below.mean(axis=0, dtype=np.float64).tolist() if len(below) else [0.0] * len(names)
+        return Gate(threshold, len(gate), int(risky.sum()), dict(zip(names, means, strict=True)))
+
+    def inputs(self) -> dict[str, str]:
+        """The weights of both scorers."""
+        return {"gate": weights_of(self.spec.gate), "scorer": weights_of(self.spec.scorer)}
+
+    def check(self) -> None:
+        """Load both scorers here, so that missing weights are told before any worker starts. Raises InputError for
+        an attribute that the costly scorer does not have.
+        """
+        from infra.spec import nearest
+
+        loaded_scorer(self.spec.gate)
+        known = self._costly.attributes
+        for name in self.spec.risky:
+            if name not in known:
+                raise InputError(f'cascade: risky: the scorer {self.spec.scorer.name} has no attribute "{name}"; '
+                                 f"there are: {', '.join(known)}{nearest(name, known)}")  # fmt: skip
+
+    def attributes(self) -> tuple[str, ...]:
+        """The costly scorer's, then `seen` and `gate`, all with the prefix."""
+        return tuple(f"{self.spec.prefix}{name}" for name in (*self._costly.attributes, SEEN, GATE))
+
+    def report(self, context: Context) -> dict[str, Any]:
+        """The gate, what share it let through, and the recall that it reached."""
+        if not context.shards:
+            return {}
+        gate = json.loads((context.folder / "gate.json").read_text(encoding="utf-8"))
+        tally = Tally()
+        for shard in context.shards:
+            file = context.folder / "tallies" / f"{shard.place}.json"
+            tally.take(Tally(**json.loads(file.read_text(encoding="utf-8"))))
+        looked_at = tally.surveyed + tally.above + tally.audited
+        recall = tally.recall(self.spec.confidence)
+        return {
+            "gate": loaded_scorer(self.spec.gate).identity, "scorer": self._costly.identity,
+            "recall": {"asked": self.spec.recall, **(recall or {"reached": None}), "confidence": self.spec.confidence},
+            "threshold": gate["threshold"], "estimates": gate["estimates"],
+            "survey": {"documents": gate["surveyed"], "risky": gate["risky"]},
+            "outside the survey": asdict(tally),
+            "seen by the costly scorer": looked_at / tally.documents if tally.documents else 1.0,
+        }  # fmt: skip
+
+    def describe(self) -> str:
+        """`cascade: profanity before detoxify, recall 0.99`."""
+        return f"cascade: {self.spec.gate.name} before {self.spec.scorer.name}, recall {self.spec.recall:g}"
