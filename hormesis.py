@@ -129,6 +129,20 @@ def export(
 
 
 @app.command()
+def copy(
+    source: Annotated[str, typer.Argument(help="an artifact: folder or URL (s3://…)", show_default=False)],
+    target: Annotated[str, typer.Argument(help="where it goes: folder or URL", show_default=False)],
+) -> None:
+    """Publish an artifact in a bucket, or fetch one from there."""
+    from infra.progress import bar
+    from infra.transfer import copy_artifact, size_of
+
+    with bar("copy", size_of(source), "bytes") as advance:
+        copy_artifact(source, target, advance)
+    say(f"copied: {target}")
+
+
+@app.command()
 def lineage(
     folder: Folder,
     configs: Annotated[bool, typer.Option("--configs", help="also each configuration, as JSON Lines")] = False,

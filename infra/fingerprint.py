@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import TypeAlias
 
+_IDENTITIES = ("ETag", "md5Hash", "content_md5")  # as fsspec's S3, Google and Azure file systems call them
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -49,10 +51,17 @@ def digest_file(path: Path) -> str:
 
 
 def digest_location(url: str) -> str:
-    """Content digest of a local file; of a remote one, what its file system offers as identity (ETag, size)."""
+    """Content digest of a local file; of a remote one, the identity of its content that its store offers (S3's ETag,
+    the MD5 of Google's and Azure's), and where there is none, the digest of its bytes. Never its name or time.
+    """
     if "://" not in url:
         return digest_file(Path(url))
     import fsspec
 
     filesystem, path = fsspec.core.url_to_fs(url)
-    return digest(["remote", str(filesystem.ukey(path))])
+    found = filesystem.info(path)
+    for key in _IDENTITIES:
+        if found.get(key):
+            return digest(["remote", str(found[key]).strip('"'), found["size"]])
+    with filesystem.open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,127 @@
+"""`hormesis copy`: a finished artifact to or from a bucket, checked on the way, its `artifact.json` last.
+
+So a copy that was cut short is no artifact anywhere, and running the same command again makes it one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.artifact import MANIFEST
+from infra.atomic import TEMPORARY, sync_folder
+from infra.errors import ArtifactError, InputError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from infra.progress import Advance
+
+_CHUNK = 1 << 22
+
+
+def copy_artifact(source: str, target: str, advance: Advance) -> None:
+    """Copy the artifact at `source` to the free place `target`; both are folders or fsspec URLs.
+
+    An artifact of the same fingerprint at `target` is left as it is. Raises InputError (no artifact here, something
+    else there, a place that cannot be reached) and ArtifactError (content that differs from its checksum).
+    """
+    origin, below = located(source)
+    record = _record(origin, below)
+    if record is None:
+        raise InputError(f"{source}: not an artifact (there is no {MANIFEST})")
+    there, place = located(target)
+    found = _record(there, place)
+    if found is not None and found["fingerprint"] != record["fingerprint"]:
+        raise InputError(f"{target}: holds another artifact ({found['kind']} {found['fingerprint'][:12]})")
+    if found is not None:
+        advance(sum(entry["size"] for entry in record["files"].values()))
+    elif "://" in target:
+        _copy(origin, below, there, place, record, advance)
+    else:
+        _copy_to_folder(origin, below, Path(target), record, advance)
+
+
+def located(place: str) -> tuple[AbstractFileSystem, str]:
+    """File system and path of a folder or URL. Raises InputError for an unknown protocol or a missing package."""
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(place)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{place}: {error}") from None
+    filesystem.invalidate_cache()
+    return filesystem, path.rstrip("/")
+
+
+def size_of(source: str) -> int:
+    """Bytes of an artifact's files, from its manifest; 0 where there is none."""
+    record = _record(*located(source))
+    return sum(entry["size"] for entry in record["files"].values()) if record else 0
+
+
+def _record(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any] | None:
+    """The artifact.json of a folder, or None where there is none."""
+    try:
+        return dict(json.loads(filesystem.cat_file(f"{folder}/{MANIFEST}")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        raise ArtifactError(f"{folder}/{MANIFEST}: not valid JSON") from None
+    except Exception as error:  # whatever the store's own library raises: no credentials, no such host, no permission
+        raise InputError(f"{folder}: cannot be read: {_reason(error)}") from None
+
+
+def _copy_to_folder(
+    origin: AbstractFileSystem, below: str, target: Path, record: dict[str, Any], advance: Advance
+) -> None:
+    """A local copy appears by one rename."""
+    import fsspec
+
+    if target.exists():
+        raise InputError(f"{target}: exists and is not a hormesis artifact; choose another place or move it away")
+    work = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
+    try:
+        _copy(origin, below, fsspec.filesystem("file"), str(work), record, advance)
+        os.replace(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    sync_folder(target.parent)
+
+
+def _copy(
+    origin: AbstractFileSystem, below: str, there: AbstractFileSystem, place: str, record: dict[str, Any],
+    advance: Advance,
+) -> None:  # fmt: skip
+    """Every file with its checksum compared, then the manifest."""
+    try:
+        for name, entry in record["files"].items():
+            _copy_file(origin, f"{below}/{name}", there, f"{place}/{name}", entry["sha256"], advance)
+        there.pipe_file(f"{place}/{MANIFEST}", origin.cat_file(f"{below}/{MANIFEST}"))
+    except ArtifactError:
+        raise
+    except Exception as error:  # as above
+        raise InputError(f"{place}: cannot be copied to from {below}: {_reason(error)}") from None
+
+
+def _copy_file(
+    origin: AbstractFileSystem, file: str, there: AbstractFileSystem, place: str, sha256: str, advance: Advance
+) -> None:
+    there.makedirs(place.rpartition("/")[0], exist_ok=True)
+    seen = hashlib.sha256()
+    with origin.open(file, "rb") as source, there.open(place, "wb") as target:
+        while chunk := source.read(_CHUNK):
+            seen.update(chunk)
+            target.write(chunk)
+            advance(len(chunk))
+    if seen.hexdigest() != sha256:
+        there.rm_file(place)
+        raise ArtifactError(f"{file}: content differs from its checksum; make the artifact again")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
