@@ -1,0 +1,88 @@
+"""Sources in a bucket, and an artifact published there, against a local S3 server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made_corpora import Curate, load
+
+from curation.corpus import TaggedCorpus
+from curation.stage import CURATION
+from infra.artifact import read_artifact, verify
+from infra.errors import InputError
+from infra.transfer import copy_artifact
+
+SETTINGS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A local S3 server; returns its address."""
+    moto = pytest.importorskip("moto.server", reason="needs the packages moto[server] and s3fs (extra: s3, dev)")
+    found = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    found.start()
+    yield "http://{}:{}".format(*found.get_host_and_port())
+    found.stop()
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket with three shards of 20 documents; the settings are what a user would export."""
+    s3fs = pytest.importorskip("s3fs")
+    for name, value in {**SETTINGS, "AWS_ENDPOINT_URL": server}.items():
+        monkeypatch.setenv(name, value)
+    filesystem = s3fs.S3FileSystem()
+    filesystem.mkdir("corpora")
+    for shard in range(3):
+        put(shard, "you idiot" if shard == 1 else "a reader")
+    yield "s3://corpora"
+    filesystem.rm("corpora", recursive=True)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def put(shard: int, who: str) -> None:
+    import s3fs
+
+    lines = "".join(json.dumps({"text": f"Document {n} of shard {shard}, {who}."}) + "\n" for n in range(20))
+    s3fs.S3FileSystem().pipe_file(f"corpora/raw/{shard}.jsonl", lines.encode())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sources_in_a_bucket_are_read_by_every_worker(bucket: str, curate: Curate, workers: int) -> None:
+    artifact = curate({"path": f"{bucket}/raw/*.jsonl"}, workers=workers)
+    found = list(TaggedCorpus.open(artifact.path, "it").documents())
+    assert [each.source for each in found] == [f"{shard}.jsonl" for shard in range(3) for _ in range(20)]
+    assert found[20].text == "Document 0 of shard 1, you idiot." and found[20].scores["toxicity"] > 0.5
+
+
+def test_the_fingerprint_follows_what_is_in_the_bucket_not_when_it_was_put_there(bucket: str, tmp_path: Path) -> None:
+    spec = load(tmp_path, {"it": {"sources": [{"path": f"{bucket}/raw/*.jsonl"}]}})
+    before = CURATION.fingerprint(spec)
+    put(0, "a reader")
+    assert CURATION.fingerprint(spec) == before
+    put(0, "a writer")
+    assert CURATION.fingerprint(spec) != before
+
+
+def test_an_artifact_is_published_and_fetched(bucket: str, curate: Curate, tmp_path: Path) -> None:
+    artifact = curate({"path": f"{bucket}/raw/*.jsonl"})
+    copy_artifact(str(artifact.path), f"{bucket}/runs/it", lambda count: None)
+    copy_artifact(f"{bucket}/runs/it", str(tmp_path / "fetched"), lambda count: None)
+    fetched = read_artifact(tmp_path / "fetched", "curation")
+    verify(fetched)
+    assert fetched.fingerprint == artifact.fingerprint
+
+
+def test_a_bucket_that_cannot_be_read_is_named(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import s3fs
+
+    for path, why in (("s3://elsewhere/*.jsonl", "s3://elsewhere/"), (f"{bucket}/none/*.jsonl", "no file matches")):
+        with pytest.raises(InputError, match=why):
+            CURATION.identity(load(tmp_path, {"it": {"sources": [{"path": path}]}}))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(InputError, match=r"s3://corpora/raw/\*.jsonl: cannot be listed: .*127\.0\.0\.1:9"):
+        CURATION.identity(load(tmp_path, {"it": {"sources": [{"path": f"{bucket}/raw/*.jsonl"}]}}))
