@@ -38,7 +38,9 @@ def as_datatrove(raw: RawDocument) -> Document:
     """A document as it enters the pipeline."""
     from datatrove.data import Document
 
-    return Document(text=raw.text, id=raw.id, metadata={**raw.metadata, MARKS: Marks(raw.source)})
+    return Document(
+        text=raw.text, id=raw.id, metadata={**raw.metadata, MARKS: Marks(raw.source, dict(raw.scores), raw.spans)}
+    )
 
 
 def marks_of(document: Document) -> Marks:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import html
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
@@ -18,6 +21,8 @@ OnBad = Callable[[BadLine], None]
 OnSkip = Callable[[RawDocument, str], None]
 _RAW = 200  # characters of a bad line that are kept
 _MISSING = object()
+_STAR = "*"
+_LINE_END, _TAG = re.compile(r"<br\s*/?>|</p>", re.IGNORECASE), re.compile(r"<[^>]*>")
 
 
 class UnreadableError(Exception):
@@ -44,10 +49,7 @@ class Extractor:
         """
         if not isinstance(record, dict):
             raise UnreadableError(f"a {type(record).__name__} where an object is needed")
-        value = _get(record, self.source.text)
-        if value is not None and not isinstance(value, str):
-            raise UnreadableError(f'the text key "{self.source.text}" holds a {type(value).__name__}')
-        text = self._cut(value or "")
+        text = self._cut(self._text(record))
         name = str(_get(record, self.source.id)) if self.source.id else f"{self.number}/{self.label}:{line}"
         document = RawDocument(name, text, self.label, self._kept(record))
         reason = "" if text.strip() else "empty text"
@@ -67,6 +69,14 @@ class Extractor:
         if not self.keep_damaged:
             raise DataError(f"{self.label}:{line}: {reason}")
         return BadLine(self.label, line, f"{reason}; what follows is lost", "")
+
+    def _text(self, record: dict[str, Any]) -> str:
+        value = _get(record, self.source.text)
+        if _STAR in self.source.text.split(".") and isinstance(value, list):
+            value = "\n".join(each for each in value if isinstance(each, str))
+        if value is not None and not isinstance(value, str):
+            raise UnreadableError(f'the text key "{self.source.text}" holds a {type(value).__name__}')
+        return text_of_html(value or "") if self.source.html else value or ""
 
     def _kept(self, record: dict[str, Any]) -> dict[str, Any]:
         return {key: plain(_get(record, key), key) for key in self.source.keep}
@@ -105,10 +115,30 @@ def _get(record: dict[str, Any], dotted: str) -> Any:
     value: Any = record.get(dotted, _MISSING)
     if value is not _MISSING:
         return value
-    value = record
-    for part in dotted.split("."):
-        if not isinstance(value, dict) or part not in value:
+    return _deep(record, dotted.split("."), dotted)
+
+
+def _deep(value: Any, parts: list[str], dotted: str) -> Any:
+    """The value that `parts` lead to; from a star on, a list of those that are there."""
+    for index, part in enumerate(parts):
+        if isinstance(value, list) and part == _STAR:
+            return list(_each(value, parts[index + 1 :], dotted))
+        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, dict) and part in value:
+            value = value[part]
+        else:
             here = ", ".join(sorted(value)[:8]) if isinstance(value, dict) else f"a {type(value).__name__}"
             raise UnreadableError(f'no key "{dotted}" (there is: {here})')
-        value = value[part]
     return value
+
+
+def _each(items: list[Any], parts: list[str], dotted: str) -> Iterator[Any]:
+    for item in items:
+        with contextlib.suppress(UnreadableError):
+            yield _deep(item, parts, dotted)
+
+
+def text_of_html(text: str) -> str:
+    """HTML as a person reads it: `a<br>&gt;b` becomes two lines, `a` and `>b`."""
+    return html.unescape(_TAG.sub("", _LINE_END.sub("\n", text)))

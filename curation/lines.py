@@ -10,6 +10,7 @@ from typing import IO
 from infra.errors import DataError
 
 _CHUNK = 1 << 18
+_WINDOW = 1 << 31  # bytes that a zstd frame may look back; Pushshift's were made with --long=31
 LONGEST = 1 << 28
 """Bytes of a line above which it is not held in memory but told and skipped; 5 million words are a tenth of it."""
 
@@ -80,7 +81,7 @@ def _unpacked_zstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
     decoder = None
     for chunk in chunks:
         while chunk:
-            decoder = decoder or zstandard.ZstdDecompressor().decompressobj()
+            decoder = decoder or zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
             try:
                 yield decoder.decompress(chunk)
             except zstandard.ZstdError as error:

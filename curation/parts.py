@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from glob import has_magic
 from typing import TYPE_CHECKING
 
+from curation.dolma.spec import attribute_files
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from curation.wheels import parse_wheel, wheel_file
 from infra.errors import InputError
@@ -16,7 +17,8 @@ from infra.fingerprint import digest, digest_location
 if TYPE_CHECKING:
     from datatrove.io import DataFolder
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".txt", ".txt.gz", ".txt.zst", ".parquet")
+_LINES = (".jsonl", ".json", ".ndjson", ".txt")
+SUFFIXES = (*(f"{suffix}{packed}" for suffix in _LINES for packed in ("", ".gz", ".zst")), ".parquet")
 THREADS_PER_PART = 500
 
 
@@ -63,7 +65,17 @@ def content_of(source: AnySource) -> list[object]:
         if source.sha256 is None:
             wheel_file(source.path, None)  # raises, and says which checksum it has
         return ["wheel", source.path, source.sha256, settings]
-    return ["files", [[part.label, digest_location(part.location)] for part in _files(source, 0)], settings]
+    return ["files", [[part.label, *_digests(source, part)] for part in _files(source, 0)], settings]
+
+
+def _digests(source: SourceSpec, part: Part) -> Iterator[str]:
+    """Of a part's file, and of the attribute files beside it. Raises InputError where one of those is missing."""
+    yield digest_location(part.location)
+    for file in attribute_files(part.location, source.attributes).values():
+        try:
+            yield digest_location(file)
+        except FileNotFoundError:
+            raise InputError(f"{file}: no such attribute file beside its documents") from None
 
 
 def folder_of(part: Part) -> tuple[DataFolder, str]:

@@ -76,11 +76,14 @@ class Curation:
     def attributes(self, corpus: str, before: int | None = None) -> tuple[str, ...]:
         """Scores that a corpus's documents have after all steps, or when they come to step `before`."""
         steps = [step for step in self.steps[:before] if self.applies(step, corpus)]
-        return _distinct([(step, step.attributes()) for step in steps], "scores")
+        brought = ("the sources' attributes", self.spec.corpora[corpus].scores)
+        return _distinct([brought, *((step.describe(), step.attributes()) for step in steps)], "scores")
 
     def tags(self, corpus: str) -> tuple[str, ...]:
         """Attributes of a corpus's spans; empty where it is not tagged."""
-        return _distinct([(step, step.tags()) for step in self.steps if self.applies(step, corpus)], "spans")
+        steps = [step for step in self.steps if self.applies(step, corpus)]
+        brought = ("the sources' attributes", self.spec.corpora[corpus].spans)
+        return _distinct([brought, *((step.describe(), step.tags()) for step in steps)], "spans")
 
     def context(self, number: int, stored: int, removals: Removals) -> Context:
         """Where step `number` works, when its documents were stored by pass `stored`."""
@@ -174,13 +177,13 @@ def _name(each: Pass) -> str:
     return names if len(names) <= _LABEL else names[: _LABEL - 1] + "…"
 
 
-def _distinct(given: list[tuple[Step, tuple[str, ...]]], what: str) -> tuple[str, ...]:
+def _distinct(given: list[tuple[str, tuple[str, ...]]], what: str) -> tuple[str, ...]:
     """All names in order. Raises InputError where two steps give the same one."""
     owner: dict[str, str] = {}
-    for step, names in given:
+    for giver, names in given:
         for name in names:
             if name in owner:
-                raise InputError(f'steps: "{owner[name]}" and "{step.describe()}" both give {what} called "{name}"; '
+                raise InputError(f'steps: "{owner[name]}" and "{giver}" both give {what} called "{name}"; '
                                  "give one of them a `prefix:`, which stands before its names")  # fmt: skip
-            owner[name] = step.describe()
+            owner[name] = giver
     return tuple(owner)

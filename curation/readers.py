@@ -7,7 +7,8 @@ datatrove's own JsonlReader drops what follows an invalid byte and counts a brok
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from datatrove.data import Document
 from datatrove.pipeline.readers import JsonlReader
@@ -19,16 +20,21 @@ from curation.lines import LONGEST, DamagedFile, numbered_lines
 from curation.records import RawDocument
 from infra.errors import InputError
 
+if TYPE_CHECKING:
+    from curation.dolma.read import AttributeLines
+
 _BOM = b"\xef\xbb\xbf"
 _BATCH_BYTES = 16_000_000  # of a Parquet row group that are turned into Python objects at once
 
 
 class SafeJsonlReader(JsonlReader):
-    """JSON Lines, each line decoded on its own."""
+    """JSON Lines, each line decoded on its own, with what Dolma attribute files say of it."""
 
-    def __init__(self, folder: Any, extract: Extractor, on_bad: OnBad) -> None:
+    def __init__(
+        self, folder: Any, extract: Extractor, on_bad: OnBad, attributes: AttributeLines | None = None
+    ) -> None:
         super().__init__(folder, compression=None)
-        self._extract, self._on_bad = extract, on_bad
+        self._extract, self._on_bad, self._attributes = extract, on_bad, attributes
 
     def read_file(self, filepath: str) -> Iterator[Document]:
         """Documents of one file, in order."""
@@ -42,6 +48,9 @@ class SafeJsonlReader(JsonlReader):
 
         try:
             raw = self._extract.document(orjson.loads(line.removeprefix(_BOM) if number == 1 else line), number)
+            if raw and self._attributes:
+                scores, spans = self._attributes.at(number, raw.id, raw.text)
+                raw = replace(raw, scores=scores, spans=spans)
         except orjson.JSONDecodeError as error:
             self._on_bad(self._extract.bad(number, _why(line, error), line))
             return None
@@ -197,7 +206,8 @@ def _told_lines(stream: Any, extract: Extractor, on_bad: OnBad) -> Iterator[tupl
 
 def as_raw(document: Document) -> RawDocument:
     """The document as a source gives it."""
-    return RawDocument(document.id, document.text, marks_of(document).source, metadata_of(document))
+    marks = marks_of(document)
+    return RawDocument(document.id, document.text, marks.source, metadata_of(document), marks.scores, marks.spans)
 
 
 def _why(line: bytes, error: Exception) -> str:

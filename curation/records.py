@@ -8,12 +8,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RawDocument:
-    """A document as a source gives it: text, and the metadata that the source was asked to keep."""
+    """A document as a source gives it: text, the metadata that the source was asked to keep, and the scores and spans
+    that it brings with it.
+    """
 
     id: str
     text: str
     source: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    spans: list[Span] | None = None
 
 
 @dataclass(frozen=True)

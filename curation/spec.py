@@ -37,6 +37,30 @@ class CorpusSpec(Spec):
     limit: int | None = Field(None, ge=1)
     """At most this many documents, the first ones that can be read."""
 
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Scores that the documents bring with them."""
+        return _brought(self.sources[0], "score")
+
+    @property
+    def spans(self) -> tuple[str, ...]:
+        """Attributes of the spans that the documents bring with them."""
+        return _brought(self.sources[0], "spans")
+
+    @model_validator(mode="after")
+    def _same_attributes(self) -> CorpusSpec:
+        """A score that only some documents have is none."""
+        for what in ("score", "spans"):
+            found = {tuple(sorted(_brought(source, what))) for source in self.sources}
+            if len(found) > 1:
+                named = " and ".join(", ".join(names) or "none" for names in sorted(found))
+                raise ValueError(f"all sources of a corpus must have the same attributes; here some give {named}")
+        return self
+
+
+def _brought(source: AnySource, what: str) -> tuple[str, ...]:
+    return tuple(name for each in getattr(source, "attributes", ()) if (name := getattr(each, what)))
+
 
 class CurationSpec(Spec):
     """Corpora in, one artifact of tagged corpora out."""
@@ -75,8 +99,14 @@ class CurationSpec(Spec):
                     known = ", ".join(self.corpora)
                     raise ValueError(f'steps[{number}].corpora: no corpus "{corpus}"; there are: {known}'
                                      f"{nearest(corpus, self.corpora)}")  # fmt: skip
+            if not make_step(spec).edits_text:
+                continue
             earlier = next((each for each in self.steps[:number] if each.step in _JUDGE_TEXT), None)
-            if earlier and make_step(spec).edits_text:
+            if earlier:
                 raise ValueError(f"steps[{number}]: {spec.step} changes the text, so it must stand before the step "
                                  f"{earlier.step}, whose scores and offsets are those of the text")  # fmt: skip
+            for name, corpus in self.corpora.items():
+                if (corpus.scores or corpus.spans) and name in (spec.corpora or self.corpora):
+                    raise ValueError(f"steps[{number}]: {spec.step} changes the text, and the attributes that corpus "
+                                     f"{name} brings with it are those of the text")  # fmt: skip
         return self
