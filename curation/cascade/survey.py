@@ -82,7 +82,7 @@ class Survey(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
         place = self.shards[rank].place
-        found = {}
+        found: dict[int, list[Any]] = {}
         rows: list[int] = []
         for batch in batches(self._drawn(data, place, rows)):
             gate, costly = self.step.gate_scores(batch), self.step.costly_scores(batch)

@@ -14,6 +14,7 @@ What = Literal["documents", "words"]
 
 ALL = "all sources"
 _WORDS = 20
+_TOLD = 400  # characters of a step's report
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ def steps(manifest: Manifest) -> Table:
 
 
 def _told(step: Manifest) -> str:
-    """A step's report in one line; what it is made of stands in its description."""
-    return "; ".join(f"{key} {_short(value)}" for key, value in step.items() if key not in ("name", "describe"))
+    """A step's report in one line; a long one is cut, as the manifest has it whole."""
+    told = "; ".join(f"{key} {_short(value)}" for key, value in step.items() if key not in ("name", "describe"))
+    return told if len(told) <= _TOLD else f"{told[:_TOLD].rpartition(' ')[0]} … (manifest.json)"
 
 
 def _short(value: Any) -> str:

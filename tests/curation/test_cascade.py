@@ -11,6 +11,7 @@ from made_corpora import SCORE, SENTENCES, Curate, load, write_jsonl
 
 from curation.cascade.survey import draws
 from curation.corpus import TaggedCorpus
+from curation.passes import Curation
 from curation.records import Document
 from curation.stage import CURATION
 from infra.artifact import Artifact
@@ -27,7 +28,7 @@ RUDE = ("you idiot", "what a stupid idea", "such garbage", "quite dumb", "a damn
 def corpus(tmp_path: Path) -> dict:
     """900 documents in three files, half of them more or less rude."""
     for file in range(3):
-        texts = [f"{SENTENCES[n % 64]} {RUDE[n % 6] if n % 2 else ''} {SENTENCES[(n * 7) % 64]}" for n in range(300)]
+        texts = [f"Line by a reader, {RUDE[n // 2 % 6]}." if n % 2 else SENTENCES[n % 64] for n in range(300)]
         write_jsonl(
             tmp_path / "data" / f"{file}.jsonl", [{"text": f"{text} {file}{n}"} for n, text in enumerate(texts)]
         )
@@ -91,12 +92,8 @@ def test_two_cascades_need_prefixes_and_an_unknown_attribute_is_named(tmp_path: 
         ([CASCADE, CASCADE], r'both give scores called "toxicity"'),
         ([{**CASCADE, "risky": ["toxicty"]}], r'no attribute "toxicty".*did you mean "toxicity"'),
     ):
-        from curation.passes import Curation
-        from curation.stage import shards_of
-
-        spec = load(tmp_path, source, steps=steps)
         with pytest.raises(InputError, match=why):
-            Curation(spec, shards_of(spec), tmp_path / "work").check()
+            Curation(load(tmp_path, source, steps=steps), tmp_path / "work").check()
 
 
 def test_weights_of_both_scorers_are_in_the_fingerprint(tmp_path: Path, corpus: dict) -> None:
