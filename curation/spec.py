@@ -105,8 +105,8 @@ class CurationSpec(Spec):
             if earlier:
                 raise ValueError(f"steps[{number}]: {spec.step} changes the text, so it must stand before the step "
                                  f"{earlier.step}, whose scores and offsets are those of the text")  # fmt: skip
-            for name, corpus in self.corpora.items():
-                if (corpus.scores or corpus.spans) and name in (spec.corpora or self.corpora):
+            for name, brings in self.corpora.items():
+                if (brings.scores or brings.spans) and name in (spec.corpora or self.corpora):
                     raise ValueError(f"steps[{number}]: {spec.step} changes the text, and the attributes that corpus "
                                      f"{name} brings with it are those of the text")  # fmt: skip
         return self

@@ -9,6 +9,7 @@ from pathlib import Path
 from infra.stage import Table
 
 _STYLE = Path(__file__).parent / "templates" / "page.css"
+_LONG = 60  # characters of a cell from which on it is folded
 escape = html.escape
 
 
@@ -30,8 +31,9 @@ def table_html(table: Table) -> str:
 
 
 def _cell(value: object) -> str:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return f"<td{' class=n' if number else ''}>{escape(text_of(value))}</td>"
+    number, text = isinstance(value, (int, float)) and not isinstance(value, bool), text_of(value)
+    style = " class=n" if number else " class=long" if len(text) > _LONG else ""
+    return f"<td{style}>{escape(text)}</td>"
 
 
 def text_of(value: object) -> str:

@@ -10,7 +10,7 @@ from curation.show.tables import Manifest, What
 from infra.artifact import Artifact
 from infra.errors import InputError
 from infra.html import escape, table_html
-from infra.stage import Page, Table
+from infra.stage import Page
 
 _IN_TERMINAL, _ON_PAGE = 5, 40  # sources of a corpus
 _KINDS: tuple[What, ...] = ("documents", "words")
@@ -26,30 +26,28 @@ def page_of(artifact: Artifact) -> Page:
     if "steps" not in manifest:
         raise InputError(f"{artifact.path}: made by an earlier hormesis, which this one does not show; run it again")
     corpora: dict[str, Manifest] = manifest["corpora"]
-    general = [tables.overview(corpora), tables.steps(manifest)]
-    lost = [each for each in (tables.removed(corpora),) if each.rows]
-    words = [each for each in (tables.risky_words(corpora),) if each.rows]
-    risky = [table for table in (_shares(corpora, what) for what in _KINDS) if table.rows]
-    body = "".join(map(table_html, (*general, *lost, *words))) + f"<p>{_WHAT_IS_A_SHARE}</p>"
-    body += "".join(_corpus(artifact, name, corpus) for name, corpus in corpora.items())
-    return Page(f"curation {artifact.config['name']}", (*general, *risky, *lost, *words), body)
+    markers = tables.markers(manifest)
+    general = [tables.overview(corpora), tables.steps(manifest), tables.cascades(manifest)]
+    risky = [tables.share_table(tables.shares(corpora, what, _IN_TERMINAL, markers), what) for what in _KINDS]
+    rest = [tables.removed(corpora), tables.risky_words(corpora)]
+    on_page = (table for table in (*general, *rest) if table.rows)
+    body = "".join(map(table_html, on_page)) + f"<p>{_WHAT_IS_A_SHARE}</p>"
+    body += "".join(_corpus(artifact, name, corpus, markers) for name, corpus in corpora.items())
+    shown = tuple(table for table in (*general, *risky, *rest) if table.rows)
+    return Page(f"curation {artifact.config['name']}", shown, body)
 
 
-def _shares(corpora: dict[str, Manifest], what: What) -> Table:
-    return tables.share_table(tables.shares(corpora, what, _IN_TERMINAL), what)
-
-
-def _corpus(artifact: Artifact, name: str, corpus: dict[str, Any]) -> str:
+def _corpus(artifact: Artifact, name: str, corpus: dict[str, Any], markers: set[str]) -> str:
     """A corpus's part of the page."""
-    parts = [f"<h2>{escape(name)}</h2>", drawings.fate(corpus)]
-    parts += ["<div class=histograms>", *(drawings.histogram(*each) for each in corpus["histogram"].items()), "</div>"]
+    histograms = [drawings.histogram(*each) for each in corpus["histogram"].items() if each[0] not in markers]
+    parts = [f"<h2>{escape(name)}</h2>", drawings.fate(corpus), "<div class=histograms>", *histograms, "</div>"]
     for what in _KINDS:
-        found = tables.shares({name: corpus}, what, _ON_PAGE)
+        found = tables.shares({name: corpus}, what, _ON_PAGE, markers)
         if found:
             left_out = len(corpus["sources"]) - _ON_PAGE
             more = f"; the {_ON_PAGE} largest sources, {left_out} more are left out" if left_out > 0 else ""
             parts.append(drawings.shaded(found, what, tables.share_table([], what).title + more))
-    parts += ["<h3>Samples, the riskiest first</h3>", samples.kept(TaggedCorpus.open(artifact.path, name))]
+    parts += ["<h3>Samples, the riskiest first</h3>", samples.kept(TaggedCorpus.open(artifact.path, name), markers)]
     if gone := samples.removed(artifact.path, name):
         parts += ["<h3>Removed, one for each reason</h3>", gone]
     return "".join(parts)

@@ -17,21 +17,23 @@ _SHOWN = 1200  # characters of a sample
 _REASONS = 12  # of removal that samples are shown of
 
 
-def kept(corpus: TaggedCorpus) -> str:
-    """The riskiest, the least decided and the most harmless among documents from all over the corpus."""
-    return "".join(
-        _drawn(document.id, _scores(document), document.text, document.spans) for document in _chosen(corpus)
-    )
+def kept(corpus: TaggedCorpus, markers: set[str]) -> str:
+    """The riskiest, the least decided and the most harmless among documents from all over the corpus; a score that is
+    one of the `markers` says nothing about risk.
+    """
+    found = _chosen(corpus, markers)
+    return "".join(_drawn(document.id, _scores(document), document.text, document.spans) for document in found)
 
 
-def _chosen(corpus: TaggedCorpus) -> list[Document]:
-    found = [
-        document for shard in _spread(corpus.shards) for document in islice(corpus.documents_of(shard), _LOOKED_AT)
-    ]
-    found.sort(key=_risk, reverse=True)
-    undecided = sorted(found[_RISKIEST:], key=lambda document: abs(_risk(document) - 0.5))[:_UNDECIDED]
-    rest = [document for document in found[_RISKIEST:] if all(document is not each for each in undecided)]
-    return [*found[:_RISKIEST], *sorted(undecided, key=_risk, reverse=True), *rest[-_HARMLESS:]]
+def _chosen(corpus: TaggedCorpus, markers: set[str]) -> list[Document]:
+    shards = _spread(corpus.shards)
+    found = [document for shard in shards for document in islice(corpus.documents_of(shard), _LOOKED_AT)]
+    risk = {id(document): _risk(document, markers) for document in found}
+    found.sort(key=lambda document: -risk[id(document)])
+    riskiest, rest = found[:_RISKIEST], found[_RISKIEST:]
+    undecided = {id(each) for each in sorted(rest, key=lambda document: abs(risk[id(document)] - 0.5))[:_UNDECIDED]}
+    harmless = [document for document in rest if id(document) not in undecided][-_HARMLESS:]
+    return [*riskiest, *(document for document in rest if id(document) in undecided), *harmless]
 
 
 def _spread(shards: tuple[str, ...]) -> list[str]:
@@ -41,9 +43,10 @@ def _spread(shards: tuple[str, ...]) -> list[str]:
     return [shards[index * (len(shards) - 1) // (_SHARDS - 1)] for index in range(_SHARDS)]
 
 
-def _risk(document: Document) -> float:
+def _risk(document: Document, markers: set[str]) -> float:
     """The highest score, of the document or of a span."""
-    return max([*document.scores.values(), *(span.score for span in document.spans or ())], default=0.0)
+    scores = [score for name, score in document.scores.items() if name not in markers]
+    return max([*scores, *(span.score for span in document.spans or ())], default=0.0)
 
 
 def _scores(document: Document) -> str:

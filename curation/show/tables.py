@@ -38,8 +38,32 @@ def overview(corpora: dict[str, Manifest]) -> Table:
 
 def steps(manifest: Manifest) -> Table:
     """What was done, in order, and what each step has to say."""
-    rows = [(step["name"], step["describe"], _told(step)) for step in manifest["steps"]]
+    rows = [(step["name"], step["describe"], "" if _is_cascade(step) else _told(step)) for step in manifest["steps"]]
     return Table("Steps", ("step", "what", "found"), tuple(rows))
+
+
+def cascades(manifest: Manifest) -> Table:
+    """What each cascade let through, and the recall that it reached."""
+    columns = ("step", "recall asked", "reached", "from", "to", "confidence", "seen by the costly scorer", "threshold",
+               "surveyed", "risky in the survey")  # fmt: skip
+    rows = tuple(_cascade(step) for step in manifest["steps"] if _is_cascade(step))
+    return Table("Cascades (recall of the gate, outside the survey)", columns, rows)
+
+
+def _cascade(step: Manifest) -> tuple[object, ...]:
+    recall, survey = step["recall"], step["survey"]
+    reached = (recall["reached"], recall.get("low"), recall.get("high"), recall["confidence"])
+    seen = percent(step["seen by the costly scorer"])
+    return step["name"], recall["asked"], *reached, seen, step["threshold"], survey["documents"], survey["risky"]
+
+
+def _is_cascade(step: Manifest) -> bool:
+    return "recall" in step
+
+
+def markers(manifest: Manifest) -> set[str]:
+    """Scores that say something else than how risky a document is."""
+    return {name for step in manifest["steps"] for name in step.get("markers", ())}
 
 
 def _told(step: Manifest) -> str:
@@ -71,10 +95,10 @@ def removed(corpora: dict[str, Manifest]) -> Table:
     return Table("Removed documents", ("corpus", "step", "reason", "documents", "share"), tuple(rows))
 
 
-def shares(corpora: dict[str, Manifest], what: What, most: int) -> list[Share]:
-    """Risky shares of every corpus and of its largest sources, `most` of them."""
+def shares(corpora: dict[str, Manifest], what: What, most: int, without: set[str]) -> list[Share]:
+    """Risky shares of every corpus and of its largest sources, `most` of them, but for the markers `without`."""
     return [share for name, corpus in corpora.items() for source, each in _sources(corpus, most)
-            for share in _shares(name, source, each, what)]  # fmt: skip
+            for share in _shares(name, source, each, what) if share.attribute not in without]  # fmt: skip
 
 
 def _sources(corpus: Manifest, most: int) -> Iterator[tuple[str, Source]]:

@@ -193,6 +193,7 @@ class Cascade(Step):
         looked_at = tally.surveyed + tally.above + tally.audited
         recall = tally.recall(self.spec.confidence)
         return {
+            "markers": [f"{self.spec.prefix}{SEEN}"],
             "gate": loaded_scorer(self.spec.gate).identity, "scorer": self._costly.identity,
             "recall": {"asked": self.spec.recall, **(recall or {"reached": None}), "confidence": self.spec.confidence},
             "threshold": gate["threshold"], "estimates": gate["estimates"],

@@ -109,6 +109,23 @@ def test_samples_come_from_the_whole_corpus() -> None:
     assert samples._spread(shards[:3]) == list(shards[:3])
 
 
-def test_a_step_says_what_it_found() -> None:
-    manifest = {"steps": [{"name": "0-cascade", "describe": "cascade", "recall": {"reached": 0.99123, "audited": 40}}]}
-    assert tables.steps(manifest).rows == (("0-cascade", "cascade", "recall reached 0.9912, audited 40"),)
+def test_a_step_says_what_it_found_and_a_long_report_is_cut() -> None:
+    manifest = {"steps": [{"name": "0-a", "describe": "a", "mean": {"length": 9.91234, "lines": 40, "none": None}},
+                          {"name": "1-b", "describe": "b", "found": "much " * 200}]}  # fmt: skip
+    short, long = tables.steps(manifest).rows
+    assert short == ("0-a", "a", "mean length 9.912, lines 40")
+    assert len(str(long[2])) < 430 and str(long[2]).endswith("much … (manifest.json)")
+
+
+def test_a_cascade_states_its_recall_and_its_marker_is_no_risk(tmp_path: Path, curate: Curate) -> None:
+    texts = [RUDE if number % 2 else KIND for number in range(200)]
+    write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in texts])
+    cascade = {"step": "cascade", "gate": {"name": "profanity"}, "scorer": {"name": "profanity"}, "survey": 100,
+               "recall": 0.9, "confidence": 0.9, "audit": 1.0}  # fmt: skip
+    page = CURATION.show(curate({"path": "a.jsonl"}, steps=[cascade]))
+    (row,) = table(page, "Cascades").rows
+    assert row[:6] == ("0-cascade", 0.9, 1.0, 1.0, 1.0, 0.9)
+    assert {each[2] for each in table(page, "Share of documents").rows} == {"toxicity", "gate"}
+    assert "seen: 200 documents" not in page.html and "gate: 200 documents" in page.html
+    first = page.html.split("Samples, the riskiest first")[1].split("<div")[0]
+    assert "seen 1.000" in first and float(first.split("toxicity ")[1][:5]) > 0.5
