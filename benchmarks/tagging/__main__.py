@@ -1,6 +1,6 @@
 """How fast documents and tokens are tagged, on the same texts, in one run; fails below a floor.
 
-    python benchmarks/tagging [--data ../shared/data] [--out runs/tagging] [--texts 600] [--parts a b d e f]
+    python benchmarks/tagging [--data ../shared/data] [--out runs/tagging] [--texts 600] [--parts a b c d e f]
 
 Needs the extras detoxify and onnx. All figures are for one core, in processor time. The table goes to
 --out/tagging.md; kept results are in benchmarks/results/tagging.md.
@@ -15,7 +15,8 @@ from pathlib import Path
 
 from bench import Bench, Figure
 
-PARTS = {"a": "detoxify_speed", "b": "detoxify_speed", "d": "token_tags", "e": "fasttext_speed", "f": "overhead"}
+PARTS = {"a": "detoxify_speed", "b": "detoxify_speed", "c": "cascade_speed", "d": "token_tags", "e": "fasttext_speed",
+         "f": "overhead"}  # fmt: skip
 """Letter in the table -> module; each has `measure(bench)`."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 from made_corpora import Curate, load
 
 from curation.corpus import TaggedCorpus
+from curation.spec import CurationSpec
 from curation.stage import CURATION
 from infra.artifact import read_artifact, verify
 from infra.errors import InputError
+from infra.spec import load_spec
+from infra.stage import run_stage
 from infra.transfer import copy_artifact
 
 SETTINGS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -86,3 +90,31 @@ def test_a_bucket_that_cannot_be_read_is_named(bucket: str, tmp_path: Path, monk
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(InputError, match=r"s3://corpora/raw/\*.jsonl: cannot be listed: .*127\.0\.0\.1:9"):
         CURATION.identity(load(tmp_path, {"it": {"sources": [{"path": f"{bucket}/raw/*.jsonl"}]}}))
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "curation-ray-s3.yaml"
+OFFLINE = [  # what would be downloaded, and what needs longer or more documents
+    "steps.0={step: exact_dedup}", "steps.1={step: regex, regex_exp: unwanted, corpora: [web]}",
+    "steps.4.scorer={name: profanity}", "steps.4.survey=100", "steps.5.scorer={name: profanity}",
+]  # fmt: skip
+
+
+def test_the_example_for_a_cluster_runs_on_a_bucket(bucket: str, tmp_path: Path) -> None:
+    import s3fs
+
+    for corpus in ("web", "forum"):
+        for part in range(2):
+            rows = [{"id": f"{corpus}-{part}-{n}", "text": f"Page {n} of part {part}, by {corpus}@here.net",
+                     "source": "x", "created": "2023-01-01"} for n in range(12)]  # fmt: skip
+            packed = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+            s3fs.S3FileSystem().pipe_file(f"corpora/dolma/{corpus}/documents/{part}/a.json.gz", packed)
+    file = tmp_path / "job.yaml"
+    file.write_text(EXAMPLE.read_text().replace("s3://my-bucket", bucket))
+    _, spec = load_spec(file, {"curation": lambda: CurationSpec}, OFFLINE)
+    artifact = run_stage(CURATION, spec, tmp_path / "web", workers=2, quiet=True)
+    web, forum = (TaggedCorpus.open(artifact.path, name) for name in ("web", "forum"))
+    assert web.attributes == ("toxicity", "seen", "gate") and forum.attributes == ("toxicity",)
+    first = next(web.documents())
+    assert first.metadata["source"] == "x" and first.text.endswith(("example.com", "example.org"))
+    removed = [sum(reasons.values()) for each in (web, forum) for reasons in each.manifest["removed"].values()]
+    assert web.manifest["documents"] + forum.manifest["documents"] + sum(removed) == 48
