@@ -44,16 +44,18 @@ def run(spec: TaggerTrainingSpec, workspace: Workspace) -> dict[str, Any]:
         model.in_context = _in_context(model, validation)
     spans = {"validation": _spans(model, validation, spec.attribute)}
     threshold = best_threshold(validation, spans["validation"])
+    training_counts = _counts(training)
+    on_validation = measured(validation, spans["validation"], threshold)
     card = {
         "attribute": spec.attribute, "threshold": threshold, "languages": list(spec.languages),
         "model": {"name": spec.model.name, "settings": model.settings()},
-        "training": _counts(training), "validation": measured(validation, spans["validation"], threshold),
+        "training": training_counts, "validation": on_validation,
         "tests": {name: measured(test, _spans(model, test, spec.attribute), threshold) for name, test in tests.items()},
     }  # fmt: skip
     model.save(workspace.path)
     write_json(workspace.path / CARD, card)
     speed = _speed(model, validation)
-    return {**card["training"], "threshold": threshold, "validation_f1": card["validation"]["f1"][0],
+    return {**training_counts, "threshold": threshold, "validation_f1": on_validation["f1"][0],
             "tokens_per_second": speed}  # fmt: skip
 
 

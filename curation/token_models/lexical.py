@@ -107,14 +107,17 @@ class LexicalModel(TokenModel):
         if needed <= len(self._own):
             return
         size = max(2 * len(self._own), needed, 4096)
-        self._own, self._as_before, self._as_after, self._keys = (
-            np.resize(each, size) if len(each) else np.zeros(size, dtype=each.dtype)
-            for each in (self._own, self._as_before, self._as_after, self._keys)
-        )
+        self._own, self._as_before = _grown(self._own, size), _grown(self._as_before, size)
+        self._as_after, self._keys = _grown(self._as_after, size), _grown(self._keys, size)
 
     def _sum(self, word: str) -> float:
         columns, values = self.hashing.own(word)
         return float(sum(map(float.__mul__, self.table[columns].tolist(), values)))
+
+
+def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """`array` with room for `size` elements; what is in the room does not matter."""
+    return np.resize(array, size) if len(array) else np.zeros(size, dtype=array.dtype)
 
 
 def _kept(text: str, scores: NDArray[np.float32], floor: float) -> WordScores:

@@ -36,7 +36,7 @@ class Window:
         """Words of the window, and the sum (or mean) of `values` [pieces] over the pieces of each."""
         own = self.words >= 0
         words, inverse, counts = np.unique(self.words[own], return_inverse=True, return_counts=True)
-        sums = np.bincount(inverse, values[own], len(words))
+        sums: NDArray[np.float64] = np.bincount(inverse, values[own], len(words)).astype(np.float64, copy=False)
         return words, sums / counts if mean else sums
 
     def depths(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
