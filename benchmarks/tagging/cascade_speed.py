@@ -111,9 +111,8 @@ def _tagger(bench: Bench):  # noqa: ANN202 (a closure)
     """The trained tagger of (d)."""
     from curation.tagger_training.spec import TaggerTrainingSpec
     from curation.tagger_training.stage import TAGGER
-    from curation.taggers.lexical import LexicalTaggerSpec
-
     from curation.taggers import make_tagger
+    from curation.taggers.lexical import LexicalTaggerSpec
     from infra.spec import load_spec
     from infra.stage import run_stage
 
