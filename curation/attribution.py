@@ -122,11 +122,11 @@ def _odds(
     """Log-odds of the attribute for each row of piece ids."""
     import torch
 
-    odds = np.zeros(len(rows))
+    odds, model = np.zeros(len(rows)), scorer.model  # loaded here: weights made in inference mode have no gradients
     for chosen in buckets([len(row) for row in rows], batch_tokens):
         ids, mask = _tensors(scorer, [rows[row] for row in chosen])
         with torch.inference_mode():
-            logits = scorer.model(input_ids=ids, attention_mask=mask).logits
+            logits = model(input_ids=ids, attention_mask=mask).logits
             found = torch.logit(scorer.probabilities(logits)[:, column].double().clamp(_SURE, 1 - _SURE))
         odds[chosen] = found.cpu().numpy()
     return odds
