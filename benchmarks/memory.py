@@ -3,7 +3,7 @@
     python -m benchmarks.memory [--workers 2] [--scale 1.0]
 
 Runs `hormesis run` on made input and looks at every process of it twice a second. `--scale 0.01` is a quick look.
-Growth is the highest resident size of the workers in the last quarter of the time less that in the second quarter.
+Growth is the largest process's highest resident size in the last quarter of the time less that in the second quarter.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ CASES = (
 
 @dataclass
 class Seen:
-    """Resident sizes in MB by moment: of the command, and of its largest worker."""
+    """Resident sizes in MB by moment: of the command, and of the largest process, which may be the command itself."""
 
     command: list[float] = field(default_factory=list)
-    worker: list[float] = field(default_factory=list)
+    largest: list[float] = field(default_factory=list)
 
     def growth(self) -> float:
         """Last quarter against second quarter."""
-        quarter = max(1, len(self.worker) // 4)
-        return max(self.worker[-quarter:]) - max(self.worker[quarter : 2 * quarter] or self.worker)
+        quarter = max(1, len(self.largest) // 4)
+        return max(self.largest[-quarter:]) - max(self.largest[quarter : 2 * quarter] or self.largest)
 
 
 def write_case(folder: Path, case: Case) -> int:
@@ -81,15 +81,11 @@ def _text(draw: random.Random, words: list[str], count: int) -> str:
 
 def watch(folder: Path, workers: int) -> tuple[Seen, float]:
     """Run the case; returns what was seen and the seconds it took."""
-    process, began, seen = (
-        start(folder / "job.yaml", folder / "out", "--workers", str(workers)),
-        time.monotonic(),
-        Seen(),
-    )
+    seen, began = Seen(), time.monotonic()
+    process = start(folder / "job.yaml", folder / "out", "--workers", str(workers))
     while process.poll() is None:
-        sizes = [resident(child) for child in descendants(process.pid)]
         seen.command.append(resident(process.pid))
-        seen.worker.append(max(sizes, default=0.0) if workers > 1 else seen.command[-1])
+        seen.largest.append(max([seen.command[-1], *map(resident, descendants(process.pid))]))
         time.sleep(0.5)
     if process.returncode:
         raise SystemExit(process.communicate()[1])
@@ -129,9 +125,9 @@ def main() -> None:
             seen, seconds = watch(Path(name), given.workers)
         rows.append(_row(scaled, size, seen, seconds))
         print(rows[-1], flush=True)
-    columns = "| input | documents | MB | seconds | docs/s | peak worker MB | peak command MB | growth MB |\n"
+    columns = "| input | documents | MB | seconds | docs/s | largest process MB | command MB | growth MB |\n"
     command = f"python -m benchmarks.memory --workers {given.workers} --scale {given.scale:g}"
-    about = f"`{command}`: resident size of the largest worker and of the command."
+    about = f"`{command}`: highest resident sizes; growth as `--help` says."
     text = f"# Memory\n\n{about}\n\n{columns}|{'---|' * 8}\n" + "".join(rows)
     RESULT.write_text(text)
     print(text)
@@ -144,8 +140,8 @@ def _scaled(case: Case, scale: float) -> Case:
 
 
 def _row(case: Case, size: int, seen: Seen, seconds: float) -> str:
-    speed, worker, command = case.documents / seconds, max(seen.worker), max(seen.command)
-    figures = (case.documents, size / 1e6, seconds, speed, worker, command, seen.growth())
+    speed, largest, command = case.documents / seconds, max(seen.largest), max(seen.command)
+    figures = (case.documents, size / 1e6, seconds, speed, largest, command, seen.growth())
     return f"| {case.name} | " + " | ".join(f"{figure:,.0f}" for figure in figures) + " |\n"
 
 

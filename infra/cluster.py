@@ -36,7 +36,7 @@ def connected(cluster: RayCluster) -> Iterator[Any]:
         return
     try:
         ray.init(**_arguments(cluster))
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # ConnectionError, RuntimeError, ValueError and a plain Exception, all of them Ray's
         raise UnavailableError(
             f"--ray {cluster.address}: no Ray cluster to be had: {_first_line(error)}; start one with "
             "`ray start --head`, `ray up` or KubeRay (docs/cluster.md), or give --ray local for one on this machine"

@@ -37,7 +37,7 @@ class Pulse(PipelineStep):
         due = time.monotonic() + EVERY
         for document in data or ():
             self.documents += 1
-            self.last = document.id
+            self.last = getattr(document, "id", "")  # jobs between passes may hand on other things than documents
             if time.monotonic() >= due:
                 self.beat()
                 due = time.monotonic() + EVERY

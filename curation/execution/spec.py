@@ -11,7 +11,7 @@ class RaySpec(Spec):
     """Workers on a Ray cluster (`hormesis run --ray ADDRESS`)."""
 
     cpus: float = Field(default=1, gt=0)
-    """Cores of a worker; it computes with as many threads."""
+    """Cores that Ray sets aside for a worker; give as many as its scorers have `threads`."""
     gpus: float = Field(default=0, ge=0)
     """GPUs of a worker; 0.25 lets four workers share one."""
     memory_gb: float | None = Field(default=None, gt=0)

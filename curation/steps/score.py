@@ -9,7 +9,7 @@ from pydantic import Field
 
 from curation.any_scorer import AnyScorer
 from curation.documents import batches, marks_of
-from curation.scorers import loaded_scorer, weights_of
+from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scoring import document_scores
 from curation.steps.base import Context, Step, StepSpec
 
@@ -58,9 +58,10 @@ class Score(Step):
         return tuple(f"{self.spec.prefix}{name}" for name in loaded_scorer(self.spec.scorer).attributes)
 
     def report(self, context: Context) -> dict[str, Any]:
-        """What scored, and how."""
-        scorer = loaded_scorer(self.spec.scorer)
-        return {"scorer": scorer.identity, "attributes": list(self.attributes()), "passage": self.spec.passage}
+        """What scored, and how, and what it is known not to see."""
+        scorer, card = loaded_scorer(self.spec.scorer), card_of(self.spec.scorer)
+        about = {"languages": list(card.languages), "blind_spots": card.blind_spots}
+        return {"scorer": scorer.identity, "attributes": list(self.attributes()), "passage": self.spec.passage, **about}
 
     def describe(self) -> str:
         """`score: profanity, passages of at most 200 characters`."""

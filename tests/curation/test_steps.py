@@ -203,4 +203,5 @@ def test_the_manifest_says_what_every_step_was_and_found(tmp_path: Path, curate:
     manifest = json.loads((curate({"path": "a.jsonl"}, steps=[SCORE, TAG]).path / "manifest.json").read_text())
     score, tag = manifest["steps"]
     assert score["name"] == "0-score" and score["scorer"].startswith("profanity@") and score["passage"] == 200
+    assert score["languages"] == ["en"] and "implicit hate" in score["blind_spots"]
     assert tag["tagger"]["keep_at_or_above"] == 0.05 and tag["attributes"] == ["toxicity"]
