@@ -15,7 +15,7 @@ from analysis.evaluations import EVALUATIONS
 from analysis.evaluations.toxicity import ToxicitySpec, read_prompts, score_rows
 from analysis.spec import AnalysisSpec
 from analysis.stage import ANALYSIS
-from curation.scorers.base import Scorer, ScorerSpec
+from curation.scorers.base import Card, Scorer, ScorerSpec
 from infra.errors import AmountError, ScoringError
 from infra.stage import run_stage
 
@@ -56,6 +56,10 @@ class Moody(Scorer):
     @staticmethod
     def weights(spec: Any) -> str:
         return "1"
+
+    @staticmethod
+    def card(spec: Any) -> Card:
+        return Card(("en",), "none")
 
     def _raw_scores(self, texts: list[str]) -> np.ndarray:
         if any("boom" in text for text in texts):
