@@ -12,6 +12,8 @@ from curation.records import BadLine, RawDocument
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from infra.errors import DataError
 
+_TALKATIVE = "datatrove.pipeline.readers"
+
 
 def read_source(source: AnySource, on_bad: OnBad | None = None) -> Iterator[RawDocument]:
     """Documents of a source, in order. A line that is no document goes to `on_bad`; without it, it raises DataError.
@@ -19,8 +21,14 @@ def read_source(source: AnySource, on_bad: OnBad | None = None) -> Iterator[RawD
     Raises InputError (missing file, wrong checksum), UnavailableError (hub or wheel that cannot be had), DataError
     (damaged file).
     """
-    for part in parts_of(source, 0):
-        yield from read_part(part, on_bad or _refuse)
+    from loguru import logger
+
+    logger.disable(_TALKATIVE)  # it tells of every file on the terminal of whoever reads prompts or labelled texts
+    try:
+        for part in parts_of(source, 0):
+            yield from read_part(part, on_bad or _refuse)
+    finally:
+        logger.enable(_TALKATIVE)
 
 
 def read_part(

@@ -25,6 +25,18 @@ def test_json_lines_are_read_compressed_or_not(tmp_path: Path, suffix: str) -> N
     assert texts(path) == ["one", "zwei ü"]
 
 
+def test_reading_says_nothing_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    from loguru import logger
+
+    handler = logger.add(sys.stderr)
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "fine"}])
+    assert len(list(read_source(SourceSpec(path=str(path))))) == 1
+    logger.remove(handler)
+    assert capfd.readouterr().err == ""
+
+
 def test_parquet_is_read_and_nulls_are_left_out(tmp_path: Path) -> None:
     table = pa.table({"doc": [{"body": "one"}, {"body": None}, {"body": "three"}], "n": [1, 2, 3]})
     pq.write_table(table, tmp_path / "a.parquet")
