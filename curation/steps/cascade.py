@@ -12,7 +12,7 @@ from pydantic import Field
 from curation.any_scorer import AnyScorer
 from curation.cascade.gate import Gate, Tally, threshold_of
 from curation.documents import batches, marks_of
-from curation.scorers import loaded_scorer, weights_of
+from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scoring import document_scores
 from curation.steps.base import Context, Step, StepSpec
 from infra.atomic import write_json
@@ -191,9 +191,10 @@ class Cascade(Step):
             file = context.folder / "tallies" / f"{shard.place}.json"
             tally.take(Tally(**json.loads(file.read_text(encoding="utf-8"))))
         looked_at = tally.surveyed + tally.above + tally.audited
-        recall = tally.recall(self.spec.confidence)
+        recall, card = tally.recall(self.spec.confidence), card_of(self.spec.scorer)
         return {
             "markers": [f"{self.spec.prefix}{SEEN}"],
+            "languages": list(card.languages), "blind_spots": card.blind_spots,
             "gate": loaded_scorer(self.spec.gate).identity, "scorer": self._costly.identity,
             "recall": {"asked": self.spec.recall, **(recall or {"reached": None}), "confidence": self.spec.confidence},
             "threshold": gate["threshold"], "estimates": gate["estimates"],

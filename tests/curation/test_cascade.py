@@ -78,6 +78,7 @@ def test_a_survey_of_the_whole_corpus_sees_everything(corpus: dict, curate: Cura
     said = report(cascaded)
     assert said["recall"] == {"asked": 0.9, "reached": 1.0, "low": 1.0, "high": 1.0, "confidence": 0.9}
     assert said["seen by the costly scorer"] == 1.0 and said["outside the survey"]["surveyed"] == 900
+    assert said["languages"] == ["en"] and said["blind_spots"]
 
 
 def test_a_survey_with_too_few_risky_documents_fails_the_run(corpus: dict, curate: Curate) -> None:
