@@ -22,7 +22,7 @@ from infra.stage import Page, Plan, say
 if TYPE_CHECKING:
     from analysis.study.ledger import Ledger
 
-VERSION = 1
+VERSION = 2
 
 
 class Study:
