@@ -14,7 +14,6 @@ from analysis import plots, results
 from analysis.answer import Answer, signed
 from analysis.findings import Findings, compute
 from analysis.picture import draw_dose_response
-from analysis.proxies import write_proxies
 from analysis.report_input import ReportInput, StepRecord
 from analysis.report_tables import failure_table, mixture_tables, result_tables, training_table
 from analysis.samples import sample_tables
@@ -27,13 +26,12 @@ FRAMES = ("dose_response", "frontier", "probes", "arms")
 
 
 def write_report(report: ReportInput, folder: Path) -> None:
-    """Write report.html, dose_response.png, answer.json, results.parquet, tables/ and proxies/ into `folder`."""
+    """Write report.html, dose_response.png, answer.json, results.parquet and tables/*.parquet into `folder`."""
     findings = compute(report)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "results.parquet") as path:
         results.write(report.results, path)
     findings.write(folder)
-    write_proxies(report, findings, folder)
     write_json(folder / ANSWER, _answer_record(findings.answer, report))
     if findings.dose_response.height:
         with atomic_path(folder / PICTURE) as path:

@@ -22,7 +22,13 @@ from infra.stage import Page, Plan, say
 if TYPE_CHECKING:
     from analysis.study.ledger import Ledger
 
-VERSION = 2
+VERSION = 1
+
+
+def _to_swarm(artifact: Artifact, folder: Path) -> None:
+    from analysis.proxies import export_proxies
+
+    export_proxies(artifact, folder)
 
 
 class Study:
@@ -30,7 +36,7 @@ class Study:
 
     kind = "study"
     spec = StudySpec
-    exports: Mapping[str, Export] = MappingProxyType({})
+    exports: Mapping[str, Export] = MappingProxyType({"swarm": _to_swarm})
 
     def start(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None = None) -> Artifact:
         """Run what is not done yet and report. Raises StepsFailed after the report when a step failed."""

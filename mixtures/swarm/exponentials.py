@@ -104,7 +104,7 @@ def _descend(block: _Block) -> tuple[Array, Array]:
 def _solve(matrix: Array, gradient: Array, damping: Array) -> Array:
     diagonal = np.einsum("pii->pi", matrix)  # a view: adding to it damps the matrices in place
     diagonal += damping[:, None] * diagonal + 1e-14
-    return np.linalg.solve(matrix, gradient[..., None])[..., 0]
+    return np.asarray(np.linalg.solve(matrix, gradient[..., None])[..., 0], np.float64)
 
 
 def _deviations(theta: Array) -> Array:

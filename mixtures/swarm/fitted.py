@@ -91,9 +91,7 @@ def open_swarm(folder: Path) -> tuple[FittedSwarm, dict[str, Any]]:
 
 
 def predict_file(folder: Path, mixtures: Path, out: Path) -> int:
-    """Predictions for the mixtures of a CSV file into another; returns how many. `out` is never a file that is there
-    under another name than asked, and it is whole or absent.
-    """
+    """Predictions for the mixtures of a CSV file into another, written whole or not at all; returns how many."""
     swarm, _ = open_swarm(folder)
     index, shares = read_mixtures(mixtures, swarm.components)
     write_numbers(out, index, swarm.targets, swarm.predict(shares))

@@ -4,7 +4,8 @@ Each replicate weights the runs by Dirichlet(1, …, 1) (Rubin 1981) rather than
 drops out, so that few runs still tell the slopes of all components.
 The minimum of an estimated function lies below the true one on average, and a replicate's minimum below the estimate's
 in the same way. The interval of the value therefore mirrors the replicates about the estimate (the basic bootstrap),
-which takes that bias off, where percentiles would double it.
+which takes that bias off, where percentiles would double it. Residuals of a fit with p parameters are shorter than the
+noise, so distances are stretched by sqrt(n / (n - p)) (HC1, MacKinnon & White 1985), p = components + 1.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from mixtures.swarm.fitted import columns_of, fit_chosen
 from mixtures.swarm.objective import Objective, Part
 from mixtures.swarm.responses.log_linear import LogLinear
 from mixtures.swarm.search import candidates_for, search
+
+TOGETHER = 100
+"""Replicates that are in memory at once: a hundred forests of a dozen targets are some 200 MB."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Problem:
 
     def objective(self, counts: Array, seed: int, workers: int) -> Objective:
         """The objective of every weighting of the runs; targets of weight 0 are left out."""
-        used = np.flatnonzero(self.weights > 0)
+        used = np.flatnonzero(self.weights > 0).tolist()
         chosen = [self.chosen[index] for index in used]
         models = fit_chosen(self.mixtures, self.signed[:, used], chosen, counts, seed, workers)
         shares = self.weights[used] / self.weights.sum()
@@ -75,22 +79,33 @@ def find_optimum(problem: Problem, replicates: int, level: float, seed: int, wor
     once = problem.objective(np.ones((1, runs)), seed, workers)
     candidates = None if once.convex else candidates_for(once, seed)
     mixture, value = solve(once, candidates)
-    rng = np.random.default_rng([seed, 0xB0])
-    drawn = problem.objective(rng.dirichlet(np.ones(runs), replicates) * runs, seed, workers)
-    mixtures, values = solve(drawn, candidates)
-    natural = problem.natural[None]
-    at_natural, drawn_natural = once.values(natural)[0, 0], drawn.values(natural)[:, 0]
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    counts = np.random.default_rng([seed, 0xB0]).dirichlet(np.ones(runs), replicates) * runs
+    parts = [_resolved(problem, part, candidates, seed, workers) for part in _split(counts)]
+    mixtures, values, drawn_natural = (np.concatenate(each) for each in zip(*parts, strict=True))
+    at_natural = once.values(problem.natural[None])[0, 0]
+    tails, stretch = [(1 - level) / 2, (1 + level) / 2], _stretch(problem)
     low, high = np.quantile(mixtures, tails, axis=0)
     return Optimum(
         mixture[0],
         np.minimum(low, mixture[0]),
         np.maximum(high, mixture[0]),
-        _mirrored(value[0], values, tails),
-        _mirrored(at_natural, drawn_natural, tails),
-        _mirrored(at_natural - value[0], drawn_natural - values, tails),
+        _mirrored(value[0], values, tails, stretch),
+        _mirrored(at_natural, drawn_natural, tails, stretch),
+        _mirrored(at_natural - value[0], drawn_natural - values, tails, stretch),
         once.convex,
     )
+
+
+def _split(counts: Array) -> list[Array]:
+    return np.array_split(counts, -(-len(counts) // TOGETHER))
+
+
+def _resolved(
+    problem: Problem, counts: Array, candidates: Array | None, seed: int, workers: int
+) -> tuple[Array, Array, Array]:
+    """Best mixtures [r, m] of these replicates, the objective there and at the natural mixture [r]."""
+    drawn = problem.objective(counts, seed, workers)
+    return (*solve(drawn, candidates), drawn.values(problem.natural[None])[:, 0])
 
 
 def solve(objective: Objective, candidates: Array | None) -> tuple[Array, Array]:
@@ -108,6 +123,11 @@ def solve(objective: Objective, candidates: Array | None) -> tuple[Array, Array]
     return found, offsets @ amplitudes + problem.terms(found).sum(1)
 
 
-def _mirrored(estimate: float, replicates: Array, tails: list[float]) -> Interval:
-    low, high = np.quantile(replicates, tails)
-    return Interval(float(estimate), float(2 * estimate - high), float(2 * estimate - low))
+def _stretch(problem: Problem) -> float:
+    runs, components = problem.mixtures.shape
+    return float(np.sqrt(runs / (runs - components - 1)))
+
+
+def _mirrored(estimate: float, replicates: Array, tails: list[float], stretch: float) -> Interval:
+    low, high = (stretch * (end - estimate) for end in np.quantile(replicates, tails))
+    return Interval(float(estimate), float(estimate - high), float(estimate - low))

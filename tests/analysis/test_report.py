@@ -91,21 +91,3 @@ def test_report_without_probes_says_so() -> None:
 
 def test_picture_is_a_png(written: Path) -> None:
     assert (written / "dose_response.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_mixtures_of_a_study_are_runs_that_a_swarm_imports(written: Path) -> None:
-    from mixtures.swarm.spec import ProxiesSpec
-    from mixtures.swarm.tables import read_runs
-
-    files = {name: str(written / "proxies" / f"{name}.csv") for name in ("mixtures", "results")}
-    runs = read_runs(ProxiesSpec(**files), ("clean", "risky"), None)
-    table = pl.read_parquet(written / "tables" / "dose_response.parquet")
-    assert runs.index == tuple(f"dose-{dose:g}" for dose in sorted(table["dose"].unique()))
-    assert {f"{policy}.cross_entropy" for policy in table["policy"].unique()} <= set(runs.targets)
-    assert any(target.endswith(".toxicity") for target in runs.targets)
-    shares = dict(zip(runs.index, runs.mixtures[:, 1], strict=True))
-    assert all(abs(share - float(name.removeprefix("dose-"))) < 1e-6 for name, share in shares.items())
-    for target in (name for name in runs.targets if name.endswith(".toxicity")):
-        policy, method, _ = target.split(".")
-        rows = table.filter(pl.col("policy") == policy, pl.col("method") == method).sort("dose")
-        assert rows["toxicity"].to_list() == list(runs.results[:, runs.targets.index(target)])

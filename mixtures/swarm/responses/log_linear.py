@@ -65,7 +65,9 @@ def _shift(values: Array) -> Array:
 
 
 def _scale(values: Array) -> Array:
-    spread = values.std(0)
+    """Standard deviations as the quartiles tell them, so that one wild run does not change what counts as far off."""
+    low, high = np.quantile(values, [0.25, 0.75], axis=0)
+    spread = np.where(high > low, (high - low) / 1.349, values.std(0))
     return np.where(spread > 0, spread, 1.0)
 
 

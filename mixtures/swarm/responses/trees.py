@@ -26,6 +26,7 @@ SUBSAMPLE = 0.5
 """Share of the runs that each tree sees."""
 FEATURES = 0.5
 """Share of the components that each split may look at."""
+_ROWS = 4096  # mixtures that walk through the trees together
 _POOL_FROM = 60  # fits from which worker processes are worth their start
 
 
@@ -36,16 +37,20 @@ class Forest:
     base: float
     feature: NDArray[np.int16]
     threshold: Array
-    left: NDArray[np.int32]
-    right: NDArray[np.int32]
+    left: NDArray[np.int16]
+    right: NDArray[np.int16]
     value: Array
 
     def predict(self, weights: Array) -> Array:
         """Predictions [n]."""
+        parts = [self._walk(weights[first : first + _ROWS]) for first in range(0, len(weights), _ROWS)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _walk(self, weights: Array) -> Array:
         shares = weights.astype(np.float32)  # as scikit-learn compares them
         trees = np.arange(len(self.feature))[None, :]
         rows = np.arange(len(shares))[:, None]
-        node = np.zeros((len(shares), len(self.feature)), np.int32)
+        node = np.zeros((len(shares), len(self.feature)), np.int16)
         for _ in range(DEPTH):
             below = shares[rows, self.feature[trees, node]] <= self.threshold[trees, node]
             node = np.where(below, self.left[trees, node], self.right[trees, node])
@@ -91,7 +96,7 @@ class Trees(Response):
         kept: dict[tuple[int, int], dict[str, Any]] = {}
         for key, value in arrays.items():
             row, column, name = key.split(".")
-            kept.setdefault((int(row), int(column)), {})[name] = value if value.ndim else float(value)  # type: ignore[arg-type]
+            kept.setdefault((int(row), int(column)), {})[name] = value if value.ndim else float(value)
         rows, columns = (1 + max(index[axis] for index in kept) for axis in (0, 1))
         return cls(tuple(tuple(Forest(**kept[row, column]) for column in range(columns)) for row in range(rows)))
 
@@ -117,7 +122,7 @@ def _boost(job: tuple[Array, Array, Array, int]) -> Forest:
 
 def _forest(base: float, trees: list[Any]) -> Forest:
     nodes = max(tree.node_count for tree in trees)
-    own = np.tile(np.arange(nodes, dtype=np.int32), (len(trees), 1))
+    own = np.tile(np.arange(nodes, dtype=np.int16), (len(trees), 1))
     shape = own.shape
     feature, threshold, value = np.zeros(shape, np.int16), np.zeros(shape), np.zeros(shape)
     left, right = own.copy(), own.copy()
