@@ -5,7 +5,7 @@ drops out, so that few runs still tell the slopes of all components.
 The minimum of an estimated function lies below the true one on average, and a replicate's minimum below the estimate's
 in the same way. The interval of the value therefore mirrors the replicates about the estimate (the basic bootstrap),
 which takes that bias off, where percentiles would double it. Residuals of a fit with p parameters are shorter than the
-noise, so distances are stretched by sqrt(n / (n - p)) (HC1, MacKinnon & White 1985), p = components + 1.
+noise, so distances are stretched by n / (n - p), p = components + 1: HC3 (MacKinnon & White 1985) at the mean leverage.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def solve(objective: Objective, candidates: Array | None) -> tuple[Array, Array]
 
 def _stretch(problem: Problem) -> float:
     runs, components = problem.mixtures.shape
-    return float(np.sqrt(runs / (runs - components - 1)))
+    return runs / (runs - components - 1)
 
 
 def _mirrored(estimate: float, replicates: Array, tails: list[float], stretch: float) -> Interval:
