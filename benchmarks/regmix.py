@@ -1,6 +1,6 @@
 """How well response models rank mixtures: RegMix's 1M-parameter proxies, fitted on 512 and on 54 random runs.
 
-    python benchmarks/regmix.py [--draws 10] [--workers 2] > benchmarks/results/regmix.md
+    python -m benchmarks.regmix [--draws 10] [--workers 2] > benchmarks/results/regmix.md
 
 Mean Spearman over the 13 losses on 256 runs that no model was fitted on; `chosen` takes for every loss the response
 with the smaller cross-validated error. Gates: 0.97 on 512 runs, 0.92 on 54 (mean of the draws); exit code 1 below.
@@ -60,7 +60,7 @@ def main() -> None:
     draws = [np.random.default_rng(seed).choice(total, 54, replace=False) for seed in range(options.draws)]
     few = [measure(inputs, rows, options.workers)[0] for rows in draws]
     print("# RegMix: predicted against measured losses of 256 mixtures, Spearman\n")
-    command = f"python benchmarks/regmix.py --draws {options.draws}"
+    command = f"python -m benchmarks.regmix --draws {options.draws}"
     print(f"`{command}`; {platform.machine()}, Python {platform.python_version()}")
     print("\n| fitted on | log_linear | trees | chosen by cross-validation | gate |\n|---|---:|---:|---:|---:|")
     print(f"| 512 runs | {' | '.join(f'{whole[name].mean():.4f}' for name in whole)} | {GATES[512]} |")

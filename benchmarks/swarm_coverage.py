@@ -1,6 +1,6 @@
 """How often the interval of the optimum holds the true one: simulated swarms of known log-linear laws.
 
-    python benchmarks/swarm_coverage.py [--swarms 400] > benchmarks/results/swarm_coverage.md
+    python -m benchmarks.swarm_coverage [--swarms 400] > benchmarks/results/swarm_coverage.md
 
 Each swarm draws a law, a design (by `sample:`) and noise, then fits, solves and bootstraps; the truth is the true law's
 value at its own best mixture, under the same caps and penalty. Aim: 90–98 % at nominal 95 %; exit code 1 outside.
@@ -72,7 +72,7 @@ def main() -> None:
     swarms = parser.parse_args().swarms
     outside = False
     print("# Coverage of the optimum's interval at nominal 95 %\n")
-    print(f"`python benchmarks/swarm_coverage.py --swarms {swarms}`; {TARGETS} targets, {REPLICATES} replicates.\n")
+    print(f"`python -m benchmarks.swarm_coverage --swarms {swarms}`; {TARGETS} targets, {REPLICATES} replicates.\n")
     print("| components | runs | noise | penalty | coverage | interval above | below | width | bias | CPU s a swarm |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for setting in SETTINGS:
