@@ -22,6 +22,7 @@ KINDS = {
     "calibration": "curation.calibration.stage:CALIBRATION",
     "fasttext": "curation.fasttext_training.stage:FASTTEXT",
     "tagger": "curation.tagger_training.stage:TAGGER",
+    "swarm": "mixtures.swarm.stage:SWARM",
     "study": "analysis.study.stage:STUDY",
 }
 
@@ -204,6 +205,18 @@ def generate(
     for index, prompt in enumerate(prompts):
         rows = tuple((column.heading, column.generations[index].text) for column in columns)
         print_table(Table(prompt, ("model", "continuation"), rows))
+
+
+@app.command()
+def predict(
+    swarm: Folder,
+    mixtures: Annotated[Path, typer.Option("--mixtures", help="CSV: index, then one column a component")],
+    out: Annotated[Path, typer.Option("--out", help="CSV: index, then one column a target")],
+) -> None:
+    """What would these mixtures give, by the response models of a fitted swarm?"""
+    from mixtures.swarm.fitted import predict_file
+
+    say(f"{predict_file(swarm, mixtures, out)} mixtures predicted: {out}")
 
 
 @app.command()

@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
+def _to_swarm(artifact: Artifact, folder: Path) -> None:
+    from analysis.proxies import export_proxies
+
+    export_proxies(artifact, folder)
+
+
 class Study:
     """Runs every step below its folder, then writes the report beside them."""
 
     kind = "study"
     spec = StudySpec
-    exports: Mapping[str, Export] = MappingProxyType({})
+    exports: Mapping[str, Export] = MappingProxyType({"swarm": _to_swarm})
 
     def start(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None = None) -> Artifact:
         """Run what is not done yet and report. Raises StepsFailed after the report when a step failed."""

@@ -57,7 +57,17 @@ def test_impossible_grids_are_refused(override):
 
 
 def test_schema_describes_every_kind_without_the_keys_that_a_study_fills_in():
-    for kind in ("curation", "calibration", "fasttext", "mixture", "pretrain", "posttrain", "analysis", "study"):
+    for kind in (
+        "curation",
+        "calibration",
+        "fasttext",
+        "mixture",
+        "swarm",
+        "pretrain",
+        "posttrain",
+        "analysis",
+        "study",
+    ):
         schema = json.loads(hormesis("schema", kind).stdout)
         assert schema["properties"]["kind"] == {"const": kind}
         assert schema["additionalProperties"] is False

@@ -1,0 +1,1 @@
+"""Proposing mixtures: design proxy runs, or fit response models to their results and solve for the best mixture."""

@@ -1,0 +1,48 @@
+"""What a swarm will do: the limits of every share, and how many fits; the CSV files are read and checked whole."""
+
+from __future__ import annotations
+
+from infra.stage import Plan, Table
+from mixtures.swarm.bounds import bounds_of
+from mixtures.swarm.fit import read_inputs
+from mixtures.swarm.spec import SwarmSpec
+
+
+def plan_swarm(spec: SwarmSpec) -> Plan:
+    """Limits and work. Raises ConfigError with every problem of the CSV files."""
+    bounds = bounds_of(spec)
+    rows = tuple(zip(bounds.names, bounds.natural, bounds.floor, bounds.cap, strict=True))
+    limits = Table("shares", ("component", "natural", "floor", "cap"), rows)
+    work, notes = _design(spec) if spec.sample is not None else _fit(spec)
+    return Plan(f"swarm {spec.name}: {len(rows)} components", (limits, work), notes)
+
+
+def _design(spec: SwarmSpec) -> tuple[Table, tuple[str, ...]]:
+    assert spec.sample is not None
+    low, high = spec.sample.strengths
+    rows = (
+        ("mixtures to train", spec.sample.runs),
+        ("Dirichlet strengths", f"{low:g} to {high:g}, {spec.sample.levels} log-spaced"),
+    )
+    return Table("design", ("what", "value"), rows), _few(spec.sample.runs, len(spec.components))
+
+
+def _fit(spec: SwarmSpec) -> tuple[Table, tuple[str, ...]]:
+    inputs = read_inputs(spec)
+    runs, check = inputs.runs, inputs.check
+    optimised = [each for each in inputs.asked if each.weight > 0]
+    models, replicates = len(spec.fit.responses), spec.optimum.replicates
+    rows = (
+        ("runs to fit", len(runs.index)),
+        ("runs to check on", len(check.index) if check else 0),
+        ("targets", len(runs.targets)),
+        ("targets that are optimised", len(optimised)),
+        ("fits in cross-validation", models * spec.fit.folds * len(runs.targets)),
+        ("fits in the bootstrap", replicates * len(optimised)),
+    )
+    return Table("work", ("what", "value"), rows), _few(len(runs.index), len(spec.components))
+
+
+def _few(runs: int, components: int) -> tuple[str, ...]:
+    good = 3 * (components + 1)
+    return (f"{runs} runs are few for {components} components; {good} are a good number",) if runs < good else ()

@@ -1,0 +1,53 @@
+"""`kind: swarm` as the front door sees it. Light to import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from infra.artifact import Artifact
+from infra.errors import InputError
+from infra.fingerprint import digest_file
+from infra.stage import Identity, Page, Plan, Stage, Workspace
+from mixtures.swarm.spec import ProxiesSpec, SwarmSpec
+
+
+def _identity(spec: SwarmSpec) -> Identity:
+    """Everything but names and paths; components are a list, as their order is that of the draws."""
+    config = spec.model_dump(mode="json", exclude={"name", "components", "proxies", "check", "targets"})
+    config["components"] = [{"name": name, **each.model_dump()} for name, each in spec.components.items()]
+    targets = spec.targets
+    asked = None if targets is None else [{"name": name, **each.model_dump()} for name, each in targets.items()]
+    return Identity({**config, "targets": asked}, {**_files("proxies", spec.proxies), **_files("check", spec.check)})
+
+
+def _files(key: str, proxies: ProxiesSpec | None) -> dict[str, str]:
+    if proxies is None:
+        return {}
+    found = {}
+    for name, path in (("mixtures", proxies.mixtures), ("results", proxies.results)):
+        if not Path(path).is_file():
+            raise InputError(f"{key}.{name}: {path}: no such file")
+        found[f"{key}.{name}"] = digest_file(Path(path))
+    return found
+
+
+def _run(spec: SwarmSpec, workspace: Workspace) -> dict[str, Any]:
+    from mixtures.swarm.files import write_design, write_fit
+
+    return write_design(spec, workspace) if spec.sample is not None else write_fit(spec, workspace)
+
+
+def _plan(spec: SwarmSpec) -> Plan:
+    from mixtures.swarm.plan import plan_swarm
+
+    return plan_swarm(spec)
+
+
+def _show(artifact: Artifact) -> Page:
+    from mixtures.swarm.show import show_swarm
+
+    return show_swarm(artifact)
+
+
+SWARM = Stage(kind="swarm", version=1, spec=SwarmSpec, identity=_identity, run=_run, plan=_plan, show=_show)
