@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from curation.classify.quiet import quiet
 from curation.classify.windows import buckets, padded
 from curation.tagger_training.encoder import encoder_folder
 from curation.tagger_training.spec import TransformerSpec
@@ -31,9 +32,10 @@ def classifier(data: Path, folder: Path, texts: int = TEXTS) -> Path:
     torch.manual_seed(0)
     encoder = encoder_folder(TransformerSpec())
     names = {0: "clean", 1: "toxicity"}
-    model = AutoModelForSequenceClassification.from_pretrained(
-        encoder, id2label=names, label2id={name: number for number, name in names.items()}, local_files_only=True
-    )
+    with quiet():  # the output layer is new, which transformers finds worth a report
+        model = AutoModelForSequenceClassification.from_pretrained(
+            encoder, id2label=names, label2id={name: number for number, name in names.items()}, local_files_only=True
+        )
     model.get_input_embeddings().weight.requires_grad_(False)
     tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
     rows = _balanced(data, texts)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from classifier import classifier
+from loguru import logger
 
 from curation.records import Span
 from curation.scorers.profanity import ProfanitySpec
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/token_quality"))
     parser.add_argument("--without", nargs="*", default=[], choices=["transformer", "gradient"])
     asked = parser.parse_args()
+    logger.disable("datatrove")  # its readers announce every file
     asked.out.mkdir(parents=True, exist_ok=True)
     rows = list(measure(asked.data.resolve(), asked.out, asked.without))
     write_text(asked.out / "token_quality.md", table(rows))
