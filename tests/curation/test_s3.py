@@ -93,9 +93,11 @@ def test_a_bucket_that_cannot_be_read_is_named(bucket: str, tmp_path: Path, monk
 
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "curation-ray-s3.yaml"
-OFFLINE = [  # what would be downloaded, and what needs longer or more documents
+# In place of what would be downloaded, needs longer or more documents, or takes long to start.
+OFFLINE = [
     "steps.0={step: exact_dedup}", "steps.1={step: regex, regex_exp: unwanted, corpora: [web]}",
-    "steps.4.scorer={name: profanity}", "steps.4.survey=100", "steps.5.scorer={name: profanity}",
+    "steps.3={step: exact_dedup}", "steps.4.scorer={name: profanity}", "steps.4.survey=100",
+    "steps.5.scorer={name: profanity}",
 ]  # fmt: skip
 
 
@@ -111,7 +113,7 @@ def test_the_example_for_a_cluster_runs_on_a_bucket(bucket: str, tmp_path: Path)
     file = tmp_path / "job.yaml"
     file.write_text(EXAMPLE.read_text().replace("s3://my-bucket", bucket))
     _, spec = load_spec(file, {"curation": lambda: CurationSpec}, OFFLINE)
-    artifact = run_stage(CURATION, spec, tmp_path / "web", workers=2, quiet=True)
+    artifact = run_stage(CURATION, spec, tmp_path / "web", quiet=True)
     web, forum = (TaggedCorpus.open(artifact.path, name) for name in ("web", "forum"))
     assert web.attributes == ("toxicity", "seen", "gate") and forum.attributes == ("toxicity",)
     first = next(web.documents())
