@@ -25,6 +25,7 @@ def worker_pool(workers: int, setup: Callable[[], None] | None = None) -> Iterat
         for process in list((pool._processes or {}).values()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid or 0, signal.SIGKILL)
+            process.kill()  # one that has only just started leads no group yet
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
