@@ -1,8 +1,10 @@
-"""Settings of every test: properties have no time limit, and CI tries the same examples each time."""
+"""Settings of every test: properties have no time limit, CI tries the same examples each time, no worker is left."""
 
 import multiprocessing
 import os
+import time
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("everywhere", deadline=None)
@@ -10,7 +12,13 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "everywhere")
 
 
-def pytest_unconfigure() -> None:
-    """A worker that some test left behind must not keep the run from ending: Python waits for its pool at exit."""
-    for child in multiprocessing.active_children():
+@pytest.fixture(scope="module", autouse=True)
+def no_worker_is_left():
+    """A worker process that outlives its pool keeps Python from ending, and may go on writing."""
+    yield
+    deadline = time.monotonic() + 10  # a killed one is gone a moment later
+    while (left := multiprocessing.active_children()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for child in left:
         child.kill()
+    assert not left

@@ -1,5 +1,6 @@
 """Worker processes end with their parent, however it ends, and take their own children with them."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -51,12 +52,16 @@ def test_workers_and_their_children_end_when_the_parent_is_killed(tmp_path, kill
     assert not any(alive(pid) for pid in pids)
 
 
-def test_leaving_by_an_exception_does_not_wait_for_the_workers():
+def test_leaving_by_an_exception_ends_a_worker_that_is_still_starting():
     with pytest.raises(RuntimeError, match="enough"), worker_pool(1) as pool:
         running = pool.submit(time.sleep, 600)
-        while not running.running():
+        while not running.running():  # true as soon as it is on its way: the worker imports Python's library now
             time.sleep(0.01)
         raise RuntimeError("enough")
+    deadline = time.monotonic() + 30
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not multiprocessing.active_children()
 
 
 def test_setup_runs_in_every_worker():
