@@ -40,6 +40,7 @@ name: chaos
 corpora:
   forum: {sources: [{path: "data/*.jsonl.gz"}]}
 steps:
+  - {step: exact_dedup}  # several passes and jobs, so that kills meet all of them
   - {step: score, scorer: {name: profanity}}
   - {step: tag, tagger: {name: words, scorer: {name: profanity}, keep_at_or_above: 0.05}}
 execution:

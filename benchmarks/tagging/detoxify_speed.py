@@ -41,7 +41,7 @@ def measure(bench: Bench) -> None:
     lengths = np.array([len(ids) for ids in scorer.tokenizer(texts)["input_ids"]])
     away = np.abs(np.concatenate(expected) - found[0])[lengths <= scorer.window]
     bench.add("b", "largest difference of a score", float(away.max()), "", most=0.05)
-    choice = choose(None, None, type(scorer).files(spec), 1)  # remembered by now
+    choice = choose(None, None, None, type(scorer).files(spec), 1)  # remembered by now
     speeds = ", ".join(f"{name} {each.tokens_per_second:,.0f}" for name, each in choice.measured.items())
     bench.notes.append(
         f"(a), (b): {len(texts)} texts, {lengths.sum():,} tokens, longest {lengths.max():,}; (a) cuts a text at 512 "

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from curation.classify.engines import LAYERS
 from curation.wheels import cache_folder
 from infra.artifact import version_of
 from infra.atomic import atomic_path
@@ -26,18 +27,23 @@ def can_export() -> bool:
 
 
 def exported(model: Any, key: str, *, int8: bool) -> Path:
-    """The ONNX file of `model`, whose weights `key` identifies. Raises UnavailableError without the packages."""
+    """The ONNX file of `model`, whose weights `key` identifies and which is changed in place for int8.
+
+    Raises UnavailableError without the packages.
+    """
     if not can_export():
         needed = " ".join(_PACKAGES)
         raise UnavailableError(f"precision onnx needs packages: pip install {needed}; or say precision: float32")
     versions = [version_of(name) for name in ("torch", "transformers", *_PACKAGES)]
-    file = cache_folder() / "onnx" / f"{digest([key, int8, versions])}.onnx"
+    file = cache_folder() / "onnx" / f"{digest([key, int8, versions, LAYERS])}.onnx"
     if file.is_file():
         return file
+    from curation.classify.scaled_rows import scale_rows
+
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder, atomic_path(file) as target, _in_silence():
         plain = Path(folder, "model.onnx")
-        _export(model, plain)
+        _export(scale_rows(model) if int8 else model, plain)
         if int8:
             _quantize(plain, target)
         else:

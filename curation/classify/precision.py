@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.classify.engines import TOLERANCE, Engine, Precision, make_engine
+from curation.classify.engines import LAYERS, TOLERANCE, Engine, Precision, make_engine
 from curation.classify.onnx_export import can_export
+from curation.classify.windows import padded
 from curation.wheels import cache_folder
 from infra.artifact import version_of
 from infra.atomic import write_json
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+SAMPLE = tuple(
+    f"{begin} {end}"
+    for begin in ("I think", "You people", "Nobody told me that", "My neighbour says: shut up,", "Well done!",
+                  "What an idiot,", "The committee reported on Tuesday that", "lol")
+    for end in ("this is the best soup I ever had.", "you are stupid and ugly, go away!", "they lost again :(",
+                "the river rises in the north and flows through two countries before it reaches the sea.",
+                "women cannot drive.", "http://example.org/a?b=1 #fail", "it was not bad at all.")
+)  # fmt: skip
+"""Texts that scores are compared on: harmless ones, rude ones, and many between, where rounding shows most."""
+
 _GAIN = 1.1  # what is worth leaving float32 for
 _ROWS, _TOKENS = 8, 128
 _ROUNDS = (2, _ROWS, _ROWS)  # rows of each round
@@ -34,7 +45,9 @@ _HOPELESS = 0.3  # of float32's speed: not tried further (bfloat16 without matri
 
 @dataclass(frozen=True)
 class Measured:
-    """A format's speed, in tokens a second of processor time, and its largest distance from float32 in a score."""
+    """A format's speed, in tokens a second of processor time, and its scores' largest distance from float32's on SAMPLE
+    (on two of its texts where the format is hopelessly slow).
+    """
 
     tokens_per_second: float
     deviation: float
@@ -49,14 +62,15 @@ class Choice:
 
 
 def choose(
-    make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], key: str, threads: int
-) -> Choice:
+    make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, key: str,
+    threads: int,
+) -> Choice:  # fmt: skip
     """The choice for the model with weights `key` on this machine's processor; measured when it has not been yet."""
     versions = [version_of(name) for name in ("torch", "transformers", "onnxruntime")]
-    file = cache_folder() / "precision" / f"{digest([key, threads, _processor(), versions])}.json"
+    file = cache_folder() / "precision" / f"{digest([key, threads, _processor(), versions, LAYERS])}.json"
     if file.is_file():
         return _read(file)
-    measured = _measure(make_model, probabilities, key, threads)
+    measured = _measure(make_model, probabilities, tokenizer, key, threads)
     choice = Choice(fastest(measured), measured)
     write_json(file, asdict(choice))
     return choice
@@ -71,8 +85,9 @@ def fastest(measured: dict[str, Measured]) -> Precision:
 
 
 def _measure(
-    make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], key: str, threads: int
-) -> dict[str, Measured]:
+    make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, key: str,
+    threads: int,
+) -> dict[str, Measured]:  # fmt: skip
     import numpy as np
     import torch
 
@@ -80,6 +95,8 @@ def _measure(
     model = make_model().eval()
     tokens = min(_TOKENS, getattr(model.config, "max_position_embeddings", _TOKENS) - 2)
     ids = np.random.default_rng(0).integers(5, model.config.vocab_size, (_ROWS, tokens))
+    windows = tokenizer(list(SAMPLE), truncation=True, max_length=tokens)["input_ids"]
+    sample, mask = padded(windows, tokenizer.pad_token_id or 0)
     candidates: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
     if can_export():
         candidates = (*candidates, "onnx-int8")
@@ -87,10 +104,12 @@ def _measure(
     reference = None
     for precision in candidates:
         engine = make_engine(make_model().eval(), key, precision, "cpu", threads)
-        scores = probabilities(torch.from_numpy(engine.logits(ids[:2], np.ones_like(ids[:2])))).numpy()
-        reference = scores if reference is None else reference
         hopeless = _HOPELESS * found["float32"].tokens_per_second if found else 0.0
-        found[precision] = Measured(_speed(engine, ids, hopeless), float(np.abs(scores - reference).max()))
+        speed = _speed(engine, ids, hopeless)
+        rows = slice(None if speed >= hopeless else 2)
+        scores = probabilities(torch.from_numpy(engine.logits(sample[rows], mask[rows]))).numpy()
+        reference = scores if reference is None else reference
+        found[precision] = Measured(speed, float(np.abs(scores - reference[rows]).max()))
     return found
 
 

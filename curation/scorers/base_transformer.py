@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from curation.classify.engines import Device, Precision, make_engine
+from curation.classify.engines import LAYERS, Device, Precision, make_engine
 from curation.classify.windows import buckets, cut, padded
 from curation.scorers.base import Scorer, ScorerSpec
 from infra.errors import UnavailableError
@@ -31,8 +31,8 @@ class TransformerSpec(ScorerSpec):
 
     precision: Literal["auto"] | Precision = "auto"
     """Number format: float32, bfloat16, int8, onnx or onnx-int8. auto takes the fastest on this machine, measured once
-    per model; on a GPU, bfloat16. A score differs from float32's by at most 1e-4 (float32, onnx), 0.02 (bfloat16) or
-    0.05 (8 bits), and as much from the same text's in another batch."""
+    per model; on a GPU, bfloat16. A score differs from float32's by at most 1e-4 (float32, onnx), 0.02 (bfloat16)
+    or 0.1 (8 bits), and as much from the same text's in another batch."""
     device: Literal["auto"] | Device = "auto"
     """Where it is computed; auto takes a GPU if there is one."""
     threads: int = Field(1, ge=1)
@@ -117,7 +117,9 @@ class TransformerScorer(Scorer):
     @classmethod
     def weights(cls, spec: Any) -> str:
         """Checksum of the files and of the options that change scores, number format and device included."""
-        return digest([cls.files(spec), cls.resolved(spec).model_dump(mode="json", include=set(_COUNT))])
+        definite = cls.resolved(spec)
+        layers = [LAYERS] if "int8" in definite.precision else []
+        return digest([cls.files(spec), definite.model_dump(mode="json", include=set(_COUNT)), *layers])
 
     @classmethod
     def resolved(cls, spec: Any) -> Any:
@@ -132,7 +134,8 @@ class TransformerScorer(Scorer):
         from curation.classify.precision import choose
 
         parts = cls.parts(spec)
-        return choose(parts.make_model, parts.outputs.probabilities, cls.files(spec), spec.threads).precision
+        probabilities = parts.outputs.probabilities
+        return choose(parts.make_model, probabilities, parts.tokenizer, cls.files(spec), spec.threads).precision
 
     @cached_property
     def model(self) -> Any:
