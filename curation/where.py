@@ -4,9 +4,11 @@
     not (insult >= 0.8 or threat >= 0.8)
     0.1 <= toxicity < 0.5 and metadata.lang in ["en", "de"]
 
-Names are the scores of the corpus, `source`, `id`, `characters`, `metadata.KEY`, and, in a curation, the documents'
-`spans.count`, `spans.max` and `spans.min`. Python's parser reads the text, a
-white list of nodes is kept, and the tree is evaluated here over whole columns; nothing is ever passed to `eval`.
+Names are the scores of the corpus, `source`, `id`, `characters`, `language` and `language_score` (as the step
+`language` writes them into the metadata), `metadata.KEY`, and the documents' `spans.count`, `spans.max` and
+`spans.min`; in a mixture also `risky_share`, the share of a document's tokens at or above a risk of 0.5, and
+`risky_share(0.9)` for another threshold. Python's parser reads the text, a white list of nodes is kept, and the tree
+is evaluated here over whole columns; nothing is ever passed to `eval`.
 """
 
 from __future__ import annotations
@@ -28,9 +30,13 @@ Mask = NDArray[np.bool_]
 WORDS = ("source", "id", "characters")
 METADATA = "metadata."
 SPANS = ("spans.count", "spans.max", "spans.min")
+LANGUAGE = ("language", "language_score")
+RISKY_SHARE = "risky_share"
+_USUAL_THRESHOLD = 0.5
 _MAX_LENGTH = 1000
 _ALLOWED = 'comparisons of scores and words with and, or, not, in: toxicity < 0.5 and source == "forum"'
 
+_NAMES = (ast.Name, ast.Attribute, ast.Call)
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: np.less,
     ast.LtE: np.less_equal,
@@ -49,19 +55,29 @@ class Where:
     names: frozenset[str]
     tree: ast.expr
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares of risky tokens that it asks for: name, and threshold of the risk."""
+        return {name: float(name[len(RISKY_SHARE) + 1 : -1]) for name in sorted(self.names) if _is_share(name)}
+
     def check_names(self, attributes: Iterable[str], corpus: str, extra: Iterable[str] = ()) -> None:
         """Raise InputError when the expression uses a score, or a word of `extra`, that the corpus does not have."""
-        known = [*attributes, *WORDS, *extra]
+        known = [*attributes, *WORDS, *LANGUAGE, *extra]
         for name in sorted(self.names):
-            if name not in known and not name.startswith(METADATA):
-                hint = nearest(name, known)
+            word = RISKY_SHARE if _is_share(name) else name
+            if word not in known and not name.startswith(METADATA):
+                hint = nearest(word, known)
                 raise InputError(
-                    f"where {self.text!r}: corpus {corpus!r} has no score {name!r}; it has {', '.join(known)}{hint}"
+                    f"where {self.text!r}: corpus {corpus!r} has no score {word!r}; it has {', '.join(known)}{hint}"
                 )
 
     def evaluate(self, columns: Mapping[str, Column], documents: int) -> Mask:
         """Which of `documents` documents pass; `columns` holds one array of that length for each of `names`."""
         return np.broadcast_to(_truth(self.tree, columns, self.text), (documents,))
+
+
+def _is_share(name: str) -> bool:
+    return name.startswith(f"{RISKY_SHARE}(")
 
 
 def parse(text: str) -> Where:
@@ -108,7 +124,7 @@ def _check_comparison(node: ast.Compare, names: set[str]) -> None:
 
 def _check_value(node: ast.expr, names: set[str]) -> None:
     """Accept what can be compared: a name, metadata.KEY, a number, a string."""
-    if isinstance(node, (ast.Name, ast.Attribute)):
+    if isinstance(node, _NAMES):
         names.add(_name(node))
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_number(node.operand):
         return
@@ -121,13 +137,28 @@ def _is_number(node: ast.expr) -> bool:
 
 
 def _name(node: ast.expr) -> str:
+    """The column that a name stands for."""
     if isinstance(node, ast.Name):
-        return node.id
+        if node.id == RISKY_SHARE:
+            return f"{RISKY_SHARE}({_USUAL_THRESHOLD})"
+        return METADATA + node.id if node.id in LANGUAGE else node.id
+    if isinstance(node, ast.Call):
+        return _share_at(node)
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metadata":
         return METADATA + node.attr
     if isinstance(node, ast.Attribute) and (name := ast.unparse(node)) in SPANS:
         return name
     raise _refusal(node)
+
+
+def _share_at(node: ast.Call) -> str:
+    """`risky_share(0.9)`: the only thing that may be called."""
+    if ast.unparse(node.func) != RISKY_SHARE or len(node.args) != 1 or node.keywords or not _is_number(node.args[0]):
+        raise _refusal(node)
+    threshold = float(ast.literal_eval(node.args[0]))
+    if not 0 < threshold <= 1:
+        raise ValueError(f"{ast.unparse(node)!r}: a risk threshold lies above 0 and at most at 1")
+    return f"{RISKY_SHARE}({threshold})"
 
 
 def _refusal(node: ast.AST) -> ValueError:
@@ -174,7 +205,7 @@ def _compare(operator: Callable[[Any, Any], Any], left: Column, right: Column, t
 
 
 def _value(node: ast.expr, columns: Mapping[str, Column]) -> Column:
-    if isinstance(node, (ast.Name, ast.Attribute)):
+    if isinstance(node, _NAMES):
         return columns[_name(node)]
     if isinstance(node, ast.UnaryOp):
         return -_value(node.operand, columns)

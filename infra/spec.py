@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
 from infra.errors import ConfigError, InputError, Problem
+from infra.extends import Anchored, extended
 
 _SCHEMES = ("hf:", "wheel:", "synthetic:")
 
@@ -25,15 +26,15 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
 
 
-def _absolute(value: str, info: ValidationInfo) -> str:
-    base = (info.context or {}).get("base")
-    if base is None or "://" in value or value.startswith(_SCHEMES):
+def _absolute(value: object, info: ValidationInfo) -> object:
+    base = value.folder if isinstance(value, Anchored) else (info.context or {}).get("base")
+    if not isinstance(value, str) or base is None or "://" in value or value.startswith(_SCHEMES):
         return value
     return str((Path(base) / Path(value).expanduser()).resolve())
 
 
-Location = Annotated[str, AfterValidator(_absolute)]
-"""A path or URL in YAML; relative paths are relative to the YAML file's folder."""
+Location = Annotated[str, BeforeValidator(_absolute)]
+"""A path or URL in YAML; relative paths are relative to the folder of the YAML file in which they stand."""
 
 
 def portable(spec: BaseModel) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _portable(value: Any, annotation: Any, metadata: Iterable[Any] = ()) -> Any:
 
 
 def _is_location(metadata: Iterable[Any]) -> bool:
-    return any(isinstance(each, AfterValidator) and each.func is _absolute for each in metadata)
+    return any(isinstance(each, BeforeValidator) and each.func is _absolute for each in metadata)
 
 
 def _names_location(annotation: Any) -> bool:
@@ -93,7 +94,17 @@ class Document:
 
 
 def read_yaml(path: Path, overrides: Iterable[str] = ()) -> Document:
-    """Read a YAML mapping safely, then apply `a.b=c` overrides. Raises InputError or ConfigError."""
+    """Read a YAML mapping safely, with what it `extends`, then apply `a.b=c` overrides. Raises InputError or
+    ConfigError.
+    """
+    document = extended(_read(path), _read)
+    for override in overrides:
+        _apply(document, override)
+    return document
+
+
+def _read(path: Path) -> Document:
+    """One YAML file as it stands."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -116,8 +127,6 @@ def read_yaml(path: Path, overrides: Iterable[str] = ()) -> Document:
     if not isinstance(data, dict):
         raise ConfigError([Problem(f"{path}:1", "", "a hormesis file is a mapping whose first line says `kind: …`")])
     document.data = data
-    for override in overrides:
-        _apply(document, override)
     return document
 
 

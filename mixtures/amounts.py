@@ -1,4 +1,6 @@
-"""Token amounts: exact integers from tokens, `all` and shares of the whole, in rational arithmetic."""
+"""Token amounts: exact integers from tokens, `all`, shares of the whole and shares of another component, in rational
+arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from infra.errors import AmountError
+from infra.spec import nearest
 
 
 @dataclass(frozen=True)
 class Amount:
-    """What a component asks for: `tokens`, or every token once (`everything`), or `fraction` of the mixture's total."""
+    """What a component asks for: `tokens`, or every token once (`everything`), or `fraction` of the mixture's total,
+    or, where `of` names another component, `fraction` of that one's tokens.
+    """
 
     tokens: int | None = None
     everything: bool = False
     fraction: Fraction | None = None
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,23 +48,57 @@ def parse_fraction(value: float | str) -> Fraction:
 def resolve(amounts: Mapping[str, Amount], available: Mapping[str, int]) -> dict[str, int]:
     """Tokens of each component, in the order given.
 
-    Shares are of the total: with F fixed tokens and shares f, the total is F / (1 - sum f), so 10 % over 20.1 B fixed
+    Shares of the total: with F fixed tokens and shares f, the total is F / (1 - sum f), so 10 % over 20.1 B fixed
     tokens makes 22.333 B. The total is rounded to the nearest token, and the shares' tokens sum exactly to what is left
-    (largest remainder; ties go to the earlier component). Raises AmountError.
+    (largest remainder; ties go to the earlier component). A share of another component is a share of what that one
+    exactly asks for: of fixed tokens, rounded by itself, so that no other component's amount moves it; of a share of
+    the total, a share of the total in turn. Raises AmountError.
     """
-    fixed = {name: _fixed(amount, available[name]) for name, amount in amounts.items() if amount.fraction is None}
-    shares = {name: amount.fraction for name, amount in amounts.items() if amount.fraction is not None}
+    shares = shares_of_total(amounts)
+    fixed = {name: _fixed(name, amounts, available) for name in amounts if name not in shares}
     share = sum(shares.values(), Fraction(0))
-    if share >= 1:
-        raise AmountError(
-            f"the shares of {', '.join(shares)} sum to {float(share):g}; they must leave room for fixed tokens"
-        )
     if share and not sum(fixed.values()):
         raise AmountError(f"the share of {', '.join(shares)} needs at least one component with tokens of its own")
     total = Fraction(sum(fixed.values())) / (1 - share)
     parts = apportion([total * part for part in shares.values()], round_half_up(total) - sum(fixed.values()))
     shared = dict(zip(shares, parts, strict=True))
     return {name: fixed[name] if name in fixed else shared[name] for name in amounts}
+
+
+def shares_of_total(amounts: Mapping[str, Amount]) -> dict[str, Fraction]:
+    """The components whose amounts hang on the mixture's total, and their shares of it.
+
+    Raises AmountError when a share is of a component that is not there, when shares refer to each other in a circle,
+    and when they leave no room for fixed tokens.
+    """
+    roots = {name: _root(name, amounts) for name in amounts}
+    shares = {name: factor for name, (root, factor) in roots.items() if amounts[root].fraction is not None}
+    share = sum(shares.values(), Fraction(0))
+    if share >= 1:
+        raise AmountError(
+            f"the shares of {', '.join(shares)} sum to {float(share):g} of the total; they must stay below 1, to leave "
+            "room for fixed tokens"
+        )
+    return shares
+
+
+def _root(name: str, amounts: Mapping[str, Amount]) -> tuple[str, Fraction]:
+    """The component at the end of a chain of `of`, and the factor between its tokens (a share of the total counts as
+    that share) and those of `name`.
+    """
+    chain, factor = [name], Fraction(1)
+    while True:
+        amount = amounts[chain[-1]]
+        factor *= Fraction(1) if amount.fraction is None else amount.fraction
+        if amount.of is None:
+            return chain[-1], factor
+        if amount.of not in amounts:
+            hint = nearest(amount.of, amounts)
+            raise AmountError(f"{chain[-1]}: fraction_of: there is no component {amount.of!r}{hint}")
+        if amount.of in chain:
+            circle = " -> ".join([*chain[chain.index(amount.of) :], amount.of])
+            raise AmountError(f"fraction_of: {circle} is a circle; give one of them tokens or a fraction_of_total")
+        chain.append(amount.of)
 
 
 def apportion(quotas: Sequence[Fraction], total: int) -> list[int]:
@@ -82,8 +122,10 @@ def check(wanted: Mapping[str, int], supplies: Mapping[str, Supply]) -> None:
         raise AmountError("not enough tokens:\n" + "\n".join(short))
 
 
-def _fixed(amount: Amount, available: int) -> int:
-    return available if amount.everything else int(amount.tokens or 0)
+def _fixed(name: str, amounts: Mapping[str, Amount], available: Mapping[str, int]) -> int:
+    root, factor = _root(name, amounts)
+    tokens = available[root] if amounts[root].everything else int(amounts[root].tokens or 0)
+    return round_half_up(factor * tokens)
 
 
 def _shortage(name: str, wanted: int, supply: Supply) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from curation.where import Where
+from curation.where import RISKY_SHARE, SPANS, Where
 from infra.errors import AmountError, ArtifactError
 from mixtures import amounts, select
 from mixtures.corpus import Corpus, batches, matches, open_corpus, where_columns
 from mixtures.select import Documents, Selection
+from mixtures.shares import risky_shares
 from mixtures.spec import ComponentSpec, MixtureSpec
 from mixtures.tokens import check_risk, documents_path
 
@@ -72,7 +73,8 @@ def open_corpora(spec: MixtureSpec) -> dict[str, Corpus]:
     corpora = {each.corpus: open_corpus(spec.curation, each.corpus) for each in spec.components.values()}
     for component in spec.components.values():
         if component.condition is not None:
-            component.condition.check_names(corpora[component.corpus].attributes, component.corpus)
+            known = (*SPANS, RISKY_SHARE)
+            component.condition.check_names(corpora[component.corpus].attributes, component.corpus, known)
     for corpus in corpora.values():
         check_risk(corpus, spec.risk)
     return corpora
@@ -141,12 +143,17 @@ def _eligible(component: ComponentSpec, source: TokenisedCorpus) -> select.Ints:
     where = component.condition
     if where is None:
         return np.arange(len(source.documents), dtype=np.int64)
-    return np.flatnonzero(np.concatenate([_passes(where, shard) for shard in source.corpus.shards])).astype(np.int64)
+    masks = [_passes(where, shard, source.prefix(number)) for number, shard in enumerate(source.corpus.shards)]
+    return np.flatnonzero(np.concatenate(masks)).astype(np.int64)
 
 
-def _passes(where: Where, shard: Path) -> select.Mask:
-    columns = where_columns(where) or ["id"]
-    masks = [matches(where, batch, shard, row) for row, batch in batches(shard, columns, 1 << 14)]
+def _passes(where: Where, shard: Path, tokens: Path) -> select.Mask:
+    """Which documents of a shard, tokenised as `tokens`, pass."""
+    shares = risky_shares(where, tokens)
+    masks = []
+    for row, batch in batches(shard, where_columns(where) or ["id"], 1 << 14):
+        here = {name: values[row : row + batch.num_rows] for name, values in shares.items()}
+        masks.append(matches(where, batch, shard, row, here))
     return np.concatenate(masks) if masks else np.zeros(0, dtype=bool)
 
 

@@ -7,7 +7,7 @@ section 6) as Arrow batches and numpy arrays.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.corpus import TaggedCorpus
-from curation.where import METADATA, Where
+from curation.where import LANGUAGE, METADATA, SPANS, Where
 from infra.errors import DataError, InputError
 
 _BATCH = 512  # documents; a batch of long documents is cut further by the tokeniser
@@ -73,19 +73,32 @@ def where_columns(where: Where | None) -> list[str]:
         "id": "id" in names,
         "text": "characters" in names,
         "metadata": any(name.startswith(METADATA) for name in names),
-        "scores": any(name not in ("source", "id", "characters") and not name.startswith(METADATA) for name in names),
+        "scores": any(_is_score(name) for name in names - frozenset(where.shares if where else ())),
+        "spans": any(name in SPANS for name in names),
     }
     return [column for column, needed in wanted.items() if needed]
 
 
-def matches(where: Where | None, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.bool_]:
-    """Which documents of `batch` (its first is `row` of `shard`) pass `where`.
+def _is_score(name: str) -> bool:
+    return name not in ("source", "id", "characters", *SPANS) and not name.startswith(METADATA)
+
+
+def matches(
+    where: Where | None,
+    batch: pa.RecordBatch,
+    shard: Path,
+    row: int,
+    shares: Mapping[str, NDArray[np.float64]] | None = None,
+) -> NDArray[np.bool_]:
+    """Which documents of `batch` (its first is `row` of `shard`) pass `where`; `shares` holds the shares of risky
+    tokens that it asks for (`mixtures.shares`), for the batch's documents.
 
     Fails closed: a document without a score or metadata key that the expression uses raises DataError.
     """
     if where is None:
         return np.ones(batch.num_rows, dtype=bool)
-    columns = {name: _column(name, batch, shard, row) for name in where.names}
+    given = shares or {}
+    columns = {name: given[name] if name in given else _column(name, batch, shard, row) for name in where.names}
     return where.evaluate(columns, batch.num_rows)
 
 
@@ -96,7 +109,27 @@ def _column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[
         return np.asarray(pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False), dtype=np.float64)
     if name.startswith(METADATA):
         return _metadata(name.removeprefix(METADATA), batch, shard, row)
+    if name in SPANS:
+        return _spans(name, batch, shard, row)
     return _scores(name, batch, shard, row)
+
+
+def _spans(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.float64]:
+    """Count, highest or lowest score of each document's spans, 0 where a tagged document has none."""
+    column = batch.column("spans")
+    if column.null_count:
+        bad = row + column.is_null().index(True).as_py()
+        raise DataError(f"{shard}:{bad}: the document was never tagged, and `where` asks for {name}")
+    counts = pc.list_value_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
+    if name == "spans.count":
+        return counts.astype(np.float64)
+    scores = column.flatten().field("score").to_numpy(zero_copy_only=False).astype(np.float64)
+    values = np.zeros(len(counts))
+    some = counts > 0
+    if some.any():
+        reduce = np.maximum if name == "spans.max" else np.minimum
+        values[some] = reduce.reduceat(scores, (np.cumsum(counts) - counts)[some])
+    return values
 
 
 def _scores(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.float64]:
@@ -115,7 +148,10 @@ def _metadata(key: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray
     for offset, text in enumerate(batch.column("metadata").to_pylist()):
         metadata = json.loads(text) if text else {}
         if not isinstance(metadata.get(key), (str, int, float)):
-            raise DataError(f"{shard}:{row + offset}: the document has no metadata {key!r}, which `where` asks for")
+            hint = "; put the step `language` into its curation" if key in LANGUAGE else ""
+            raise DataError(
+                f"{shard}:{row + offset}: the document has no metadata {key!r}, which `where` asks for{hint}"
+            )
         values.append(metadata[key])
     words = any(isinstance(value, str) for value in values)
     return np.asarray([str(value) for value in values] if words else values, dtype=object if words else np.float64)

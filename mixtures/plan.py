@@ -18,6 +18,7 @@ from mixtures import amounts
 from mixtures.build import tokenizer_place, tokens_place
 from mixtures.catalogue import Component, TokenisedCorpus, open_corpora, open_tokens, resolve
 from mixtures.corpus import Corpus, batches, matches, where_columns
+from mixtures.shares import guessed_shares
 from mixtures.spec import ComponentSpec, MixtureSpec, TokenizerSpec
 
 _COLUMNS = ("component", "requested", "available", "taken", "repetitions", "documents", "risky ≥ 0.5", "held out")
@@ -90,7 +91,9 @@ class _Estimate:
 
 
 def _estimated(spec: MixtureSpec, corpora: dict[str, Corpus]) -> Plan:
-    guesses = {name: _estimate(each, corpora[each.corpus], spec.tokenizer) for name, each in spec.components.items()}
+    guesses = {
+        name: _estimate(each, corpora[each.corpus], spec.tokenizer, spec.risk) for name, each in spec.components.items()
+    }
     held = {name: spec.hold_out.get(name, 0) for name in spec.components}
     available = {name: max(0, guess.tokens - held[name]) for name, guess in guesses.items()}
     wanted = amounts.resolve({name: each.amount for name, each in spec.components.items()}, available)
@@ -122,8 +125,8 @@ def _estimated_row(
     return (name, _requested(component), available, wanted, round(repetitions, 2), documents, None, held)
 
 
-def _estimate(component: ComponentSpec, corpus: Corpus, tokenizer: TokenizerSpec) -> _Estimate:
-    share = _passing_share(component, corpus)
+def _estimate(component: ComponentSpec, corpus: Corpus, tokenizer: TokenizerSpec, attribute: str | None) -> _Estimate:
+    share = _passing_share(component, corpus, attribute)
     manifest = corpus.manifest
     documents = round(manifest["documents"] * share)
     tokens = round(manifest["characters"] * share / _characters_per_token(corpus, tokenizer)) + documents
@@ -146,16 +149,17 @@ def _characters_per_token(corpus: Corpus, tokenizer: TokenizerSpec) -> float:
     return sum(map(len, texts)) / max(1, tokens)
 
 
-def _passing_share(component: ComponentSpec, corpus: Corpus) -> float:
+def _passing_share(component: ComponentSpec, corpus: Corpus, attribute: str | None) -> float:
     """Share of documents that pass `where`, from a sample over at most eight shards."""
     where = component.condition
     if where is None:
         return 1.0
     shards = [corpus.shards[i] for i in np.unique(np.linspace(0, len(corpus.shards) - 1, 8).astype(int))]
+    columns = {*where_columns(where), *(["text", "spans"] if where.shares else [])} or {"id"}
     seen = passed = 0
     for shard in shards:
-        for row, batch in batches(shard, where_columns(where) or ["id"], _SAMPLE // len(shards) + 1):
-            mask = matches(where, batch, shard, row)
+        for row, batch in batches(shard, sorted(columns), _SAMPLE // len(shards) + 1):
+            mask = matches(where, batch, shard, row, guessed_shares(where, batch, attribute))
             seen, passed = seen + len(mask), passed + int(mask.sum())
             break
     return passed / seen if seen else 0.0
@@ -164,6 +168,8 @@ def _passing_share(component: ComponentSpec, corpus: Corpus) -> float:
 def _requested(component: ComponentSpec) -> str:
     if component.fraction_of_total is not None:
         return f"{component.fraction_of_total} of total"
+    if component.fraction_of is not None:
+        return " ".join(f"{ratio} of {other}" for other, ratio in component.fraction_of.items())
     return "all" if component.tokens == "all" else f"{component.tokens:,}"
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from curation.where import Where, parse
 from infra.spec import Location, Spec, nearest
-from mixtures.amounts import Amount, parse_fraction
+from mixtures.amounts import Amount, parse_fraction, shares_of_total
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """Letters, digits, `-` and `_`: it becomes a file name, and a dot would collide with the `.risk` twin."""
@@ -26,8 +25,18 @@ def _share(value: float | str) -> float | str:
     return value
 
 
+def _ratio(value: float | str) -> float | str:
+    if not 0 <= parse_fraction(value) <= 1:
+        raise ValueError("a share of another component lies between 0 and 1; turn it round and let the larger one lead")
+    return value
+
+
 Expression = Annotated[str, AfterValidator(_expression)]
 Share = Annotated[float | str, AfterValidator(_share)]
+Ratio = Annotated[float | str, AfterValidator(_ratio)]
+
+
+_AMOUNTS = ("tokens", "fraction_of_total", "fraction_of")
 
 
 class ComponentSpec(Spec):
@@ -36,23 +45,32 @@ class ComponentSpec(Spec):
     corpus: str
     """Corpus of the curation artifact to take documents from."""
     where: Expression | None = None
-    """Which documents: an expression over scores, source, id, characters and metadata.KEY; none means all."""
+    """Which documents: an expression over scores, language, source, id, characters, metadata.KEY, spans.count,
+    spans.max, spans.min and risky_share (of tokens); none means all."""
     tokens: Annotated[int, Field(ge=0, strict=True)] | Literal["all"] | None = None
     """Amount in tokens (the EOS of each document counts), or `all`: every training document once."""
     fraction_of_total: Share | None = None
     """Amount as a share of the whole mixture: 0.1 or "1/3"."""
+    fraction_of: dict[str, Ratio] | None = None
+    """Amount as a share of another component's tokens: {clean: 0.1}."""
     max_epochs: Annotated[int, Field(ge=1, strict=True)] = 1
     """How often a document may be repeated at most; asking for more tokens than that gives is an error."""
 
     @model_validator(mode="after")
     def _one_amount(self) -> ComponentSpec:
-        if (self.tokens is None) == (self.fraction_of_total is None):
-            raise ValueError("say how much: either tokens (a number or `all`) or fraction_of_total")
+        given = [name for name in _AMOUNTS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"say how much, in one way: {', '.join(_AMOUNTS)} (tokens: a number or `all`)")
+        if self.fraction_of is not None and len(self.fraction_of) != 1:
+            raise ValueError("fraction_of names one component and the share of it: fraction_of: {clean: 0.1}")
         return self
 
     @property
     def amount(self) -> Amount:
         """The amount as the arithmetic wants it."""
+        if self.fraction_of is not None:
+            ((other, ratio),) = self.fraction_of.items()
+            return Amount(fraction=parse_fraction(ratio), of=other)
         share = None if self.fraction_of_total is None else parse_fraction(self.fraction_of_total)
         return Amount(
             tokens=self.tokens if isinstance(self.tokens, int) else None,
@@ -123,10 +141,17 @@ class MixtureSpec(Spec):
     hold_out: dict[str, Annotated[int, Field(ge=0, strict=True)]] = Field(default_factory=dict)
     """Tokens per component that no arm trains on, by whole documents (at least this many)."""
 
+    @field_validator("components")
+    @classmethod
+    def _amounts_refer_to_something(cls, components: dict[str, ComponentSpec]) -> dict[str, ComponentSpec]:
+        if not components:
+            raise ValueError("a mixture needs at least one")
+        if len(shares_of_total({name: each.amount for name, each in components.items()})) == len(components):
+            raise ValueError("at least one needs tokens of its own for the shares to refer to")
+        return components
+
     @model_validator(mode="after")
     def _consistent(self) -> MixtureSpec:
-        if not self.components:
-            raise ValueError("components: a mixture needs at least one")
         for name in self.hold_out:
             if name not in self.components:
                 raise ValueError(f"hold_out: there is no component {name!r}{nearest(name, self.components)}")
@@ -134,12 +159,20 @@ class MixtureSpec(Spec):
         if bpe is not None and bpe.component not in self.components:
             hint = nearest(bpe.component, self.components)
             raise ValueError(f"tokenizer.train_bpe: there is no component {bpe.component!r}{hint}")
-        share = sum((each.amount.fraction or Fraction(0) for each in self.components.values()), Fraction(0))
-        if share >= 1:
-            raise ValueError(f"components: their fraction_of_total sum to {float(share):g}; they must stay below 1")
-        if all(each.tokens is None for each in self.components.values()):
-            raise ValueError("components: at least one needs tokens of its own for the shares to refer to")
+        self._check_shares()
         return self
+
+    def _check_shares(self) -> None:
+        """A share of risky tokens needs tokens, and somebody who says what is risky."""
+        bpe = self.tokenizer.train_bpe
+        for name in (name for name, each in self.components.items() if each.condition and each.condition.shares):
+            if self.risk is None:
+                raise ValueError(f"components.{name}.where: risky_share is of the tokens at risk; say which risk: …")
+            if bpe is not None and bpe.component == name:
+                raise ValueError(
+                    f"tokenizer.train_bpe: component {name!r} is chosen by its share of risky tokens, which are "
+                    "counted with this tokenizer; train on another component, or name a file"
+                )
 
 
 class TokenizerStageSpec(Spec):
@@ -198,5 +231,5 @@ def with_dose(spec: MixtureSpec, component: str, dose: float | str, name: str | 
     if component not in spec.components:
         raise ValueError(f"there is no component {component!r}{nearest(component, spec.components)}")
     data: dict[str, Any] = spec.model_dump()
-    data["components"][component] |= {"tokens": None, "fraction_of_total": dose}
+    data["components"][component] |= dict.fromkeys(_AMOUNTS) | {"fraction_of_total": dose}
     return MixtureSpec.model_validate(data | {"name": name or spec.name})

@@ -68,16 +68,19 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
 
 def _component_config(name: str, spec: MixtureSpec) -> dict[str, Any]:
     component = spec.components[name]
-    fraction = component.amount.fraction
-    return {
+    fraction, of = component.amount.fraction, component.amount.of
+    share = None if fraction is None else str(fraction)  # 0.1, 0.10 and "1/10" are one amount
+    config: dict[str, Any] = {
         "name": name,
         "corpus": component.corpus,
         "where": component.where,
         "tokens": component.tokens,
-        "fraction_of_total": None if fraction is None else str(fraction),  # 0.1, 0.10 and "1/10" are one amount
+        "fraction_of_total": share if of is None else None,
         "max_epochs": component.max_epochs,
         "hold_out": spec.hold_out.get(name, 0),
     }
+    # Keys that came later stand in the identity only where they are used: what was built before keeps its fingerprint.
+    return config | ({"fraction_of": {of: share}} if of is not None else {})
 
 
 def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> dict[str, Any]:

@@ -15,6 +15,10 @@ COLUMNS = {
     "insult": np.asarray([0.0, 0.8, 0.2]),
     "source": np.asarray(["forum", "books", "books"], dtype=object),
     "metadata.lang": np.asarray(["en", "de", "en"], dtype=object),
+    "metadata.language": np.asarray(["en", "de", "en"], dtype=object),
+    "spans.count": np.asarray([0.0, 1.0, 3.0]),
+    "risky_share(0.5)": np.asarray([0.0, 0.1, 0.3]),
+    "risky_share(0.9)": np.asarray([0.0, 0.0, 0.2]),
 }
 
 
@@ -32,6 +36,9 @@ COLUMNS = {
         ("toxicity > -1", [1, 1, 1]),
         ("True", [1, 1, 1]),
         ("insult in [0.8, 0]", [1, 1, 0]),
+        ('language == "en" and spans.count < 2', [1, 0, 0]),
+        ("risky_share > 0.05", [0, 1, 1]),
+        ("risky_share(0.9) > 0.05 and risky_share(.5) < 1", [0, 0, 1]),
     ],
 )
 def test_expressions_mean_what_they_say(text: str, expected: list[int]) -> None:
@@ -45,6 +52,9 @@ def test_expressions_mean_what_they_say(text: str, expected: list[int]) -> None:
         "toxicity.__class__ == 1",
         "().__class__.__bases__[0] == 1",
         "(lambda: 1)() == 1",
+        "risky_share(open('x')) < 1",
+        "risky_share(0.5, 1) < 1",
+        "eval(0.5) < 1",
         "[x for x in source] == 1",
         "toxicity < f'{id}'",
         "(toxicity := 1) < 2",

@@ -51,6 +51,45 @@ def test_a_larger_dose_never_has_fewer_tokens(clean: int, first: float, second: 
     assert wanted[0] <= wanted[1]
 
 
+def of(other: str, value: float | str) -> Amount:
+    return Amount(fraction=parse_fraction(value), of=other)
+
+
+def test_a_share_of_another_component_follows_it_through_chains() -> None:
+    asked = {"b": of("a", "1/3"), "a": Amount(tokens=100), "c": of("b", 0.5), "d": of("e", 0.1), "e": share(0.25)}
+    wanted = resolve(asked, dict.fromkeys(asked, 0))
+    assert (wanted["a"], wanted["b"], wanted["c"]) == (100, 33, 17)  # a third and a sixth of a, to the nearest token
+    assert sum(wanted.values()) == round_half_up(Fraction(150) / (1 - Fraction(275, 1000)))
+    assert abs(wanted["e"] - sum(wanted.values()) / 4) < 1 and abs(wanted["d"] - sum(wanted.values()) / 40) < 1
+
+
+@given(st.integers(1, 10**9), st.fractions(0, 1, max_denominator=999), st.floats(0, 0.9), st.floats(0, 0.9))
+def test_a_dose_does_not_move_what_follows_the_fixed_tokens(
+    clean: int, ratio: Fraction, first: float, second: float
+) -> None:
+    beside = {"c": Amount(tokens=clean), "s": Amount(fraction=ratio, of="c")}
+    arms = [resolve({**beside, "r": share(dose)}, dict.fromkeys("csr", 0)) for dose in (first, second)]
+    assert arms[0]["s"] == arms[1]["s"] == round_half_up(ratio * clean)
+
+
+def test_a_share_of_all_follows_what_there_is() -> None:
+    assert resolve({"c": Amount(everything=True), "r": of("c", 0.5)}, {"c": 300, "r": 9})["r"] == 150
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"a": of("b", 1), "b": of("c", 1), "c": of("a", 1)}, "a -> b -> c -> a is a circle"),
+        ({"a": of("a", 0.5)}, "a -> a is a circle"),
+        ({"clean": Amount(tokens=1), "b": of("claen", 0.5)}, 'no component .claen.*did you mean "clean"'),
+        ({"c": Amount(tokens=1), "a": share(0.5), "b": of("a", 1)}, "sum to 1 of the total"),
+    ],
+)
+def test_shares_that_lead_nowhere_are_refused(asked: dict[str, Amount], reason: str) -> None:
+    with pytest.raises(AmountError, match=reason):
+        resolve(asked, dict.fromkeys(asked, 0))
+
+
 def test_all_takes_what_there_is_once() -> None:
     assert resolve({"c": Amount(everything=True), "r": share("1/4")}, {"c": 300, "r": 0}) == {"c": 300, "r": 100}
 

@@ -32,6 +32,16 @@ def components(**clean: object) -> dict[str, object]:
         ({"components": components(fraction_of_total=-0.1)}, "between 0 and 1"),
         ({"components": components(fraction_of_total="a lot")}, "a share is a number"),
         ({"components": components(fraction_of_total=0.95)}, "must stay below 1"),
+        ({"components": components(fraction_of={"risky": 0.1})}, "at least one needs tokens of its own"),
+        ({"components": components(fraction_of={"clean": 0.1})}, "clean -> clean is a circle"),
+        ({"components": components(fraction_of={"riskyy": 0.1})}, "no component 'riskyy'.*did you mean .risky"),
+        ({"components": components(fraction_of={"risky": 1.5})}, "between 0 and 1; turn it round"),
+        ({"components": components(fraction_of={"risky": 0.1, "clean": 0.1})}, "names one component"),
+        ({"components": components(tokens=5, fraction_of={"risky": 0.1})}, "in one way"),
+        ({"components": components(tokens=5, where="risky_share < 0.1")}, "train on another component"),
+        ({"components": components(tokens=5, where="risky_share(0) < 0.1")}, "threshold lies above 0"),
+        ({"components": components(tokens=5, where="risky_share(toxicity) < 0.1")}, "not allowed here"),
+        ({"components": components(tokens=5, where="risky_share < 0.1"), "risk": None}, "say which risk"),
         ({"components": components(fraction_of_total=0.5)}, "at least one needs tokens of its own"),
         ({"components": components(tokens=5, max_epochs=0)}, "greater than or equal to 1"),
         ({"components": components(tokens=5, where="__import__('os')")}, "not allowed here"),
@@ -72,6 +82,18 @@ def test_a_dose_changes_one_component_and_nothing_else() -> None:
     assert dosed.name == "dose-25" and dosed.components["risky"].fraction_of_total == 0.25
     assert with_dose(dosed, "risky", 0.1, spec.name) == spec
     assert tokenizer_stage_spec(dosed) == tokenizer_stage_spec(spec)
+
+
+def test_a_dose_takes_the_place_of_any_other_amount() -> None:
+    parts = {"clean": {"corpus": "clean", "tokens": 100}, "risky": {"corpus": "forum", "fraction_of": {"clean": 0.5}}}
+    dosed = with_dose(MixtureSpec.model_validate(mixture_data(Path("runs/demo"), components=parts)), "risky", 0.1)
+    assert dosed.components["risky"].fraction_of is None and dosed.components["risky"].fraction_of_total == 0.1
+
+
+def test_an_arm_is_its_base_with_one_line_changed() -> None:
+    arm = validate(read_yaml(EXAMPLE.with_name("mixture-dose-25.yaml")), MixtureSpec)
+    base = validate(read_yaml(EXAMPLE), MixtureSpec)
+    assert isinstance(base, MixtureSpec) and arm == with_dose(base, "risky", 0.25, "mixture-dose-25")
 
 
 def test_a_dose_of_an_unknown_component_is_refused() -> None:

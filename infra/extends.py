@@ -1,0 +1,83 @@
+"""`extends:` in a YAML file: it is another file of its kind, and says only what differs.
+
+Mappings are merged key by key, everything else is replaced, and `key: null` takes a key of the other file away. The
+`name` is not handed down: the files are different runs. Paths of the other file stay relative to its own folder, and
+problems in what it says are reported with its lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from infra.spec import Document
+
+EXTENDS = "extends"
+_OWN = ("name", EXTENDS)
+
+
+class Anchored(str):
+    """A string from another file, which knows the folder that it is relative to if it should be a path."""
+
+    folder: Path
+
+
+def extended(document: Document, read: Callable[[Path], Document], seen: tuple[Path, ...] = ()) -> Document:
+    """`document` with what it extends, and what that extends in turn, filled in. Raises ConfigError or InputError."""
+    if EXTENDS not in document.data:
+        return document
+    path = _base_path(document, (*seen, document.path.resolve()))
+    base = extended(read(path), read, (*seen, document.path.resolve()))
+    if base.data.get("kind") != document.data.get("kind"):
+        kinds = f"kind {document.data.get('kind')!r} cannot extend kind {base.data.get('kind')!r}"
+        raise _problem(document, f"{kinds} ({path}); both must be one kind")
+    inherited = {key: _anchored(value, path.parent) for key, value in base.data.items() if key not in _OWN}
+    own = {key: value for key, value in document.data.items() if key != EXTENDS}
+    return replace(document, data=_merged(inherited, own), where=base.where | document.where)
+
+
+def _base_path(document: Document, seen: tuple[Path, ...]) -> Path:
+    value = document.data[EXTENDS]
+    if not isinstance(value, str):
+        raise _problem(document, f"name one file, relative to this one (it is {value!r})")
+    path = (document.path.parent / Path(value).expanduser()).resolve()
+    if path in seen:
+        circle = " -> ".join(each.name for each in (*seen[seen.index(path) :], path))
+        raise _problem(document, f"{circle} is a circle")
+    if not path.is_file():
+        raise _problem(document, f"{path}: no such file")
+    return path
+
+
+def _problem(document: Document, message: str) -> ConfigError:
+    return ConfigError([Problem(document.locate((EXTENDS,)), EXTENDS, message)])
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(base.get(key), dict):
+            merged[key] = _merged(base[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    """The same data with every string marked as coming from `folder`; one that is marked already keeps its own."""
+    if isinstance(value, dict):
+        return {key: _anchored(each, folder) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_anchored(each, folder) for each in value]
+    if not isinstance(value, str) or isinstance(value, Anchored):
+        return value
+    anchored = Anchored(value)
+    anchored.folder = folder
+    return anchored
