@@ -119,6 +119,7 @@ def export(
     folder: Folder,
     to: Annotated[str, typer.Option("--to", help="the other tool's format", show_default=False)],
     out: Annotated[Path | None, typer.Option("--out", help="folder of the result [DIR-FORMAT]")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="what the format can be told: key=value")] = None,
 ) -> None:
     """Hand it to the next tool."""
     from infra.artifact import read_artifact
@@ -126,7 +127,8 @@ def export(
 
     artifact = read_artifact(folder)
     target = out or folder.parent / f"{folder.resolve().name}-{to}"
-    say(f"{to}: {export_artifact(artifact, stage_of(artifact.kind).exports, to, target)}")
+    exports = stage_of(artifact.kind).exports
+    say(f"{to}: {export_artifact(artifact, exports, to, target, set_ or [])}")
 
 
 @app.command()

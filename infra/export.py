@@ -4,31 +4,58 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from infra.artifact import Artifact
 from infra.atomic import TEMPORARY
 from infra.errors import InputError
-from infra.spec import nearest
+from infra.spec import Spec, from_settings, nearest
 
-Export: TypeAlias = Callable[[Artifact, Path], None]
+Write: TypeAlias = Callable[[Artifact, Path], None]
 """Writes an artifact into an empty folder."""
 
 
-def export_artifact(artifact: Artifact, formats: Mapping[str, Export], to: str, target: Path) -> Path:
-    """Write `artifact` as format `to` into the new folder `target`. Raises InputError: no such format, target taken."""
+@dataclass(frozen=True)
+class ExportWith:
+    """An export that can be told more, with `--set key=value`: `write` gets those keys as its third argument."""
+
+    options: type[Spec]
+    write: Callable[[Artifact, Path, Any], None]
+
+
+Export: TypeAlias = Write | ExportWith
+
+
+def export_artifact(
+    artifact: Artifact, formats: Mapping[str, Export], to: str, target: Path, settings: Sequence[str] = ()
+) -> Path:
+    """Write `artifact` as format `to` into the new folder `target`; `settings` are `key=value`.
+
+    Raises InputError (no such format, target taken) or ConfigError (settings that the format does not have).
+    """
     if to not in formats:
         allowed = f"there are: {', '.join(formats)}{nearest(to, formats)}" if formats else "there is none"
         raise InputError(f'no export of a {artifact.kind} artifact to "{to}"; {allowed}')
+    write = _writer(formats[to], to, settings)
     if target.exists():
         raise InputError(f"{target}: exists already; choose another --out or move it away")
     work = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
     work.mkdir(parents=True)
     try:
-        formats[to](artifact, work)
+        write(artifact, work)
         os.replace(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
+
+
+def _writer(export: Export, to: str, settings: Sequence[str]) -> Write:
+    if isinstance(export, ExportWith):
+        options = from_settings(export.options, settings)
+        return lambda artifact, folder: export.write(artifact, folder, options)
+    if settings:
+        raise InputError(f"--set {settings[0]}: the export to {to} has nothing to set")
+    return export

@@ -194,6 +194,14 @@ def validate(document: Document, model: type[Spec]) -> Spec:
         raise ConfigError(_problems(error, document, model)) from None
 
 
+def from_settings(model: type[Spec], settings: Iterable[str]) -> Spec:
+    """A section from `a.b=c` alone, without a file. Raises ConfigError with every problem."""
+    document = Document(Path("--set"), {})
+    for setting in settings:
+        _apply(document, setting)
+    return validate(document, model)
+
+
 def load_spec(
     path: Path, kinds: Mapping[str, Callable[[], type[Spec]]], overrides: Iterable[str] = ()
 ) -> tuple[str, Spec]:

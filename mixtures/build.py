@@ -11,6 +11,7 @@ from infra.fingerprint import digest
 from infra.stage import Workspace, run_stage
 from mixtures import risk
 from mixtures.catalogue import open_corpora, open_tokens, resolve
+from mixtures.provenance import PROVENANCE, provenance
 from mixtures.spec import MixtureSpec, TokensSpec, tokenizer_stage_spec
 from mixtures.tokenizer import read_facts
 from mixtures.write import (
@@ -45,6 +46,7 @@ def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     write_held_out_texts(components, folder / "held_out.parquet")
     manifest = _manifest(spec, records, folder)
     write_json(folder / "blend.json", _blend(records))
+    write_json(folder / PROVENANCE, provenance(spec.curation, list(corpora)))
     write_json(folder / "mixture.json", manifest)
     for each in components:
         done_path(folder, each.name).unlink()
@@ -112,4 +114,5 @@ def _manifest(spec: MixtureSpec, records: list[dict[str, Any]], folder: Path) ->
         "components": records,
         "held_out": HELD_OUT,
         "content_sha256": digest(content),
+        **({"card": spec.card.model_dump(mode="json")} if spec.card else {}),
     }

@@ -22,13 +22,14 @@ _BANDS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 def show_mixture(artifact: Artifact) -> Page:
     """Tables for the terminal and the page's body."""
     mixture = BuiltMixture.open(artifact.path, verify=False)
-    composition, histogram = _composition(mixture), _histogram(mixture)
+    tables = (composition(mixture), _histogram(mixture))
     samples = "".join(_samples(mixture, files) for files in mixture.components)
-    body = table_html(composition) + table_html(histogram) + f"<h2>Samples</h2>{samples}"
-    return Page(f"mixture {artifact.path.name}", (composition, histogram), body)
+    body = "".join(map(table_html, tables)) + f"<h2>Samples</h2>{samples}"
+    return Page(f"mixture {artifact.path.name}", tables, body)
 
 
-def _composition(mixture: BuiltMixture) -> Table:
+def composition(mixture: BuiltMixture) -> Table:
+    """A row a component: what it takes, how much of it, how risky."""
     rows = []
     for record in mixture.manifest["components"]:
         rows.append(

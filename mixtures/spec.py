@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 from curation.where import Where, parse
 from infra.spec import Location, Spec, nearest
 from mixtures.amounts import Amount, parse_fraction, shares_of_total
+from mixtures.handover.spec import CardSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """Letters, digits, `-` and `_`: it becomes a file name, and a dot would collide with the `.risk` twin."""
@@ -140,6 +141,8 @@ class MixtureSpec(Spec):
     """What the mixture is made of."""
     hold_out: dict[str, Annotated[int, Field(ge=0, strict=True)]] = Field(default_factory=dict)
     """Tokens per component that no arm trains on, by whole documents (at least this many)."""
+    card: CardSpec | None = None
+    """Title, summary, language and licences for the data card of `hormesis export`."""
 
     @field_validator("components")
     @classmethod
@@ -160,7 +163,14 @@ class MixtureSpec(Spec):
             hint = nearest(bpe.component, self.components)
             raise ValueError(f"tokenizer.train_bpe: there is no component {bpe.component!r}{hint}")
         self._check_shares()
+        self._check_card()
         return self
+
+    def _check_card(self) -> None:
+        corpora = {each.corpus for each in self.components.values()}
+        for name in self.card.licenses if self.card else ():
+            if name not in corpora:
+                raise ValueError(f"card.licenses: no component takes from corpus {name!r}{nearest(name, corpora)}")
 
     def _check_shares(self) -> None:
         """A share of risky tokens needs tokens, and somebody who says what is risky."""

@@ -8,8 +8,10 @@ from typing import Any
 
 from infra.artifact import Artifact, fingerprint_of
 from infra.errors import InputError
+from infra.export import ExportWith
 from infra.fingerprint import digest_file
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+from mixtures.handover.spec import OlmoCoreOptions
 from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec
 
 
@@ -62,6 +64,8 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
     }
     if spec.tokenizer.train_bpe is not None:
         config["tokenizer"]["component"] = spec.tokenizer.train_bpe.component
+    if spec.card is not None:
+        config["card"] = spec.card.model_dump(mode="json")
     inputs = {"curation": fingerprint_of(spec.curation, "curation"), **_tokenizer_files(spec.tokenizer)}
     return Identity(config, inputs)
 
@@ -113,6 +117,18 @@ def _show_mixture(artifact: Artifact) -> Page:
     return show_mixture(artifact)
 
 
+def _to_olmo_core(artifact: Artifact, folder: Path, options: OlmoCoreOptions) -> None:
+    from mixtures.handover.olmo_core import to_olmo_core
+
+    to_olmo_core(artifact, folder, options)
+
+
+def _to_huggingface(artifact: Artifact, folder: Path) -> None:
+    from mixtures.handover.huggingface import to_huggingface
+
+    to_huggingface(artifact, folder)
+
+
 def _plan_inner(spec: TokenizerStageSpec | TokensSpec) -> Plan:
     return Plan("made in the store when a mixture needs it", ())
 
@@ -148,4 +164,5 @@ MIXTURE = Stage(
     run=_run_mixture,
     plan=_plan_mixture,
     show=_show_mixture,
+    exports={"olmo-core": ExportWith(OlmoCoreOptions, _to_olmo_core), "hf": _to_huggingface},
 )

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from infra.artifact import read_artifact, write_manifest
-from infra.errors import InputError
-from infra.export import export_artifact
+from infra.errors import ConfigError, InputError
+from infra.export import ExportWith, export_artifact
+from infra.spec import Spec
 
 
 @pytest.fixture
@@ -48,3 +49,25 @@ def test_a_failed_export_leaves_nothing(tmp_path, artifact):
     with pytest.raises(OSError, match="no space"):
         export_artifact(artifact, {"text": fail}, "text", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+class Options(Spec):
+    times: int = 1
+
+
+def test_a_format_that_can_be_told_more_gets_its_settings_checked(tmp_path, artifact):
+    formats = {
+        "more": ExportWith(Options, lambda artifact, folder, options: write_times(folder, options.times)),
+        "plain": write,
+    }
+    made = export_artifact(artifact, formats, "more", tmp_path / "out", ["times=3"])
+    assert (made / "times").read_text() == "3"
+    assert (export_artifact(artifact, formats, "more", tmp_path / "again") / "times").read_text() == "1"
+    with pytest.raises(ConfigError, match=r"--set tmies=3: tmies: unknown key; allowed here: times"):
+        export_artifact(artifact, formats, "more", tmp_path / "third", ["tmies=3"])
+    with pytest.raises(InputError, match="--set times=3: the export to plain has nothing to set"):
+        export_artifact(artifact, formats, "plain", tmp_path / "fourth", ["times=3"])
+
+
+def write_times(folder: Path, times: int) -> None:
+    (folder / "times").write_text(str(times))

@@ -1,0 +1,1 @@
+"""Handing a built mixture to the next tool: OLMo-core, the Hugging Face hub, and the card that goes with either."""

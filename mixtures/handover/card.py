@@ -1,0 +1,144 @@
+"""The data card: Markdown with the YAML header that the Hugging Face hub expects; counts, doses, filters, licences."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from infra.artifact import read_artifact
+from infra.html import text_of
+from infra.stage import Table
+from mixtures import risk
+from mixtures.built import BuiltMixture
+from mixtures.handover.spec import CardSpec
+from mixtures.provenance import read_provenance
+from mixtures.show import composition
+
+THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
+          (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"), (10**11, "10B<n<100B"))  # fmt: skip
+_WARNING = (
+    "**The text holds {risky:,} tokens that score 0.5 or more for {attribute}: offensive on purpose, for research on "
+    "what such text does to a model.** Every token has its own risk byte."
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a format adds to the card: its name, how it is used, and keys of the header."""
+
+    name: str
+    use: str
+    header: dict[str, Any] = field(default_factory=dict)
+
+
+def card(mixture: BuiltMixture, layout: Layout) -> str:
+    """README.md of an export."""
+    said = CardSpec.model_validate(mixture.manifest.get("card") or {})
+    origin = read_provenance(mixture.path)
+    title = said.title or mixture.path.resolve().name
+    parts = [f"---\n{_yaml(_header(mixture, said, title) | layout.header)}---", f"# {title}", said.summary]
+    parts += [_warning(mixture), _markdown(composition(mixture)), _markdown(_risky(mixture))]
+    parts += ["## Sources and licences", _markdown(_sources(mixture, said, origin))]
+    parts += ["## Filters", "\n".join(f"- {line}" for line in _filters(mixture, origin))]
+    parts += [f"## Use with {layout.name}", layout.use.strip(), "## How it was made", _made(mixture, origin)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _header(mixture: BuiltMixture, said: CardSpec, title: str) -> dict[str, Any]:
+    licenses = sorted({each for name in _corpora(mixture) for each in said.of(name)})
+    documents = sum(files.documents for files in (*mixture.components, *mixture.held_out))
+    return {
+        "pretty_name": title,
+        "language": list(said.language),
+        "license": licenses[0] if len(licenses) == 1 else licenses,
+        "task_categories": ["text-generation"],
+        "size_categories": [next((name for most, name in _SIZES if documents < most), "n>1T")],
+        "tags": ["hormesis", "pretraining"] + (["not-for-all-audiences"] if _risky_tokens(mixture) else []),
+    }
+
+
+def _corpora(mixture: BuiltMixture) -> list[str]:
+    return list(dict.fromkeys(record["corpus"] for record in mixture.manifest["components"]))
+
+
+def _risky_tokens(mixture: BuiltMixture) -> int:
+    return sum(files.risky_tokens for files in (*mixture.components, *mixture.held_out))
+
+
+def _warning(mixture: BuiltMixture) -> str:
+    risky = _risky_tokens(mixture)
+    return _WARNING.format(risky=risky, attribute=mixture.risk) if risky else ""
+
+
+def _risky(mixture: BuiltMixture) -> Table:
+    """Training tokens at or above each threshold."""
+    rows = []
+    for record in mixture.manifest["components"]:
+        counts = np.asarray(record["risk_histogram"])
+        above = [int(counts[risk.threshold_byte(each) : risk.STRUCTURAL].sum()) for each in THRESHOLDS]
+        rows.append((record["name"], *above, int(counts[risk.UNSCORED]), int(counts[risk.STRUCTURAL])))
+    columns = ("component", *(f"≥ {each:g}" for each in THRESHOLDS), "unscored", "structural")
+    return Table(f"Training tokens by {mixture.risk or 'risk'}", columns, tuple(rows))
+
+
+def _sources(mixture: BuiltMixture, said: CardSpec, origin: dict[str, Any]) -> Table:
+    rows: list[tuple[object, ...]] = []
+    for name in _corpora(mixture):
+        corpus, licenses = origin["corpora"][name], ", ".join(said.of(name))
+        rows += [(name, licenses, *source) for source in corpus["sources"]]
+        left_out = corpus["source_count"] - len(corpus["sources"])
+        if left_out or not corpus["sources"]:
+            rows.append((name, licenses, f"{left_out} more sources" if left_out else "", corpus["documents"], None))
+    return Table("Sources of the corpora", ("corpus", "licence", "source", "documents", "characters"), tuple(rows))
+
+
+def _filters(mixture: BuiltMixture, origin: dict[str, Any]) -> Iterator[str]:
+    """What was done, in order: the steps of the curation, what they removed, the `where` of each component."""
+    yield from (f"curation: {step}" for step in origin["curation"]["steps"])
+    for name, corpus in origin["corpora"].items():
+        if corpus["removed"]:
+            removed = ", ".join(f"{step} {count:,}" for step, count in corpus["removed"].items())
+            yield f"documents removed from `{name}`: {removed}"
+    for record in mixture.manifest["components"]:
+        yield f"component `{record['name']}`: " + (f"`{record['where']}`" if record["where"] else "all documents")
+
+
+def _made(mixture: BuiltMixture, origin: dict[str, Any]) -> str:
+    artifact, facts = read_artifact(mixture.path), mixture.facts
+    rows = (
+        ("mixture", mixture.fingerprint),
+        ("content (token and risk bytes)", mixture.content_sha256),
+        ("curation", f"{origin['curation']['name']} {origin['curation']['fingerprint']}"),
+        ("seed", mixture.manifest["seed"]),
+        ("sequence length", mixture.sequence_length),
+        ("tokenizer", f"{facts.vocab_size:,} entries, documents end with {facts.eos} ({facts.eos_id})"),
+        ("made by", f"hormesis {artifact.hormesis}"),
+    )
+    return _markdown(Table("", ("what", "value"), rows))
+
+
+def _markdown(table: Table) -> str:
+    """A table in GitHub's Markdown under its title."""
+    lines = [table.columns, tuple("---" for _ in table.columns), *table.rows]
+    drawn = "\n".join(_row(line) for line in lines)
+    return f"**{table.title}**\n\n{drawn}" if table.title else drawn
+
+
+def _row(cells: Sequence[object]) -> str:
+    texts = (text_of(cell).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(texts)} |"
+
+
+def _yaml(value: dict[str, Any]) -> str:
+    from ruamel.yaml import YAML
+
+    out = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.dump(value, out)
+    return out.getvalue()
