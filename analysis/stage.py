@@ -13,7 +13,7 @@ from infra.artifact import Artifact, fingerprint_of
 from infra.atomic import atomic_path
 from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
-from posttrain.location import fingerprint
+from pretrain.location import fingerprint
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from infra.errors import InputError, UnavailableError
-from posttrain.location import HUB, fingerprint, weights_folder
+from pretrain.location import HUB, fingerprint, weights_folder
 
 _OUTPUT_PROJECTIONS = ("o_proj", "dense", "out_proj", "c_proj")  # Llama and Olmo; GPT-NeoX; OPT and GPT-J; GPT-2
 _NO_LIMIT = 1 << 20

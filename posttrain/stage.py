@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from infra.artifact import Artifact, fingerprint_of
 from infra.fingerprint import digest_location
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
-from posttrain.location import fingerprint
 from posttrain.methods import METHODS
 from posttrain.spec import AnyLabelled, LabelledSpec, PosttrainSpec
+from pretrain.location import fingerprint
 
 if TYPE_CHECKING:
     from posttrain.fitted import Fitted

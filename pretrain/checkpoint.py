@@ -23,22 +23,27 @@ from megatron.core.dist_checkpointing.strategies import filesystem_async
 from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShardedStrategy
 
 from infra.atomic import sync_folder, write_json
+from infra.errors import ArtifactError
 from infra.fingerprint import digest_file
 
 _COMPLETE = "complete.json"
-_KEPT = 2  # the newest, and one to fall back to should it turn out damaged
+_NEWEST = 2  # of these one is there to fall back to, should the other turn out damaged
 
 StateOf = Callable[[bool], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one run in `folder`. Every method is collective: all ranks call it."""
+    """The checkpoints of one run in `folder`, of which those of every `keep_every` steps stay for good.
+
+    Saving and restoring are collective: all ranks call them.
+    """
 
     folder: Path
+    keep_every: int | None = None
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write the sharded `state` after `step` steps, then drop all but the newest two."""
+        """Write the sharded `state` after `step` steps, then drop what is neither kept nor one of the newest two."""
         temporary = self.folder / f"writing-{step:09d}"
         if dist.get_rank() == 0:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -71,16 +76,41 @@ class Checkpoints:
         shutil.rmtree(place, ignore_errors=True)
         os.replace(temporary, place)
         sync_folder(self.folder)
-        for old in sorted(self.folder.glob("step-*"))[:-_KEPT]:
-            shutil.rmtree(old)
+        for old in self._places()[:-_NEWEST]:
+            if not self._stays(old):
+                shutil.rmtree(old)
+
+    def drop_unkept(self, last: int) -> None:
+        """Leave what stays in the artifact, the checkpoint of step `last` among it; not collective."""
+        if self.keep_every is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        for place in self._places():
+            if not (self._stays(place) or _step(place) == last):
+                shutil.rmtree(place)
+
+    def _places(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"))
+
+    def _stays(self, place: Path) -> bool:
+        return self.keep_every is not None and _step(place) % self.keep_every == 0
 
     def _newest_whole(self, note: Callable[[str], None]) -> str | None:
-        for place in sorted(self.folder.glob("step-*"), reverse=True):
+        for place in reversed(self._places()):
             if _is_whole(place):
                 return str(place)
             note(f"checkpoint {place.name} is damaged and was passed over")
             shutil.rmtree(place)
         return None
+
+
+def _step(place: Path) -> int:
+    return int(place.name.removeprefix("step-"))
+
+
+def check_whole(place: Path) -> None:
+    """Raises ArtifactError when a checkpoint is damaged."""
+    if not _is_whole(place):
+        raise ArtifactError(f"{place}: the checkpoint is damaged; copy it again or start from another")
 
 
 def _is_whole(place: Path) -> bool:

@@ -46,9 +46,10 @@ def _is_cuda(device: object) -> bool:
 
 
 def _on_cpu(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """The factory, with `device="cuda"` turned into the CPU."""
+    """The factory, with `device="cuda"` turned into the CPU, which has no use for pinned memory either."""
 
     def create(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("pin_memory", None)
         if _is_cuda(kwargs.get("device")):
             kwargs["device"] = torch.device("cpu")
         return factory(*args, **kwargs)

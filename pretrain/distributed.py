@@ -37,10 +37,9 @@ def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
     if dist.is_initialized():
         raise JobError("torch.distributed is already initialised in this process; run trainings one after another")
     ranks = world_size()
-    if ranks % parallel.model_size:
-        message = (
-            f"{ranks} rank(s) do not divide into copies of the model on tensor × pipeline = {parallel.model_size} ranks"
-        )
+    if ranks % parallel.copy_size:
+        needed = f"tensor × pipeline × context = {parallel.copy_size} ranks"
+        message = f"{ranks} rank(s) do not divide into copies of the model on {needed}"
         raise ConfigError([Problem("parallel", "", message)])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -48,7 +47,9 @@ def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(), cpu_as_cuda(), _quiet_megatron():
         _initialise()
         try:
-            parallel_state.initialize_model_parallel(parallel.tensor, parallel.pipeline)
+            parallel_state.initialize_model_parallel(
+                parallel.tensor, parallel.pipeline, context_parallel_size=parallel.context
+            )
             model_parallel_cuda_manual_seed(seed)
             yield
         finally:
@@ -92,6 +93,6 @@ def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
     """Sum what each copy of the model measured on its last pipeline stage; the same result on every rank."""
     if not parallel_state.is_pipeline_last_stage():
         values = torch.zeros_like(values)
-    dist.all_reduce(values, group=parallel_state.get_data_parallel_group())
+    dist.all_reduce(values, group=parallel_state.get_data_parallel_group(with_context_parallel=True))
     dist.all_reduce(values, group=parallel_state.get_pipeline_model_parallel_group())
     return values

@@ -56,7 +56,5 @@ def action_of(loss: LossSpec, component: str, byte: int) -> str:
     """What the policy does with a target of this component and risk byte."""
     if byte == STRUCTURAL:
         return "mask"
-    if loss.components is not None and component not in loss.components:
-        return "keep"
-    passed = [band.do for band in loss.effective_bands if byte >= threshold_byte(band.at_or_above)]
+    passed = [band.do for band in loss.bands_of(component) if byte >= threshold_byte(band.at_or_above)]
     return passed[-1] if passed else "keep"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from infra.errors import DataError, InputError
@@ -9,7 +10,8 @@ from infra.spec import nearest
 from mixtures.built import BuiltMixture
 from mixtures.risk import UNSCORED
 from pretrain.presets import Architecture, architecture
-from pretrain.spec import LossSpec, PretrainSpec
+from pretrain.spec import LossSpec, ParallelSpec, PretrainSpec
+from pretrain.start import starting_shape
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,24 @@ def open_inputs(spec: PretrainSpec, *, verify: bool = True) -> Inputs:
     if not mixture.components:
         raise InputError(f"{spec.mixture}: the mixture has no training tokens")
     _check_policy(spec.loss, mixture)
-    shape = architecture(spec.model, mixture.facts.vocab_size, mixture.sequence_length)
-    _check_division(spec, shape)
+    shape = (
+        architecture(spec.model, mixture.facts.vocab_size, mixture.sequence_length)
+        if spec.start_from is None
+        else starting_shape(spec, spec.start_from, mixture)
+    )
+    _check_division(spec.parallel, shape, mixture.sequence_length)
     return Inputs(mixture, shape)
 
 
 def _check_policy(loss: LossSpec, mixture: BuiltMixture) -> None:
     records = {record["name"]: record for record in mixture.manifest["components"]}
-    for name in loss.components or ():
-        if name not in records:
-            raise InputError(f"loss.components: no component {name!r} in the mixture{nearest(name, records)}")
-    if not loss.needs_risk:
-        return
-    for name in loss.components or records:
+    for key, names in (("components", loss.components or ()), ("by_component", loss.by_component)):
+        for name in names:
+            if name not in records:
+                raise InputError(f"loss.{key}: no component {name!r} in the mixture{nearest(name, records)}")
+    if loss.attribute not in (None, mixture.risk):
+        raise InputError(f"loss.attribute: {loss.attribute!r}, and the mixture's risk bytes are of {mixture.risk!r}")
+    for name in filter(loss.needs_risk, records):
         unscored = records[name].get("risk_histogram", [0])[UNSCORED]
         if records[name]["tokens"] and unscored:
             raise DataError(
@@ -71,17 +78,17 @@ def _check_policy(loss: LossSpec, mixture: BuiltMixture) -> None:
             )
 
 
-def _check_division(spec: PretrainSpec, shape: Architecture) -> None:
-    tensor, pipeline = spec.parallel.tensor, spec.parallel.pipeline
-    divided = {
-        "num_attention_heads": shape.num_attention_heads,
-        "num_query_groups": shape.num_query_groups,
-        "ffn_hidden_size": shape.ffn_hidden_size,
-        "vocab_size": shape.vocab_size,
-    }
-    for name, value in divided.items():
-        if value % tensor:
-            hint = f"; set model.vocab_size: {-(-value // tensor) * tensor}" if name == "vocab_size" else ""
-            raise InputError(f"parallel.tensor: {tensor} does not divide {name} ({value}){hint}")
-    if shape.num_layers % pipeline:
-        raise InputError(f"parallel.pipeline: {pipeline} does not divide num_layers ({shape.num_layers})")
+def _check_division(parallel: ParallelSpec, shape: Architecture, sequence_length: int) -> None:
+    """The vocabulary need not divide: its last rows are padding that carries no probability."""
+    for name in ("num_attention_heads", "num_query_groups", "ffn_hidden_size"):
+        if getattr(shape, name) % parallel.tensor:
+            raise InputError(f"parallel.tensor: {parallel.tensor} does not divide {name} ({getattr(shape, name)})")
+    if shape.num_layers % parallel.pipeline:
+        raise InputError(f"parallel.pipeline: {parallel.pipeline} does not divide num_layers ({shape.num_layers})")
+    chunks = 2 if parallel.context > 1 else 1  # every context rank holds one early and one late chunk
+    needed = parallel.context * math.lcm(chunks, parallel.tensor if parallel.sequence else 1)
+    if sequence_length % needed:
+        raise InputError(
+            f"parallel.sequence, parallel.context: they divide a sequence into {needed} parts, and the mixture's "
+            f"sequences are {sequence_length} tokens long"
+        )

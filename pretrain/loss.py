@@ -50,15 +50,36 @@ class LossTable:
         )
 
 
+@dataclass(frozen=True)
+class LossPolicy:
+    """The tables of a run: `first` until `begins` steps are taken, `then` from there on."""
+
+    first: LossTable
+    then: LossTable
+    begins: int
+
+    @classmethod
+    def of(cls, spec: LossSpec, components: Sequence[str], steps: int) -> LossPolicy:
+        """The policy of a run of `steps` steps, for the components of the blend in their order."""
+        keep = LossSpec(normalise_by=spec.normalise_by)
+        return cls(loss_table(keep, components), loss_table(spec, components), round(spec.begin_at * steps))
+
+    def at(self, taken: int) -> LossTable:
+        """The table that holds after `taken` steps."""
+        return self.then if taken >= self.begins else self.first
+
+    def to(self, device: torch.device) -> LossPolicy:
+        """The same tables on a device."""
+        return LossPolicy(self.first.to(device), self.then.to(device), self.begins)
+
+
 def loss_table(spec: LossSpec, components: Sequence[str]) -> LossTable:
     """Compile a loss policy for the components of the blend, in their order."""
     cross_entropy = torch.ones(len(components), BYTES)
     unlikelihood = torch.zeros(len(components), BYTES)
     removed = torch.zeros(len(components), BYTES, dtype=torch.bool)
     for row, name in enumerate(components):
-        if spec.components is not None and name not in spec.components:
-            continue
-        for band in spec.effective_bands:
+        for band in spec.bands_of(name):
             above = slice(threshold_byte(band.at_or_above), STRUCTURAL)
             cross_entropy[row, above] = float(band.do == "keep")
             unlikelihood[row, above] = band.weight if band.do == "unlikelihood" else 0.0

@@ -27,10 +27,9 @@ from megatron.core.transformer.transformer_block import TransformerBlockSubmodul
 from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
 from torch import Tensor, nn
 
-from pretrain.presets import Architecture
+from pretrain.context import ContextParallelAttention
+from pretrain.presets import LAYER_NORM_EPSILON, Architecture
 from pretrain.spec import ParallelSpec
-
-LAYER_NORM_EPSILON = 1e-5
 
 
 class NonParametricLayerNorm(nn.LayerNorm):
@@ -72,15 +71,26 @@ class AnyDeviceRotary(RotaryEmbedding):
 
 
 class OlmoModel(GPTModel):
-    """GPTModel whose per-token cross-entropy takes PyTorch's fused kernel when the vocabulary is not divided."""
+    """GPTModel whose per-token cross-entropy takes PyTorch's fused kernel when the vocabulary is not divided.
+
+    A vocabulary that the tensor ranks do not divide is padded; `vocabulary` is its size without the padding.
+    """
+
+    vocabulary: int
 
     def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
         """Per-token cross-entropy in fp32, [batch, sequence]; logits are [sequence, batch, this rank's vocabulary]."""
         if parallel_state.get_tensor_model_parallel_world_size() > 1:
-            return super().compute_language_model_loss(labels, logits)
+            return super().compute_language_model_loss(labels, self._without_padding(logits))
         targets = labels.transpose(0, 1).reshape(-1)
         loss = functional.cross_entropy(logits.view(-1, logits.shape[-1]).float(), targets, reduction="none")
         return loss.view(labels.shape[1], labels.shape[0]).transpose(0, 1)
+
+    def _without_padding(self, logits: Tensor) -> Tensor:
+        """Logits whose padding has no probability; costs a pass over them where there is padding only."""
+        width = logits.shape[-1]
+        real = max(self.vocabulary - parallel_state.get_tensor_model_parallel_rank() * width, 0)
+        return logits if real >= width else functional.pad(logits[..., :real], (0, width - real), value=-math.inf)
 
 
 def transformer_config(shape: Architecture, parallel: ParallelSpec, dtype: torch.dtype) -> TransformerConfig:
@@ -99,6 +109,8 @@ def transformer_config(shape: Architecture, parallel: ParallelSpec, dtype: torch
         hidden_dropout=0.0,
         attention_dropout=0.0,
         tensor_model_parallel_size=parallel.tensor,
+        sequence_parallel=parallel.sequence,
+        context_parallel_size=parallel.context,
         pipeline_model_parallel_size=parallel.pipeline,
         pipeline_dtype=dtype if parallel.pipeline > 1 else None,
         bf16=dtype == torch.bfloat16,
@@ -115,13 +127,14 @@ def transformer_config(shape: Architecture, parallel: ParallelSpec, dtype: torch
     )
 
 
-def _block_spec(layers: int) -> TransformerBlockSubmodules:
+def _block_spec(config: TransformerConfig) -> TransformerBlockSubmodules:
+    whole = config.context_parallel_size == 1
     attention = ModuleSpec(
         module=SelfAttention,
         params={"attn_mask_type": AttnMaskType.causal},
         submodules=SelfAttentionSubmodules(
             linear_qkv=ColumnParallelLinear,
-            core_attention=ScaledDotProductAttention,
+            core_attention=ScaledDotProductAttention if whole else ContextParallelAttention,
             linear_proj=RowParallelLinear,
             q_layernorm=IdentityOp,
             k_layernorm=IdentityOp,
@@ -136,16 +149,17 @@ def _block_spec(layers: int) -> TransformerBlockSubmodules:
         mlp=ModuleSpec(module=MLP, submodules=mlp),
         mlp_bda=get_bias_dropout_add,
     )
-    specs = [ModuleSpec(module=TransformerLayer, submodules=layer)] * layers
+    specs = [ModuleSpec(module=TransformerLayer, submodules=layer)] * get_num_layers_to_build(config)
     return TransformerBlockSubmodules(layer_specs=specs, layer_norm=NonParametricLayerNorm)
 
 
 def build_model(shape: Architecture, config: TransformerConfig) -> OlmoModel:
     """Build this rank's part of the model, its weights undefined. Needs initialised process groups."""
+    tensor = config.tensor_model_parallel_size
     model = OlmoModel(
         config,
-        _block_spec(get_num_layers_to_build(config)),
-        vocab_size=shape.vocab_size,
+        _block_spec(config),
+        vocab_size=-(-shape.vocab_size // tensor) * tensor,
         max_sequence_length=shape.max_sequence_length,
         position_embedding_type="rope",
         rotary_base=shape.rotary_base,
@@ -153,6 +167,7 @@ def build_model(shape: Architecture, config: TransformerConfig) -> OlmoModel:
         pre_process=parallel_state.is_pipeline_first_stage(),
         post_process=parallel_state.is_pipeline_last_stage(),
     )
+    model.vocabulary = shape.vocab_size
     model.rotary_pos_emb = AnyDeviceRotary(
         kv_channels=config.kv_channels, rotary_percent=1.0, rotary_base=shape.rotary_base, use_cpu_initialization=True
     )

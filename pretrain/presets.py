@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from infra.errors import InputError
 from pretrain.spec import ModelSpec
 
+LAYER_NORM_EPSILON = 1e-5
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -81,11 +83,12 @@ def architecture(spec: ModelSpec, tokenizer_size: int, sequence_length: int) -> 
         vocab_size=built.vocab_size or tokenizer_size,
         max_sequence_length=built.max_sequence_length or sequence_length,
     )
-    _check(built, tokenizer_size, sequence_length)
+    check_fits(built, tokenizer_size, sequence_length)
     return built
 
 
-def _check(built: Architecture, tokenizer_size: int, sequence_length: int) -> None:
+def check_fits(built: Architecture, tokenizer_size: int, sequence_length: int) -> None:
+    """Raises InputError where the model cannot be built, or cannot read the mixture."""
     if tokenizer_size > built.vocab_size:
         raise InputError(
             f"the mixture's tokenizer has {tokenizer_size} tokens and the model a vocabulary of {built.vocab_size}; "

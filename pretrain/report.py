@@ -13,7 +13,7 @@ from pretrain.estimate import CPU_THREAD_FLOPS, H100_FLOPS, memory_per_rank, tok
 from pretrain.files import LOG, SUMMARY
 from pretrain.inputs import Inputs, open_inputs
 from pretrain.log import read_log
-from pretrain.spec import PretrainSpec
+from pretrain.spec import LossSpec, PretrainSpec
 
 _WIDTH, _HEIGHT, _MARGIN = 720, 300, 48  # pixels of the loss curve
 
@@ -34,8 +34,12 @@ def plan(spec: PretrainSpec) -> Plan:
             Table("Memory per rank (estimate)", ("what", "size"), rows),
             Table("Time (estimate)", ("on", "time"), _times(total_flops(inputs, spec))),
         ),
-        ("Times assume 45 GFLOP/s on a CPU thread and 40 % of an H100's bf16 peak.",),
+        (*_begins(spec.loss), "Times assume 45 GFLOP/s on a CPU thread and 40 % of an H100's bf16 peak."),
     )
+
+
+def _begins(loss: LossSpec) -> tuple[str, ...]:
+    return (f"The loss policy holds after {loss.begin_at:.0%} of the steps.",) if loss.begin_at else ()
 
 
 def _work(spec: PretrainSpec, inputs: Inputs) -> tuple[tuple[str, object], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from infra.spec import Location, Spec
 
@@ -54,8 +54,8 @@ class Band(Spec):
         return self
 
 
-class LossSpec(Spec):
-    """The loss policy: one action above one threshold (`policy`, `at_or_above`), or several `bands`."""
+class PolicySpec(Spec):
+    """What happens to risky targets: one action above one threshold (`policy`, `at_or_above`), or several `bands`."""
 
     policy: Action | None = None
     """Action for tokens at or above `at_or_above`; the default, keep, is plain cross-entropy on every token."""
@@ -65,13 +65,9 @@ class LossSpec(Spec):
     """Factor on the unlikelihood loss of `policy`."""
     bands: tuple[Band, ...] | None = None
     """Several thresholds, ascending, instead of `policy`."""
-    components: tuple[str, ...] | None = None
-    """Restrict the policy to these components of the mixture; the others keep every token. Default: all."""
-    normalise_by: Literal["loss_tokens", "all_tokens"] = "loss_tokens"
-    """Divide the summed loss by the tokens of the global batch that carry a loss, or by all of its tokens."""
 
     @model_validator(mode="after")
-    def _one_way_of_saying_it(self) -> LossSpec:
+    def _one_way_of_saying_it(self) -> PolicySpec:
         if self.bands is None:
             return self
         if self.policy is not None or self.at_or_above != 0.5 or self.weight != 1.0:
@@ -90,10 +86,93 @@ class LossSpec(Spec):
             return ()
         return (Band(at_or_above=self.at_or_above, do=self.policy, weight=self.weight),)
 
+
+SlungArm = Literal["slung-control", "slung-low-risk", "slung-toxic", "slung-masked", "slung-unlikelihood"]
+
+# Arms of SLUNG (Wang et al. 2025, arXiv 2505.03052) by its thresholds: above 1e-4 a span is of class 2, above 0.99 of
+# class 3. The first three learn every token and differ in the mixture: without risky documents, with the risky spans
+# of those cut out, with them as they are.
+_SLUNG: dict[str, tuple[Band, ...]] = {
+    "slung-control": (),
+    "slung-low-risk": (),
+    "slung-toxic": (),
+    "slung-masked": (Band(at_or_above=1e-4, do="mask"),),
+    "slung-unlikelihood": (Band(at_or_above=0.99, do="unlikelihood"),),
+}
+
+
+class LossSpec(PolicySpec):
+    """The loss policy of a run. A plain string means the arm of SLUNG of that name."""
+
+    preset: SlungArm | None = None
+    """An arm of SLUNG instead of `policy` or `bands`."""
+    components: tuple[str, ...] | None = None
+    """Restrict the policy to these components of the mixture; the others keep every token. Default: all."""
+    by_component: dict[str, PolicySpec] = Field(default_factory=dict)
+    """Components with a policy of their own."""
+    attribute: str | None = None
+    """Attribute that the policy is meant for; a mixture whose risk bytes are of another is refused."""
+    begin_at: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the run's steps after which the policy holds; until then every token is kept."""
+    normalise_by: Literal["loss_tokens", "all_tokens"] = "loss_tokens"
+    """Divide the summed loss by the tokens of the global batch that carry a loss, or by all of its tokens."""
+
+    @model_validator(mode="after")
+    def _said_once(self) -> LossSpec:
+        own = {"policy", "at_or_above", "weight", "bands"} & self.model_fields_set
+        if self.preset is not None and own:
+            raise ValueError(f"`preset: {self.preset}` is a whole policy; leave out {', '.join(sorted(own))}")
+        if twice := set(self.components or ()) & self.by_component.keys():
+            raise ValueError(f"{min(twice)!r} is in `components` and in `by_component`; name it once")
+        return self
+
     @property
-    def needs_risk(self) -> bool:
-        """Whether any token could be treated otherwise than keep."""
-        return any(band.do != "keep" for band in self.effective_bands)
+    def effective_bands(self) -> tuple[Band, ...]:
+        """The policy as bands, for every component that has none of its own; empty when every token is kept."""
+        return super().effective_bands if self.preset is None else _SLUNG[self.preset]
+
+    def bands_of(self, component: str) -> tuple[Band, ...]:
+        """The bands that hold for a component."""
+        if component in self.by_component:
+            return self.by_component[component].effective_bands
+        return self.effective_bands if self.components is None or component in self.components else ()
+
+    def needs_risk(self, component: str) -> bool:
+        """Whether any of a component's tokens could be treated otherwise than keep."""
+        return any(band.do != "keep" for band in self.bands_of(component))
+
+
+class StartSpec(Spec):
+    """What a run begins with instead of random weights. A plain string means the weights at that place."""
+
+    model: Location
+    """A Hugging Face folder of OlmoForCausalLM, or a pretraining artifact."""
+    step: Positive | None = None
+    """The artifact's checkpoint after this step (see `keep_every`); its end unless given."""
+    optimizer: Literal["restart", "continue"] = "restart"
+    """continue: the moments of AdamW are those of the artifact's checkpoint."""
+    learning_rate: Literal["restart", "continue"] = "restart"
+    """continue: the artifact's schedule goes on where the checkpoint left it, instead of the one declared here."""
+
+    @property
+    def needs_checkpoint(self) -> bool:
+        """Whether the exported weights are not enough."""
+        return self.step is not None or "continue" in (self.optimizer, self.learning_rate)
+
+
+class ScheduleSpec(Spec):
+    """A learning-rate schedule of which the run is a part: how a schedule that another trainer began is continued."""
+
+    steps: Positive
+    """Steps of the whole schedule; `warmup` is a share of these."""
+    taken: Annotated[int, Field(ge=0)] = 0
+    """Steps of it that were taken before this run."""
+
+    @model_validator(mode="after")
+    def _not_over(self) -> ScheduleSpec:
+        if self.taken >= self.steps:
+            raise ValueError(f"taken ({self.taken}) must be below steps ({self.steps})")
+        return self
 
 
 class OptimizerSpec(Spec):
@@ -113,6 +192,8 @@ class OptimizerSpec(Spec):
     """Added to the root of the second moment."""
     clip: Annotated[float, Field(ge=0.0)] = 1.0
     """Global gradient norm above which gradients are scaled down; 0 turns clipping off."""
+    schedule: ScheduleSpec | None = None
+    """Where the run's steps lie in a longer schedule; unless given they are the schedule."""
 
     @model_validator(mode="after")
     def _min_below_peak(self) -> OptimizerSpec:
@@ -130,14 +211,42 @@ class ParallelSpec(Spec):
     """How one copy of the model is divided; data parallelism takes the ranks that are left."""
 
     tensor: Positive = 1
-    """Tensor-parallel ranks; must divide heads, key/value heads, ffn_hidden_size and vocab_size."""
+    """Tensor-parallel ranks; must divide heads, key/value heads and ffn_hidden_size."""
+    sequence: bool = False
+    """Sequence parallelism: the tensor ranks also divide norms and residuals, along the sequence; saves activations."""
     pipeline: Positive = 1
     """Pipeline stages; must divide num_layers."""
+    context: Positive = 1
+    """Context-parallel ranks, which divide every sequence; twice this must divide the mixture's sequence length."""
+
+    @model_validator(mode="after")
+    def _sequence_needs_tensor(self) -> ParallelSpec:
+        if self.sequence and self.tensor == 1:
+            raise ValueError("`sequence: true` divides over the tensor ranks; set `tensor` to 2 or more")
+        return self
 
     @property
     def model_size(self) -> int:
-        """Ranks that hold one copy of the model."""
+        """Ranks that hold one copy of the weights."""
         return self.tensor * self.pipeline
+
+    @property
+    def copy_size(self) -> int:
+        """Ranks that work on one sequence together."""
+        return self.model_size * self.context
+
+
+def _by_name(value: Any) -> Any:
+    return {"preset": value} if isinstance(value, str) else value
+
+
+def _at_place(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
+Model = Annotated[ModelSpec, BeforeValidator(_by_name, json_schema_input_type=PresetName | ModelSpec)]
+Start = Annotated[StartSpec, BeforeValidator(_at_place, json_schema_input_type=str | StartSpec)]
+Loss = Annotated[LossSpec, BeforeValidator(_by_name, json_schema_input_type=SlungArm | LossSpec)]
 
 
 class PretrainSpec(Spec):
@@ -147,9 +256,11 @@ class PretrainSpec(Spec):
     """Name of the run; the artifact is runs/NAME unless --out says otherwise."""
     mixture: Location
     """Folder of a built mixture."""
-    model: ModelSpec = ModelSpec()
-    """Preset name, or a preset and what differs."""
-    loss: LossSpec = LossSpec()
+    model: Model = ModelSpec()
+    """Preset name, or a preset and what differs; with `start_from` it may be left out."""
+    start_from: Start | None = None
+    """Weights to begin with; OLMo's random initialisation unless given."""
+    loss: Loss = LossSpec()
     """Loss policy by the risk of the predicted token."""
     seed: Annotated[int, Field(ge=0, lt=2**32 - 1000)] = 0
     """Seed of initial weights and data order."""
@@ -165,15 +276,29 @@ class PretrainSpec(Spec):
     """bf16 keeps fp32 master weights and gradient sums."""
     checkpoint_every: Positive = 500
     """Steps between checkpoints; a killed run repeats at most this many."""
+    keep_every: Positive | None = None
+    """Steps between checkpoints that stay in the artifact, the last step's among them, for `start_from` and for
+    `export --step`; a multiple of `checkpoint_every`. Unless given, none stays.
+    """
     log_every: Positive = 20
     """Steps between lines of log.jsonl."""
     parallel: ParallelSpec = ParallelSpec()
-    """Tensor and pipeline parallelism."""
+    """Tensor, sequence, pipeline and context parallelism."""
 
-    @field_validator("model", mode="before")
-    @classmethod
-    def _preset_by_name(cls, value: Any) -> Any:
-        return {"preset": value} if isinstance(value, str) else value
+    @model_validator(mode="after")
+    def _keeps_what_it_writes(self) -> PretrainSpec:
+        if self.keep_every is not None and self.keep_every % self.checkpoint_every:
+            raise ValueError(
+                f"keep_every ({self.keep_every}) must be a multiple of checkpoint_every ({self.checkpoint_every})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> PretrainSpec:
+        continues = self.start_from is not None and self.start_from.learning_rate == "continue"
+        if continues and self.optimizer.schedule is not None:
+            raise ValueError("`start_from.learning_rate: continue` and `optimizer.schedule` both say where to go on")
+        return self
 
     @model_validator(mode="after")
     def _batch_divides(self) -> PretrainSpec:

@@ -7,21 +7,35 @@ from typing import Any
 
 from infra.artifact import Artifact, fingerprint_of
 from infra.errors import UnavailableError
+from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Workspace
+from pretrain.location import fingerprint
 from pretrain.spec import PretrainSpec
 
 # How a run is carried out, not what comes out of it: a killed run may be taken up with other values of these.
-_HOW = {"name", "mixture", "loss", "micro_batch_size", "checkpoint_every", "log_every", "parallel"}
+_HOW = {"name", "mixture", "micro_batch_size", "checkpoint_every", "log_every", "parallel"}
 
 
 def _identity(spec: PretrainSpec) -> Identity:
-    config = spec.model_dump(mode="json", exclude=_HOW)
+    later = {"loss", "start_from", "keep_every"}
+    config = spec.model_dump(mode="json", exclude={**dict.fromkeys(_HOW | later, True), "optimizer": {"schedule"}})
+    config |= _said(spec, "keep_every")
+    config["optimizer"] |= _said(spec.optimizer, "schedule")
     config["loss"] = {
         "bands": [band.model_dump(mode="json") for band in spec.loss.effective_bands],
         "components": None if spec.loss.components is None else sorted(spec.loss.components),
         "normalise_by": spec.loss.normalise_by,
-    }
-    return Identity(config, {"mixture": fingerprint_of(spec.mixture, "mixture")})
+    } | _said(spec.loss, "begin_at", "by_component")
+    inputs = {"mixture": fingerprint_of(spec.mixture, "mixture")}
+    if spec.start_from is not None:
+        config["start_from"] = spec.start_from.model_dump(mode="json", exclude={"model"})
+        inputs["start_from"] = fingerprint(spec.start_from.model)
+    return Identity(config, inputs)
+
+
+def _said(spec: Spec, *keys: str) -> dict[str, Any]:
+    """Keys that are younger than the first artifacts, which keep their fingerprints: only where they are set."""
+    return spec.model_dump(mode="json", include=set(keys), exclude_defaults=True)
 
 
 def _run(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from pretrain.distributed import data_parallel, is_first, process_groups, world_
 from pretrain.evaluate import held_out_cross_entropy, token_files
 from pretrain.export import export
 from pretrain.files import CHECKPOINTS, INDICES, LOG, MODEL, SUMMARY
+from pretrain.initial import first_weights, take_up
 from pretrain.inputs import Inputs, open_inputs
 from pretrain.log import Log
-from pretrain.loss import loss_table
+from pretrain.loss import LossPolicy
 from pretrain.spec import PretrainSpec
 from pretrain.trainer import Sums, Trainer
 from pretrain.weights import gather
@@ -45,8 +46,9 @@ def pretrain(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
     if not is_leader():  # the leader may have renamed the folder by now
         return {}
     found = json.loads(summary.read_text(encoding="utf-8"))
-    for name in (CHECKPOINTS, INDICES):  # only now: a kill before this point finds the summary and does nothing again
-        shutil.rmtree(workspace.path / name, ignore_errors=True)
+    # only now: a kill before this point finds the summary and does nothing again
+    Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every).drop_unkept(found["steps"])
+    shutil.rmtree(workspace.path / INDICES, ignore_errors=True)
     return {key: found[key] for key in ("parameters", "steps", "tokens", "loss_tokens", "cross_entropy")}
 
 
@@ -68,9 +70,10 @@ class Run:
         self.inputs = inputs
         self.workspace = workspace
         self.steps = inputs.steps(spec)
-        table = loss_table(spec.loss, inputs.components)
-        self.trainer = Trainer(spec, inputs.shape, table, inputs.replacement, self.steps)
-        self.checkpoints = Checkpoints(workspace.path / CHECKPOINTS)
+        policy = LossPolicy.of(spec.loss, inputs.components, self.steps)
+        weights = first_weights(spec, inputs.shape)
+        self.trainer = Trainer(spec, inputs.shape, policy, weights, inputs.replacement, self.steps)
+        self.checkpoints = Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every)
         self.log = Log(workspace.path / LOG)
         self.settings = DataSettings(
             sequence_length=inputs.mixture.sequence_length,
@@ -99,9 +102,12 @@ class Run:
 
     def _resume(self) -> None:
         state = self.checkpoints.restore(self._state, self.workspace.note)
-        if state is not None:
+        if state is None:
+            take_up(self.trainer, self.spec)
+        else:
             self.trainer.load_state(state)
             self.progress = Progress(**state["progress"])
+            self.trainer.taken = self.progress.step
         if is_first():
             self.log.cut_after(self.progress.step)
 
@@ -125,7 +131,7 @@ class Run:
             if self._reports():
                 self._report(interval, rate, norm)
                 interval = _Interval(Sums.zero(self.trainer.components, self.trainer.device))
-            if self.progress.step % self.spec.checkpoint_every == 0 and self.progress.step < self.steps:
+            if self._saves():
                 self.checkpoints.save(self.progress.step, self._state(False))
             advance(1)
 
@@ -145,6 +151,12 @@ class Run:
         """Whether this step ends an interval; a checkpoint does too, so that nothing is measured over a kill."""
         step = self.progress.step
         return step % self.spec.log_every == 0 or step % self.spec.checkpoint_every == 0 or step == self.steps
+
+    def _saves(self) -> bool:
+        """The last step is only saved to be kept: what comes after it is quickly done again."""
+        if self.progress.step == self.steps:
+            return self.spec.keep_every is not None
+        return self.progress.step % self.spec.checkpoint_every == 0
 
     def _report(self, interval: _Interval, rate: float, norm: float) -> None:
         sums = interval.sums.over_ranks()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,14 +16,14 @@ from megatron.core.transformer.module import Float16Module
 from torch import Tensor
 
 from mixtures.risk import STRUCTURAL
+from pretrain.context import on_this_rank
 from pretrain.data import Batch, Batches
 from pretrain.device import current_device
 from pretrain.distributed import sum_over_ranks
-from pretrain.loss import BYTES, LossTable, policy_loss, remove_inputs
-from pretrain.model import build_model, transformer_config
+from pretrain.loss import BYTES, LossPolicy, LossTable, policy_loss, remove_inputs
+from pretrain.model import OlmoModel, build_model, transformer_config
 from pretrain.presets import Architecture
 from pretrain.spec import OptimizerSpec, PretrainSpec
-from pretrain.weights import initialise
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,29 @@ class Sums:
 class Trainer:
     """Weights, optimizer and learning-rate schedule of one run on this rank. Needs `distributed.process_groups`."""
 
-    def __init__(self, spec: PretrainSpec, shape: Architecture, table: LossTable, replacement: int, steps: int) -> None:
-        """`steps` is the length of the schedule, `replacement` the token that stands for removed inputs."""
+    def __init__(
+        self,
+        spec: PretrainSpec,
+        shape: Architecture,
+        policy: LossPolicy,
+        fill: Callable[[OlmoModel], None],
+        replacement: int,
+        steps: int,
+    ) -> None:
+        """`fill` gives the model its weights, `replacement` is the token that stands for removed inputs, `steps` the
+        length of the run.
+
+        `taken` counts the steps of the run; set it when a run is taken up again.
+        """
         self.device = current_device()
-        self.table = table.to(self.device)
+        self.policy = policy.to(self.device)
+        self.taken = 0
         self.replacement = replacement
-        self.components = len(table.cross_entropy)
+        self.components = len(self.table.cross_entropy)
         dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
         self.config = transformer_config(shape, spec.parallel, dtype)
         self.model = build_model(shape, self.config).to(self.device)
-        initialise(self.model, shape, spec.seed)
+        fill(self.model)
         self._wrap(spec)
         self.optimizer = get_megatron_optimizer(_optimizer_config(spec), [self.wrapped])
         self.scheduler = _scheduler(spec.optimizer, self.optimizer, steps)
@@ -86,12 +99,18 @@ class Trainer:
         self.wrapped = DistributedDataParallel(self.config, settings, inner)
         self.config.finalize_model_grads_func = finalize_model_grads
 
+    @property
+    def table(self) -> LossTable:
+        """The policy that holds in the next step."""
+        return self.policy.at(self.taken)
+
     def step(self, batches: Batches, step: int) -> tuple[Sums, float]:
         """One optimizer step on step `step` of an epoch; returns this rank's sums and the global gradient norm."""
         sums = self.accumulate(batches, step)
         _, norm, _ = self.optimizer.step()
         self.scheduler.step(1)
-        return sums, float("nan") if norm is None else float(norm)
+        self.taken += 1
+        return sums, float(norm)
 
     def accumulate(self, batches: Batches, step: int) -> Sums:
         """Gradients of one step, in each parameter's `main_grad`: the global sum divided by the global denominator."""
@@ -114,7 +133,7 @@ class Trainer:
     @property
     def learning_rate(self) -> float:
         """Learning rate of the next step."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return float(self._groups[0]["lr"])
 
     def state(self, loading: bool) -> dict[str, Any]:
         """Sharded state of model, optimizer and schedule, as Megatron's distributed checkpoints take it."""
@@ -129,14 +148,31 @@ class Trainer:
         """Take up a state that `Checkpoints.restore` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.continue_schedule(state["scheduler"])
+
+    def continue_moments(self, state: dict[str, Any]) -> None:
+        """Take up the moments of another run's optimizer; rates and decay stay those of this run."""
+        own = [{key: group[key] for key in group if key not in ("params", "step")} for group in self._groups]
+        self.optimizer.load_state_dict(state)
+        for group, values in zip(self._groups, own, strict=True):
+            group |= values
+
+    def continue_schedule(self, state: dict[str, Any]) -> None:
+        """Take up a schedule where it was left, whatever this run's own would be."""
+        for group in self._groups:  # Megatron prefers a group's own ends of the schedule to those it has loaded
+            group |= {"max_lr": state["max_lr"], "min_lr": state["min_lr"]}
         self.scheduler.num_steps = 0  # Megatron adds the saved steps to those already taken
-        self.scheduler.load_state_dict(state["scheduler"])
+        self.scheduler.load_state_dict(state)
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups
 
     def _schedule(self, batches: Batches, step: int, forward: Any, *, forward_only: bool) -> list[Tensor]:
         """Megatron's pipeline over one step's micro-batches; what `forward`'s loss reports, on the last stage only."""
         return self._forward_backward(
             forward_step_func=forward,
-            data_iterator=batches.read(step, self.device),
+            data_iterator=on_this_rank(batches.read(step, self.device)),
             model=[self.wrapped],
             num_microbatches=batches.micro_batches(step),
             seq_length=batches.dataset.config.sequence_length,
@@ -195,7 +231,9 @@ def _optimizer_config(spec: PretrainSpec) -> OptimizerConfig:
 
 
 def _scheduler(settings: OptimizerSpec, optimizer: Any, steps: int) -> OptimizerParamScheduler:
-    """Linear warm-up from 0, then cosine down to `final_lr` at the last step."""
+    """Linear warm-up from 0, then cosine down to `final_lr` at the last step; the run may be a part of it."""
+    taken = 0 if settings.schedule is None else settings.schedule.taken
+    steps = steps if settings.schedule is None else settings.schedule.steps
     warmup = min(round(settings.warmup * steps), max(steps - 1, 0))
     scheduler = OptimizerParamScheduler(
         optimizer,
@@ -210,5 +248,5 @@ def _scheduler(settings: OptimizerSpec, optimizer: Any, steps: int) -> Optimizer
         wd_incr_steps=steps,
         wd_incr_style="constant",
     )
-    scheduler.step(1)  # the first step is taken at the first rate above 0, the last at `final_lr`
+    scheduler.step(taken + 1)  # the first step is taken at the first rate above 0, the last at `final_lr`
     return scheduler

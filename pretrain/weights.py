@@ -1,7 +1,7 @@
 """Weights between Megatron-core's layout, divided over ranks, and the Hugging Face layout of OlmoForCausalLM.
 
 Megatron                                         Hugging Face                divided over tensor ranks
-embedding.word_embeddings.weight                 embed_tokens (= lm_head)    by rows
+embedding.word_embeddings.weight                 embed_tokens (= lm_head)    by rows, zero rows at the end
 decoder.layers.I.self_attention.linear_qkv       q_proj, k_proj, v_proj      by rows; per group: its queries, key, value
 decoder.layers.I.self_attention.linear_proj      o_proj                      by columns
 decoder.layers.I.mlp.linear_fc1                  gate_proj, up_proj          each rank holds [its gate; its up]
@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as functional
 from megatron.core import parallel_state
 from torch import Tensor
 
@@ -68,7 +69,7 @@ def load(model: OlmoModel, shape: Architecture, read: ReadWeight) -> None:
 def gather(model: OlmoModel, shape: Architecture) -> State | None:
     """Collect the whole model on rank 0 as Hugging Face weights on the CPU; None on the other ranks. Collective."""
     local = {_global_name(name, shape): value.detach().cpu() for name, value in model.named_parameters()}
-    first = parallel_state.get_data_parallel_rank() == 0
+    first = parallel_state.get_data_parallel_rank(with_context_parallel=True) == 0
     mine = (parallel_state.get_tensor_model_parallel_rank(), local) if first else None
     parts: list[tuple[int, State] | None] = [None] * dist.get_world_size()
     dist.gather_object(mine, parts if dist.get_rank() == 0 else None)
@@ -111,7 +112,8 @@ def _megatron_weight(name: str, shape: Architecture, read: ReadWeight, ranks: in
         return weight.chunk(ranks, 0)[rank]
 
     if name == "embedding.word_embeddings.weight":
-        return rows(read(EMBEDDING))
+        padding = -shape.vocab_size % ranks
+        return rows(functional.pad(read(EMBEDDING), (0, 0, 0, padding)))
     layer, kind = _layer_and_kind(name)
     if kind == "self_attention.linear_qkv.weight":
         query, key, value = (read(_hf(layer, f"self_attn.{part}_proj")) for part in "qkv")
@@ -127,7 +129,7 @@ def _megatron_weight(name: str, shape: Architecture, read: ReadWeight, ranks: in
 def _hf_weights(name: str, parts: list[Tensor], shape: Architecture) -> State:
     """The Hugging Face weights that one Megatron weight holds; `parts` are those of the tensor ranks."""
     if name == "embedding.word_embeddings.weight":
-        return {EMBEDDING: torch.cat(parts)}
+        return {EMBEDDING: torch.cat(parts)[: shape.vocab_size]}
     layer, kind = _layer_and_kind(name)
     if kind == "self_attention.linear_qkv.weight":
         split = split_qkv(torch.cat(parts), shape)

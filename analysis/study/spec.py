@@ -18,7 +18,7 @@ from infra.errors import InputError
 from infra.spec import Spec
 from mixtures.spec import MixtureSpec
 from posttrain.spec import LabelledSpec, method_spec
-from pretrain.spec import LossSpec, PretrainSpec
+from pretrain.spec import Loss, PretrainSpec
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class StudySpec(Spec):
     """Risky tokens as a fraction of all training tokens, in [0, 1); the clean documents are the same in every arm."""
     dose_of: str = "risky"
     """The mixture's component that the doses vary."""
-    policies: dict[str, LossSpec] = Field(min_length=1)
+    policies: dict[str, Loss] = Field(min_length=1)
     """Loss policies by name. A dose of 0 is trained once, under the first of them."""
     curation: Annotated[CurationSpec, Filled(name="curation")]
     """How the corpora are read, scored and tagged."""

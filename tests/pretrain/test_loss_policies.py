@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.risk import STRUCTURAL, threshold_byte
-from pretrain.loss import log1mexp, loss_table, policy_loss, remove_inputs
-from pretrain.spec import LossSpec
+from pretrain.estimate import action_of
+from pretrain.loss import LossPolicy, log1mexp, loss_table, policy_loss, remove_inputs
+from pretrain.spec import LossSpec, PretrainSpec
 
 POLICIES = (
     {"policy": "keep"},
@@ -23,6 +24,7 @@ POLICIES = (
     {"bands": [{"at_or_above": 1e-4, "do": "mask"}, {"at_or_above": 0.99, "do": "unlikelihood", "weight": 2.0}]},
     {"policy": "mask", "components": ["risky"]},
     {"policy": "mask", "normalise_by": "all_tokens"},
+    {"policy": "mask", "by_component": {"risky": {"policy": "unlikelihood", "at_or_above": 0.2}}},
 )
 
 
@@ -36,8 +38,9 @@ def reference(logits: np.ndarray, targets: np.ndarray, risk: np.ndarray, spec: L
         if byte == STRUCTURAL:
             continue
         action, weight = "keep", 1.0
-        if spec.components is None or names[row] in spec.components:
-            for band in spec.effective_bands:
+        policy = spec.by_component.get(names[row], spec)
+        if policy is not spec or spec.components is None or names[row] in spec.components:
+            for band in policy.effective_bands:
                 if byte >= threshold_byte(band.at_or_above):
                     action, weight = band.do, band.weight
         total += {"keep": -math.log(p), "unlikelihood": -weight * math.log1p(-p)}.get(action, 0.0)
@@ -120,6 +123,44 @@ def test_remove_replaces_risky_inputs_of_the_named_component_only():
     risk = torch.tensor([[1, 254, 255], [1, 254, 255]], dtype=torch.uint8)
     out = remove_inputs(tokens, risk, torch.tensor([0, 1]), table, replacement=2)
     assert out.tolist() == [[5, 6, 7], [5, 2, 7]]
+
+
+SLUNG = {
+    "slung-control": ("keep", "keep", "keep"),
+    "slung-low-risk": ("keep", "keep", "keep"),
+    "slung-toxic": ("keep", "keep", "keep"),
+    "slung-masked": ("keep", "mask", "mask"),
+    "slung-unlikelihood": ("keep", "keep", "unlikelihood"),
+}
+
+
+@pytest.mark.parametrize(("arm", "expected"), SLUNG.items(), ids=SLUNG.keys())
+def test_an_arm_of_slung_is_one_line(arm, expected):
+    loss = PretrainSpec.model_validate({"name": "arm", "mixture": "m", "loss": arm}).loss
+    classes = [threshold_byte(score) for score in (5e-5, 0.5, 0.995)]  # of its classes 1, 2 and 3
+    assert tuple(action_of(loss, "any", byte) for byte in classes) == expected
+    table = loss_table(loss, ["any"])
+    assert table.cross_entropy[0, classes].tolist() == [float(action == "keep") for action in expected]
+    assert table.unlikelihood[0, classes].tolist() == [float(action == "unlikelihood") for action in expected]
+
+
+def test_a_policy_holds_from_its_share_of_the_steps_on():
+    policy = LossPolicy.of(LossSpec(policy="mask", begin_at=0.3), ["all"], steps=10)
+    risky = threshold_byte(0.9)
+    assert [policy.at(step).cross_entropy[0, risky].item() for step in (0, 2, 3, 9)] == [1.0, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"preset": "slung-masked", "at_or_above": 0.3}, "leave out at_or_above"),
+        ({"components": ["a"], "by_component": {"a": {"policy": "mask"}}}, "name it once"),
+        ({"begin_at": 1.0}, "less than 1"),
+    ],
+)
+def test_a_policy_is_said_once(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        LossSpec.model_validate(wrong)
 
 
 def test_bands_must_ascend_and_exclude_a_policy():

@@ -11,7 +11,8 @@ import torch.nn.functional as functional
 
 from infra.errors import InputError
 from pretrain.distributed import process_groups
-from pretrain.export import export, hf_config, import_weights, read_architecture
+from pretrain.export import export, import_weights
+from pretrain.hugging_face import hf_config, read_architecture
 from pretrain.model import OlmoModel, build_model, transformer_config
 from pretrain.presets import Architecture, architecture
 from pretrain.spec import ModelSpec, ParallelSpec

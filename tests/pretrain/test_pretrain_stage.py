@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_mixture import random_documents, write_mixture
 from pydantic import ValidationError
 
 from infra.errors import ConfigError, InputError
@@ -43,6 +42,14 @@ def test_the_example_is_valid():
         ("mixture: m\nglobal_batch_size: 33\nmicro_batch_size: 16", "multiple of micro_batch_size"),
         ("mixture: m\noptimizer: {lr: 1e-4, min_lr: 1e-3}", "must not exceed lr"),
         ("name: a", "mixture: is required"),
+        ("mixture: m\nparallel: {sequence: true}", "set `tensor` to 2"),
+        ("mixture: m\nloss: slung-mask", "slung-masked"),
+        ("mixture: m\nkeep_every: 750", "multiple of checkpoint_every"),
+        ("mixture: m\noptimizer: {schedule: {steps: 5, taken: 5}}", "must be below steps"),
+        (
+            "mixture: m\nstart_from: {model: a, learning_rate: continue}\noptimizer: {schedule: {steps: 5}}",
+            "both say where to go on",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_with_what_is_allowed(tmp_path, text, message):
@@ -63,12 +70,15 @@ def test_the_fingerprint_knows_what_comes_out_and_not_how_it_is_done(settings):
         {"log_every": 3},
         {"micro_batch_size": 4},
         {"parallel": {"tensor": 2}},
+        {"loss": {"attribute": "toxicity"}},
     ):
         assert PRETRAIN.fingerprint(settings(**how)) == base
     for what in (
         {"seed": 1},
         {"epochs": 2},
         {"loss": {"policy": "mask"}},
+        {"loss": {"begin_at": 0.5}},
+        {"loss": {"by_component": {"risky": {"policy": "mask"}}}},
         {"optimizer": {"lr": 1e-3}},
         {"model": "olmo-tiny"},
     ):
@@ -78,6 +88,8 @@ def test_the_fingerprint_knows_what_comes_out_and_not_how_it_is_done(settings):
 def test_two_ways_of_saying_a_policy_are_one_fingerprint(settings):
     short = settings(loss={"policy": "mask", "at_or_above": 0.3})
     long = settings(loss={"bands": [{"at_or_above": 0.3, "do": "mask"}]})
+    slung = settings(loss={"policy": "mask", "at_or_above": 1e-4})
+    assert PRETRAIN.fingerprint(settings(loss="slung-masked")) == PRETRAIN.fingerprint(slung)
     assert PRETRAIN.fingerprint(short) == PRETRAIN.fingerprint(long)
     assert PRETRAIN.fingerprint(settings(loss={"policy": "keep"})) == PRETRAIN.fingerprint(settings())
 
@@ -101,13 +113,13 @@ def test_the_loss_curve_escapes_names():
     assert "<b>" not in loss_curve([{"tokens": 1, "cross_entropy": {"<b>": 1.0}}])
 
 
-def test_a_model_that_does_not_divide_over_the_ranks_is_refused_by_the_plan(tmp_path, settings):
+def test_a_model_that_does_not_divide_over_the_ranks_is_refused_by_the_plan(settings):
     with pytest.raises(InputError, match="does not divide num_layers"):
         PRETRAIN.plan(settings(parallel={"pipeline": 3}))
-    documents = random_documents(10, vocab_size=95)
-    odd = write_mixture(tmp_path / "odd", {"only": documents}, {}, vocab_size=95)
-    with pytest.raises(InputError, match="vocab_size: 96"):
-        PRETRAIN.plan(settings(mixture=str(odd), parallel={"tensor": 2}))
+    with pytest.raises(InputError, match="does not divide num_attention_heads"):
+        PRETRAIN.plan(settings(parallel={"tensor": 3}))
+    with pytest.raises(InputError, match=r"into 6 parts.*32 tokens"):
+        PRETRAIN.plan(settings(parallel={"context": 3}))
 
 
 def test_declaring_and_planning_load_no_heavy_library():

@@ -205,6 +205,22 @@ def test_a_policy_for_an_unknown_component_names_the_nearest(tmp_path, settings)
         pretrain(settings(loss={"policy": "mask", "components": ["riski"]}), workspace(tmp_path / "w"))
 
 
+def test_a_policy_that_begins_half_way_leaves_the_first_half_as_it_was(tmp_path, settings):
+    losses = {}
+    for name, loss in (("keep", {}), ("late", {"policy": "mask", "begin_at": 0.5}), ("mask", {"policy": "mask"})):
+        pretrain(settings(log_every=1, loss=loss), workspace(tmp_path / name))
+        losses[name] = [line["loss"] for line in log(tmp_path / name)]
+    half = round(len(losses["keep"]) / 2)
+    assert losses["late"][:half] == losses["keep"][:half]
+    assert all(late != keep for late, keep in zip(losses["late"][half:], losses["keep"][half:], strict=True))
+    assert losses["mask"][0] != losses["keep"][0]
+
+
+def test_a_mixture_of_another_attribute_is_refused(tmp_path, settings):
+    with pytest.raises(InputError, match="'insult', and the mixture's risk bytes are of 'toxicity'"):
+        pretrain(settings(loss={"policy": "mask", "attribute": "insult"}), workspace(tmp_path / "w"))
+
+
 def test_gradient_accumulation_does_not_change_the_loss(tmp_path, settings):
     for size in (1, 8):
         pretrain(settings(micro_batch_size=size, log_every=1, loss={"policy": "mask"}), workspace(tmp_path / str(size)))

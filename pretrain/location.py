@@ -7,6 +7,7 @@ from pathlib import Path
 from infra.artifact import is_artifact, read_artifact
 from infra.errors import InputError
 from infra.fingerprint import digest, digest_file
+from pretrain.files import MODEL
 
 HUB = "hf:"
 
@@ -16,7 +17,7 @@ def weights_folder(location: str) -> str:
     if location.startswith(HUB):
         return location.removeprefix(HUB)
     if is_artifact(Path(location)):
-        return str(read_artifact(location, "pretrain").path / "hf")
+        return str(read_artifact(location, "pretrain").path / MODEL)
     return location
 
 

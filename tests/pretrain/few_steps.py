@@ -1,0 +1,48 @@
+"""A few steps of a run: the gradients of the first in Hugging Face layout, and the loss of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from infra.stage import Workspace
+from pretrain.distributed import process_groups
+from pretrain.inputs import open_inputs
+from pretrain.spec import PretrainSpec
+from pretrain.train import Run
+from pretrain.weights import gather
+
+
+def few_steps(spec: PretrainSpec, folder: Path, steps: int = 2) -> dict[str, torch.Tensor]:
+    """`losses` of the steps and every gradient of the first; complete on rank 0 only. Collective."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with process_groups(spec.parallel, spec.seed):
+        run = Run(spec, open_inputs(spec, verify=False), Workspace(folder, folder, quiet=True))
+        batches = run._epoch(0)
+        run.trainer.accumulate(batches, 0)
+        gradients = gather_gradients(run)
+        sums = [run.trainer.step(batches, step)[0].over_ranks() for step in range(steps)]
+        return {"losses": torch.stack([each.loss / each.denominator for each in sums])} | gradients
+
+
+@torch.no_grad()
+def gather_gradients(run: Run) -> dict[str, torch.Tensor]:
+    """The gradients in place of the weights, gathered as weights are."""
+    parameters = list(run.trainer.model.parameters())
+    weights = [parameter.clone() for parameter in parameters]
+    for parameter in parameters:
+        parameter.copy_(parameter.main_grad)
+    gradients = gather(run.trainer.model, run.inputs.shape) or {}
+    for parameter, weight in zip(parameters, weights, strict=True):
+        parameter.copy_(weight)
+    return gradients
+
+
+def save_few_steps(cases: dict[str, str], folder: Path) -> None:
+    """What each case, a PretrainSpec in JSON, comes to: FOLDER/NAME.pt, written by rank 0."""
+    torch.set_num_threads(1)
+    for name, spec in cases.items():
+        found = few_steps(PretrainSpec.model_validate_json(spec), folder / name)
+        if "model.embed_tokens.weight" in found:
+            torch.save(found, folder / f"{name}.pt")
