@@ -11,6 +11,8 @@ from infra.fingerprint import digest
 from infra.stage import Workspace, run_stage
 from mixtures import risk
 from mixtures.catalogue import open_corpora, open_tokens, resolve
+from mixtures.contamination.found import report
+from mixtures.contamination.stage import look_for_sets
 from mixtures.provenance import PROVENANCE, provenance
 from mixtures.spec import MixtureSpec, TokensSpec, tokenizer_stage_spec
 from mixtures.tokenizer import read_facts
@@ -36,7 +38,8 @@ def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
         name: open_tokens(spec.curation, name, make_tokens(spec, name, tokenizer.path, workspace).path)
         for name in corpora
     }
-    components = resolve(spec, sources)
+    contaminated = look_for_sets(spec, corpora, workspace)
+    components = resolve(spec, sources, contaminated)
     for name in _TOKENIZER_FILES:
         write_bytes(folder / "tokenizer" / name, (tokenizer.path / name).read_bytes())
     total = sum(each.wanted + int(each.held_out.tokens.sum()) for each in components)
@@ -45,6 +48,8 @@ def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     merge_documents([each.name for each in components], folder)
     write_held_out_texts(components, folder / "held_out.parquet")
     manifest = _manifest(spec, records, folder)
+    if spec.decontaminate is not None:
+        manifest["decontamination"] = report(spec.decontaminate, contaminated, components)
     write_json(folder / "blend.json", _blend(records))
     write_json(folder / PROVENANCE, provenance(spec.curation, list(corpora)))
     write_json(folder / "mixture.json", manifest)

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,11 +16,14 @@ import pyarrow.parquet as pq
 from curation.where import RISKY_SHARE, SPANS, Where
 from infra.errors import AmountError, ArtifactError
 from mixtures import amounts, select
+from mixtures.contamination.found import Contamination
 from mixtures.corpus import Corpus, batches, matches, open_corpus, where_columns
 from mixtures.select import Documents, Selection
 from mixtures.shares import risky_shares
 from mixtures.spec import ComponentSpec, MixtureSpec
 from mixtures.tokens import check_risk, documents_path
+
+NOTHING: Mapping[str, Contamination] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Component:
     held_out: Documents
     selection: Selection
     wanted: int
+    contaminated: int = 0
+    """Documents that pass `where` and are left out, since they hold text of an evaluation set."""
 
     @property
     def available(self) -> int:
@@ -98,11 +104,18 @@ def open_tokens(curation: str | Path, corpus_name: str, tokens: Path) -> Tokenis
     return TokenisedCorpus(corpus, tokens, documents, np.concatenate(risky))
 
 
-def resolve(spec: MixtureSpec, sources: Mapping[str, TokenisedCorpus]) -> list[Component]:
-    """Decide every component's documents. `sources` holds each corpus by name. Raises one AmountError for all
-    shortages.
+def resolve(
+    spec: MixtureSpec, sources: Mapping[str, TokenisedCorpus], contaminated: Mapping[str, Contamination] = NOTHING
+) -> list[Component]:
+    """Decide every component's documents. `sources` holds each corpus by name, `contaminated` what is left out of it.
+
+    Raises one AmountError for all shortages.
     """
-    eligible = {name: _eligible(each, sources[each.corpus]) for name, each in spec.components.items()}
+    passing = {name: _eligible(each, sources[each.corpus]) for name, each in spec.components.items()}
+    eligible = {
+        name: _clean(passing[name], sources[each.corpus].documents, contaminated.get(each.corpus))
+        for name, each in spec.components.items()
+    }
     _refuse_overlap(spec, eligible)
     held = _held_out(spec, sources, eligible)
     training = {name: np.setdiff1d(eligible[name], held[name], assume_unique=True) for name in spec.components}
@@ -117,7 +130,10 @@ def resolve(spec: MixtureSpec, sources: Mapping[str, TokenisedCorpus]) -> list[C
     if not sum(wanted.values()):
         raise AmountError("the mixture would hold no token; ask for some")
     return [
-        _component(spec, name, sources[each.corpus], training[name], held[name], wanted[name])
+        replace(
+            _component(spec, name, sources[each.corpus], training[name], held[name], wanted[name]),
+            contaminated=len(passing[name]) - len(eligible[name]),
+        )
         for name, each in spec.components.items()
     ]
 
@@ -145,6 +161,11 @@ def _eligible(component: ComponentSpec, source: TokenisedCorpus) -> select.Ints:
         return np.arange(len(source.documents), dtype=np.int64)
     masks = [_passes(where, shard, source.prefix(number)) for number, shard in enumerate(source.corpus.shards)]
     return np.flatnonzero(np.concatenate(masks)).astype(np.int64)
+
+
+def _clean(positions: select.Ints, documents: Documents, found: Contamination | None) -> select.Ints:
+    """Without the documents that hold text of an evaluation set."""
+    return positions if found is None else positions[~found.among(documents)[positions]]
 
 
 def _passes(where: Where, shard: Path, tokens: Path) -> select.Mask:

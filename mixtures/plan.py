@@ -17,6 +17,7 @@ from infra.stage import Plan, Table
 from mixtures import amounts
 from mixtures.build import tokenizer_place, tokens_place
 from mixtures.catalogue import Component, TokenisedCorpus, open_corpora, open_tokens, resolve
+from mixtures.contamination.stage import stored_sets
 from mixtures.corpus import Corpus, batches, matches, where_columns
 from mixtures.shares import guessed_shares
 from mixtures.spec import ComponentSpec, MixtureSpec, TokenizerSpec
@@ -35,9 +36,10 @@ def plan_mixture(spec: MixtureSpec, store: Path | None = None) -> Plan:
     byte).
     """
     corpora = open_corpora(spec)
-    sources = _tokenised(spec, store or Path(spec.curation).parent / "store")
-    if sources is not None:
-        return _exact(spec, resolve(spec, sources))
+    store = store or Path(spec.curation).parent / "store"
+    sources, contaminated = _tokenised(spec, store), stored_sets(spec, corpora, store)
+    if sources is not None and contaminated is not None:
+        return _exact(spec, resolve(spec, sources, contaminated))
     return _estimated(spec, corpora)
 
 
@@ -176,4 +178,7 @@ def _requested(component: ComponentSpec) -> str:
 def _notes(spec: MixtureSpec, total: int) -> tuple[str, ...]:
     samples = total // spec.sequence_length
     disk = total * _BYTES_PER_TOKEN / 1e6
-    return (f"{samples:,} samples of {spec.sequence_length} tokens in an epoch; {disk:,.1f} MB on disk",)
+    notes = (f"{samples:,} samples of {spec.sequence_length} tokens in an epoch; {disk:,.1f} MB on disk",)
+    if spec.decontaminate is None:
+        return notes
+    return (*notes, f"documents that hold text of {', '.join(spec.decontaminate.against)} are left out")

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 from curation.where import Where, parse
 from infra.spec import Location, Spec, nearest
 from mixtures.amounts import Amount, parse_fraction, shares_of_total
+from mixtures.contamination.spec import DecontaminationSpec
 from mixtures.handover.spec import CardSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -141,6 +142,8 @@ class MixtureSpec(Spec):
     """What the mixture is made of."""
     hold_out: dict[str, Annotated[int, Field(ge=0, strict=True)]] = Field(default_factory=dict)
     """Tokens per component that no arm trains on, by whole documents (at least this many)."""
+    decontaminate: DecontaminationSpec | None = None
+    """Evaluation sets that must not be in it."""
     card: CardSpec | None = None
     """Title, summary, language and licences for the data card of `hormesis export`."""
 

@@ -11,6 +11,7 @@ from infra.errors import InputError
 from infra.export import ExportWith
 from infra.fingerprint import digest_file
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+from mixtures.contamination.stage import identity_of
 from mixtures.handover.spec import OlmoCoreOptions
 from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec
 
@@ -67,6 +68,10 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
     if spec.card is not None:
         config["card"] = spec.card.model_dump(mode="json")
     inputs = {"curation": fingerprint_of(spec.curation, "curation"), **_tokenizer_files(spec.tokenizer)}
+    if spec.decontaminate is not None:
+        sets = identity_of(spec.decontaminate.benchmarks)
+        config["decontaminate"] = sets.config
+        inputs |= {f"decontaminate.{name}": value for name, value in sets.inputs.items()}
     return Identity(config, inputs)
 
 

@@ -12,6 +12,7 @@ from curation.source_spec import SourceSpec
 from curation.steps.base import Context, Step, StepSpec
 from curation.steps.base_filter import language_known, told
 from infra.errors import InputError
+from infra.spec import Spec
 
 if TYPE_CHECKING:
     from datatrove.data import Document
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from curation.execution.base import Job
 
 
-class DecontaminateSpec(StepSpec):
-    """Removes documents that hold an n-gram of a benchmark."""
+class BenchmarksSpec(Spec):
+    """Benchmarks, and which of their n-grams give a document away."""
 
-    step: Literal["decontaminate"] = "decontaminate"
     against: dict[str, SourceSpec] = Field(min_length=1)
     """Benchmarks by name: where their texts are (`text:` the answer, or all of it where there is no `query:`)."""
     query: str | None = None
@@ -36,6 +36,12 @@ class DecontaminateSpec(StepSpec):
     """Also n-grams that begin in the question and end in the answer."""
     language: str = "eng"
     """Whose word tokenizer is used; datatrove's code, such as eng, deu, fra."""
+
+
+class DecontaminateSpec(StepSpec, BenchmarksSpec):
+    """Removes documents that hold an n-gram of a benchmark."""
+
+    step: Literal["decontaminate"] = "decontaminate"
 
 
 class Decontaminate(Step):
@@ -53,18 +59,15 @@ class Decontaminate(Step):
 
     def inputs(self) -> dict[str, str]:
         """Contents of the benchmarks."""
-        from curation.parts import fingerprint_of_sources
-
-        return {f"against.{name}": fingerprint_of_sources((source,)) for name, source in self.spec.against.items()}
+        return contents_of(self.spec)
 
     def check(self) -> None:
         """The word tokenizer, so that an unknown language or a missing package is told before any worker starts."""
-        with told(self.spec.step):
-            language_known(self.spec.language)
+        check_language(self.spec)
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Remove documents with an n-gram of the index; the reason names the benchmark."""
-        judge = _filter(self.spec, str(context.folder / "index"))
+        judge = ngram_filter(self.spec, str(context.folder / "index"))
         for document in documents:
             if judge.filter(document) is True:
                 yield document
@@ -80,34 +83,60 @@ def _reason(document: Document) -> str:
     return f"an n-gram of {document.metadata.pop('contaminated_task')}"
 
 
-def build_index(spec: DecontaminateSpec, folder: str) -> None:
+def contents_of(spec: BenchmarksSpec) -> dict[str, str]:
+    """Digest of each benchmark's contents, for a fingerprint."""
+    from curation.parts import fingerprint_of_sources
+
+    return {f"against.{name}": fingerprint_of_sources((source,)) for name, source in spec.against.items()}
+
+
+def check_language(spec: BenchmarksSpec) -> None:
+    """Raise InputError for a language without a word tokenizer, UnavailableError where its package is missing."""
+    with told("decontaminate"):
+        language_known(spec.language)
+
+
+def build_index(spec: BenchmarksSpec, folder: str) -> None:
     """Write `NAME.index.hashes` for every benchmark. Raises InputError where one gives no n-gram at all."""
     import numpy as np
-    from datatrove.pipeline.decont.n_grams import NGramsDecontIndexer
 
-    from curation.sources import read_source
     from infra.atomic import write_bytes
 
-    holder = _filter(spec, folder)  # has all that datatrove's indexer looks at, which cannot be made without lighteval
-    for name, source in spec.against.items():
-        found: set[int] = set()
-        for raw in read_source(source):
-            query = raw.metadata.get(spec.query) if spec.query else None
-            found.update(NGramsDecontIndexer.compute_hashes(holder, raw.text, query))
+    holder = ngram_filter(spec, folder)
+    for name in spec.against:
+        found = {each for hashes in hashes_of_texts(spec, name, holder) for each in hashes}
         if not found:
             raise InputError(f"decontaminate: {name} has no text of {spec.n_grams} words; lower n_grams")
         hashes = np.array(sorted(found), dtype=holder.config.hash_config.np_descr)
         write_bytes(Path(folder) / f"{name}.index.hashes", hashes.tobytes())
 
 
-def _filter(spec: DecontaminateSpec, index: str) -> NGramsDecontFilter:
+def hashes_of_texts(spec: BenchmarksSpec, name: str, holder: NGramsDecontFilter) -> Iterator[list[int]]:
+    """Hashes of the n-grams of each text of a benchmark; none where it is shorter than an n-gram."""
+    from curation.sources import read_source
+
+    for raw in read_source(spec.against[name]):
+        query = raw.metadata.get(spec.query) if spec.query else None
+        yield hashes_of(raw.text, query, holder)
+
+
+def hashes_of(text: str, query: str | None, holder: NGramsDecontFilter) -> list[int]:
+    """datatrove's hashes of a text's n-grams, in order. Its indexer cannot be made without lighteval, but its method
+    finds all that it looks at in the filter.
+    """
+    from datatrove.pipeline.decont.n_grams import NGramsDecontIndexer
+
+    return list(NGramsDecontIndexer.compute_hashes(holder, text, query))
+
+
+def ngram_filter(spec: BenchmarksSpec, index: str) -> NGramsDecontFilter:
     """datatrove's filter; it reads the index when it first judges."""
     from datatrove.pipeline.decont.n_grams import NGramsDecontFilter
 
     return NGramsDecontFilter(index, _config(spec), language=spec.language)
 
 
-def _config(spec: DecontaminateSpec) -> NGramsDecontConfig:
+def _config(spec: BenchmarksSpec) -> NGramsDecontConfig:
     from datatrove.pipeline.decont.n_grams import NGramsDecontConfig
 
     return NGramsDecontConfig(spec.n_grams, spec.find_query_ngrams, spec.find_overlap_ngrams)

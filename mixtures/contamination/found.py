@@ -1,0 +1,88 @@
+"""What the scans of a mixture's corpora found: documents to leave out, and the refusal of a set that is all there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.errors import InputError
+from mixtures.contamination.spec import DecontaminationSpec
+
+if TYPE_CHECKING:
+    from mixtures.catalogue import Component
+    from mixtures.select import Documents, Mask
+
+HITS, SETS = "hits.parquet", "sets.json"
+SCHEMA = pa.schema(
+    [
+        ("shard", pa.int32()),
+        ("row", pa.int32()),
+        ("id", pa.string()),
+        ("set", pa.string()),
+        ("ngrams", pa.int32()),
+        ("first", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """Of one corpus: a row of `hits` for each document with an n-gram of an evaluation set, and counts of each set's
+    texts.
+    """
+
+    hits: pa.Table
+    sets: dict[str, dict[str, int]]
+
+    @classmethod
+    def open(cls, artifact: Path) -> Contamination:
+        """Read what `scan` left."""
+        return cls(pq.read_table(artifact / HITS), json.loads((artifact / SETS).read_text(encoding="utf-8")))
+
+    def among(self, documents: Documents) -> Mask:
+        """Which of the corpus's documents, those of all its shards one after another, are hit."""
+        where = np.stack([self.hits.column(name).to_numpy().astype(np.int64) for name in ("shard", "row")])
+        starts = np.searchsorted(documents.shard, np.arange(int(documents.shard[-1]) + 1))
+        mask = np.zeros(len(documents), dtype=bool)
+        mask[starts[where[0]] + where[1]] = True
+        return mask
+
+
+def refuse_inside(spec: DecontaminationSpec, found: Mapping[str, Contamination]) -> None:
+    """Raise one InputError that names every evaluation set which is itself in a corpus."""
+    inside = [
+        f"  {name}: {counts['inside']:,} of its {counts['long_enough']:,} texts stand wholly in corpus {corpus!r}"
+        + _example(contamination, name)
+        for corpus, contamination in found.items()
+        for name, counts in contamination.sets.items()
+        if counts["inside"] > spec.max_inside * counts["long_enough"]
+    ]
+    if inside:
+        lines = "\n".join(inside)
+        raise InputError(
+            f"decontaminate: evaluation sets are inside the training data:\n{lines}\ntake their source out of the "
+            "curation; or set decontaminate.max_inside: 1 to leave out just the documents that hold their n-grams"
+        )
+
+
+def _example(contamination: Contamination, name: str) -> str:
+    ids = [row["id"] for row in contamination.hits.to_pylist() if row["set"] == name]
+    return f", as in document {ids[0]!r}" if ids else ""
+
+
+def report(
+    spec: DecontaminationSpec, found: Mapping[str, Contamination], components: list[Component]
+) -> dict[str, Any]:
+    """What the mixture's manifest says: counts by set and corpus, and documents that each component went without."""
+    return {
+        "n_grams": spec.n_grams,
+        "sets": {corpus: each.sets for corpus, each in found.items()},
+        "documents": {each.name: each.contaminated for each in components},
+    }

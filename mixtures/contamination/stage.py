@@ -1,0 +1,97 @@
+"""The stage `contamination`: one corpus looked through for evaluation sets, in the store. Light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.steps.decontaminate import BenchmarksSpec, check_language, contents_of
+from infra.artifact import Artifact, fingerprint_of, is_artifact
+from infra.spec import portable
+from infra.stage import Identity, Page, Plan, Stage, Table, Workspace, run_stage
+from mixtures.contamination.spec import ContaminationSpec
+
+if TYPE_CHECKING:
+    from curation.execution import Workers
+    from mixtures.contamination.found import Contamination
+    from mixtures.spec import MixtureSpec
+
+Found = dict[str, "Contamination"]
+"""By corpus; empty where the mixture names no evaluation set."""
+
+
+def look_for_sets(
+    spec: MixtureSpec, corpora: Iterable[str], workspace: Workspace, workers: Workers | None = None
+) -> Found:
+    """What every corpus holds of the evaluation sets, found now where it is not in the store yet.
+
+    Raises InputError (a set without text, or one that is itself in a corpus), RanksFailed.
+    """
+    from mixtures.contamination.found import Contamination, refuse_inside
+
+    if spec.decontaminate is None:
+        return {}
+    check_language(spec.decontaminate)
+    stage = _stage(workers)
+    found: Found = {}
+    for corpus in corpora:
+        artifact = run_stage(stage, _spec(spec, corpus), _place(spec, corpus, workspace.store), store=workspace.store,
+                             workers=workspace.workers, quiet=workspace.quiet, ray=workspace.ray)  # fmt: skip
+        found[corpus] = Contamination.open(artifact.path)
+    refuse_inside(spec.decontaminate, found)
+    return found
+
+
+def stored_sets(spec: MixtureSpec, corpora: Iterable[str], store: Path) -> Found | None:
+    """The same from the store alone; None where a corpus has not been looked through."""
+    from mixtures.contamination.found import Contamination, refuse_inside
+
+    if spec.decontaminate is None:
+        return {}
+    places = {corpus: _place(spec, corpus, store) for corpus in corpora}
+    if not all(map(is_artifact, places.values())):
+        return None
+    found = {corpus: Contamination.open(place) for corpus, place in places.items()}
+    refuse_inside(spec.decontaminate, found)
+    return found
+
+
+def identity_of(sets: BenchmarksSpec) -> Identity:
+    """Settings and contents of evaluation sets."""
+    return Identity(portable(sets), contents_of(sets))
+
+
+def _spec(spec: MixtureSpec, corpus: str) -> ContaminationSpec:
+    assert spec.decontaminate is not None
+    return ContaminationSpec(curation=spec.curation, corpus=corpus, sets=spec.decontaminate.benchmarks)
+
+
+def _place(spec: MixtureSpec, corpus: str, store: Path) -> Path:
+    return store / f"contamination-{corpus}-{_stage().fingerprint(_spec(spec, corpus))[:12]}"
+
+
+def _identity(spec: ContaminationSpec) -> Identity:
+    sets = identity_of(spec.sets)
+    inputs = {"curation": fingerprint_of(spec.curation, "curation"), **sets.inputs}
+    return Identity({"corpus": spec.corpus, "sets": sets.config}, inputs)
+
+
+def _run(spec: ContaminationSpec, workspace: Workspace, workers: Workers | None = None) -> dict[str, Any]:
+    from mixtures.contamination.scan import scan
+
+    return scan(spec, workspace, workers)
+
+
+def _plan(spec: ContaminationSpec) -> Plan:
+    return Plan("made in the store when a mixture needs it", ())
+
+
+def _show(artifact: Artifact) -> Page:
+    rows = tuple((key, str(value)) for key, value in artifact.counts.items())
+    return Page(f"contamination {artifact.path.name}", (Table("counts", ("what", "value"), rows),))
+
+
+def _stage(workers: Workers | None = None) -> Stage[ContaminationSpec]:
+    return Stage("contamination", 1, ContaminationSpec, _identity, partial(_run, workers=workers), _plan, _show)
