@@ -20,6 +20,7 @@ from infra.stage import Kind, say
 KINDS = {
     **STAGES,
     "calibration": "curation.calibration.stage:CALIBRATION",
+    "distillation": "curation.distillation.stage:DISTILLATION",
     "fasttext": "curation.fasttext_training.stage:FASTTEXT",
     "tagger": "curation.tagger_training.stage:TAGGER",
     "swarm": "mixtures.swarm.stage:SWARM",

@@ -40,12 +40,13 @@ def measure(bench: Bench) -> None:
     bench.add("b", "scorer detoxify against (a)", slow / fast, "times", least=8)
     lengths = np.array([len(ids) for ids in scorer.tokenizer(texts)["input_ids"]])
     away = np.abs(np.concatenate(expected) - found[0])[lengths <= scorer.window]
-    bench.add("b", "largest difference of a score", float(away.max()), "", most=0.05)
+    bench.add("b", "largest difference of a score", float(away.max()), "", most=0.1)
     choice = choose(None, None, None, type(scorer).files(spec), 1)  # remembered by now
     speeds = ", ".join(f"{name} {each.tokens_per_second:,.0f}" for name, each in choice.measured.items())
     bench.notes.append(
-        f"(a), (b): {len(texts)} texts, {lengths.sum():,} tokens, longest {lengths.max():,}; (a) cuts a text at 512 "
-        f"tokens, (b) reads it to its end. Precision: {choice.precision} (tokens a second when chosen: {speeds})."
+        f"(a), (b): {len(texts)} texts, {lengths.sum():,} tokens, longest {lengths.max():,}; they are cut at 2,000 "
+        f"characters, so that (a), too, reads nearly all to their end. Precision: {choice.precision} (tokens a second "
+        f"when chosen: {speeds})."
     )
 
 

@@ -1,0 +1,96 @@
+"""A linear model of hashed letter runs that gives logits: what a distilled scorer is made of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.atomic import atomic_path, write_json
+from infra.errors import InputError
+from infra.fingerprint import digest_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WEIGHTS, MODEL = "weights.npy", "model.json"
+_CLIP = 1e-3  # scores nearer to 0 or 1 than this teach no more: a gate need not tell 1e-5 from 1e-4
+
+
+@dataclass(frozen=True)
+class Student:
+    """`weights` float32 [2**hash_bits, attributes], `bias` one number an attribute."""
+
+    attributes: tuple[str, ...]
+    ngrams: tuple[int, int]
+    bias: tuple[float, ...]
+    weights: NDArray[np.float32]
+
+    def scores(self, texts: list[str]) -> NDArray[np.float32]:
+        """[texts, attributes] in (0, 1)."""
+        import numpy as np
+        from scipy.special import expit
+
+        logits = self._features.transform(texts) @ self.weights + np.array(self.bias)
+        found: NDArray[np.float32] = expit(logits).astype(np.float32)
+        return found
+
+    @cached_property
+    def _features(self) -> Any:
+        return _features(self.ngrams, len(self.weights))
+
+    def save(self, folder: Path) -> None:
+        """Write the two files of the model."""
+        import numpy as np
+
+        with atomic_path(folder / WEIGHTS) as path, open(path, "wb") as file:
+            np.save(file, self.weights, allow_pickle=False)
+        record = {"attributes": self.attributes, "ngrams": self.ngrams, "bias": self.bias}
+        write_json(folder / MODEL, record)
+
+
+def fit(
+    texts: list[str], scores: NDArray[np.float32], attributes: tuple[str, ...], ngrams: tuple[int, int], bits: int,
+    penalty: float,
+) -> Student:  # fmt: skip
+    """Ridge regression on the logits of the teacher's `scores` [texts, attributes].
+
+    Logits, not verdicts: a gate is as good as its order of the doubtful texts, which verdicts say nothing about.
+    """
+    import numpy as np
+    from scipy.special import logit
+    from sklearn.linear_model import Ridge
+
+    fitted = Ridge(alpha=penalty, solver="sparse_cg")
+    fitted.fit(_features(ngrams, 2**bits).transform(texts), logit(scores.clip(_CLIP, 1 - _CLIP).astype(np.float64)))
+    weights = np.atleast_2d(fitted.coef_).T.astype(np.float32)
+    return Student(attributes, ngrams, tuple(np.atleast_1d(fitted.intercept_).tolist()), weights)
+
+
+def load_student(folder: str) -> Student:
+    """The student in an artifact's folder. Raises InputError where there is none."""
+    import numpy as np
+
+    try:
+        record = json.loads(Path(folder, MODEL).read_text(encoding="utf-8"))
+        weights = np.load(Path(folder, WEIGHTS), allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: no distilled scorer ({error}); `kind: distillation` makes one") from None
+    return Student(tuple(record["attributes"]), tuple(record["ngrams"]), tuple(record["bias"]), weights)
+
+
+def student_digests(folder: str) -> list[str]:
+    """Checksums of the model's files. Raises InputError where there are none."""
+    files = [Path(folder, name) for name in (WEIGHTS, MODEL)]
+    if missing := [file for file in files if not file.is_file()]:
+        raise InputError(f"{missing[0]}: no such file; `kind: distillation` makes a distilled scorer")
+    return list(map(digest_file, files))
+
+
+def _features(ngrams: tuple[int, int], size: int) -> Any:
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    return HashingVectorizer(analyzer="char_wb", ngram_range=ngrams, n_features=size, binary=True, alternate_sign=False)
