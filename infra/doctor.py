@@ -45,11 +45,17 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
 
 
-def _gpus() -> tuple[str, str]:
-    """Names of the GPUs; asked of the driver's own tool, as importing torch takes seconds."""
+def gpu_names() -> list[str]:
+    """Names of the GPUs here; asked of the driver's own tool, as importing torch takes seconds."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return "none", "ok: everything runs on the CPU, at small size"
+        return []
     done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20)  # noqa: S603 (fixed arguments)
-    names = [line.split("(")[0].strip() for line in done.stdout.splitlines() if line.startswith("GPU")]
+    return [line.split("(")[0].strip() for line in done.stdout.splitlines() if line.startswith("GPU")]
+
+
+def _gpus() -> tuple[str, str]:
+    if shutil.which("nvidia-smi") is None:
+        return "none", "ok: everything runs on the CPU, at small size"
+    names = gpu_names()
     return (", ".join(names), "ok") if names else ("driver without a GPU", "nvidia-smi -L names none")

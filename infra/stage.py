@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -27,6 +27,7 @@ S = TypeVar("S", bound=Spec)
 
 NOTES_FILE = ".notes.json"
 STARTED_FILE = ".started"
+ELSEWHERE_FILE = ".elsewhere"  # other machines may be at work here even when no process holds the folder
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Workspace:
     @contextlib.contextmanager
     def progress(self, label: str, total: int | None, unit: str = "", done: int = 0) -> Iterator[Advance]:
         """A progress bar with ETA; call what it yields with each increment."""
-        with bar(label, total, unit, done=done, folder=self.path, quiet=self.quiet) as advance:
+        folder = self.path if is_leader() else None
+        with bar(label, total, unit, done=done, folder=folder, quiet=self.quiet) as advance:
             yield advance
 
     def note(self, message: str) -> None:
@@ -93,7 +95,8 @@ class Workspace:
         if message in self._notes:
             return
         self._notes.append(message)
-        write_json(self.path / NOTES_FILE, self._notes)
+        if is_leader():
+            write_json(self.path / NOTES_FILE, self._notes)
         if not self.quiet:
             say(message)
 
@@ -128,7 +131,9 @@ class Kind(Protocol):
 @dataclass(frozen=True)
 class Stage(Generic[S]):
     """One kind of work. `version` rises when the same configuration would give other bytes than before; `on_ray` says
-    whether it can use a Ray cluster.
+    whether it can use a Ray cluster. `elsewhere` says of a specification whether other machines do its work, so that
+    this one only waits, and `submit` hands several of those over at once: (specification, work folder) pairs, and the
+    folder for logs.
     """
 
     kind: str
@@ -140,6 +145,8 @@ class Stage(Generic[S]):
     show: Callable[[Artifact], Page]
     exports: Mapping[str, Export] = field(default_factory=dict)
     on_ray: bool = False
+    elsewhere: Callable[[S], bool] | None = None
+    submit: Callable[[Sequence[tuple[S, Path]], Path], None] | None = None
 
     def fingerprint(self, spec: S) -> str:
         """Hash over kind, version, configuration and inputs."""
@@ -199,10 +206,10 @@ def run_stage(
             return read_artifact(place, stage.kind)
         _clean(place, partial)
         # absolute, since workers of a cluster stand in other folders
-        workspace = Workspace(partial.absolute(), shared, workers, quiet, ray, _earlier_notes(partial))
+        workspace = Workspace(partial.absolute(), shared, workers, quiet, ray, earlier_notes(partial))
         started = _started(partial)
         counts = stage.run(spec, workspace)
-        for name in (PROGRESS_FILE, NOTES_FILE, STARTED_FILE, JOB_FILE):
+        for name in (PROGRESS_FILE, NOTES_FILE, STARTED_FILE, JOB_FILE, ELSEWHERE_FILE):
             (partial / name).unlink(missing_ok=True)
         write_manifest(
             partial,
@@ -231,6 +238,14 @@ def finished(stage: Stage[S], spec: S, target: Path) -> Artifact | None:
                 if artifact.fingerprint == fingerprint:
                     return artifact
     return None
+
+
+def work_folder(stage: Stage[S], spec: S, target: Path) -> Path:
+    """The folder in which this stage and specification would be at work, made if it is not there."""
+    fingerprint = stage.fingerprint(spec)
+    partial = partial_of(_place(target, fingerprint), fingerprint).absolute()
+    partial.mkdir(parents=True, exist_ok=True)
+    return partial
 
 
 def partial_of(place: Path, fingerprint: str) -> Path:
@@ -272,7 +287,8 @@ def _whole_or_moved(place: Path) -> Path:
 
 def _clean(place: Path, partial: Path) -> None:
     """Remove what killed runs left: our unfinished files, and work folders of other fingerprints that nobody holds."""
-    remove_temporaries(partial)
+    if not (partial / ELSEWHERE_FILE).exists():
+        remove_temporaries(partial)
     for other in partials_of(place):
         if other == partial:
             continue
@@ -280,8 +296,8 @@ def _clean(place: Path, partial: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _earlier_notes(partial: Path) -> list[str]:
-    """What a killed run had already told the user."""
+def earlier_notes(partial: Path) -> list[str]:
+    """What a killed run, or another process at the same work, has told the user."""
     file = partial / NOTES_FILE
     return json.loads(file.read_text()) if file.exists() else []
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from infra.spec import Location, Spec
+from pretrain.any_launcher import AnyLauncher
+from pretrain.launchers.local import LocalSpec
 
 PresetName = Literal["olmo-tiny", "olmo-60m", "olmo-150m", "olmo-1b"]
 Action = Literal["keep", "mask", "unlikelihood", "remove"]
@@ -284,6 +286,8 @@ class PretrainSpec(Spec):
     """Steps between lines of log.jsonl."""
     parallel: ParallelSpec = ParallelSpec()
     """Tensor, sequence, pipeline and context parallelism."""
+    launcher: AnyLauncher = LocalSpec()
+    """What starts the processes: local, torchrun, slurm or ray, as a name or with options."""
 
     @model_validator(mode="after")
     def _keeps_what_it_writes(self) -> PretrainSpec:
@@ -306,5 +310,23 @@ class PretrainSpec(Spec):
             raise ValueError(
                 f"global_batch_size ({self.global_batch_size}) must be a multiple of micro_batch_size "
                 f"({self.micro_batch_size})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranks_have_work(self) -> PretrainSpec:
+        ranks = self.launcher.ranks
+        if ranks is None or ranks == 1:
+            return self
+        copies, left = divmod(ranks, self.parallel.copy_size)
+        if left:
+            raise ValueError(
+                f"launcher: its {ranks} processes do not divide into copies of the model on {self.parallel.copy_size} "
+                "ranks each (parallel)"
+            )
+        if self.global_batch_size % (self.micro_batch_size * copies):
+            raise ValueError(
+                f"global_batch_size ({self.global_batch_size}) must be a multiple of micro_batch_size × data-parallel "
+                f"ranks ({self.micro_batch_size} × {copies}), or ranks would compute on padding"
             )
         return self

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from infra.artifact import Artifact, fingerprint_of
 from infra.errors import UnavailableError
 from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Workspace
+from pretrain.launchers import launcher_of
 from pretrain.location import fingerprint
 from pretrain.spec import PretrainSpec
 
 # How a run is carried out, not what comes out of it: a killed run may be taken up with other values of these.
-_HOW = {"name", "mixture", "micro_batch_size", "checkpoint_every", "log_every", "parallel"}
+_HOW = {"name", "mixture", "micro_batch_size", "checkpoint_every", "log_every", "parallel", "launcher"}
 
 
 def _identity(spec: PretrainSpec) -> Identity:
@@ -39,6 +43,13 @@ def _said(spec: Spec, *keys: str) -> dict[str, Any]:
 
 
 def _run(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+    if "WORLD_SIZE" in os.environ:  # torchrun has started this process, and many more: there is nothing to launch
+        return train_here(spec, workspace)
+    return launcher_of(spec.launcher).train(spec, workspace)
+
+
+def train_here(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+    """Train in this process, as one rank of as many as the environment says; returns the counts of the artifact."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Megatron warns at import that Apex and Transformer Engine are not there
         try:
@@ -63,4 +74,20 @@ def _show(artifact: Artifact) -> Page:
     return show(artifact)
 
 
-PRETRAIN = Stage("pretrain", 1, PretrainSpec, _identity, _run, _plan, _show)
+def _submit(todo: Sequence[tuple[PretrainSpec, Path]], logs: Path) -> None:
+    from pretrain.launchers.slurm import submit_together
+
+    submit_together(todo, logs)
+
+
+PRETRAIN = Stage(
+    "pretrain",
+    1,
+    PretrainSpec,
+    _identity,
+    _run,
+    _plan,
+    _show,
+    elsewhere=lambda spec: spec.launcher.elsewhere,
+    submit=_submit,
+)

@@ -14,7 +14,7 @@ from analysis.study.steps import Step
 from infra.cluster import RayCluster
 from infra.errors import HormesisError
 from infra.progress import bar
-from infra.stage import finished
+from infra.stage import finished, work_folder
 
 ATTEMPTS = 2
 """Tries of a step whose worker process died (memory, a signal). An error that a step raises itself is final."""
@@ -32,7 +32,8 @@ def run_steps(steps: list[Step], folder: Path, workers: int, ray: RayCluster | N
     with bar("study", len(steps), "steps") as advance:
         advance(ledger.ended())
         while ledger.waiting():
-            with pool_of(workers) as pool:
+            waits = sum(stage_of(step.kind).elsewhere is not None for step in steps)  # processes start when needed
+            with pool_of(workers + waits) as pool:
                 _drain(pool, ledger, workers, ray, attempts, advance)
     return ledger
 
@@ -50,9 +51,9 @@ def _drain(
     broken = False
     while True:
         before = ledger.ended()
-        ready = [] if broken else ledger.ready()
-        for step in ready[: workers - len(running)]:
-            task = _task(step, ledger, workers if len(ready) == 1 and not running else 1, ray)
+        alone = not running and len(ledger.ready()) == 1
+        for step in [] if broken else _next(ledger, list(running.values()), workers):
+            task = _task(step, ledger, workers if alone else 1, ray)
             try:
                 running[pool.submit(perform, task)] = step
             except BrokenProcessPool:  # an idle worker was killed; the next pool takes the step
@@ -66,6 +67,36 @@ def _drain(
             broken = _finish(running.pop(future), future, ledger, attempts) or broken
         _settle(ledger)
         advance(ledger.ended() - before)
+
+
+def _next(ledger: Ledger, running: list[Step], workers: int) -> list[Step]:
+    """The steps to start now: as many as there are workers for. What other machines do takes no worker, and starts
+    when all of it can, so that it is handed over together: the arms of a study become one array.
+    """
+    ready = ledger.ready()
+    away = {step.name for step in [*ready, *running] if _elsewhere(step, ledger)}
+    here = [step for step in ready if step.name not in away]
+    free = workers - sum(step.name not in away for step in running)
+    sent = [step for step in ready if step.name in away]
+    if any(stage_of(step.kind).submit and step not in ready for step in ledger.waiting()):
+        sent = []
+    _submit(sent, ledger)
+    return [*sent, *here[: max(free, 0)]]
+
+
+def _elsewhere(step: Step, ledger: Ledger) -> bool:
+    """Whether other machines do a step's work."""
+    stage = stage_of(step.kind)
+    return stage.elsewhere is not None and stage.elsewhere(step.make(ledger.paths))
+
+
+def _submit(steps: list[Step], ledger: Ledger) -> None:
+    """Hand over what other machines do, the steps of a kind together."""
+    for kind in sorted({step.kind for step in steps}):
+        stage = stage_of(kind)
+        specs = [(step.make(ledger.paths), _target(step, ledger.folder)) for step in steps if step.kind == kind]
+        if stage.submit is not None:
+            stage.submit([(spec, work_folder(stage, spec, target)) for spec, target in specs], ledger.folder / "logs")
 
 
 def _finish(step: Step, future: Future[Outcome], ledger: Ledger, attempts: dict[str, int]) -> bool:

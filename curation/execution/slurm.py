@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from curation.execution.base import Job
 from curation.execution.spec import SlurmSpec
 from infra.errors import RankFailure, UnavailableError
 from infra.ranks import report_failure
+from infra.slurm import queued, require_slurm
 
 POLL = 10.0  # seconds between two looks at the queue
 ARRAY = "slurm_array"  # file that keeps the id of the array, for a command that is killed and run again
@@ -48,10 +48,7 @@ class SlurmWorkers:
         self.options, self.poll = options, poll
 
     def __enter__(self) -> SlurmWorkers:
-        if missing := [tool for tool in ("sbatch", "squeue") if shutil.which(tool) is None]:
-            raise UnavailableError(
-                f"execution.slurm: no {missing[0]} on this machine; run where jobs are submitted, or leave the key out"
-            )
+        require_slurm("execution.slurm")
         return self
 
     def __exit__(self, *error: object) -> None: ...
@@ -80,7 +77,7 @@ class SlurmWorkers:
         """Yield ranks as their markers or failures appear, and take them out of `waiting`, until the array is gone."""
         grace = 1  # a look after the array has gone: a network file system may show the last markers late
         while waiting and grace >= 0:
-            grace -= not _queued(array)
+            grace -= not queued(array)
             failures, unfinished = _failures(job), set(job.unfinished())
             for rank in sorted(waiting):
                 if rank not in unfinished or rank in failures:
@@ -99,18 +96,8 @@ def _earlier(job: Job) -> str | None:
     """The array of a command that was killed, while Slurm still has it."""
     with contextlib.suppress(OSError):
         array = (job.logging_dir / ARRAY).read_text()
-        return array if _queued(array) else None
+        return array if queued(array) else None
     return None
-
-
-def _queued(array: str) -> bool:
-    """Whether any task of the array waits or runs; squeue no longer knows an array that ended a while ago.
-
-    A squeue that fails otherwise (the controller is restarted, say) tells nothing, and the array counts as there.
-    """
-    command = ["squeue", "--noheader", "--format=%i", f"--jobs={array}"]
-    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
-    return bool(done.stdout.strip()) if done.returncode == 0 else "Invalid job id" not in done.stderr
 
 
 def _failures(job: Job) -> dict[int, RankFailure]:

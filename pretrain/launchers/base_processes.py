@@ -1,0 +1,82 @@
+"""What the launchers that start processes have in common: hand over, watch, start anew what died, take back."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import JobError, RanksFailed
+from infra.stage import earlier_notes
+from pretrain.launch.follow import Follower
+from pretrain.launch.work import Work
+from pretrain.launchers.base import Launcher
+
+if TYPE_CHECKING:
+    from infra.stage import Workspace
+    from pretrain.spec import PretrainSpec
+
+
+class ProcessLauncher(Launcher):
+    """Starts processes that train in the work folder, and waits for them."""
+
+    poll: float = 0.5
+    """Seconds between two looks at the processes."""
+
+    @abstractmethod
+    def started(self, work: Work, ranks: int) -> contextlib.AbstractContextManager[None]:
+        """Start the processes, or find those that an earlier command has started; the block's end takes leave."""
+
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether the processes are at it."""
+
+    @property
+    def tries(self) -> int:
+        """How often processes that died are started, all in all."""
+        return 1
+
+    def ranks(self) -> int:
+        """Processes of the training."""
+        assert self.spec.ranks is not None
+        return self.spec.ranks
+
+    def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+        """Train in other processes. Raises RanksFailed with what they report, JobError when they end without a word."""
+        work, ranks = Work(workspace.path), self.ranks()
+        work.write(spec)
+        for again in range(self.tries - 1, -1, -1):
+            self._once(work, ranks, workspace)
+            if work.counts() is not None or not again:
+                break
+            workspace.note(f"{spec.launcher.name}: the processes died; started again from the newest checkpoint")
+        for message in earlier_notes(work.folder):
+            workspace.note(message)
+        if (counts := work.counts()) is None:
+            raise JobError(self._silence(work))
+        shutil.rmtree(work.launch)
+        return counts
+
+    def _once(self, work: Work, ranks: int, workspace: Workspace) -> None:
+        work.forget_failures()
+        with self.started(work, ranks), _following(work, workspace) as follower:
+            while self.running():
+                follower.look()
+                time.sleep(self.poll)
+        if failures := work.failures():
+            raise RanksFailed("pretrain", ranks, failures)
+
+    def _silence(self, work: Work) -> str:
+        return (
+            "the processes ended before the training did, and without a word: killed, out of memory, or told to stop "
+            f"(log: {work.log}); run the same command again to go on from the newest checkpoint"
+        )
+
+
+@contextlib.contextmanager
+def _following(work: Work, workspace: Workspace) -> Iterator[Follower]:
+    with contextlib.ExitStack() as stack:
+        yield Follower(work.folder, workspace.quiet, stack)

@@ -1,0 +1,155 @@
+"""The launcher `slurm`: a batch job with a process per GPU; the arms of a study become one array."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from infra.atomic import write_text
+from infra.slurm import queued, require_slurm, submit
+from infra.spec import Location
+from infra.stage import say
+from pretrain.launch.sbatch import script_for
+from pretrain.launch.work import SlurmJob, Work
+from pretrain.launchers.base import LauncherSpec
+from pretrain.launchers.base_processes import ProcessLauncher
+
+if TYPE_CHECKING:
+    from pretrain.spec import PretrainSpec
+
+KEY = "launcher"
+
+
+def _one_line(value: str | int | bool) -> str | int | bool:
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError("must be printable text on one line")
+    return value
+
+
+Positive = Annotated[int, Field(ge=1)]
+Line = Annotated[str, AfterValidator(_one_line)]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")]
+Options = dict[OptionName, Annotated[bool | int | str, AfterValidator(_one_line)]]
+"""Long options without their dashes: {account: my-project, exclusive: true}."""
+
+
+class SlurmSpec(LauncherSpec):
+    """A Slurm job. The mixture, --out and the environment must lie in folders that all nodes share."""
+
+    name: Literal["slurm"] = "slurm"
+    nodes: Positive = 1
+    """Machines."""
+    gpus_per_node: Positive = 8
+    """GPUs of a machine, each with a process."""
+    cpus_per_gpu: Positive = 8
+    """Cores of a process."""
+    partition: Line | None = None
+    """Partition; without it the cluster's default."""
+    time: Annotated[str, StringConstraints(pattern=r"^(\d+-)?\d+(:\d+){0,2}$")] = "24:00:00"
+    """Time limit of a job. A training that is longer saves, goes back into the queue and goes on."""
+    stop_before: Positive = 300
+    """Seconds before the time limit at which the training is told to save and stop."""
+    requeues: Annotated[int, Field(ge=0)] = 100
+    """How often a job that was told to stop may go back into the queue."""
+    at_once: Positive | None = None
+    """Arms of a study that train at the same time; without it as many as Slurm lets."""
+    activate: Location | None = None
+    """Shell script that every node sources first: modules, virtual environment."""
+    python: Line | None = None
+    """Python of the nodes; without it the `python` of `activate`, else the one that this command runs in."""
+    env: dict[VariableName, Line] = Field(default_factory=dict)
+    """Environment of the processes, for example {NCCL_SOCKET_IFNAME: ib0}."""
+    sbatch: Options = Field(default_factory=dict)
+    """Further options of sbatch; they go before hormesis' own."""
+    srun: Options = Field(default_factory=dict)
+    """Further options of srun, for example {container-image: ...}."""
+
+    @property
+    def ranks(self) -> int | None:
+        """A process per GPU."""
+        return self.nodes * self.gpus_per_node
+
+    @property
+    def ranks_per_node(self) -> int | None:
+        """A process per GPU."""
+        return self.gpus_per_node
+
+    @property
+    def elsewhere(self) -> bool:
+        """Always."""
+        return True
+
+
+class Slurm(ProcessLauncher):
+    """Submits a job and waits for it. A job that a killed command has left is waited for, not submitted again."""
+
+    options = SlurmSpec
+    poll = 10.0
+
+    @contextlib.contextmanager
+    def started(self, work: Work, ranks: int) -> Iterator[None]:
+        """Find the folder's job, or submit one; it goes on when this command is stopped."""
+        require_slurm(KEY)
+        job = work.job()
+        if job is None or not queued(job.id):
+            submit_for(self.spec, work.folder.name.strip("."), [work.folder])
+            job = work.job()
+        assert job is not None
+        self.job, self._grace = job, True
+        try:
+            yield
+        except BaseException:
+            say(f"Slurm job {job.id} goes on; the same command waits for it again, `scancel {job.id}` ends it")
+            raise
+
+    def running(self) -> bool:
+        """Whether Slurm has the job still; one look more, as a network file system may show the last files late."""
+        if queued(self.job.id):
+            return True
+        self._grace, grace = False, self._grace
+        return grace
+
+    def _silence(self, work: Work) -> str:
+        return (
+            f"Slurm job {self.job.id} ended before the training did, and without a word: time limit, memory, or "
+            f"cancelled (log: {self.job.log}); run the same command again to go on from the newest checkpoint"
+        )
+
+
+def submit_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path | None = None) -> None:
+    """Submit one job for a folder, or an array for several; each folder remembers its own."""
+    works = [Work(folder) for folder in folders]
+    logs = logs or works[0].launch
+    logs.mkdir(parents=True, exist_ok=True)
+    script = works[0].launch / "job.sbatch"
+    write_text(script, script_for(spec, name, folders, logs))
+    number = submit(script, KEY)
+    for index, work in enumerate(works):
+        job = number if len(works) == 1 else f"{number}_{index}"
+        work.keep_job(SlurmJob(job, str(logs / f"{job}.log")))
+
+
+def submit_together(todo: Sequence[tuple[PretrainSpec, Path]], logs: Path) -> None:
+    """Submit the trainings of a study that ask for the same machines as one array, but those that have a job."""
+    groups: dict[str, list[tuple[PretrainSpec, Path]]] = {}
+    for spec, folder in todo:
+        job = Work(folder).job()
+        if isinstance(spec.launcher, SlurmSpec) and not (job is not None and queued(job.id)):
+            groups.setdefault(spec.launcher.model_dump_json(), []).append((spec, folder))
+    for group in groups.values():
+        if len(group) > 1:
+            _submit_array(group, logs)
+
+
+def _submit_array(group: list[tuple[PretrainSpec, Path]], logs: Path) -> None:
+    require_slurm(KEY)
+    for spec, folder in group:
+        Work(folder).write(spec)
+    launcher = group[0][0].launcher
+    assert isinstance(launcher, SlurmSpec)
+    submit_for(launcher, "arms", [folder for _, folder in group], logs)

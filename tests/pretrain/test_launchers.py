@@ -1,0 +1,260 @@
+"""`launcher:` really launches: several processes train, and the command ends with the same artifact as without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fake_slurm
+import pytest
+
+from infra.artifact import read_artifact
+from infra.errors import JobError, RanksFailed, UnavailableError
+from infra.stage import Workspace, run_stage
+from pretrain.launch.work import Work
+from pretrain.launchers.base_processes import ProcessLauncher
+from pretrain.launchers.slurm import Slurm, submit_together
+from pretrain.spec import PretrainSpec
+from pretrain.stage import PRETRAIN
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that are started find this checkout."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(Slurm, "poll", 0.01)
+
+
+@pytest.fixture(scope="session")
+def losses_of() -> Callable[[Path], list[float]]:
+    def read(artifact: Path) -> list[float]:
+        return [json.loads(line)["loss"] for line in (artifact / "log.jsonl").open()]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """Ray with room for two workers of one core."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'hormesis[ray]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(ROOT)
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 << 20, logging_level="ERROR")
+    yield ray
+    ray.shutdown()
+    os.environ.update({"PYTHONPATH": before} if before else {})
+
+
+def test_two_processes_of_every_launcher_train_as_one_process_does(
+    tmp_path, settings, on_path, monkeypatch, losses_of, cluster
+):
+    """torchrun, srun (as Slurm's programs would start it) and Ray, one after the other."""
+    slurm = fake_slurm.install(tmp_path / "slurm", monkeypatch)
+    alone = run_stage(PRETRAIN, settings(), tmp_path / "alone", quiet=True)
+    launchers = {
+        "torchrun": {"name": "torchrun", "processes": 2},
+        "slurm": {"name": "slurm", "gpus_per_node": 2, "env": {"OMP_NUM_THREADS": "1"}, "srun": {"mpi": "none"}},
+        "ray": {"name": "ray", "workers": 2, "gpus": 0, "cpus": 1},
+    }
+    for name, launcher in launchers.items():
+        two = run_stage(PRETRAIN, settings(launcher=launcher), tmp_path / name, quiet=True)
+        assert two.fingerprint == alone.fingerprint
+        assert two.files.keys() == alone.files.keys(), name
+        assert json.loads((two.path / "pretrain.json").read_text())["ranks"] == 2
+        assert losses_of(two.path) == pytest.approx(losses_of(alone.path), abs=1e-5), name
+        assert two.counts["tokens"] == alone.counts["tokens"]
+    assert not list(tmp_path.glob(".*partial"))
+    assert "--mpi=none" in (slurm / "srun").read_text().split()
+
+
+class Told(ProcessLauncher):
+    """A launcher whose processes are functions that the test gives, one a try."""
+
+    poll = 0.0
+
+    def __init__(self, *attempts: Callable[[Work], None]) -> None:
+        self.attempts = list(attempts)
+        self.tries_left = len(attempts)
+
+    @property
+    def tries(self) -> int:
+        return self.tries_left
+
+    def ranks(self) -> int:
+        return 4
+
+    @contextmanager
+    def started(self, work: Work, ranks: int) -> Iterator[None]:
+        self.attempts.pop(0)(work)
+        yield
+
+    def running(self) -> bool:
+        return False
+
+
+def test_processes_that_die_start_again_and_those_that_report_a_reason_do_not(tmp_path, settings):
+    def dies(work: Work) -> None:
+        pass
+
+    def ends(work: Work) -> None:
+        work.finish({"steps": 7})
+
+    def fails(work: Work) -> None:
+        work.report(3, "unexpected RuntimeError: connection closed by peer")
+        work.report(1, "the loss is nan at step 5 of 9")
+        work.report(2, "the loss is nan at step 5 of 9")
+
+    workspace = Workspace(tmp_path, tmp_path, quiet=True)
+    assert Told(dies, ends).train(settings(), workspace) == {"steps": 7}
+    assert "started again" in json.loads((tmp_path / ".notes.json").read_text())[0]
+    assert not (tmp_path / "launch").exists()
+    with pytest.raises(JobError, match="without a word"):
+        Told(dies, dies).train(settings(), workspace)
+    with pytest.raises(RanksFailed) as caught:
+        Told(fails, ends).train(settings(), workspace)
+    assert [(each.rank, each.reason) for each in caught.value.failures] == [(1, "the loss is nan at step 5 of 9")]
+
+
+def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_ended(tmp_path, settings, monkeypatch):
+    from pretrain import stage
+    from pretrain.launch.worker import UNFINISHED, work_in
+
+    def train(outcome: Exception | None) -> int:
+        def train_here(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+            if outcome:
+                raise outcome
+            return {}
+
+        monkeypatch.setattr(stage, "train_here", train_here)
+        return work_in(tmp_path)
+
+    monkeypatch.setenv("RANK", "2")
+    work = Work(tmp_path)
+    work.write(settings())
+    assert train(JobError("the gradient is not finite")) == 1
+    assert [each.reason for each in work.failures()] == ["the gradient is not finite"]
+    assert train(ValueError("odd")) == 1
+    assert work.failures()[0].reason.startswith("unexpected ValueError: odd")
+    assert train(None) == UNFINISHED
+    (tmp_path / "pretrain.json").touch()
+    assert train(None) == 0
+    assert work.counts() is None  # only the first rank says that the training is done
+    with pytest.raises(JobError, match="does not see"):
+        Work(tmp_path / "elsewhere").spec()
+
+
+def test_a_training_ends_when_the_command_that_started_it_is_killed(tmp_path, on_path):
+    child = "from pretrain.launch.worker import stop_with_parent as w; import os, time; w(os.getppid()); time.sleep(60)"
+    parent = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "print(child.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        time.sleep(1.0)  # until the child looks after its parent
+        process.kill()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z"):
+            return
+        time.sleep(0.05)
+    if Path(f"/proc/{pid}").exists():
+        os.kill(pid, signal.SIGKILL)
+        raise AssertionError("the child outlived its parent")
+
+
+STAND_IN = """#!/bin/bash
+# in place of Python: `-m pretrain.launch.worker FOLDER`
+echo "$3" >> "$FAKE_SLURM/trained"
+[ -e "$FAKE_SLURM/stop" ] && exit 75
+[ -e "$FAKE_SLURM/silent" ] && exit 1
+touch "$3/pretrain.json"; echo '{"steps": 1}' > "$3/launch/counts.json"
+"""
+
+
+@pytest.fixture
+def arms(tmp_path, settings, on_path, monkeypatch) -> tuple[Path, Callable[[int], PretrainSpec]]:
+    """Slurm's programs, and the arms of a study whose workers only say that they were there."""
+    slurm = fake_slurm.install(tmp_path / "slurm", monkeypatch)
+    python = slurm / "stand in; python"
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+
+    def arm(seed: int) -> PretrainSpec:
+        launcher = {"name": "slurm", "gpus_per_node": 1, "python": str(python), "at_once": 2}
+        return settings(seed=seed, launcher=launcher)
+
+    return slurm, arm
+
+
+def test_the_arms_of_a_study_become_one_array_and_each_waits_for_its_own_task(tmp_path, arms):
+    from infra.stage import work_folder
+
+    slurm, arm = arms
+    specs = [arm(seed) for seed in range(3)]
+    folders = [work_folder(PRETRAIN, spec, tmp_path / f"arm {spec.seed}") for spec in specs]
+    submit_together(list(zip(specs, folders, strict=True)), tmp_path / "logs")
+    script = (slurm / "script").read_text()
+    assert "#SBATCH --array=0-2%2\n" in script and f"--output={tmp_path}/logs/%A_%a.log" in script
+    assert (slurm / "trained").read_text().splitlines() == [str(folder) for folder in folders]
+    for spec in specs:
+        (slurm / "queued").touch()  # the array is known still: it is waited for
+        artifact = run_stage(PRETRAIN, spec, tmp_path / f"arm {spec.seed}", quiet=True)
+        assert artifact.counts == {"steps": 1} and list(artifact.files) == ["pretrain.json"]
+    assert len((slurm / "submitted").read_text().splitlines()) == 1
+
+
+def test_a_job_that_was_told_to_stop_goes_back_into_the_queue(tmp_path, arms):
+    slurm, arm = arms
+    (slurm / "stop").touch()
+    with pytest.raises(JobError, match=r"Slurm job 4242 ended before .* without a word"):
+        run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True)
+    assert (slurm / "requeued").read_text() == "4242\n"
+    (slurm / "stop").rename(slurm / "silent")
+    with pytest.raises(JobError, match=r"log: .*4242\.log"):
+        run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True)
+    assert (slurm / "requeued").read_text() == "4242\n"
+    (slurm / "silent").unlink()
+    assert run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True).counts == {"steps": 1}
+
+
+def test_without_slurm_and_with_a_refusal_the_message_says_what_is_wrong(tmp_path, arms, monkeypatch):
+    slurm, arm = arms
+    (slurm / "sbatch").write_text("#!/bin/bash\necho 'invalid partition specified: gpu' >&2; exit 1\n")
+    with pytest.raises(UnavailableError, match=r"sbatch refused .*: invalid partition specified: gpu"):
+        run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True)
+    (slurm / "sbatch").unlink()
+    monkeypatch.setenv("PATH", str(slurm))
+    with pytest.raises(UnavailableError, match="launcher: no sbatch on this machine"):
+        run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True)
+
+
+def test_processes_without_work_are_refused(settings):
+    for changes, message in (
+        ({"launcher": {"name": "torchrun", "processes": 3}}, r"multiple of micro_batch_size × data-parallel"),
+        ({"launcher": {"name": "torchrun", "processes": 3}, "parallel": {"tensor": 2}}, "do not divide into copies"),
+        ({"launcher": "slrm"}, "'local', 'ray', 'slurm', 'torchrun'"),
+        ({"launcher": {"name": "slurm", "env": {"A": "x\nrm -rf /"}}}, "on one line"),
+        ({"launcher": {"name": "slurm", "sbatch": {"x y": 1}}}, "pattern"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            settings(**changes)
+
+
+def test_the_launcher_is_no_part_of_the_fingerprint(tmp_path, settings):
+    plain, launched = settings(), settings(launcher={"name": "ray", "workers": 2, "gpus": 0})
+    assert PRETRAIN.fingerprint(plain) == PRETRAIN.fingerprint(launched)
+    assert read_artifact(launched.mixture).kind == "mixture"
