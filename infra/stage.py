@@ -49,11 +49,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stage will do and cost."""
+    """What a stage will do and cost; `scripts` are (title, text) of what would be handed to another program."""
 
     title: str
     tables: tuple[Table, ...]
     notes: tuple[str, ...] = ()
+    scripts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,16 @@ def _console(stderr: bool = False) -> Console:
 
 
 def print_plan(plan: Plan) -> None:
-    """A plan: its title, its tables, its notes."""
+    """A plan: its title, its tables, its notes, its scripts."""
     console = Console(highlight=False)
     console.print(plan.title, style="bold", markup=False)
     for table in plan.tables:
         print_table(table)
     for note in plan.notes:
         console.print(note, markup=False, soft_wrap=True)
+    for title, text in plan.scripts:
+        console.print(f"\n{title}", style="bold", markup=False)
+        console.print(text, markup=False, soft_wrap=True, end="")
 
 
 def print_page(shown: Page, target: Path) -> None:

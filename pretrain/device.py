@@ -10,8 +10,7 @@ from unittest import mock
 
 import torch
 
-# Published dense bf16 peaks in FLOP/s, for the MFU of the log line; an unknown device has no MFU.
-_PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
+from pretrain.gpus import gpu_called
 
 _FACTORIES = ("arange", "empty", "full", "ones", "rand", "randn", "tensor", "zeros")
 
@@ -30,8 +29,8 @@ def peak_flops() -> float | None:
     """Peak dense bf16 FLOP/s of this process's device, None where it is not known."""
     if not torch.cuda.is_available():
         return None
-    name = torch.cuda.get_device_name()
-    return next((flops for key, flops in _PEAK_FLOPS.items() if key in name), None)
+    gpu = gpu_called(torch.cuda.get_device_name())
+    return None if gpu is None else gpu.flops
 
 
 def device_name() -> str:

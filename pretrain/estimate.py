@@ -1,43 +1,96 @@
-"""What a run will take, by arithmetic alone: FLOPs, memory per rank, time; nothing heavy is imported."""
+"""What a run will take, by arithmetic alone: steps, FLOPs, time, memory; nothing heavy is imported."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mixtures.risk import STRUCTURAL, threshold_byte
-from pretrain.inputs import Inputs
+from pretrain.gpus import GPUS
 from pretrain.presets import Architecture
-from pretrain.spec import LossSpec, PretrainSpec
+from pretrain.spec import LossSpec, ParallelSpec, PretrainSpec
 
-# Stated with every estimate of time. The CPU figure was measured with olmo-tiny on one AVX2 thread; the GPU one is what
-# OLMo-core's published 44,000 tokens/s of OLMo-1B on an H100 come to.
+# Measured with olmo-tiny on one AVX2 thread; stated with every estimate of time.
 CPU_THREAD_FLOPS = 45e9
-H100_FLOPS = 0.40 * 989e12
 
 
-def total_flops(inputs: Inputs, spec: PretrainSpec) -> float:
-    """Training FLOPs of the whole run."""
-    tokens = spec.epochs * inputs.mixture.tokens
-    return inputs.shape.flops_per_token(inputs.mixture.sequence_length) * tokens
+@dataclass(frozen=True)
+class Training:
+    """A run as arithmetic sees it; `components` are the training tokens of each in one epoch."""
+
+    spec: PretrainSpec
+    shape: Architecture
+    sequence_length: int
+    components: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Target tokens of the whole run."""
+        return self.spec.epochs * sum(self.components)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run; every component pads its own last sample of an epoch."""
+        samples = sum(-(-tokens // self.sequence_length) for tokens in self.components)
+        return self.spec.epochs * -(-samples // self.spec.global_batch_size)
+
+    @property
+    def flops(self) -> float:
+        """Training FLOPs of the whole run."""
+        return self.shape.flops_per_token(self.sequence_length) * self.tokens
+
+    @property
+    def ranks(self) -> int:
+        """Processes, as far as the file says."""
+        return self.spec.launcher.ranks or 1
+
+    @property
+    def gpu_hours(self) -> float:
+        """Hours of one GPU of the kind and at the utilisation that `launcher` states."""
+        return self.flops / self.gpu_flops / 3600
+
+    @property
+    def gpu_flops(self) -> float:
+        """FLOP/s that one GPU is expected to give."""
+        return GPUS[self.spec.launcher.gpu].flops * self.spec.launcher.mfu
 
 
-def memory_per_rank(shape: Architecture, spec: PretrainSpec, sequence_length: int) -> dict[str, float]:
-    """Bytes on one rank: weights with their gradients and optimizer state, activations of one micro-batch, logits.
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of the fullest rank, by what holds them."""
+
+    weights: float
+    activations: float
+    logits: float
+
+    @property
+    def total(self) -> float:
+        """All of it; CUDA, NCCL and the allocator take some GiB more."""
+        return self.weights + self.activations + self.logits
+
+
+def memory_per_rank(
+    shape: Architecture, parallel: ParallelSpec, precision: str, micro_batch_size: int, sequence_length: int
+) -> Memory:
+    """Memory of the fullest rank: weights with their gradients and optimizer state, activations, logits.
 
     fp32 holds weight, gradient and two moments (16 bytes a parameter); bf16 weight, fp32 gradient, fp32 master weight
-    and two moments (18). A layer keeps about 10 · hidden + 5 · ffn numbers a token for the backward pass (attention
-    scores are never stored); logits exist three times in fp32 (themselves, their log-softmax, its gradient).
+    and two moments (18). For the backward pass a layer keeps, per token, about 4 · hidden numbers around its norms,
+    which only sequence parallelism divides, and 6 · hidden + 5 · ffn that tensor parallelism divides; attention scores
+    are never stored. The first of P pipeline stages holds P micro-batches at once, so that pipelining saves weights
+    and no activations. Logits exist three times in fp32 (themselves, their log-softmax, its gradient).
     """
-    half = spec.precision == "bf16"
-    tokens = spec.micro_batch_size * sequence_length
-    layers = shape.num_layers // spec.parallel.pipeline
-    per_layer = 10 * shape.hidden_size + 5 * shape.ffn_hidden_size
-    return {
-        "weights, gradients, optimizer": shape.parameters / spec.parallel.model_size * (18 if half else 16),
-        "activations": tokens * layers * per_layer / spec.parallel.tensor * (2 if half else 4),
-        "logits": tokens * shape.vocab_size / spec.parallel.tensor * 12.0,
-    }
+    half = precision == "bf16"
+    tokens = micro_batch_size * sequence_length / parallel.context
+    layers = shape.num_layers / parallel.pipeline * shape.layer_parameters
+    around = 4 * shape.hidden_size / (parallel.tensor if parallel.sequence else 1)
+    inside = (6 * shape.hidden_size + 5 * shape.ffn_hidden_size) / parallel.tensor
+    return Memory(
+        (layers + shape.vocab_size * shape.hidden_size) / parallel.tensor * (18 if half else 16),
+        tokens * shape.num_layers * (around + inside) * (2 if half else 4),
+        tokens * shape.vocab_size / parallel.tensor * 12.0,
+    )
 
 
 def tokens_by_action(loss: LossSpec, records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int]]:

@@ -1,4 +1,4 @@
-"""What `plan` and `show` say about a pretraining run."""
+"""What `hormesis show` says about a pretraining run."""
 
 from __future__ import annotations
 
@@ -8,72 +8,11 @@ from html import escape
 from typing import Any
 
 from infra.artifact import Artifact
-from infra.stage import Page, Plan, Table
-from pretrain.estimate import CPU_THREAD_FLOPS, H100_FLOPS, memory_per_rank, tokens_by_action, total_flops
+from infra.stage import Page, Table
 from pretrain.files import LOG, SUMMARY
-from pretrain.inputs import Inputs, open_inputs
 from pretrain.log import read_log
-from pretrain.spec import LossSpec, PretrainSpec
 
 _WIDTH, _HEIGHT, _MARGIN = 720, 300, 48  # pixels of the loss curve
-
-
-def plan(spec: PretrainSpec) -> Plan:
-    """Steps, tokens, loss-bearing tokens, FLOPs, memory and time, from the mixture's manifest alone."""
-    inputs = open_inputs(spec, verify=False)
-    actions = tokens_by_action(spec.loss, inputs.mixture.manifest["components"])
-    total = sum(tokens for _, _, tokens in actions) or 1
-    shares = tuple((name, action, tokens, f"{tokens / total:.2%}") for name, action, tokens in actions)
-    memory = memory_per_rank(inputs.shape, spec, inputs.mixture.sequence_length)
-    rows = tuple((name, _bytes(size)) for name, size in [*memory.items(), ("in all", sum(memory.values()))])
-    return Plan(
-        f"pretrain {spec.name}",
-        (
-            Table("Model and work", ("what", "amount"), _work(spec, inputs)),
-            Table("Target tokens of one epoch by loss policy", ("component", "policy", "tokens", "share"), shares),
-            Table("Memory per rank (estimate)", ("what", "size"), rows),
-            Table("Time (estimate)", ("on", "time"), _times(total_flops(inputs, spec))),
-        ),
-        (*_begins(spec.loss), "Times assume 45 GFLOP/s on a CPU thread and 40 % of an H100's bf16 peak."),
-    )
-
-
-def _begins(loss: LossSpec) -> tuple[str, ...]:
-    return (f"The loss policy holds after {loss.begin_at:.0%} of the steps.",) if loss.begin_at else ()
-
-
-def _work(spec: PretrainSpec, inputs: Inputs) -> tuple[tuple[str, object], ...]:
-    shape, tokens = inputs.shape, spec.epochs * inputs.mixture.tokens
-    return (
-        (
-            "model",
-            f"{spec.model.preset}: {shape.num_layers} layers × {shape.hidden_size}, {shape.num_attention_heads} heads",
-        ),
-        ("parameters", shape.parameters),
-        ("vocabulary", shape.vocab_size),
-        ("sequence length", inputs.mixture.sequence_length),
-        ("epochs", spec.epochs),
-        ("tokens", tokens),
-        ("tokens per parameter", tokens / shape.parameters),
-        ("steps", inputs.steps(spec)),
-        ("tokens per step", spec.global_batch_size * inputs.mixture.sequence_length),
-        ("FLOPs", f"{total_flops(inputs, spec):.3g}"),
-    )
-
-
-def _times(flops: float) -> tuple[tuple[str, str], ...]:
-    return (
-        ("one CPU thread", _duration(flops / CPU_THREAD_FLOPS)),
-        ("one H100", _duration(flops / H100_FLOPS)),
-    )
-
-
-def _duration(seconds: float) -> str:
-    """Seconds in the unit a person would use."""
-    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:.1f} seconds"
 
 
 def show(artifact: Artifact) -> Page:
@@ -141,7 +80,3 @@ def _line(number: int, name: str, points: list[str]) -> str:
 
 def _text(x: int, y: int, words: str, colour: str = "currentColor") -> str:
     return f'<text x="{x}" y="{y}" font-size="13" fill="{colour}">{escape(words)}</text>'
-
-
-def _bytes(size: float) -> str:
-    return f"{size / 2**30:,.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"

@@ -63,7 +63,7 @@ def train_here(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
 
 
 def _plan(spec: PretrainSpec) -> Plan:
-    from pretrain.report import plan
+    from pretrain.plan import plan
 
     return plan(spec)
 

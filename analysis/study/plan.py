@@ -1,36 +1,85 @@
-"""What a study will do and cost: its grid, its distinct steps, its training tokens, all from the file alone."""
+"""What a study will do and cost: its grid, its distinct steps, its training, all from the file alone."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 from analysis.study.spec import StudySpec
 from analysis.study.steps import arms_of, mixture_at, steps_of, strengths_of
 from infra.stage import Plan, Table
 from mixtures.amounts import resolve
+from pretrain.estimate import Training
+from pretrain.plan import assumption, batch_script, durations, memory_table, notes
+from pretrain.presets import architecture
 
 
 def plan_study(study: StudySpec) -> Plan:
-    """Tables of arms and steps; amounts given as `tokens: all` are known only after curation and are left out."""
+    """Tables of arms, steps and training; what is known only after curation is left out."""
     arms, steps = arms_of(study), steps_of(study)
     kinds = Counter(step.kind for step in steps)
     grid = Table("distinct steps", ("kind", "steps"), tuple(kinds.items()))
-    rows = tuple(_row(study, dose, sum(arm.dose == dose for arm in arms)) for dose in study.doses)
+    models = {dose: sum(arm.dose == dose for arm in arms) for dose in study.doses}
+    rows = tuple(_row(study, dose, count) for dose, count in models.items())
     tokens = [row[-1] for row in rows]
-    notes = [f"{len(strengths_of(study))} (method, strength) pairs per model"]
+    said = [f"{len(strengths_of(study))} (method, strength) pairs per model"]
     if all(isinstance(value, int) for value in tokens):
-        total = sum(value for value in tokens if isinstance(value, int))
-        notes.append(f"{total:,} training tokens in all")
+        said.append(f"{sum(value for value in tokens if isinstance(value, int)):,} training tokens in all")
     doses = Table("arms", ("dose", "models", "clean and other tokens", "risky tokens", "training tokens"), rows)
-    return Plan(f"study {study.name}: {len(arms)} models", (doses, grid), tuple(notes))
+    trainings = {dose: training for dose in models if (training := _training(study, dose)) is not None}
+    tables, more = _training_tables(study, trainings, models)
+    folders = [Path("runs") / study.name / "steps" / arm.model for arm in arms]
+    scripts = batch_script(study.pretrain.launcher, study.name, folders)
+    return Plan(f"study {study.name}: {len(arms)} models", (doses, grid, *tables), (*said, *more), scripts)
 
 
 def _row(study: StudySpec, dose: float, models: int) -> tuple[object, ...]:
     """Tokens of one dose, where the file alone says them."""
-    mixture = mixture_at(study, dose)
-    amounts = {name: each.amount for name, each in mixture.components.items()}
-    if any(amount.everything for amount in amounts.values()):
+    wanted = _amounts(study, dose)
+    if wanted is None:
         return dose, models, "known after curation", "", ""
-    wanted = resolve(amounts, dict.fromkeys(amounts, 0))
     risky, total = wanted[study.dose_of], sum(wanted.values())
     return dose, models, total - risky, risky, total * models * study.pretrain.epochs
+
+
+def _amounts(study: StudySpec, dose: float) -> dict[str, int] | None:
+    """Tokens of each component; None where some are only known after curation."""
+    amounts = {name: each.amount for name, each in mixture_at(study, dose).components.items()}
+    if any(amount.everything for amount in amounts.values()):
+        return None
+    return resolve(amounts, dict.fromkeys(amounts, 0))
+
+
+def _training(study: StudySpec, dose: float) -> Training | None:
+    """The training of one model; None where its tokens or its vocabulary are only known later."""
+    wanted, rows = _amounts(study, dose), _vocabulary(study)
+    if wanted is None or rows is None:
+        return None
+    length = study.mixture.sequence_length
+    return Training(study.pretrain, architecture(study.pretrain.model, rows, length), length, tuple(wanted.values()))
+
+
+def _vocabulary(study: StudySpec) -> int | None:
+    """Entries of the tokenizer as far as the file says them; where the model fixes its own, they need not be known."""
+    trained = study.mixture.tokenizer.train_bpe
+    if trained is not None:
+        return trained.vocab_size
+    return 0 if architecture(study.pretrain.model, 0, 2).vocab_size else None
+
+
+def _training_tables(
+    study: StudySpec, trainings: dict[float, Training], models: dict[float, int]
+) -> tuple[tuple[Table, ...], tuple[str, ...]]:
+    """Cost of one model of each dose, and where GPUs train, the memory of the largest and the sum over the grid."""
+    if not trainings:
+        return (), ()
+    longest = max(trainings.values(), key=lambda each: each.tokens)
+    times = [name for name, _ in durations(longest)]
+    rows = tuple((dose, each.tokens, each.steps, f"{each.flops:.3g}", *(time for _, time in durations(each)))
+                 for dose, each in trainings.items())  # fmt: skip
+    table = Table("training of one model (estimate)", ("dose", "tokens", "steps", "FLOPs", *times), rows)
+    if study.pretrain.launcher.name == "local":
+        return (table,), (assumption(longest),)
+    hours = sum(each.gpu_hours * models[dose] for dose, each in trainings.items())
+    total = f"{hours:,.0f} {study.pretrain.launcher.gpu}-hours to train all models"
+    return (table, memory_table(longest)), (total, *notes(longest))

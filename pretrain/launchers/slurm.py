@@ -65,7 +65,7 @@ class SlurmSpec(LauncherSpec):
     env: dict[VariableName, Line] = Field(default_factory=dict)
     """Environment of the processes, for example {NCCL_SOCKET_IFNAME: ib0}."""
     sbatch: Options = Field(default_factory=dict)
-    """Further options of sbatch; they go before hormesis' own."""
+    """Further options of sbatch; they win over hormesis' own."""
     srun: Options = Field(default_factory=dict)
     """Further options of srun, for example {container-image: ...}."""
 

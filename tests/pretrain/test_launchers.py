@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,47 +34,52 @@ def on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Slurm, "poll", 0.01)
 
 
-@pytest.fixture(scope="session")
-def losses_of() -> Callable[[Path], list[float]]:
-    def read(artifact: Path) -> list[float]:
-        return [json.loads(line)["loss"] for line in (artifact / "log.jsonl").open()]
-
-    return read
+def losses(artifact: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (artifact / "log.jsonl").open()]
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
-    """Ray with room for two workers of one core."""
+    """Ray with room for two workers of one core: what other tests have started, else one of our own."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'hormesis[ray]'")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(ROOT)
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 << 20, logging_level="ERROR")
+    if ray.is_initialized():
+        yield ray
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", str(ROOT))  # the raylet hands it to its workers
+        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 << 20, logging_level="ERROR")
     yield ray
     ray.shutdown()
-    os.environ.update({"PYTHONPATH": before} if before else {})
 
 
-def test_two_processes_of_every_launcher_train_as_one_process_does(
-    tmp_path, settings, on_path, monkeypatch, losses_of, cluster
-):
-    """torchrun, srun (as Slurm's programs would start it) and Ray, one after the other."""
-    slurm = fake_slurm.install(tmp_path / "slurm", monkeypatch)
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Slurm's programs; the folder says what was asked of them."""
+    return fake_slurm.install(tmp_path / "slurm", monkeypatch)
+
+
+LAUNCHERS = {
+    "torchrun": {"processes": 2},
+    "slurm": {"gpus_per_node": 2, "env": {"OMP_NUM_THREADS": "1"}, "srun": {"mpi": "none"}},
+    "ray": {"workers": 2, "gpus": 0, "cpus": 1},
+}
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_two_launched_processes_train_as_one_does(tmp_path, settings, on_path, slurm, name, request):
+    if name == "ray":
+        request.getfixturevalue("cluster")
     alone = run_stage(PRETRAIN, settings(), tmp_path / "alone", quiet=True)
-    launchers = {
-        "torchrun": {"name": "torchrun", "processes": 2},
-        "slurm": {"name": "slurm", "gpus_per_node": 2, "env": {"OMP_NUM_THREADS": "1"}, "srun": {"mpi": "none"}},
-        "ray": {"name": "ray", "workers": 2, "gpus": 0, "cpus": 1},
-    }
-    for name, launcher in launchers.items():
-        two = run_stage(PRETRAIN, settings(launcher=launcher), tmp_path / name, quiet=True)
-        assert two.fingerprint == alone.fingerprint
-        assert two.files.keys() == alone.files.keys(), name
-        assert json.loads((two.path / "pretrain.json").read_text())["ranks"] == 2
-        assert losses_of(two.path) == pytest.approx(losses_of(alone.path), abs=1e-5), name
-        assert two.counts["tokens"] == alone.counts["tokens"]
+    launched = settings(launcher={"name": name, **LAUNCHERS[name]})
+    two = run_stage(PRETRAIN, launched, tmp_path / "two", quiet=True)
+    assert two.fingerprint == alone.fingerprint
+    assert two.files.keys() == alone.files.keys()
+    assert json.loads((two.path / "pretrain.json").read_text())["ranks"] == 2
+    assert losses(two.path) == pytest.approx(losses(alone.path), abs=1e-5)
+    assert two.counts["tokens"] == alone.counts["tokens"]
     assert not list(tmp_path.glob(".*partial"))
-    assert "--mpi=none" in (slurm / "srun").read_text().split()
+    assert name != "slurm" or "--mpi=none" in (slurm / "srun").read_text().split()
 
 
 class Told(ProcessLauncher):
@@ -94,7 +98,7 @@ class Told(ProcessLauncher):
     def ranks(self) -> int:
         return 4
 
-    @contextmanager
+    @contextlib.contextmanager
     def started(self, work: Work, ranks: int) -> Iterator[None]:
         self.attempts.pop(0)(work)
         yield
@@ -154,26 +158,23 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
         Work(tmp_path / "elsewhere").spec()
 
 
-def test_a_training_ends_when_the_command_that_started_it_is_killed(tmp_path, on_path):
-    child = "from pretrain.launch.worker import stop_with_parent as w; import os, time; w(os.getppid()); time.sleep(60)"
-    parent = (
-        "import subprocess, sys, time\n"
-        f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
-        "print(child.pid, flush=True); time.sleep(60)"
+def test_a_training_ends_when_the_command_that_started_it_is_killed(on_path):
+    child = (
+        "import os, time; from pretrain.launch.worker import stop_with_parent\n"
+        "stop_with_parent(os.getppid()); print(os.getpid(), flush=True); time.sleep(600)"
     )
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        pid = int(process.stdout.readline())
-        time.sleep(1.0)  # until the child looks after its parent
-        process.kill()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z"):
-            return
-        time.sleep(0.05)
-    if Path(f"/proc/{pid}").exists():
-        os.kill(pid, signal.SIGKILL)
-        raise AssertionError("the child outlived its parent")
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    pid = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    try:
+        assert process.stdout.read() == ""  # ends when the child has: it holds the other end
+    finally:
+        process.stdout.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 STAND_IN = """#!/bin/bash
@@ -186,9 +187,8 @@ touch "$3/pretrain.json"; echo '{"steps": 1}' > "$3/launch/counts.json"
 
 
 @pytest.fixture
-def arms(tmp_path, settings, on_path, monkeypatch) -> tuple[Path, Callable[[int], PretrainSpec]]:
+def arms(slurm, settings, on_path) -> tuple[Path, Callable[[int], PretrainSpec]]:
     """Slurm's programs, and the arms of a study whose workers only say that they were there."""
-    slurm = fake_slurm.install(tmp_path / "slurm", monkeypatch)
     python = slurm / "stand in; python"
     python.write_text(STAND_IN)
     python.chmod(0o755)
