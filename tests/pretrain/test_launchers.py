@@ -161,7 +161,7 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
 def test_a_training_ends_when_the_command_that_started_it_is_killed(on_path):
     child = (
         "import os, time; from pretrain.launch.worker import stop_with_parent\n"
-        "stop_with_parent(os.getppid()); print(os.getpid(), flush=True); time.sleep(600)"
+        "stop_with_parent(os.getppid()); print(os.getpid(), flush=True); time.sleep(60)"
     )
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
