@@ -1,0 +1,83 @@
+"""What other machines do takes no worker of a study, and is handed over together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from analysis.study import runner
+from analysis.study.ledger import Ledger
+from analysis.study.steps import Step
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Names of what was handed over, a list each time; pretraining is done elsewhere, all else here."""
+    seen: list[list[str]] = []
+
+    def submit(todo: list[tuple[str, Path]], _logs: Path) -> None:
+        seen.append([spec for spec, _ in todo])
+
+    elsewhere = SimpleNamespace(kind="pretrain", elsewhere=lambda spec: True, submit=submit)
+    here = SimpleNamespace(kind="mixture", elsewhere=None, submit=None)
+    monkeypatch.setattr(runner, "stage_of", lambda kind: elsewhere if kind == "pretrain" else here)
+    monkeypatch.setattr(runner, "work_folder", lambda stage, spec, target: target)
+    return seen
+
+
+def study(tmp_path: Path) -> Ledger:
+    """Three doses with an arm each, and what is measured of each arm."""
+
+    def step(name: str, kind: str, *needs: str) -> Step:
+        return Step(name, kind, needs, lambda paths: name)  # type: ignore[arg-type,return-value]
+
+    doses = [step(f"mixture-{dose}", "mixture") for dose in range(3)]
+    arms = [step(f"arm-{dose}", "pretrain", f"mixture-{dose}") for dose in range(3)]
+    measures = [step(f"measure-{dose}", "analysis", f"arm-{dose}") for dose in range(3)]
+    return Ledger(tmp_path, [*doses, *arms, *measures])
+
+
+def test_arms_wait_for_each_other_and_go_together(tmp_path: Path, submitted: list[list[str]]) -> None:
+    ledger, running = study(tmp_path), []
+    steps = {step.name: step for step in ledger.steps}
+
+    def start(workers: int) -> list[str]:
+        found = runner._next(ledger, running, workers)
+        for each in found:
+            ledger.set(each.name, "running")
+            running.append(each)
+        return [each.name for each in found]
+
+    def done(*names: str) -> None:
+        for name in names:
+            ledger.done(name, tmp_path / name)
+            running.remove(steps[name])
+
+    assert start(workers=2) == ["mixture-0", "mixture-1"]
+    done("mixture-0", "mixture-1")
+    assert start(workers=2) == ["mixture-2"]  # two arms could begin; they wait for the third
+    done("mixture-2")
+    assert start(workers=2) == ["arm-0", "arm-1", "arm-2"]  # more than there are workers
+    done("arm-1")
+    assert start(workers=1) == ["measure-1"]  # the arms that train elsewhere leave the worker free
+    assert [names for names in submitted if names] == [["arm-0", "arm-1", "arm-2"]]
+
+
+def test_an_arm_whose_mixture_failed_keeps_nobody_waiting(tmp_path: Path, submitted: list[list[str]]) -> None:
+    ledger = study(tmp_path)
+    ledger.done("mixture-0", tmp_path)
+    ledger.done("mixture-1", tmp_path)
+    ledger.set("mixture-2", "failed", "a reason")
+    ledger.skip_orphans()
+    assert [step.name for step in runner._next(ledger, [], 2)] == ["arm-0", "arm-1"]
+
+
+def test_steps_that_run_here_never_outnumber_the_workers(tmp_path: Path, submitted: list[Any]) -> None:
+    ledger = study(tmp_path)
+    first = runner._next(ledger, [], 2)
+    for step in first:
+        ledger.set(step.name, "running")
+    assert runner._next(ledger, first, 2) == [] == submitted
