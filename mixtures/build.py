@@ -14,7 +14,7 @@ from mixtures.catalogue import open_corpora, open_tokens, resolve
 from mixtures.contamination.found import report
 from mixtures.contamination.stage import look_for_sets
 from mixtures.provenance import PROVENANCE, provenance
-from mixtures.spec import MixtureSpec, TokensSpec, tokenizer_stage_spec
+from mixtures.spec import MixtureSpec, TokensSpec, tokenizer_stage_spec, used
 from mixtures.tokenizer import read_facts
 from mixtures.write import (
     HELD_OUT,
@@ -120,4 +120,5 @@ def _manifest(spec: MixtureSpec, records: list[dict[str, Any]], folder: Path) ->
         "held_out": HELD_OUT,
         "content_sha256": digest(content),
         **({"card": spec.card.model_dump(mode="json")} if spec.card else {}),
+        **used(spec, "packing"),
     }

@@ -12,6 +12,7 @@ from infra.errors import ArtifactError, InputError
 from infra.fingerprint import digest_file
 from infra.spec import nearest
 from mixtures.indexed import Indexed, bin_path, open_pair, risk_prefix
+from mixtures.spec import PackingSpec
 from mixtures.tokenizer import TokenizerFacts, read_facts
 
 FORMAT = 1
@@ -20,7 +21,9 @@ HELD_OUT = "held_out"
 
 @dataclass(frozen=True)
 class Files:
-    """One pair of token files: `prefix` as Megatron wants it, its tokens, documents and hashes."""
+    """One pair of token files: `prefix` as Megatron wants it, its tokens, documents and hashes, and whether the trainer
+    may shuffle its documents.
+    """
 
     name: str
     prefix: Path
@@ -29,6 +32,7 @@ class Files:
     risky_tokens: int
     tokens_sha256: str
     risk_sha256: str
+    shuffled: bool = True
 
     @property
     def risk_prefix(self) -> Path:
@@ -59,6 +63,7 @@ class BuiltMixture:
     components: tuple[Files, ...]
     held_out: tuple[Files, ...]
     manifest: dict[str, Any]
+    packing: PackingSpec
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = True) -> BuiltMixture:
@@ -85,6 +90,7 @@ class BuiltMixture:
             components=_files(records, artifact.path),
             held_out=_files([{**each["held_out"], "name": each["name"]} for each in records], artifact.path / HELD_OUT),
             manifest=manifest,
+            packing=PackingSpec.model_validate(manifest.get("packing", {})),
         )
         for files in (*mixture.components, *mixture.held_out):
             files.open()
@@ -132,6 +138,7 @@ def _files(records: list[dict[str, Any]], folder: Path) -> tuple[Files, ...]:
             risky_tokens=record["risky_tokens"],
             tokens_sha256=record["tokens_sha256"],
             risk_sha256=record["risk_sha256"],
+            shuffled="order" not in record,
         )
         for record in records
         if record["tokens"]

@@ -14,13 +14,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from curation.where import RISKY_SHARE, SPANS, Where
-from infra.errors import AmountError, ArtifactError
+from infra.errors import AmountError, ArtifactError, InputError
+from infra.spec import nearest
 from mixtures import amounts, select
 from mixtures.contamination.found import Contamination
-from mixtures.corpus import Corpus, batches, matches, open_corpus, where_columns
+from mixtures.corpus import Corpus, batches, matches, open_corpus, scores, where_columns
 from mixtures.select import Documents, Selection
 from mixtures.shares import risky_shares
-from mixtures.spec import ComponentSpec, MixtureSpec
+from mixtures.spec import ByScore, ComponentSpec, MixtureSpec
 from mixtures.tokens import check_risk, documents_path
 
 NOTHING: Mapping[str, Contamination] = MappingProxyType({})
@@ -81,6 +82,7 @@ def open_corpora(spec: MixtureSpec) -> dict[str, Corpus]:
         if component.condition is not None:
             known = (*SPANS, RISKY_SHARE)
             component.condition.check_names(corpora[component.corpus].attributes, component.corpus, known)
+        _check_order(component, corpora[component.corpus])
     for corpus in corpora.values():
         check_risk(corpus, spec.risk)
     return corpora
@@ -142,6 +144,7 @@ def _component(
     spec: MixtureSpec, name: str, source: TokenisedCorpus, training: select.Ints, held: select.Ints, wanted: int
 ) -> Component:
     documents = source.documents.take(training)
+    order = _order(spec.components[name], source, training)
     return Component(
         name=name,
         spec=spec.components[name],
@@ -149,9 +152,31 @@ def _component(
         training=documents,
         training_risky=source.risky[training],
         held_out=source.documents.take(held),
-        selection=select.choose(documents, wanted, spec.seed),
+        selection=select.arrange(select.choose(documents, wanted, spec.seed), order),
         wanted=wanted,
     )
+
+
+def _check_order(component: ComponentSpec, corpus: Corpus) -> None:
+    if isinstance(component.order, ByScore) and component.order.by not in corpus.attributes:
+        hint = nearest(component.order.by, corpus.attributes)
+        have = ", ".join(corpus.attributes)
+        raise InputError(f"order: corpus {corpus.name!r} has no score {component.order.by!r}; it has {have}{hint}")
+
+
+def _order(component: ComponentSpec, source: TokenisedCorpus, training: select.Ints) -> select.Ints | None:
+    """Positions among the training documents in the order asked for; None: as they are chosen, the trainer shuffles."""
+    if component.order == "shuffled":
+        return None
+    if component.order == "corpus":
+        return np.arange(len(training), dtype=np.int64)
+    parts = [
+        scores(component.order.by, batch, shard, row)
+        for shard in source.corpus.shards
+        for row, batch in batches(shard, ["scores"], 1 << 14)
+    ]
+    values = np.concatenate(parts)[training]
+    return np.argsort(-values if component.order.descending else values, kind="stable")
 
 
 def _eligible(component: ComponentSpec, source: TokenisedCorpus) -> select.Ints:

@@ -111,7 +111,7 @@ def _column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[
         return _metadata(name.removeprefix(METADATA), batch, shard, row)
     if name in SPANS:
         return _spans(name, batch, shard, row)
-    return _scores(name, batch, shard, row)
+    return scores(name, batch, shard, row)
 
 
 def _spans(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.float64]:
@@ -132,14 +132,14 @@ def _spans(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[n
     return values
 
 
-def _scores(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.float64]:
-    """One attribute of the `scores` maps, a document an item."""
+def scores(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.float64]:
+    """One attribute of the `scores` maps, a document an item. Raises DataError where a document has none."""
     found = pc.map_lookup(batch.column("scores"), pa.scalar(name), "first")
     values = found.to_numpy(zero_copy_only=False).astype(np.float64)  # null becomes NaN
     bad = np.flatnonzero(~((values >= 0) & (values <= 1)))
     if len(bad):
         reason = "has no score" if np.isnan(values[bad[0]]) else f"has {values[bad[0]]} as its score"
-        raise DataError(f"{shard}:{row + int(bad[0])}: the document {reason} for {name!r}, which `where` asks for")
+        raise DataError(f"{shard}:{row + int(bad[0])}: the document {reason} for {name!r}, which the mixture asks for")
     return values
 
 

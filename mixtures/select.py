@@ -104,6 +104,16 @@ def hold_out(documents: Documents, tokens: int, seed: int, name: str) -> Ints:
     return order[: int(np.searchsorted(running, tokens)) + 1]
 
 
+def arrange(selection: Selection, order: Ints | None) -> Selection:
+    """The same selection, each epoch in the order of `order` (positions of the documents), or as it is."""
+    if order is None:
+        return selection
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    index = np.lexsort((place[selection.position], selection.epoch))
+    return Selection(selection.position[index], selection.epoch[index], selection.tokens[index])
+
+
 def choose(documents: Documents, tokens: int, seed: int) -> Selection:
     """Exactly `tokens` tokens in training order, epoch after epoch; the last document is cut. Caps are checked
     before.

@@ -41,6 +41,15 @@ Ratio = Annotated[float | str, AfterValidator(_ratio)]
 _AMOUNTS = ("tokens", "fraction_of_total", "fraction_of")
 
 
+class ByScore(Spec):
+    """Documents by one of their scores."""
+
+    by: str
+    """The score."""
+    descending: bool = False
+    """Highest first."""
+
+
 class ComponentSpec(Spec):
     """A selection of one corpus, with an amount."""
 
@@ -57,6 +66,9 @@ class ComponentSpec(Spec):
     """Amount as a share of another component's tokens: {clean: 0.1}."""
     max_epochs: Annotated[int, Field(ge=1, strict=True)] = 1
     """How often a document may be repeated at most; asking for more tokens than that gives is an error."""
+    order: Literal["shuffled", "corpus"] | ByScore = "shuffled"
+    """Order in which its documents are trained on, whichever are taken: shuffled anew each epoch, as they stand in the
+    corpus, or by a score ({by: toxicity}); repetitions of a document stay epochs apart."""
 
     @model_validator(mode="after")
     def _one_amount(self) -> ComponentSpec:
@@ -123,6 +135,16 @@ class TokenizerSpec(Spec):
         return self
 
 
+class PackingSpec(Spec):
+    """How documents, each ended by an EOS, are put into training sequences one after another; the trainer reads it."""
+
+    together: Literal["component", "all"] = "component"
+    """component: a sequence holds documents of one component only, as SLUNG packs risky documents. all: the documents
+    of all components follow each other in one stream."""
+    reset_attention: bool = False
+    """Whether a token sees its own document only (and the EOS before it), or also what came before in its sequence."""
+
+
 class MixtureSpec(Spec):
     """Components, amounts, a tokenizer and a seed."""
 
@@ -142,6 +164,8 @@ class MixtureSpec(Spec):
     """What the mixture is made of."""
     hold_out: dict[str, Annotated[int, Field(ge=0, strict=True)]] = Field(default_factory=dict)
     """Tokens per component that no arm trains on, by whole documents (at least this many)."""
+    packing: PackingSpec = PackingSpec()
+    """How documents share sequences."""
     decontaminate: DecontaminationSpec | None = None
     """Evaluation sets that must not be in it."""
     card: CardSpec | None = None
@@ -246,3 +270,11 @@ def with_dose(spec: MixtureSpec, component: str, dose: float | str, name: str | 
     data: dict[str, Any] = spec.model_dump()
     data["components"][component] |= dict.fromkeys(_AMOUNTS) | {"fraction_of_total": dose}
     return MixtureSpec.model_validate(data | {"name": name or spec.name})
+
+
+def used(spec: Spec, *keys: str) -> dict[str, Any]:
+    """Those of these keys that differ from their defaults, as JSON: identities and manifests name keys that came later
+    only where they are used, so that what was built before keeps its fingerprint and its bytes.
+    """
+    values = spec.model_dump(mode="json", include=set(keys))
+    return {key: values[key] for key in keys if getattr(spec, key) != type(spec).model_fields[key].default}

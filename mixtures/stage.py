@@ -13,7 +13,7 @@ from infra.fingerprint import digest_file
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 from mixtures.contamination.stage import identity_of
 from mixtures.handover.spec import OlmoCoreOptions
-from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec
+from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec, used
 
 
 def _tokenizer_source(source: TokenizerSpec) -> dict[str, Any]:
@@ -63,6 +63,7 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
         "tokenizer": _tokenizer_source(spec.tokenizer),
         "components": [_component_config(name, spec) for name in spec.components],  # a list: their order counts
     }
+    config |= used(spec, "packing")
     if spec.tokenizer.train_bpe is not None:
         config["tokenizer"]["component"] = spec.tokenizer.train_bpe.component
     if spec.card is not None:
@@ -88,8 +89,9 @@ def _component_config(name: str, spec: MixtureSpec) -> dict[str, Any]:
         "max_epochs": component.max_epochs,
         "hold_out": spec.hold_out.get(name, 0),
     }
-    # Keys that came later stand in the identity only where they are used: what was built before keeps its fingerprint.
-    return config | ({"fraction_of": {of: share}} if of is not None else {})
+    if of is not None:
+        config["fraction_of"] = {of: share}
+    return config | used(component, "order")
 
 
 def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from mixtures.catalogue import Component, TokenisedCorpus
 from mixtures.corpus import batches
 from mixtures.indexed import BinWriter, Indexed, bin_path, idx_path, open_pair, risk_prefix, write_idx
 from mixtures.select import Documents, Ints, Selection
+from mixtures.spec import used
 from mixtures.tokens import RISKY, documents_path, shard_record
 
 HELD_OUT = "held_out"
@@ -71,6 +72,7 @@ def write_component(component: Component, folder: Path, advance: Advance) -> dic
         **trained,
         "held_out": held,
     }
+    record |= used(component.spec, "order")  # the trainer looks whether it may shuffle
     write_json(done, record)
     return record
 

@@ -27,8 +27,7 @@ from pretrain.data import Batch
 def on_this_rank(batches: Iterator[Batch]) -> Iterator[Batch]:
     """This context rank's part of every batch; the batch itself where sequences are not divided."""
     for batch in batches:
-        divided = {name: value for name, value in vars(batch).items() if name != "component"}
-        yield replace(batch, **get_batch_on_this_cp_rank(divided))
+        yield replace(batch, **get_batch_on_this_cp_rank(dict(vars(batch))))  # an attention mask by its queries
 
 
 class ContextParallelAttention(nn.Module):
@@ -41,12 +40,18 @@ class ContextParallelAttention(nn.Module):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any
     ) -> Tensor:
-        """Attend; query is [this rank's sequence, batch, heads, width], the result the same with heads × width."""
-        assert attention_mask is None
+        """Attend; query is [this rank's sequence, batch, heads, width], the result the same with heads × width.
+
+        `attention_mask`, bool [batch, 1, this rank's sequence, sequence], says which keys a query sees.
+        """
         rank, ranks = parallel_state.get_context_parallel_rank(), parallel_state.get_context_parallel_world_size()
         key, value = _whole(key, ranks), _whole(value, ranks)
         early, late = query.chunk(2)
-        attended = [_attend(early, key, value, rank), _attend(late, key, value, 2 * ranks - 1 - rank)]
+        masks = (None, None) if attention_mask is None else attention_mask.chunk(2, dim=2)
+        attended = [
+            _attend(early, key, value, rank, masks[0]),
+            _attend(late, key, value, 2 * ranks - 1 - rank, masks[1]),
+        ]
         return torch.cat(attended).flatten(2)
 
 
@@ -57,11 +62,14 @@ def _whole(part: Tensor, ranks: int) -> Tensor:
     return torch.cat([*chunks[0::2], *reversed(chunks[1::2])])
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, chunk: int) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, chunk: int, allowed: Tensor | None) -> Tensor:
     """Queries of one chunk, which is the `chunk`-th of the sequence; [chunk length, batch, heads, width]."""
     length = len(query)
     seen = (chunk + 1) * length
-    mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(seen - length)
+    if allowed is None:
+        mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(seen - length)
+    else:
+        mask = allowed[..., :seen]
     query, key, value = (part.permute(1, 2, 0, 3) for part in (query, key[:seen], value[:seen]))
     grouped = query.shape[1] != key.shape[1]
     attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=grouped)

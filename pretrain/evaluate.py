@@ -11,9 +11,10 @@ from torch import Tensor
 
 from mixtures.built import BuiltMixture, Files
 from mixtures.risk import STRUCTURAL, threshold_byte
-from pretrain.data import Batches, DataSettings, Tokens, build_epoch
+from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.distributed import data_parallel
 from pretrain.spec import PretrainSpec
+from pretrain.streams import Tokens
 from pretrain.trainer import Trainer
 
 RISKY = 0.5  # at or above this score a target counts as risky in the tables
@@ -25,7 +26,7 @@ def held_out_cross_entropy(
 ) -> dict[str, dict[str, Any]]:
     """Cross-entropy in nats per token on each component's held-out documents, every token a target once. Collective.
 
-    Windows are packed as in training: documents follow each other and attention is not reset. No policy applies:
+    Windows are packed as in training: documents follow each other, with attention reset or not. No policy applies:
     risky tokens count like all others, and once more apart.
     """
     unigram = unigram_log_probabilities(mixture) if dist.get_rank() == 0 else None
@@ -41,7 +42,7 @@ def held_out_cross_entropy(
 
 def token_files(files: Files) -> Tokens:
     """What the datasets need of one pair of token files."""
-    return Tokens(files.name, files.prefix, files.risk_prefix)
+    return Tokens(files.name, files.prefix, files.risk_prefix, files.shuffled)
 
 
 def _summary(by_risk: Tensor) -> dict[str, Any]:

@@ -33,8 +33,10 @@ class Inputs:
         return facts.pad_id if facts.removed_id is None else facts.removed_id
 
     def samples(self) -> int:
-        """Samples of one epoch; every component pads its own last one."""
+        """Samples of one epoch; every component pads its own last one, unless all are packed together."""
         length = self.mixture.sequence_length
+        if self.mixture.packing.together == "all":
+            return -(-self.mixture.tokens // length)
         return sum(-(-part.tokens // length) for part in self.mixture.components)
 
     def steps(self, spec: PretrainSpec) -> int:

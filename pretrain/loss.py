@@ -113,20 +113,22 @@ def policy_loss(cross_entropy: Tensor, risk: Tensor, component: Tensor, table: L
     """Sum of the policy's losses and the number of tokens in the denominator, both over this micro-batch.
 
     `cross_entropy` [batch, sequence] per target in nats, `risk` [batch, sequence] uint8 of the *target*, `component`
-    [batch]. Divide by the denominator summed over the global batch; Megatron does so with `calculate_per_token_loss`.
+    [batch, sequence] or [batch, 1]. Divide by the denominator summed over the global batch; Megatron does so with
+    `calculate_per_token_loss`.
     """
-    row = component[:, None]
     byte = risk.long()
     values = cross_entropy.float()
-    total = (values * table.cross_entropy[row, byte]).sum()
+    total = (values * table.cross_entropy[component, byte]).sum()
     if table.has_unlikelihood:
-        weight = table.unlikelihood[row, byte]
+        weight = table.unlikelihood[component, byte]
         total = total - (log1mexp(values) * weight).sum()
-    return total, table.counted[row, byte].sum().to(torch.int)
+    return total, table.counted[component, byte].sum().to(torch.int)
 
 
 def remove_inputs(tokens: Tensor, risk: Tensor, component: Tensor, table: LossTable, replacement: int) -> Tensor:
-    """Replace the input tokens that the policy removes; `risk` is that of the *input* tokens, [batch, sequence]."""
+    """Replace the input tokens that the policy removes; risk and component are those of the *input* tokens, [batch,
+    sequence].
+    """
     if not table.removes:
         return tokens
-    return tokens.masked_fill(table.removed[component[:, None], risk.long()], replacement)
+    return tokens.masked_fill(table.removed[component, risk.long()], replacement)

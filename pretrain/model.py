@@ -52,12 +52,19 @@ class ScaledDotProductAttention(nn.Module):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any
     ) -> Tensor:
-        """Attend; query is [sequence, batch, heads, width], the result [sequence, batch, heads × width]."""
-        assert attention_mask is None, "documents are packed without resetting attention"
+        """Attend; query is [sequence, batch, heads, width], the result [sequence, batch, heads × width].
+
+        `attention_mask`, bool [batch, 1, sequence, sequence], says which keys a query sees; None: all before it.
+        """
         length, batch, heads, width = query.shape
         query, key, value = (part.permute(1, 2, 0, 3) for part in (query, key, value))
         attended = functional.scaled_dot_product_attention(
-            query, key, value, is_causal=length > 1, enable_gqa=query.shape[1] != key.shape[1]
+            query,
+            key,
+            value,
+            attn_mask=attention_mask,
+            is_causal=attention_mask is None and length > 1,
+            enable_gqa=query.shape[1] != key.shape[1],
         )
         return attended.permute(2, 0, 1, 3).reshape(length, batch, heads * width)
 

@@ -80,6 +80,7 @@ class Run:
             vocab_size=inputs.mixture.facts.vocab_size,
             end_of_document=inputs.mixture.facts.eos_id,
             cache=workspace.path / INDICES / inputs.mixture.content_sha256[:12],
+            packing=inputs.mixture.packing,
         )
         self.progress = Progress()
         if spec.precision == "bf16" and not has_fast_bf16():

@@ -182,7 +182,7 @@ class Trainer:
 
     def _training_step(self, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
         batch = next(reader)
-        inputs = remove_inputs(batch.inputs, batch.input_risk, batch.component, self.table, self.replacement)
+        inputs = remove_inputs(batch.inputs, batch.input_risk, batch.input_component, self.table, self.replacement)
         return self._forward(model, inputs, batch), partial(self._loss, batch)
 
     def _evaluation_step(self, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
@@ -192,15 +192,18 @@ class Trainer:
     def _forward(self, model: Any, inputs: Tensor, batch: Batch) -> Tensor:
         """Per-token cross-entropy on the last pipeline stage, hidden states on the others."""
         positions = torch.arange(inputs.shape[1], device=self.device).expand_as(inputs)
-        return model(inputs, positions, None, labels=batch.targets)
+        return model(inputs, positions, batch.attention_mask, labels=batch.targets)
 
     def _loss(self, batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Megatron's triple: summed loss, its denominator, and what to report."""
         loss, count = policy_loss(cross_entropy, batch.target_risk, batch.component, self.table)
         real = batch.target_risk != STRUCTURAL
         plain = Sums.zero(self.components, self.device)
-        plain.cross_entropy.index_add_(0, batch.component, (cross_entropy.detach().double() * real).sum(1))
-        plain.tokens.index_add_(0, batch.component, real.sum(1).double())
+        nats = cross_entropy.detach().double()
+        for number in range(self.components):
+            own = real & (batch.component == number)
+            plain.cross_entropy[number] = (nats * own).sum()
+            plain.tokens[number] = own.sum()
         return loss, count, Sums(loss.detach().double(), count.double(), plain.cross_entropy, plain.tokens).flat
 
 

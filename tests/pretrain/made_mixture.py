@@ -72,6 +72,7 @@ def write_mixture(
     sequence_length: int = 32,
     vocab_size: int = VOCABULARY,
     risk: str | None = "toxicity",
+    **manifest_keys: Any,
 ) -> Path:
     """Write a mixture artifact; every component is (documents, risk bytes)."""
     from infra.artifact import describe_files, write_manifest
@@ -90,6 +91,7 @@ def write_mixture(
         "tokenizer": write_tokenizer(folder / "tokenizer", vocab_size),
         "components": records,
         "content_sha256": digest(records),
+        **manifest_keys,
     }
     (folder / "mixture.json").write_text(json.dumps(manifest))
     fields: dict[str, Any] = {key: {} for key in ("config", "inputs", "counts")}

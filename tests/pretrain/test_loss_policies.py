@@ -57,7 +57,7 @@ def test_every_policy_agrees_with_a_float64_reference(seed, policy, scale):
     spec, names = LossSpec.model_validate(policy), ["clean", "risky", "clean", "risky"]
     ce = functional.cross_entropy(torch.tensor(logits).transpose(1, 2), torch.tensor(targets), reduction="none")
     table = loss_table(spec, ["clean", "risky"])
-    total, count = policy_loss(ce, torch.tensor(risk), torch.tensor([0, 1, 0, 1]), table)
+    total, count = policy_loss(ce, torch.tensor(risk), torch.tensor([[0], [1], [0], [1]]), table)
     expected, tokens = reference(logits, targets, risk, spec, names)
     assert count.item() == tokens
     assert total.item() == pytest.approx(expected, rel=2e-5, abs=2e-5)
@@ -69,7 +69,7 @@ def test_masked_loss_is_cross_entropy_with_ignored_targets():
     targets, risk = torch.randint(0, 13, (3, 8)), torch.randint(1, 255, (3, 8), dtype=torch.uint8)
     ce = functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
     table = loss_table(LossSpec(policy="mask"), ["all"])
-    total, count = policy_loss(ce, risk, torch.zeros(3, dtype=torch.long), table)
+    total, count = policy_loss(ce, risk, torch.zeros(3, 1, dtype=torch.long), table)
     (mine,) = torch.autograd.grad(total / count, logits, retain_graph=True)
     ignored = targets.masked_fill(risk >= threshold_byte(0.5), -100)
     plain = functional.cross_entropy(logits.transpose(1, 2), ignored)
@@ -113,7 +113,7 @@ def test_padding_and_prefixes_are_never_targets_under_any_policy():
     for policy in POLICIES:
         table = loss_table(LossSpec.model_validate(policy), ["clean", "risky"])
         risk = torch.full((2, 3), STRUCTURAL, dtype=torch.uint8)
-        total, count = policy_loss(torch.full((2, 3), 7.0), risk, torch.tensor([0, 1]), table)
+        total, count = policy_loss(torch.full((2, 3), 7.0), risk, torch.tensor([[0], [1]]), table)
         assert (total.item(), count.item()) == (0.0, 0)
 
 
@@ -121,7 +121,7 @@ def test_remove_replaces_risky_inputs_of_the_named_component_only():
     table = loss_table(LossSpec(policy="remove", components=("risky",)), ["clean", "risky"])
     tokens = torch.tensor([[5, 6, 7], [5, 6, 7]])
     risk = torch.tensor([[1, 254, 255], [1, 254, 255]], dtype=torch.uint8)
-    out = remove_inputs(tokens, risk, torch.tensor([0, 1]), table, replacement=2)
+    out = remove_inputs(tokens, risk, torch.tensor([[0], [1]]), table, replacement=2)
     assert out.tolist() == [[5, 6, 7], [5, 2, 7]]
 
 

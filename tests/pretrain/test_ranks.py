@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from few_steps import few_steps, save_few_steps
+from made_mixture import random_documents, write_mixture
 from many_ranks import on_ranks
 
 from infra.artifact import read_artifact
@@ -35,6 +36,7 @@ LOSSES: dict[str, dict[str, Any]] = {
         ]
     },
     "all tokens": {"policy": "mask", "at_or_above": 0.3, "normalise_by": "all_tokens"},
+    "packed": {"policy": "mask", "components": ["risky"]},  # on a mixture packed together, attention reset
 }
 LAYOUTS: dict[int, dict[str, dict[str, Any]]] = {
     2: {
@@ -52,15 +54,26 @@ LAYOUTS: dict[int, dict[str, dict[str, Any]]] = {
         "tensor, sequence × context": {"parallel": {"tensor": 2, "sequence": True, "context": 2}},
     },
 }
+RESET_LAYOUTS = ("tensor and sequence", "pipeline", "context")
 PAIRS = {
-    2: [("keep", "data"), ("all tokens", "data"), *(("all actions", layout) for layout in LAYOUTS[2])],
+    2: [
+        ("keep", "data"),
+        ("all tokens", "data"),
+        *(("packed", layout) for layout in RESET_LAYOUTS),
+        *(("all actions", layout) for layout in LAYOUTS[2]),
+    ],
     4: [("all actions", layout) for layout in LAYOUTS[4]],
 }
 
 
 @pytest.fixture
-def case(settings) -> Callable[[str, dict[str, Any]], PretrainSpec]:
-    return lambda loss, layout: settings(model=MODEL, loss=LOSSES[loss], **layout)
+def case(settings, tmp_path) -> Callable[[str, dict[str, Any]], PretrainSpec]:
+    packing = {"together": "all", "reset_attention": True}
+    parts = {"clean": random_documents(40), "risky": random_documents(20, seed=1)}
+    packed = {"mixture": str(write_mixture(tmp_path / "packed", parts, {}, packing=packing))}
+    return lambda loss, layout: settings(
+        model=MODEL, loss=LOSSES[loss], **(packed if loss == "packed" else {}), **layout
+    )
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from made_mixture import EOS, write_pair
 from infra.errors import DataError
 from mixtures.indexed import risk_prefix
 from mixtures.risk import STRUCTURAL
-from pretrain.data import Batches, DataSettings, Tokens, build_epoch
+from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.distributed import process_groups
 from pretrain.spec import ParallelSpec
+from pretrain.streams import Tokens
 
 CPU = torch.device("cpu")
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=25)
@@ -63,7 +64,8 @@ def test_every_token_is_a_target_exactly_once_and_carries_its_own_risk(clean, ri
                     assert [risk_of(token) for token in batch.inputs[known].tolist()] == batch.input_risk[
                         known
                     ].tolist()
-                    assert (batch.component[:, None].expand_as(real)[real] == (batch.targets[real] >= 30000)).all()
+                    assert (batch.component[real] == (batch.targets[real] >= 30000)).all()
+                    assert (batch.input_component[known] == (batch.inputs[known] >= 30000)).all()
         expected = [*range(1000, 1000 + sum(clean)), *range(30000, 30000 + sum(risky))]
         assert seen == Counter(expected)
 
