@@ -63,11 +63,12 @@ def checkpoint(bench: Bench) -> DetoxifySpec:
     if not file.is_file():
         shutil.copytree(_tokenizer_folder(), base, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
         torch.manual_seed(0)
-        config = BertConfig(num_labels=len(_CLASSES), initializer_range=0.05)  # wider than usual: scores that vary
+        config = BertConfig(num_labels=len(_CLASSES))
         config.save_pretrained(base)
         arch = {"model_type": str(base), "model_name": "BertForSequenceClassification",
                 "tokenizer_name": "BertTokenizer", "num_classes": len(_CLASSES)}  # fmt: skip
         state = BertForSequenceClassification(config).state_dict()
+        state["classifier.weight"] *= 15  # as drawn, all scores lie within 0.05 of each other
         settings = {"dataset": {"args": {"classes": _CLASSES}}, "arch": {"args": arch}}
         torch.save({"config": settings, "state_dict": state}, file)
     return DetoxifySpec(model="original", checkpoint=str(file), config=str(base), device="cpu")
