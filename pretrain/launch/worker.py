@@ -19,8 +19,8 @@ from infra.stage import Workspace, earlier_notes, is_leader
 from pretrain.files import SUMMARY
 from pretrain.launch.work import UNEXPECTED, Work
 
-UNFINISHED = 75
-"""Exit code of a process that was told to stop and has saved what there is: EX_TEMPFAIL, "try again later"."""
+UNFINISHED = 128 + signal.SIGTERM
+"""Exit code of a process that was told to stop, whether it could save first or not."""
 
 _SLURM = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "SLURM_NTASKS"}
 
@@ -51,7 +51,8 @@ def work_in(folder: Path) -> int:
         counts = train_here(spec, workspace)
     except HormesisError as error:
         print(f"rank {rank}: {error}", file=sys.stderr, flush=True)
-        work.report(rank, str(error))
+        if error.exit_code != UNFINISHED:
+            work.report(rank, str(error))
         return error.exit_code
     except Exception as error:
         traceback.print_exc()

@@ -150,7 +150,13 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
     assert [each.reason for each in work.failures()] == ["the gradient is not finite"]
     assert train(ValueError("odd")) == 1
     assert work.failures()[0].reason.startswith("unexpected ValueError: odd")
-    assert train(None) == UNFINISHED
+    work.forget_failures()
+
+    class Preempted(JobError):
+        exit_code = UNFINISHED
+
+    assert train(None) == train(Preempted("saved after step 7")) == UNFINISHED
+    assert work.failures() == []
     (tmp_path / "pretrain.json").touch()
     assert train(None) == 0
     assert work.counts() is None  # only the first rank says that the training is done
@@ -180,7 +186,7 @@ def test_a_training_ends_when_the_command_that_started_it_is_killed(on_path):
 STAND_IN = """#!/bin/bash
 # in place of Python: `-m pretrain.launch.worker FOLDER`
 echo "$3" >> "$FAKE_SLURM/trained"
-[ -e "$FAKE_SLURM/stop" ] && exit 75
+[ -e "$FAKE_SLURM/stop" ] && exit 143
 [ -e "$FAKE_SLURM/silent" ] && exit 1
 touch "$3/pretrain.json"; echo '{"steps": 1}' > "$3/launch/counts.json"
 """
