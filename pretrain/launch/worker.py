@@ -39,12 +39,15 @@ def ranks_from_slurm() -> None:
 
 
 def work_in(folder: Path) -> int:
-    """Train as one rank of several; returns the exit code: 0 done, UNFINISHED, 1 failed (and the folder says why)."""
+    """Train as one rank of several; returns the exit code: 0 done, UNFINISHED, 1 failed (and the folder says why).
+
+    Raises JobError where the folder is not to be seen.
+    """
     from pretrain.stage import train_here
 
     work, rank = Work(folder), int(os.environ["RANK"])
+    spec = work.spec()  # an error here cannot be reported: this node does not see the folder
     try:
-        spec = work.spec()
         if is_leader():
             remove_temporaries(folder)
         workspace = Workspace(folder, folder.parent / "store", quiet=True, _notes=earlier_notes(folder))

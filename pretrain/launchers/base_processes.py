@@ -48,13 +48,12 @@ class ProcessLauncher(Launcher):
         """Train in other processes. Raises RanksFailed with what they report, JobError when they end without a word."""
         work, ranks = Work(workspace.path), self.ranks()
         work.write(spec)
-        for again in range(self.tries - 1, -1, -1):
-            self._once(work, ranks, workspace)
-            if work.counts() is not None or not again:
+        for number in range(self.tries):
+            if work.counts() is not None:  # since just now, or since an earlier command, which was killed
                 break
-            workspace.note(f"{spec.launcher.name}: the processes died; started again from the newest checkpoint")
-        for message in earlier_notes(work.folder):
-            workspace.note(message)
+            if number:
+                workspace.note(f"{spec.launcher.name}: the processes died; started again from the newest checkpoint")
+            self._once(work, ranks, workspace)
         if (counts := work.counts()) is None:
             raise JobError(self._silence(work))
         shutil.rmtree(work.launch)
@@ -66,6 +65,8 @@ class ProcessLauncher(Launcher):
             while self.running():
                 follower.look()
                 time.sleep(self.poll)
+        for message in earlier_notes(work.folder):
+            workspace.note(message)
         if failures := work.failures():
             raise RanksFailed("pretrain", ranks, failures)
 

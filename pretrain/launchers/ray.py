@@ -101,6 +101,8 @@ class Ray(ProcessLauncher):
         ended, self._waiting = self._ray.wait(self._waiting, num_returns=len(self._waiting), timeout=0)
         try:
             codes = self._ray.get(ended)
+        except self._ray.exceptions.RayTaskError as error:
+            raise JobError(f"launcher: on a Ray worker: {error.cause}") from None
         except self._ray.exceptions.RayError:  # dead: the loop of tries sees that the training is not finished
             return False
         return bool(self._waiting) and not any(codes)

@@ -97,7 +97,7 @@ class Slurm(ProcessLauncher):
         require_slurm(KEY)
         job = work.job()
         if job is None or not queued(job.id):
-            submit_for(self.spec, work.folder.name.strip("."), [work.folder])
+            submit_for(self.spec, work.spec().name, [work.folder])
             job = work.job()
         assert job is not None
         self.job, self._grace = job, True
@@ -152,4 +152,4 @@ def _submit_array(group: list[tuple[PretrainSpec, Path]], logs: Path) -> None:
         Work(folder).write(spec)
     launcher = group[0][0].launcher
     assert isinstance(launcher, SlurmSpec)
-    submit_for(launcher, "arms", [folder for _, folder in group], logs)
+    submit_for(launcher, logs.parent.name, [folder for _, folder in group], logs)

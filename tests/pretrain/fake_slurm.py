@@ -29,7 +29,7 @@ for job in $(jobs -p); do wait "$job" || status=$?; done
 exit $status
 """,
     "squeue": """
-[ -e "$FAKE_SLURM/queued" ] && { rm "$FAKE_SLURM/queued"; echo 4242; exit; }
+[ -e "$FAKE_SLURM/queued" ] && { bash "$FAKE_SLURM/queued"; rm "$FAKE_SLURM/queued"; echo 4242; exit; }
 echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1
 """,
     "scontrol": """

@@ -188,6 +188,7 @@ STAND_IN = """#!/bin/bash
 echo "$3" >> "$FAKE_SLURM/trained"
 [ -e "$FAKE_SLURM/stop" ] && exit 143
 [ -e "$FAKE_SLURM/silent" ] && exit 1
+[ -e "$FAKE_SLURM/later" ] && exit 0
 touch "$3/pretrain.json"; echo '{"steps": 1}' > "$3/launch/counts.json"
 """
 
@@ -210,14 +211,16 @@ def test_the_arms_of_a_study_become_one_array_and_each_waits_for_its_own_task(tm
     from infra.stage import work_folder
 
     slurm, arm = arms
+    (slurm / "later").touch()  # the tasks end when the queue is looked at for the first time
     specs = [arm(seed) for seed in range(3)]
     folders = [work_folder(PRETRAIN, spec, tmp_path / f"arm {spec.seed}") for spec in specs]
     submit_together(list(zip(specs, folders, strict=True)), tmp_path / "logs")
     script = (slurm / "script").read_text()
     assert "#SBATCH --array=0-2%2\n" in script and f"--output={tmp_path}/logs/%A_%a.log" in script
     assert (slurm / "trained").read_text().splitlines() == [str(folder) for folder in folders]
-    for spec in specs:
-        (slurm / "queued").touch()  # the array is known still: it is waited for
+    for spec, folder in zip(specs, folders, strict=True):
+        ends = f"touch '{folder}/pretrain.json'; echo '{{\"steps\": 1}}' > '{folder}/launch/counts.json'"
+        (slurm / "queued").write_text(ends)
         artifact = run_stage(PRETRAIN, spec, tmp_path / f"arm {spec.seed}", quiet=True)
         assert artifact.counts == {"steps": 1} and list(artifact.files) == ["pretrain.json"]
     assert len((slurm / "submitted").read_text().splitlines()) == 1
