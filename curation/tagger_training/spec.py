@@ -87,6 +87,9 @@ class TransformerSpec(Spec):
     """Pieces that are read at once, special ones included; longer texts are read in overlapping windows."""
     batch_tokens: int = Field(1600, ge=64)
     """Pieces in a batch, padding included."""
+    lexical_share: float = Field(0.3, ge=0, lt=1)
+    """Share of a lexical model's logit, learnt from the same texts, in a word's: rare words are only pieces to an
+    encoder. 0 leaves it out."""
     threads: int = Field(1, ge=1)
     """Processor cores used in training; another number rounds sums differently, so it gives another tagger."""
 

@@ -79,7 +79,13 @@ def _fit(training: list[LabelledText], spec: TaggerTrainingSpec, workspace: Work
         from curation.tagger_training.fit_transformer import fit_transformer
 
         checkpoint = workspace.path / _CHECKPOINT
-        return fit_transformer(training, spec.model, encoder_folder(spec.model), spec.seed, checkpoint, advance)
+        model = fit_transformer(training, spec.model, encoder_folder(spec.model), spec.seed, checkpoint, advance)
+        if spec.model.lexical_share:
+            from curation.tagger_training.fit_lexical import fit_lexical
+
+            model.lexical = fit_lexical(training, LexicalSpec(), spec.seed, lambda _: None)
+            model.lexical_share = spec.model.lexical_share
+        return model
 
 
 def _in_context(model: TransformerModel, validation: list[LabelledText]) -> InContext:

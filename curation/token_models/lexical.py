@@ -58,22 +58,23 @@ class LexicalModel(TokenModel):
 
     def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
         """Words at or above `floor`. Places are worked out only in texts that have such words."""
-        words = [WORD.findall(text) for text in texts]
-        lengths = list(map(len, words))
-        scores = self.in_context.apply(self._first(words, lengths), lengths)
+        logits, lengths = self.logits(texts)
+        scores = self.in_context.apply(logits, lengths)
         found, start = [], 0
         for text, length in zip(texts, lengths, strict=True):
             found.append(_kept(text, scores[start : start + length], floor))
             start += length
         return found
 
-    def _first(self, words: list[list[str]], lengths: list[int]) -> NDArray[np.float64]:
-        """Logits of the first step, for all words of all texts in a row."""
+    def logits(self, texts: list[str]) -> tuple[NDArray[np.float64], list[int]]:
+        """Logits of the first step for all words of all texts in a row, and how many words each text has."""
+        words = [WORD.findall(text) for text in texts]
+        lengths = list(map(len, words))
         ids = self._ids(words, sum(lengths))
         before, after = neighbours_of(ids, lengths, 0)
         pairs = self.hashing.pairs(self._keys[before], self._keys[ids], self._keys[after])
         near = self._as_before[before] + self._as_after[after] + self.table[pairs[0]] + self.table[pairs[1]]
-        return self.bias + self._own[ids] + NEIGHBOUR * near
+        return self.bias + self._own[ids] + NEIGHBOUR * near, lengths
 
     def _ids(self, words: list[list[str]], total: int) -> NDArray[np.int64]:
         if len(self._known) > _MOST_WORDS:

@@ -1,8 +1,9 @@
-"""The token model `transformer`: a fine-tuned encoder with one logit per piece of a word.
+"""The token model `transformer`: a fine-tuned encoder with one logit per piece, and a lexical model beside it.
 
-A word's logit is the mean over its pieces; then it is seen in context, as the lexical model's is. A text longer than
-the encoder reads is seen in overlapping windows. Texts of like length share a batch, and padding moves a score by at
-most `TOLERANCE`.
+A word's logit is the mean over its pieces, mixed with the lexical model's: a small encoder has rare words in pieces
+that tell little, the lexical model knows them and sees no meaning. Then it is seen in context, as the lexical model's
+is. A text longer than the encoder reads is seen in overlapping windows. Texts of like length share a batch, and padding
+moves a score by at most `TOLERANCE`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from curation.classify.quiet import quiet
 from curation.classify.windows import buckets, padded
 from curation.token_models.base import TokenModel, WordScores
 from curation.token_models.context import InContext
+from curation.token_models.lexical import LexicalModel
 from curation.token_models.windows import Places, Window, per_word, windows_of
 from infra.errors import ArtifactError
 
@@ -24,21 +26,23 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Most by which a score may move with the other texts of its batch: sums over padded rows round differently."""
-_FOLDER = "encoder"
+_FOLDER, _LEXICAL = "encoder", "lexical"
 _NEVER = -30.0  # logit of a word that the tokenizer drops (control characters and the like)
 
 
 class TransformerModel(TokenModel):
     """A Hugging Face token classifier with one output, its tokenizer, and the step that makes its logits scores.
 
-    `in_context` is None until it is fitted, and then the model can score.
+    `in_context` is None until it is fitted, and then the model can score. `lexical` has the share `lexical_share` in a
+    word's logit.
     """
 
     name: ClassVar[str] = "transformer"
 
     def __init__(
-        self, encoder: Any, tokenizer: Any, in_context: InContext | None, window: int, batch_tokens: int
-    ) -> None:
+        self, encoder: Any, tokenizer: Any, in_context: InContext | None, window: int, batch_tokens: int,
+        lexical: LexicalModel | None = None, lexical_share: float = 0.0,
+    ) -> None:  # fmt: skip
         import torch
 
         if not torch.cuda.is_available():
@@ -46,6 +50,7 @@ class TransformerModel(TokenModel):
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.encoder, self.tokenizer = encoder.eval().to(self.device), tokenizer
         self.in_context, self.window, self.batch_tokens = in_context, window, batch_tokens
+        self.lexical, self.lexical_share = lexical, lexical_share
 
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> TransformerModel:
@@ -61,20 +66,26 @@ class TransformerModel(TokenModel):
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ArtifactError(f"{folder / _FOLDER}: cannot be loaded: {reason}; train the tagger again") from None
+        beside, share = settings["lexical"], settings["lexical_share"]
+        lexical = LexicalModel.load(folder / _LEXICAL, beside) if beside else None
         in_context = InContext.from_json(settings["in_context"])
-        return cls(encoder, tokenizer, in_context, settings["window"], settings["batch_tokens"])
+        return cls(encoder, tokenizer, in_context, settings["window"], settings["batch_tokens"], lexical, share)
 
     def save(self, folder: Path) -> None:
-        """`encoder/`: safetensors, configuration and tokenizer."""
+        """`encoder/`: safetensors, configuration and tokenizer; `lexical/`: the table."""
         with quiet():
             self.encoder.save_pretrained(folder / _FOLDER)
         self.tokenizer.save_pretrained(folder / _FOLDER)
+        if self.lexical is not None:
+            (folder / _LEXICAL).mkdir(exist_ok=True)
+            self.lexical.save(folder / _LEXICAL)
 
     def settings(self) -> dict[str, Any]:
-        """Window, batch and the last step."""
+        """Window, batch, the lexical model and the last step."""
         assert self.in_context is not None
-        in_context = self.in_context.to_json()
-        return {"window": self.window, "batch_tokens": self.batch_tokens, "in_context": in_context}
+        lexical = self.lexical.settings() if self.lexical is not None else None
+        return {"window": self.window, "batch_tokens": self.batch_tokens, "in_context": self.in_context.to_json(),
+                "lexical": lexical, "lexical_share": self.lexical_share}  # fmt: skip
 
     def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
         """Words at or above `floor`."""
@@ -91,7 +102,17 @@ class TransformerModel(TokenModel):
         """Places of all words of each text, and their logits before the last step."""
         places, windows = windows_of(self.tokenizer, texts, self.window)
         values = zip(windows, self._forward(windows), strict=True)
-        return places, per_word(places, ((window, *window.reduce(each, mean=True)) for window, each in values), _NEVER)
+        logits = per_word(places, ((window, *window.reduce(each, mean=True)) for window, each in values), _NEVER)
+        return places, logits if self.lexical is None else self._mixed(self.lexical, texts, logits)
+
+    def _mixed(
+        self, lexical: LexicalModel, texts: list[str], logits: list[NDArray[np.float64]]
+    ) -> list[NDArray[np.float64]]:
+        """The encoder's logits with their share of the lexical model's."""
+        others, lengths = lexical.logits(texts)
+        parts = np.split(others, np.cumsum(lengths))[: len(texts)]
+        share = self.lexical_share
+        return [(1 - share) * each + share * other for each, other in zip(logits, parts, strict=True)]
 
     def _forward(self, windows: list[Window]) -> list[NDArray[np.float64]]:
         """A logit for each piece of each window."""

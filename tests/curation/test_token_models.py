@@ -45,7 +45,7 @@ def transformer(tmp_path_factory: pytest.TempPathFactory) -> TransformerModel:
     torch.manual_seed(0)
     network = AutoModelForTokenClassification.from_pretrained(folder, num_labels=1)
     return TransformerModel(
-        network, AutoTokenizer.from_pretrained(folder), InContext((3.0,) + (0.1,) * 11, 0.5), 16, 64
+        network, AutoTokenizer.from_pretrained(folder), InContext((3.0,) + (0.1,) * 11, 0.5), 16, 64, made_up(), 0.3
     )
 
 
@@ -58,6 +58,19 @@ def test_lexical_scores_are_those_of_the_text_alone_to_the_bit(texts: list[str])
         (alone,) = model.score([text])
         assert found.places == alone.places == word_spans(text)
         assert np.array_equal(found.scores, alone.scores) and found.scores.dtype == np.float32
+
+
+def test_the_lexical_model_has_its_share_in_the_logits_of_the_transformer(
+    transformer: TransformerModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["you idiot", "", "a fine sunny day, and so on"]
+    places, mixed = transformer.logits(texts)
+    lexical, lengths = made_up().logits(texts)
+    monkeypatch.setattr(transformer, "lexical", None)
+    _, plain = transformer.logits(texts)
+    assert lengths == list(map(len, places)) == list(map(len, mixed))
+    np.testing.assert_allclose(np.concatenate(mixed), 0.7 * np.concatenate(plain) + 0.3 * lexical, atol=1e-5)
+    assert not np.allclose(np.concatenate(mixed), np.concatenate(plain), atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["lexical", "transformer"])
