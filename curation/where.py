@@ -58,25 +58,31 @@ class Where:
     @property
     def shares(self) -> dict[str, float]:
         """The shares of risky tokens that it asks for: name, and threshold of the risk."""
-        return {name: float(name[len(RISKY_SHARE) + 1 : -1]) for name in sorted(self.names) if _is_share(name)}
+        return {name: float(name[len(RISKY_SHARE) + 1 : -1]) for name in sorted(self.names) if is_share(name)}
 
     def check_names(self, attributes: Iterable[str], corpus: str, extra: Iterable[str] = ()) -> None:
         """Raise InputError when the expression uses a score, or a word of `extra`, that the corpus does not have."""
-        known = [*attributes, *WORDS, *LANGUAGE, *extra]
-        for name in sorted(self.names):
-            word = RISKY_SHARE if _is_share(name) else name
-            if word not in known and not name.startswith(METADATA):
-                hint = nearest(word, known)
-                raise InputError(
-                    f"where {self.text!r}: corpus {corpus!r} has no score {word!r}; it has {', '.join(known)}{hint}"
-                )
+        check_names(self.names, f"where {self.text!r}", attributes, corpus, extra)
 
     def evaluate(self, columns: Mapping[str, Column], documents: int) -> Mask:
         """Which of `documents` documents pass; `columns` holds one array of that length for each of `names`."""
         return np.broadcast_to(_truth(self.tree, columns, self.text), (documents,))
 
 
-def _is_share(name: str) -> bool:
+def check_names(
+    names: Iterable[str], said: str, attributes: Iterable[str], corpus: str, extra: Iterable[str] = ()
+) -> None:
+    """Raise InputError, in what was `said`, when one of the names is neither a word of the language nor a score."""
+    known = [*attributes, *WORDS, *LANGUAGE, *extra]
+    for name in sorted(names):
+        word = RISKY_SHARE if is_share(name) else name
+        if word not in known and not name.startswith(METADATA):
+            have = f"it has {', '.join(known)}{nearest(word, known)}"
+            raise InputError(f"{said}: corpus {corpus!r} has no score {word!r}; {have}")
+
+
+def is_share(name: str) -> bool:
+    """Whether a name is that of a share of risky tokens, such as "risky_share(0.5)"."""
     return name.startswith(f"{RISKY_SHARE}(")
 
 

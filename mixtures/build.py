@@ -10,11 +10,11 @@ from infra.atomic import write_bytes, write_json
 from infra.fingerprint import digest
 from infra.stage import Workspace, run_stage
 from mixtures import risk
-from mixtures.catalogue import open_corpora, open_tokens, resolve
+from mixtures.catalogue import open_corpora, open_tokens, prepared, resolve
 from mixtures.contamination.found import report
 from mixtures.contamination.stage import look_for_sets
 from mixtures.provenance import PROVENANCE, provenance
-from mixtures.spec import MixtureSpec, TokensSpec, tokenizer_stage_spec, used
+from mixtures.spec import MixtureSpec, Source, TokensSpec, tokenizer_stage_spec, used
 from mixtures.tokenizer import read_facts
 from mixtures.write import (
     HELD_OUT,
@@ -35,17 +35,17 @@ def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     corpora = open_corpora(spec)
     tokenizer = make_tokenizer(spec, workspace)
     sources = {
-        name: open_tokens(spec.curation, name, make_tokens(spec, name, tokenizer.path, workspace).path)
-        for name in corpora
+        source: open_tokens(spec.curation, source[0], make_tokens(spec, source, tokenizer.path, workspace).path)
+        for source in spec.sources
     }
     contaminated = look_for_sets(spec, corpora, workspace)
-    components = resolve(spec, sources, contaminated)
+    components = prepared(spec, resolve(spec, sources, contaminated), tokenizer.path)
     for name in _TOKENIZER_FILES:
         write_bytes(folder / "tokenizer" / name, (tokenizer.path / name).read_bytes())
-    total = sum(each.wanted + int(each.held_out.tokens.sum()) for each in components)
+    total = sum(each.wanted + each.prefix_tokens + int(each.held_out.tokens.sum()) for each in components)
     with workspace.progress("write mixture", total, "tokens") as advance:
         records = [write_component(each, folder, advance) for each in components]
-    merge_documents([each.name for each in components], folder)
+    merge_documents([each.name for each in components], folder, prefixes=spec.conditioning is not None)
     write_held_out_texts(components, folder / "held_out.parquet")
     manifest = _manifest(spec, records, folder)
     if spec.decontaminate is not None:
@@ -73,12 +73,12 @@ def make_tokenizer(spec: MixtureSpec, workspace: Workspace) -> Artifact:
     return run_stage(TOKENIZER, wanted, target, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet)
 
 
-def make_tokens(spec: MixtureSpec, corpus: str, tokenizer: Path, workspace: Workspace) -> Artifact:
-    """The tokens artifact of `corpus` in the store, made if it is not there."""
+def make_tokens(spec: MixtureSpec, source: Source, tokenizer: Path, workspace: Workspace) -> Artifact:
+    """The tokens artifact of `source` in the store, made if it is not there."""
     from mixtures.stage import TOKENS
 
-    wanted = _tokens_spec(spec, corpus, tokenizer)
-    target = tokens_place(spec, corpus, tokenizer, workspace.store)
+    wanted = _tokens_spec(spec, source, tokenizer)
+    target = tokens_place(spec, source, tokenizer, workspace.store)
     return run_stage(TOKENS, wanted, target, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet)
 
 
@@ -89,15 +89,16 @@ def tokenizer_place(spec: MixtureSpec, store: Path) -> Path:
     return store / f"tokenizer-{TOKENIZER.fingerprint(tokenizer_stage_spec(spec))[:12]}"
 
 
-def tokens_place(spec: MixtureSpec, corpus: str, tokenizer: Path, store: Path) -> Path:
-    """Where the tokens of `corpus` are, or would be, in `store`."""
+def tokens_place(spec: MixtureSpec, source: Source, tokenizer: Path, store: Path) -> Path:
+    """Where the tokens of `source` are, or would be, in `store`."""
     from mixtures.stage import TOKENS
 
-    return store / f"tokens-{corpus}-{TOKENS.fingerprint(_tokens_spec(spec, corpus, tokenizer))[:12]}"
+    return store / f"tokens-{source[0]}-{TOKENS.fingerprint(_tokens_spec(spec, source, tokenizer))[:12]}"
 
 
-def _tokens_spec(spec: MixtureSpec, corpus: str, tokenizer: Path) -> TokensSpec:
-    return TokensSpec(curation=spec.curation, corpus=corpus, tokenizer=str(tokenizer), risk=spec.risk)
+def _tokens_spec(spec: MixtureSpec, source: Source, tokenizer: Path) -> TokensSpec:
+    corpus, cut = source
+    return TokensSpec(curation=spec.curation, corpus=corpus, tokenizer=str(tokenizer), risk=spec.risk, cut=cut)
 
 
 def _blend(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -120,5 +121,5 @@ def _manifest(spec: MixtureSpec, records: list[dict[str, Any]], folder: Path) ->
         "held_out": HELD_OUT,
         "content_sha256": digest(content),
         **({"card": spec.card.model_dump(mode="json")} if spec.card else {}),
-        **used(spec, "packing"),
+        **used(spec, "packing", "conditioning"),
     }

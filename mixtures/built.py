@@ -22,7 +22,7 @@ HELD_OUT = "held_out"
 @dataclass(frozen=True)
 class Files:
     """One pair of token files: `prefix` as Megatron wants it, its tokens, documents and hashes, and whether the trainer
-    may shuffle its documents.
+    may shuffle its documents. The last `cooldown_documents` are trained on when all others are done.
     """
 
     name: str
@@ -33,6 +33,9 @@ class Files:
     tokens_sha256: str
     risk_sha256: str
     shuffled: bool = True
+    prefix_tokens: int = 0
+    cooldown_documents: int = 0
+    cooldown_tokens: int = 0
 
     @property
     def risk_prefix(self) -> Path:
@@ -139,6 +142,9 @@ def _files(records: list[dict[str, Any]], folder: Path) -> tuple[Files, ...]:
             tokens_sha256=record["tokens_sha256"],
             risk_sha256=record["risk_sha256"],
             shuffled="order" not in record,
+            prefix_tokens=record.get("prefix_tokens", 0),
+            cooldown_documents=record.get("cooldown", {}).get("documents", 0),
+            cooldown_tokens=record.get("cooldown", {}).get("tokens", 0),
         )
         for record in records
         if record["tokens"]

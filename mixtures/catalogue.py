@@ -13,15 +13,17 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow.parquet as pq
 
-from curation.where import RISKY_SHARE, SPANS, Where
+from curation.where import RISKY_SHARE, SPANS, Where, check_names
 from infra.errors import AmountError, ArtifactError, InputError
 from infra.spec import nearest
-from mixtures import amounts, select
+from mixtures import amounts, risk, select
 from mixtures.contamination.found import Contamination
 from mixtures.corpus import Corpus, batches, matches, open_corpus, scores, where_columns
+from mixtures.prefixes import Prefixes, prefixes_of
 from mixtures.select import Documents, Selection
 from mixtures.shares import risky_shares
-from mixtures.spec import ByScore, ComponentSpec, MixtureSpec
+from mixtures.spec import ByScore, ComponentSpec, MixtureSpec, Source
+from mixtures.tokenizer import TokenizerFacts, read_facts
 from mixtures.tokens import check_risk, documents_path
 
 NOTHING: Mapping[str, Contamination] = MappingProxyType({})
@@ -42,12 +44,36 @@ class TokenisedCorpus:
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """Tokens of a risk byte from `level` on become `token`, and structural: the removal arm."""
+
+    level: int
+    token: int
+
+    @classmethod
+    def by(cls, facts: TokenizerFacts, at_or_above: float) -> Replaced:
+        """Replaced by <|removed|>, or by the padding where the tokenizer has no such token. Raises InputError."""
+        token = facts.pad_id if facts.removed_id is None else facts.removed_id
+        if token == facts.eos_id:
+            raise InputError(
+                "risky_spans: the tokenizer has neither <|removed|> nor a padding of its own to put in their place; "
+                "add one to tokenizer.json, cut the spans, or remove them by the loss policy"
+            )
+        return cls(risk.threshold_byte(at_or_above), token)
+
+
+@dataclass(frozen=True)
 class Component:
-    """One component resolved: its documents, which of them are held out, which are taken for training."""
+    """One component resolved: its documents, which of them are held out, which are taken for training.
+
+    `source` is what it is trained on, `whole` the same corpus with nothing cut out, from which documents are chosen and
+    held out.
+    """
 
     name: str
     spec: ComponentSpec
     source: TokenisedCorpus
+    whole: TokenisedCorpus
     training: Documents
     training_risky: select.Ints
     held_out: Documents
@@ -55,6 +81,12 @@ class Component:
     wanted: int
     contaminated: int = 0
     """Documents that pass `where` and are left out, since they hold text of an evaluation set."""
+    prefixes: Prefixes | None = None
+    """Of the documents as they are written; None: none has one."""
+    cooldown: int = 0
+    """How many of the written documents belong to the cooldown, the last ones."""
+    replaced: Replaced | None = None
+    """Which tokens are replaced by which; None: none are."""
 
     @property
     def available(self) -> int:
@@ -65,6 +97,11 @@ class Component:
     def repetitions(self) -> float:
         """How often its training tokens are read in one epoch over the mixture."""
         return self.wanted / self.available if self.available else 0.0
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens of all prefixes; they come on top of `wanted`."""
+        return 0 if self.prefixes is None else int(self.prefixes.sizes.sum())
 
     @property
     def distinct_documents(self) -> int:
@@ -83,6 +120,10 @@ def open_corpora(spec: MixtureSpec) -> dict[str, Corpus]:
             known = (*SPANS, RISKY_SHARE)
             component.condition.check_names(corpora[component.corpus].attributes, component.corpus, known)
         _check_order(component, corpora[component.corpus])
+    for name in spec.conditioned:
+        corpus = corpora[spec.components[name].corpus]
+        assert spec.conditioning is not None
+        check_names(spec.conditioning.names(), "conditioning", corpus.attributes, corpus.name, (*SPANS, RISKY_SHARE))
     for corpus in corpora.values():
         check_risk(corpus, spec.risk)
     return corpora
@@ -107,54 +148,85 @@ def open_tokens(curation: str | Path, corpus_name: str, tokens: Path) -> Tokenis
 
 
 def resolve(
-    spec: MixtureSpec, sources: Mapping[str, TokenisedCorpus], contaminated: Mapping[str, Contamination] = NOTHING
+    spec: MixtureSpec, sources: Mapping[Source, TokenisedCorpus], contaminated: Mapping[str, Contamination] = NOTHING
 ) -> list[Component]:
-    """Decide every component's documents. `sources` holds each corpus by name, `contaminated` what is left out of it.
+    """Decide every component's documents. `sources` holds what the mixture is made of, `contaminated` by corpus what is
+    left out of it.
 
     Raises one AmountError for all shortages.
     """
-    passing = {name: _eligible(each, sources[each.corpus]) for name, each in spec.components.items()}
+    whole = {name: sources[each.corpus, None] for name, each in spec.components.items()}
+    passing = {name: _eligible(each, whole[name]) for name, each in spec.components.items()}
     eligible = {
-        name: _clean(passing[name], sources[each.corpus].documents, contaminated.get(each.corpus))
+        name: _clean(passing[name], whole[name].documents, contaminated.get(each.corpus))
         for name, each in spec.components.items()
     }
     _refuse_overlap(spec, eligible)
-    held = _held_out(spec, sources, eligible)
-    training = {name: np.setdiff1d(eligible[name], held[name], assume_unique=True) for name in spec.components}
-    available = {
-        name: int(sources[each.corpus].documents.tokens[training[name]].sum()) for name, each in spec.components.items()
+    held = _held_out(spec, whole, eligible)
+    trained = {name: sources[each.source] for name, each in spec.components.items()}
+    training = {
+        name: _not_empty(np.setdiff1d(eligible[name], held[name], assume_unique=True), trained[name], each.cut)
+        for name, each in spec.components.items()
     }
-    asked = {name: each.amount for name, each in spec.components.items()}
-    wanted = amounts.resolve(asked, available)
-    amounts.check(
-        wanted, {name: amounts.Supply(available[name], each.max_epochs) for name, each in spec.components.items()}
-    )
-    if not sum(wanted.values()):
-        raise AmountError("the mixture would hold no token; ask for some")
+    wanted = _amounts(spec, {name: int(trained[name].documents.tokens[training[name]].sum()) for name in trained})
     return [
-        replace(
-            _component(spec, name, sources[each.corpus], training[name], held[name], wanted[name]),
+        Component(
+            name=name,
+            spec=each,
+            source=trained[name],
+            whole=whole[name],
+            training=trained[name].documents.take(training[name]),
+            training_risky=trained[name].risky[training[name]],
+            held_out=whole[name].documents.take(held[name]),
+            selection=_select(spec, name, whole[name], trained[name], training[name], wanted[name]),
+            wanted=wanted[name],
             contaminated=len(passing[name]) - len(eligible[name]),
         )
         for name, each in spec.components.items()
     ]
 
 
-def _component(
-    spec: MixtureSpec, name: str, source: TokenisedCorpus, training: select.Ints, held: select.Ints, wanted: int
-) -> Component:
-    documents = source.documents.take(training)
-    order = _order(spec.components[name], source, training)
-    return Component(
-        name=name,
-        spec=spec.components[name],
-        source=source,
-        training=documents,
-        training_risky=source.risky[training],
-        held_out=source.documents.take(held),
-        selection=select.arrange(select.choose(documents, wanted, spec.seed), order),
-        wanted=wanted,
-    )
+def _amounts(spec: MixtureSpec, available: Mapping[str, int]) -> dict[str, int]:
+    """Tokens of each component. Raises one AmountError for all shortages."""
+    wanted = amounts.resolve({name: each.amount for name, each in spec.components.items()}, available)
+    supplies = {name: amounts.Supply(available[name], each.max_epochs) for name, each in spec.components.items()}
+    amounts.check(wanted, supplies)
+    if not sum(wanted.values()):
+        raise AmountError("the mixture would hold no token; ask for some")
+    return wanted
+
+
+def _select(
+    spec: MixtureSpec, name: str, whole: TokenisedCorpus, trained: TokenisedCorpus, training: select.Ints, wanted: int
+) -> Selection:
+    chosen = select.choose(trained.documents.take(training), wanted, spec.seed)
+    return select.arrange(chosen, _order(spec.components[name], whole, training))
+
+
+def _not_empty(training: select.Ints, trained: TokenisedCorpus, cut: float | None) -> select.Ints:
+    """Without the documents of which cutting left nothing but the EOS."""
+    return training if cut is None else training[trained.documents.tokens[training] > 1]
+
+
+def prepared(spec: MixtureSpec, components: list[Component], tokenizer: Path) -> list[Component]:
+    """The same components with what needs the tokenizer: tokens of prefixes, and the token that stands for risky ones;
+    and with the documents of the cooldown told apart.
+    """
+    return [_prepared(spec, each, tokenizer) for each in components]
+
+
+def _prepared(spec: MixtureSpec, component: Component, tokenizer: Path) -> Component:
+    how, spans = spec.conditioning, component.spec.risky_spans
+    if spans is not None and spans.do == "replace":
+        component = replace(component, replaced=Replaced.by(read_facts(tokenizer), spans.at_or_above))
+    if how is None:
+        return component
+    cooldown = select.cooldown(component.selection, how.cooldown)
+    if component.name not in spec.conditioned:
+        return replace(component, cooldown=cooldown)
+    whole = component.whole
+    prefixes = prefixes_of(how, whole.corpus, whole.tokens, component.training, spec.seed, tokenizer)
+    return replace(component, cooldown=cooldown, prefixes=prefixes.written(component.selection.position, cooldown))
 
 
 def _check_order(component: ComponentSpec, corpus: Corpus) -> None:
@@ -219,12 +291,12 @@ def _refuse_overlap(spec: MixtureSpec, eligible: Mapping[str, select.Ints]) -> N
 
 
 def _held_out(
-    spec: MixtureSpec, sources: Mapping[str, TokenisedCorpus], eligible: Mapping[str, select.Ints]
+    spec: MixtureSpec, whole: Mapping[str, TokenisedCorpus], eligible: Mapping[str, select.Ints]
 ) -> dict[str, select.Ints]:
     """Held-out positions of each component, every shortage at once. Decided before, and whatever, the amounts."""
     held, short = {}, []
-    for name, component in spec.components.items():
-        documents = sources[component.corpus].documents.take(eligible[name])
+    for name in spec.components:
+        documents = whole[name].documents.take(eligible[name])
         try:
             chosen = select.hold_out(documents, spec.hold_out.get(name, 0), spec.seed, name)
         except AmountError as error:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.corpus import TaggedCorpus
-from curation.where import LANGUAGE, METADATA, SPANS, Where
+from curation.where import LANGUAGE, METADATA, SPANS, Where, is_share
 from infra.errors import DataError, InputError
 
 _BATCH = 512  # documents; a batch of long documents is cut further by the tokeniser
@@ -67,20 +67,24 @@ def batches(shard: Path, columns: Iterable[str], size: int = _BATCH) -> Iterator
 
 def where_columns(where: Where | None) -> list[str]:
     """Parquet columns that `where` needs."""
-    names = where.names if where else frozenset()
-    wanted = {
-        "source": "source" in names,
-        "id": "id" in names,
-        "text": "characters" in names,
-        "metadata": any(name.startswith(METADATA) for name in names),
-        "scores": any(_is_score(name) for name in names - frozenset(where.shares if where else ())),
-        "spans": any(name in SPANS for name in names),
-    }
-    return [column for column, needed in wanted.items() if needed]
+    return columns_of(where.names if where else ())
 
 
-def _is_score(name: str) -> bool:
-    return name not in ("source", "id", "characters", *SPANS) and not name.startswith(METADATA)
+def columns_of(names: Iterable[str]) -> list[str]:
+    """Parquet columns that these names, as in a `where`, come from."""
+    return sorted({column for column in map(_column_of, names) if column is not None})
+
+
+def _column_of(name: str) -> str | None:
+    if name in ("source", "id"):
+        return name
+    if name == "characters":
+        return "text"
+    if name in SPANS:
+        return "spans"
+    if is_share(name):  # of tokens: in the token files
+        return None
+    return "metadata" if name.startswith(METADATA) else "scores"
 
 
 def matches(
@@ -88,21 +92,22 @@ def matches(
     batch: pa.RecordBatch,
     shard: Path,
     row: int,
-    shares: Mapping[str, NDArray[np.float64]] | None = None,
+    given: Mapping[str, NDArray[Any]] | None = None,
 ) -> NDArray[np.bool_]:
-    """Which documents of `batch` (its first is `row` of `shard`) pass `where`; `shares` holds the shares of risky
-    tokens that it asks for (`mixtures.shares`), for the batch's documents.
+    """Which documents of `batch` (its first is `row` of `shard`) pass `where`; `given` holds columns that are known
+    already, as the shares of risky tokens (`mixtures.shares`), for the batch's documents.
 
     Fails closed: a document without a score or metadata key that the expression uses raises DataError.
     """
     if where is None:
         return np.ones(batch.num_rows, dtype=bool)
-    given = shares or {}
-    columns = {name: given[name] if name in given else _column(name, batch, shard, row) for name in where.names}
+    known = given or {}
+    columns = {name: known[name] if name in known else column(name, batch, shard, row) for name in where.names}
     return where.evaluate(columns, batch.num_rows)
 
 
-def _column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
+def column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
+    """The values of one name, as in a `where`, of a batch's documents. Raises DataError where a document has none."""
     if name in ("source", "id"):
         return np.asarray(batch.column(name).to_pylist(), dtype=object)
     if name == "characters":

@@ -15,7 +15,7 @@ from mixtures.built import BuiltMixture
 @dataclass(frozen=True)
 class Origin:
     """Where a token came from: row `row` of `corpora/CORPUS/SHARD` in the curation artifact; `token` counts in the
-    document.
+    document as it was written, of which the first `prefix_tokens` are its prefix.
     """
 
     component: str
@@ -29,6 +29,7 @@ class Origin:
     token: int
     tokens: int
     truncated: bool
+    prefix_tokens: int = 0
 
 
 def origin(mixture: BuiltMixture, component: str, position: int) -> Origin:

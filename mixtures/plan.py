@@ -16,11 +16,11 @@ from infra.errors import AmountError
 from infra.stage import Plan, Table
 from mixtures import amounts
 from mixtures.build import tokenizer_place, tokens_place
-from mixtures.catalogue import Component, TokenisedCorpus, open_corpora, open_tokens, resolve
+from mixtures.catalogue import Component, TokenisedCorpus, open_corpora, open_tokens, prepared, resolve
 from mixtures.contamination.stage import stored_sets
 from mixtures.corpus import Corpus, batches, matches, where_columns
 from mixtures.shares import guessed_shares
-from mixtures.spec import ComponentSpec, MixtureSpec, TokenizerSpec
+from mixtures.spec import ComponentSpec, MixtureSpec, Source, TokenizerSpec
 
 _COLUMNS = ("component", "requested", "available", "taken", "repetitions", "documents", "risky ≥ 0.5", "held out")
 _CHARACTERS_PER_TOKEN = 4.2  # English under a byte-level BPE of about 50,000 entries
@@ -39,20 +39,20 @@ def plan_mixture(spec: MixtureSpec, store: Path | None = None) -> Plan:
     store = store or Path(spec.curation).parent / "store"
     sources, contaminated = _tokenised(spec, store), stored_sets(spec, corpora, store)
     if sources is not None and contaminated is not None:
-        return _exact(spec, resolve(spec, sources, contaminated))
+        resolved = resolve(spec, sources, contaminated)
+        return _exact(spec, prepared(spec, resolved, tokenizer_place(spec, store)))
     return _estimated(spec, corpora)
 
 
-def _tokenised(spec: MixtureSpec, store: Path) -> dict[str, TokenisedCorpus] | None:
+def _tokenised(spec: MixtureSpec, store: Path) -> dict[Source, TokenisedCorpus] | None:
     """The tokens artifacts of all corpora, or None when one is not made yet."""
     tokenizer = tokenizer_place(spec, store)
     if not is_artifact(tokenizer):
         return None
-    corpora = list(dict.fromkeys(each.corpus for each in spec.components.values()))
-    places = {name: tokens_place(spec, name, tokenizer, store) for name in corpora}
+    places = {source: tokens_place(spec, source, tokenizer, store) for source in spec.sources}
     if not all(is_artifact(place) for place in places.values()):
         return None
-    return {name: open_tokens(spec.curation, name, place) for name, place in places.items()}
+    return {source: open_tokens(spec.curation, source[0], place) for source, place in places.items()}
 
 
 def _exact(spec: MixtureSpec, components: list[Component]) -> Plan:
@@ -70,7 +70,10 @@ def _exact(spec: MixtureSpec, components: list[Component]) -> Plan:
         )
         for each in components
     )
-    return Plan(f"mixture {spec.name}: {total:,} tokens", (Table("components", _COLUMNS, rows),), _notes(spec, total))
+    prefixes = sum(each.prefix_tokens for each in components)
+    notes = (f"{prefixes:,} tokens of prefixes come on top",) if spec.conditioning else ()
+    table = Table("components", _COLUMNS, rows)
+    return Plan(f"mixture {spec.name}: {total:,} tokens", (table,), (*notes, *_notes(spec, total + prefixes)))
 
 
 def _risky_share(component: Component) -> str:

@@ -114,6 +114,13 @@ def arrange(selection: Selection, order: Ints | None) -> Selection:
     return Selection(selection.position[index], selection.epoch[index], selection.tokens[index])
 
 
+def cooldown(selection: Selection, share: float) -> int:
+    """How many of the last documents hold the last `share` of the tokens: the fewest that hold at least as much."""
+    if not share or not selection.total:
+        return 0
+    return int(np.searchsorted(np.cumsum(selection.tokens[::-1]), share * selection.total)) + 1
+
+
 def choose(documents: Documents, tokens: int, seed: int) -> Selection:
     """Exactly `tokens` tokens in training order, epoch after epoch; the last document is cut. Caps are checked
     before.

@@ -40,13 +40,18 @@ def composition(mixture: BuiltMixture) -> Table:
                 record["tokens"],
                 f"{record['tokens'] / mixture.tokens:.2%}",
                 record["documents"],
-                round(record["tokens"] / record["available"], 3) if record["available"] else 0,
+                round(_taken(record) / record["available"], 3) if record["available"] else 0,
                 _share(record["risky_tokens"], record["tokens"]),
                 record["held_out"]["tokens"],
             )
         )
     columns = ("component", "corpus", "where", "tokens", "share", "documents", "repetitions", "risky ≥ 0.5", "held out")
     return Table(f"composition of {mixture.tokens:,} tokens", columns, tuple(rows))
+
+
+def _taken(record: dict[str, Any]) -> int:
+    """Tokens of documents; those of prefixes come on top."""
+    return int(record["tokens"]) - int(record.get("prefix_tokens", 0))
 
 
 def _histogram(mixture: BuiltMixture) -> Table:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 from curation.where import Where, parse
 from infra.spec import Location, Spec, nearest
 from mixtures.amounts import Amount, parse_fraction, shares_of_total
+from mixtures.conditioning import ConditioningSpec
 from mixtures.contamination.spec import DecontaminationSpec
 from mixtures.handover.spec import CardSpec
 
@@ -38,6 +39,9 @@ Share = Annotated[float | str, AfterValidator(_share)]
 Ratio = Annotated[float | str, AfterValidator(_ratio)]
 
 
+Source = tuple[str, float | None]
+"""A corpus, and the score from which its risky spans are cut out before tokenising (None: none are)."""
+
 _AMOUNTS = ("tokens", "fraction_of_total", "fraction_of")
 
 
@@ -48,6 +52,16 @@ class ByScore(Spec):
     """The score."""
     descending: bool = False
     """Highest first."""
+
+
+class RiskySpansSpec(Spec):
+    """What becomes of risky spans before training, whoever trains; held-out documents keep theirs."""
+
+    do: Literal["cut", "replace"]
+    """cut: they are taken out of the text before it is tokenised (SLUNG's low-risk arm). replace: their tokens become
+    <|removed|>, which is read and never a target (the removal arm)."""
+    at_or_above: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Score from which a span is risky; SLUNG cuts from 1.0e-4."""
 
 
 class ComponentSpec(Spec):
@@ -69,6 +83,8 @@ class ComponentSpec(Spec):
     order: Literal["shuffled", "corpus"] | ByScore = "shuffled"
     """Order in which its documents are trained on, whichever are taken: shuffled anew each epoch, as they stand in the
     corpus, or by a score ({by: toxicity}); repetitions of a document stay epochs apart."""
+    risky_spans: RiskySpansSpec | None = None
+    """Cut risky spans out, or replace their tokens; none leaves them to the loss policy."""
 
     @model_validator(mode="after")
     def _one_amount(self) -> ComponentSpec:
@@ -91,6 +107,17 @@ class ComponentSpec(Spec):
             everything=self.tokens == "all",
             fraction=share,
         )
+
+    @property
+    def source(self) -> Source:
+        """What its training documents are tokenised from."""
+        return self.corpus, self.cut
+
+    @property
+    def cut(self) -> float | None:
+        """The score from which spans are cut out before tokenising; None: none are."""
+        spans = self.risky_spans
+        return spans.at_or_above if spans is not None and spans.do == "cut" else None
 
     @property
     def condition(self) -> Where | None:
@@ -166,6 +193,8 @@ class MixtureSpec(Spec):
     """Tokens per component that no arm trains on, by whole documents (at least this many)."""
     packing: PackingSpec = PackingSpec()
     """How documents share sequences."""
+    conditioning: ConditioningSpec | None = None
+    """Prefixes before training documents, made from their scores; they come on top of the amounts."""
     decontaminate: DecontaminationSpec | None = None
     """Evaluation sets that must not be in it."""
     card: CardSpec | None = None
@@ -189,6 +218,7 @@ class MixtureSpec(Spec):
         if bpe is not None and bpe.component not in self.components:
             hint = nearest(bpe.component, self.components)
             raise ValueError(f"tokenizer.train_bpe: there is no component {bpe.component!r}{hint}")
+        self._check_conditioning()
         self._check_shares()
         self._check_card()
         return self
@@ -199,9 +229,32 @@ class MixtureSpec(Spec):
             if name not in corpora:
                 raise ValueError(f"card.licenses: no component takes from corpus {name!r}{nearest(name, corpora)}")
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What is tokenised: every corpus, and once more with its risky spans cut out where a component wants that."""
+        wanted = (source for each in self.components.values() for source in ((each.corpus, None), each.source))
+        return tuple(dict.fromkeys(wanted))
+
+    @property
+    def conditioned(self) -> tuple[str, ...]:
+        """The components whose documents get prefixes."""
+        if self.conditioning is None:
+            return ()
+        return tuple(self.components) if self.conditioning.components is None else self.conditioning.components
+
+    def _check_conditioning(self) -> None:
+        for name in (self.conditioning and self.conditioning.components) or ():
+            if name not in self.components:
+                raise ValueError(f"conditioning.components: no component {name!r}{nearest(name, self.components)}")
+        if self.conditioning and self.risk is None and any(each.shares for each in self.conditioning.wheres()):
+            raise ValueError("conditioning: risky_share is of the tokens at risk; say which risk: …")
+
     def _check_shares(self) -> None:
         """A share of risky tokens needs tokens, and somebody who says what is risky."""
         bpe = self.tokenizer.train_bpe
+        for name, each in self.components.items():
+            if each.risky_spans is not None and self.risk is None:
+                raise ValueError(f"components.{name}.risky_spans: say which spans are at risk with risk: …")
         for name in (name for name, each in self.components.items() if each.condition and each.condition.shares):
             if self.risk is None:
                 raise ValueError(f"components.{name}.where: risky_share is of the tokens at risk; say which risk: …")
@@ -240,6 +293,8 @@ class TokensSpec(Spec):
     """Tokenizer artifact."""
     risk: str | None = None
     """Attribute whose spans become the risk byte."""
+    cut: float | None = None
+    """Score from which these spans are cut out of the text first; none are where it is not given."""
 
 
 def tokenizer_stage_spec(spec: MixtureSpec) -> TokenizerStageSpec:

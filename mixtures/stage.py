@@ -52,7 +52,7 @@ def _tokens_identity(spec: TokensSpec) -> Identity:
         "curation": fingerprint_of(spec.curation, "curation"),
         "tokenizer": fingerprint_of(spec.tokenizer, "tokenizer"),
     }
-    return Identity({"corpus": spec.corpus, "risk": spec.risk}, inputs)
+    return Identity({"corpus": spec.corpus, "risk": spec.risk, **used(spec, "cut")}, inputs)
 
 
 def _mixture_identity(spec: MixtureSpec) -> Identity:
@@ -63,7 +63,7 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
         "tokenizer": _tokenizer_source(spec.tokenizer),
         "components": [_component_config(name, spec) for name in spec.components],  # a list: their order counts
     }
-    config |= used(spec, "packing")
+    config |= used(spec, "packing", "conditioning")
     if spec.tokenizer.train_bpe is not None:
         config["tokenizer"]["component"] = spec.tokenizer.train_bpe.component
     if spec.card is not None:
@@ -91,7 +91,7 @@ def _component_config(name: str, spec: MixtureSpec) -> dict[str, Any]:
     }
     if of is not None:
         config["fraction_of"] = {of: share}
-    return config | used(component, "order")
+    return config | used(component, "order", "risky_spans")
 
 
 def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from infra.stage import Workspace
 from infra.workers import worker_pool
 from mixtures import risk
 from mixtures.corpus import Corpus, batches, open_corpus
+from mixtures.cut import cut_spans
 from mixtures.indexed import BinWriter, bin_path, idx_path, risk_prefix, write_idx
 from mixtures.select import identities
 from mixtures.spec import TokensSpec
@@ -62,6 +63,7 @@ class ShardJob:
     tokenizer: Path
     eos_id: int
     risk: str | None
+    cut: float | None
 
 
 def tokenise_corpus(spec: TokensSpec, workspace: Workspace) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def tokenise_corpus(spec: TokensSpec, workspace: Workspace) -> dict[str, Any]:
     tokenizer = read_artifact(spec.tokenizer, "tokenizer").path
     facts = read_facts(tokenizer)
     jobs = [
-        ShardJob(shard, workspace.path / shard.stem, corpus.name, tokenizer, facts.eos_id, spec.risk)
+        ShardJob(shard, workspace.path / shard.stem, corpus.name, tokenizer, facts.eos_id, spec.risk, spec.cut)
         for shard in corpus.shards
     ]
     waiting = [job for job in jobs if not _is_done(job.prefix)]
@@ -116,7 +118,8 @@ def tokenise_shard(job: ShardJob) -> None:
         table = stack.enter_context(pq.ParquetWriter(stack.enter_context(atomic_path(documents_path(prefix))), SCHEMA))
         risky = 0
         for row, batch in batches(job.shard, ["id", "text", "spans"]):
-            encoded = join(encoder.encode(_texts(batch, job, row), _spans(batch, job, row)), encoder.dtype)
+            batch, spans = _checked(batch, job, row)
+            encoded = join(encoder.encode(_texts(batch, job, row), spans), encoder.dtype)
             tokens.append(encoded.tokens)
             levels.append(encoded.risk)
             lengths.append(encoded.lengths)
@@ -168,6 +171,15 @@ def _done_path(prefix: Path) -> Path:
 
 def _is_done(prefix: Path) -> bool:
     return _done_path(prefix).is_file()
+
+
+def _checked(batch: pa.RecordBatch, job: ShardJob, row: int) -> tuple[pa.RecordBatch, Spans | None]:
+    """The batch, without its risky spans where they are to be cut out, and its spans of the risk attribute."""
+    spans = _spans(batch, job, row)
+    if job.risk is None or job.cut is None:
+        return batch, spans
+    batch = cut_spans(batch, job.risk, job.cut)
+    return batch, _spans(batch, job, row)
 
 
 def _texts(batch: pa.RecordBatch, job: ShardJob, row: int) -> list[str]:

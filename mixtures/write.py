@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from infra.atomic import atomic_path, write_json
 from infra.fingerprint import digest_file
 from infra.progress import Advance
 from mixtures import risk
-from mixtures.catalogue import Component, TokenisedCorpus
+from mixtures.catalogue import Component, Replaced, TokenisedCorpus
 from mixtures.corpus import batches
 from mixtures.indexed import BinWriter, Indexed, bin_path, idx_path, open_pair, risk_prefix, write_idx
+from mixtures.prefixes import NONE, Prefixes
 from mixtures.select import Documents, Ints, Selection
 from mixtures.spec import used
 from mixtures.tokens import RISKY, documents_path, shard_record
@@ -41,6 +43,8 @@ DOCUMENTS_SCHEMA = pa.schema(
     ]
 )
 
+_PREFIX_TOKENS = pa.field("prefix_tokens", pa.int32())
+_NO_PREFIX = np.zeros(0, np.int64)
 _CHUNK = 1 << 22  # tokens copied at a time
 _OPEN_SHARDS = 1024  # memory maps held at a time
 _HELD_OUT_COLUMNS = ["id", "text", "source", "scores", "spans"]
@@ -58,10 +62,11 @@ def write_component(component: Component, folder: Path, advance: Advance) -> dic
         return earlier
     count = len(component.held_out)
     whole = Selection(np.arange(count), np.zeros(count, np.int32), component.held_out.tokens)
-    shards = _Shards(component.source)
-    trained, risky = _write_pair(shards, component.training, component.selection, folder / component.name, advance)
-    held, _ = _write_pair(shards, component.held_out, whole, folder / HELD_OUT / component.name, advance)
-    _write_documents(component, risky, documents_part(folder, component.name))
+    shards, whole_shards = _Shards(component.source), _Shards(component.whole)
+    training = _Source(shards, component.training, component.selection, component.prefixes, component.replaced)
+    trained, risky = _write_pair(training, folder / component.name, advance)
+    held, _ = _write_pair(_Source(whole_shards, component.held_out, whole), folder / HELD_OUT / component.name, advance)
+    _write_documents(component, training.sizes, risky, documents_part(folder, component.name))
     record = {
         "name": component.name,
         "corpus": component.spec.corpus,
@@ -72,7 +77,12 @@ def write_component(component: Component, folder: Path, advance: Advance) -> dic
         **trained,
         "held_out": held,
     }
-    record |= used(component.spec, "order")  # the trainer looks whether it may shuffle
+    record |= used(component.spec, "order", "risky_spans")  # the trainer looks whether it may shuffle
+    if component.prefixes is not None:
+        record["prefix_tokens"] = component.prefix_tokens
+    if component.cooldown:
+        tokens = int(training.sizes[-component.cooldown :].sum())
+        record["cooldown"] = {"documents": component.cooldown, "tokens": tokens}
     write_json(done, record)
     return record
 
@@ -87,12 +97,13 @@ def documents_part(folder: Path, name: str) -> Path:
     return folder / f".{name}.documents.parquet"
 
 
-def merge_documents(names: list[str], folder: Path) -> None:
-    """Write documents.parquet from the components' parts."""
-    with atomic_path(folder / "documents.parquet") as path, pq.ParquetWriter(path, DOCUMENTS_SCHEMA) as writer:
+def merge_documents(names: list[str], folder: Path, *, prefixes: bool = False) -> None:
+    """Write documents.parquet from the components' parts; with `prefix_tokens` where documents may have one."""
+    schema = DOCUMENTS_SCHEMA.append(_PREFIX_TOKENS) if prefixes else DOCUMENTS_SCHEMA
+    with atomic_path(folder / "documents.parquet") as path, pq.ParquetWriter(path, schema) as writer:
         for name in names:
             with pq.ParquetFile(documents_part(folder, name)) as part:
-                for batch in part.iter_batches():
+                for batch in part.iter_batches(columns=schema.names):
                     writer.write_batch(batch)
 
 
@@ -138,30 +149,52 @@ class _Shards:
         return open_pair(prefix, shard_record(prefix)["tokens_sha256"])
 
 
-def _write_pair(
-    shards: _Shards, documents: Documents, selection: Selection, prefix: Path, advance: Advance
-) -> tuple[dict[str, Any], Ints]:
+@dataclass(frozen=True)
+class _Source:
+    """What is written: a selection of documents, with prefixes before them or without, some tokens replaced or none."""
+
+    shards: _Shards
+    documents: Documents
+    selection: Selection
+    prefixes: Prefixes | None = None
+    replaced: Replaced | None = None
+
+    @property
+    def sizes(self) -> Ints:
+        """Tokens of each document as it is written, its prefix counted."""
+        return self.selection.tokens + (0 if self.prefixes is None else self.prefixes.sizes)
+
+    def prefix(self, index: int) -> Ints:
+        """Tokens before the document that is written as number `index`."""
+        if self.prefixes is None or self.prefixes.number[index] == NONE:
+            return _NO_PREFIX
+        return self.prefixes.tokens[self.prefixes.number[index]]
+
+
+def _write_pair(source: _Source, prefix: Path, advance: Advance) -> tuple[dict[str, Any], Ints]:
     """Copy the selected documents to `prefix` and its risk twin; returns the record and each document's risky tokens.
 
     Nothing is written where nothing is selected: Megatron cannot map an empty file.
     """
+    sizes = source.sizes
     histogram = np.zeros(256, np.int64)
-    risky = np.zeros(len(selection.position), np.int64)
-    record: dict[str, Any] = {"tokens": selection.total, "documents": len(selection.position)}
-    if selection.total:
+    risky = np.zeros(len(sizes), np.int64)
+    record: dict[str, Any] = {"tokens": int(sizes.sum()), "documents": len(sizes)}
+    if len(sizes):
         twin = risk_prefix(prefix)
-        dtype = str(shards.open(int(documents.shard[selection.position[0]]))[0].tokens.dtype)
+        first_shard = int(source.documents.shard[source.selection.position[0]])
+        dtype = str(source.shards.open(first_shard)[0].tokens.dtype)
         with atomic_path(bin_path(prefix)) as path, atomic_path(bin_path(twin)) as risk_path:
             tokens, levels = BinWriter(path, dtype), BinWriter(risk_path, "uint8")
-            for first, last in _chunks(selection.tokens):
-                ids, risks = _gather(shards, documents, selection, first, last)
+            for first, last in _chunks(sizes):
+                ids, risks = _gather(source, first, last)
                 tokens.append(ids)
                 levels.append(risks)
                 histogram += np.bincount(risks, minlength=256)
-                risky[first:last] = _risky_per_document(risks, selection.tokens[first:last])
+                risky[first:last] = _risky_per_document(risks, sizes[first:last])
                 advance(len(ids))
             record |= {"dtype": dtype, "tokens_sha256": tokens.finish(), "risk_sha256": levels.finish()}
-        lengths = selection.tokens.astype(np.int32)
+        lengths = sizes.astype(np.int32)
         with atomic_path(idx_path(prefix)) as path:
             write_idx(path, lengths, dtype)
         with atomic_path(idx_path(twin)) as path:
@@ -181,18 +214,31 @@ def _chunks(sizes: Ints) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _gather(
-    shards: _Shards, documents: Documents, selection: Selection, first: int, last: int
-) -> tuple[np.ndarray[Any, Any], risk.Bytes]:
-    """Tokens and risk bytes of the selected documents first <= i < last, one after another."""
+def _gather(source: _Source, first: int, last: int) -> tuple[np.ndarray[Any, Any], risk.Bytes]:
+    """Tokens and risk bytes of the selected documents first <= i < last, one after another, each after its prefix."""
     ids, risks = [], []
     for index in range(first, last):
-        position, size = int(selection.position[index]), int(selection.tokens[index])
-        tokens, levels = shards.open(int(documents.shard[position]))
-        start = int(tokens.starts[documents.row[position]])
+        position, size = int(source.selection.position[index]), int(source.selection.tokens[index])
+        tokens, levels = source.shards.open(int(source.documents.shard[position]))
+        start = int(tokens.starts[source.documents.row[position]])
+        if len(before := source.prefix(index)):
+            ids.append(before.astype(tokens.tokens.dtype))
+            risks.append(np.full(len(before), risk.STRUCTURAL, np.uint8))
         ids.append(tokens.tokens[start : start + size])
         risks.append(levels.tokens[start : start + size])
-    return np.concatenate(ids), np.concatenate(risks)
+    return _replace(np.concatenate(ids), np.concatenate(risks), source.replaced)
+
+
+def _replace(
+    ids: np.ndarray[Any, Any], risks: risk.Bytes, how: Replaced | None
+) -> tuple[np.ndarray[Any, Any], risk.Bytes]:
+    """The same tokens with the risky ones replaced, where that is asked for; what stands for them is no target."""
+    if how is None:
+        return ids, risks
+    risky = risks >= how.level  # those that are structural already stay themselves
+    ids[risky & (risks != risk.STRUCTURAL)] = how.token
+    risks[risky] = risk.STRUCTURAL
+    return ids, risks
 
 
 def _risky_per_document(risks: risk.Bytes, sizes: Ints) -> Ints:
@@ -200,11 +246,10 @@ def _risky_per_document(risks: risk.Bytes, sizes: Ints) -> Ints:
     return np.add.reduceat(risk.at_or_above(risks, RISKY).astype(np.int64), starts)
 
 
-def _write_documents(component: Component, risky: Ints, path: Path) -> None:
-    """One row a written document: where it came from and where its tokens are."""
+def _write_documents(component: Component, sizes: Ints, risky: Ints, path: Path) -> None:
+    """One row a written document: where it came from and where its tokens are, the first of them its prefix's."""
     source, selection = component.source, component.selection
     documents = component.training.take(selection.position)
-    first_token = np.cumsum(selection.tokens) - selection.tokens
     columns: dict[str, Any] = {
         "component": pa.array([component.name] * len(documents), pa.string()),
         "ordinal": np.arange(len(documents)),
@@ -213,13 +258,14 @@ def _write_documents(component: Component, risky: Ints, path: Path) -> None:
         "shard": pa.array([shard.name for shard in source.corpus.shards]).take(pa.array(documents.shard)),
         "row": documents.row,
         "id": _document_ids(source, documents),
-        "first_token": first_token,
-        "tokens": selection.tokens,
+        "first_token": np.cumsum(sizes) - sizes,
+        "tokens": sizes,
         "risky_tokens": risky,
         "truncated": selection.tokens < documents.tokens,
     }
+    table = pa.table(columns).cast(DOCUMENTS_SCHEMA)
     with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns).cast(DOCUMENTS_SCHEMA), temporary)
+        pq.write_table(table.append_column(_PREFIX_TOKENS, pa.array(sizes - selection.tokens, pa.int32())), temporary)
 
 
 def _document_ids(source: TokenisedCorpus, documents: Documents) -> pa.Array:

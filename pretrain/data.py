@@ -16,7 +16,8 @@ from torch import Tensor
 
 from mixtures.risk import STRUCTURAL
 from mixtures.spec import PackingSpec
-from pretrain.streams import PADDING, Stream, Tokens
+from pretrain.parts import Tokens
+from pretrain.streams import PADDING, Stream
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def build_epoch(components: Sequence[Tokens], settings: DataSettings, seed: int)
 
 
 def _blend(components: Sequence[Tokens], config: GPTDatasetConfig, packing: PackingSpec) -> BlendedDataset:
-    numbered = dict(enumerate(components))
+    numbered = {number: part for number, part in enumerate(components) if not part.is_empty}
     apart = [numbered] if packing.together == "all" else [{number: part} for number, part in numbered.items()]
     streams = [Stream(parts, config) for parts in apart]
     return BlendedDataset(streams, [len(each) for each in streams], None, config)

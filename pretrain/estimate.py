@@ -8,6 +8,7 @@ from typing import Any
 
 from mixtures.risk import STRUCTURAL, threshold_byte
 from pretrain.gpus import GPUS
+from pretrain.passes import Streams, passes_of
 from pretrain.presets import Architecture
 from pretrain.spec import LossSpec, ParallelSpec, PretrainSpec
 
@@ -17,23 +18,23 @@ CPU_THREAD_FLOPS = 45e9
 
 @dataclass(frozen=True)
 class Training:
-    """A run as arithmetic sees it; `components` are the training tokens of each in one epoch."""
+    """A run as arithmetic sees it; `streams` are the training tokens of one epoch."""
 
     spec: PretrainSpec
     shape: Architecture
     sequence_length: int
-    components: tuple[int, ...]
+    streams: Streams
 
     @property
     def tokens(self) -> int:
         """Target tokens of the whole run."""
-        return self.spec.epochs * sum(self.components)
+        return self.spec.epochs * sum(sum(phase) for phase in self.streams)
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole run; every component pads its own last sample of an epoch."""
-        samples = sum(-(-tokens // self.sequence_length) for tokens in self.components)
-        return self.spec.epochs * -(-samples // self.spec.global_batch_size)
+        """Optimizer steps of the whole run."""
+        passes = passes_of(self.streams, self.sequence_length, self.spec.epochs, self.spec.global_batch_size)
+        return sum(each.steps for each in passes)
 
     @property
     def flops(self) -> float:

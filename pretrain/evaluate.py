@@ -13,8 +13,8 @@ from mixtures.built import BuiltMixture, Files
 from mixtures.risk import STRUCTURAL, threshold_byte
 from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.distributed import data_parallel
+from pretrain.parts import token_files
 from pretrain.spec import PretrainSpec
-from pretrain.streams import Tokens
 from pretrain.trainer import Trainer
 
 RISKY = 0.5  # at or above this score a target counts as risky in the tables
@@ -38,11 +38,6 @@ def held_out_cross_entropy(
         if unigram is not None:
             results[files.name]["unigram_cross_entropy"] = _unigram(files, unigram)
     return results
-
-
-def token_files(files: Files) -> Tokens:
-    """What the datasets need of one pair of token files."""
-    return Tokens(files.name, files.prefix, files.risk_prefix, files.shuffled)
 
 
 def _summary(by_risk: Tensor) -> dict[str, Any]:
@@ -72,5 +67,6 @@ def _unigram(files: Files, log_probabilities: NDArray[np.float64]) -> float:
 
 
 def _counts(files: Files, vocab_size: int) -> NDArray[np.int64]:
-    tokens, _ = files.open()
-    return np.bincount(tokens.tokens[:_SAMPLED], minlength=vocab_size)
+    tokens, levels = files.open()
+    targets = tokens.tokens[:_SAMPLED][levels.tokens[:_SAMPLED] != STRUCTURAL]
+    return np.bincount(targets, minlength=vocab_size)

@@ -9,6 +9,7 @@ from infra.errors import DataError, InputError
 from infra.spec import nearest
 from mixtures.built import BuiltMixture
 from mixtures.risk import UNSCORED
+from pretrain.passes import Pass, passes_of, streams_of
 from pretrain.presets import Architecture, architecture
 from pretrain.spec import LossSpec, ParallelSpec, PretrainSpec
 from pretrain.start import starting_shape
@@ -32,16 +33,14 @@ class Inputs:
         facts = self.mixture.facts
         return facts.pad_id if facts.removed_id is None else facts.removed_id
 
-    def samples(self) -> int:
-        """Samples of one epoch; every component pads its own last one, unless all are packed together."""
+    def passes(self, spec: PretrainSpec) -> tuple[Pass, ...]:
+        """The run as passes over the mixture's documents."""
         length = self.mixture.sequence_length
-        if self.mixture.packing.together == "all":
-            return -(-self.mixture.tokens // length)
-        return sum(-(-part.tokens // length) for part in self.mixture.components)
+        return passes_of(streams_of(self.mixture), length, spec.epochs, spec.global_batch_size)
 
     def steps(self, spec: PretrainSpec) -> int:
         """Optimizer steps of the whole run."""
-        return spec.epochs * -(-self.samples() // spec.global_batch_size)
+        return sum(each.steps for each in self.passes(spec))
 
 
 def open_inputs(spec: PretrainSpec, *, verify: bool = True) -> Inputs:

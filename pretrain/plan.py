@@ -13,6 +13,7 @@ from pretrain.launch.sbatch import script_for
 from pretrain.launchers.base import LauncherSpec
 from pretrain.launchers.slurm import SlurmSpec
 from pretrain.layout import USABLE, Layout, best_layout, declared_layout
+from pretrain.passes import streams_of
 from pretrain.spec import LossSpec, PretrainSpec
 
 _GIB = 2**30
@@ -21,8 +22,7 @@ _GIB = 2**30
 def plan(spec: PretrainSpec) -> Plan:
     """Steps, tokens, loss-bearing tokens, FLOPs, memory, layout and time, from the mixture's manifest alone."""
     inputs = open_inputs(spec, verify=False)
-    parts = tuple(part.tokens for part in inputs.mixture.components)
-    training = Training(spec, inputs.shape, inputs.mixture.sequence_length, parts)
+    training = Training(spec, inputs.shape, inputs.mixture.sequence_length, streams_of(inputs.mixture))
     actions = tokens_by_action(spec.loss, inputs.mixture.manifest["components"])
     total = sum(tokens for _, _, tokens in actions) or 1
     shares = tuple((name, action, tokens, f"{tokens / total:.2%}") for name, action, tokens in actions)

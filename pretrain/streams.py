@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,22 +22,11 @@ from numpy.typing import NDArray
 
 from infra.errors import DataError
 from mixtures.risk import STRUCTURAL, UNSCORED
+from pretrain.parts import Tokens
 
 PADDING = -1  # no token has this id, so padding cannot be confused with a token of the tokenizer
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Token files of one component: prefixes of an IndexedDataset and of its risk twin (None: nothing was scored), and
-    whether its documents may be shuffled.
-    """
-
-    name: str
-    prefix: Path
-    risk_prefix: Path | None
-    shuffled: bool = True
 
 
 class Documents(Protocol):
@@ -66,21 +53,21 @@ class Stream(GPTDataset):
         indexed: Documents = files[0] if len(files) == 1 else _Joined(files)
         self._numbers = np.fromiter(parts, np.int64, len(parts))
         self._ends = np.cumsum([len(each.sequence_lengths) for each in files])
-        documents = np.arange(self._ends[-1], dtype=np.int32)
-        self._order = self._kept_order(documents, indexed.sequence_lengths, list(parts.values()), config.random_seed)
-        name = " ".join(str(part.prefix) for part in parts.values())
+        own = [self._documents_of(part, number) for number, part in enumerate(parts.values())]
+        kept = len(parts) > 1 or not all(part.shuffled for part in parts.values())
+        shuffled = [part.shuffled for part in parts.values()]
+        self._order = interleaved(own, indexed.sequence_lengths, shuffled, config.random_seed) if kept else None
+        name = " ".join(f"{part.prefix} {part.documents or ''}" for part in parts.values())  # names Megatron's index
         # Only the validation split may keep its last, partial sample.
-        super().__init__(indexed, name, documents, None, Split.valid, config)
+        super().__init__(indexed, name, np.concatenate(own), None, Split.valid, config)
         self._pad_token_id = PADDING
         self._risk = self._twin([_risk_of(part, each) for part, each in zip(parts.values(), files, strict=True)])
 
-    def _kept_order(self, documents: Array, lengths: Array, parts: Sequence[Tokens], seed: int) -> Array | None:
-        """The order of the documents, where Megatron's shuffling is not what is wanted."""
-        if len(parts) == 1 and parts[0].shuffled:
-            return None
-        first = np.concatenate([[0], self._ends[:-1]])
-        own = [documents[a:b] for a, b in zip(first, self._ends, strict=True)]
-        return interleaved(own, lengths, [part.shuffled for part in parts], seed)
+    def _documents_of(self, part: Tokens, place: int) -> Array:
+        """The documents of one part, as they are numbered in the stream."""
+        before = int(self._ends[place - 1]) if place else 0
+        first, end = part.documents or (0, int(self._ends[place]) - before)
+        return np.arange(before + first, before + end, dtype=np.int32)
 
     def _build_document_sample_shuffle_indices(self) -> tuple[Array, Array, Array]:
         if self._order is None:

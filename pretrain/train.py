@@ -20,13 +20,15 @@ from pretrain.checkpoint import Checkpoints
 from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.device import device_name, has_fast_bf16, keep_freed_memory, peak_flops
 from pretrain.distributed import data_parallel, is_first, process_groups, world_size
-from pretrain.evaluate import held_out_cross_entropy, token_files
+from pretrain.evaluate import held_out_cross_entropy
 from pretrain.export import export
 from pretrain.files import CHECKPOINTS, INDICES, LOG, MODEL, SUMMARY
 from pretrain.initial import first_weights, take_up
 from pretrain.inputs import Inputs, open_inputs
 from pretrain.log import Log
 from pretrain.loss import LossPolicy
+from pretrain.parts import parts_of
+from pretrain.passes import Pass, place_of
 from pretrain.spec import PretrainSpec
 from pretrain.trainer import Sums, Trainer
 from pretrain.weights import gather
@@ -69,6 +71,7 @@ class Run:
         self.spec = spec
         self.inputs = inputs
         self.workspace = workspace
+        self.passes = inputs.passes(spec)
         self.steps = inputs.steps(spec)
         policy = LossPolicy.of(spec.loss, inputs.components, self.steps)
         weights = first_weights(spec, inputs.shape)
@@ -118,12 +121,12 @@ class Run:
 
     def _train(self, advance: Advance) -> None:
         batches: Batches | None = None
-        epoch_of_batches = -1
+        current: Pass | None = None
         interval = _Interval(Sums.zero(self.trainer.components, self.trainer.device))
         while self.progress.step < self.steps:
-            epoch, step = divmod(self.progress.step, self.steps // self.spec.epochs)
-            if batches is None or epoch != epoch_of_batches:
-                batches, epoch_of_batches = self._epoch(epoch), epoch
+            wanted, step = place_of(self.passes, self.progress.step)
+            if batches is None or wanted != current:
+                batches, current = self._batches(wanted), wanted
             rate = self.trainer.learning_rate
             sums, norm = self.trainer.step(batches, step)
             self.progress.step += 1
@@ -136,9 +139,9 @@ class Run:
                 self.checkpoints.save(self.progress.step, self._state(False))
             advance(1)
 
-    def _epoch(self, number: int) -> Batches:
-        parts = [token_files(files) for files in self.inputs.mixture.components]
-        dataset = build_epoch(parts, self.settings, self.spec.seed + number)
+    def _batches(self, wanted: Pass) -> Batches:
+        parts = parts_of(self.inputs.mixture, wanted.cooldown)
+        dataset = build_epoch(parts, self.settings, self.spec.seed + wanted.number)
         return Batches(dataset, self.spec.global_batch_size, self.spec.micro_batch_size, *data_parallel())
 
     def _check(self, norm: float) -> None:

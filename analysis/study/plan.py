@@ -10,6 +10,7 @@ from analysis.study.steps import arms_of, mixture_at, steps_of, strengths_of
 from infra.stage import Plan, Table
 from mixtures.amounts import resolve
 from pretrain.estimate import Training
+from pretrain.passes import packed
 from pretrain.plan import assumption, batch_script, durations, memory_table, notes
 from pretrain.presets import architecture
 
@@ -56,7 +57,8 @@ def _training(study: StudySpec, dose: float) -> Training | None:
     if wanted is None or rows is None:
         return None
     length = study.mixture.sequence_length
-    return Training(study.pretrain, architecture(study.pretrain.model, rows, length), length, tuple(wanted.values()))
+    streams = (packed(wanted.values(), study.mixture.packing),)
+    return Training(study.pretrain, architecture(study.pretrain.model, rows, length), length, streams)
 
 
 def _vocabulary(study: StudySpec) -> int | None:

@@ -42,6 +42,10 @@ def components(**clean: object) -> dict[str, object]:
         ({"components": components(tokens=5, where="risky_share(0) < 0.1")}, "threshold lies above 0"),
         ({"components": components(tokens=5, where="risky_share(toxicity) < 0.1")}, "not allowed here"),
         ({"components": components(tokens=5, where="risky_share < 0.1"), "risk": None}, "say which risk"),
+        ({"components": components(tokens=5, risky_spans={"do": "cut"}), "risk": None}, "say which spans are at risk"),
+        ({"components": components(tokens=5, risky_spans={"do": "keep"})}, "'cut' or 'replace'"),
+        ({"components": components(tokens=5, order="random")}, "'shuffled' or 'corpus'"),
+        ({"packing": {"together": "some"}}, "'component' or 'all'"),
         ({"components": components(fraction_of_total=0.5)}, "at least one needs tokens of its own"),
         ({"components": components(tokens=5, max_epochs=0)}, "greater than or equal to 1"),
         ({"components": components(tokens=5, where="__import__('os')")}, "not allowed here"),
@@ -59,6 +63,12 @@ def components(**clean: object) -> dict[str, object]:
 def test_what_a_mixture_may_not_say(changes: dict[str, object], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         MixtureSpec.model_validate(mixture_data(Path("runs/demo"), **changes))
+
+
+@pytest.mark.parametrize("name", ["mixture-inst", "mixture-low-risk", "mixture-dose-25"])
+def test_the_arms_among_the_examples_are_valid(name: str) -> None:
+    spec = validate(read_yaml(EXAMPLE.with_name(f"{name}.yaml")), MixtureSpec)
+    assert isinstance(spec, MixtureSpec) and spec.name == name and spec.seed == 0
 
 
 def test_the_example_is_valid() -> None:

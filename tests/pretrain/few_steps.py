@@ -19,7 +19,7 @@ def few_steps(spec: PretrainSpec, folder: Path, steps: int = 2) -> dict[str, tor
     folder.mkdir(parents=True, exist_ok=True)
     with process_groups(spec.parallel, spec.seed):
         run = Run(spec, open_inputs(spec, verify=False), Workspace(folder, folder, quiet=True))
-        batches = run._epoch(0)
+        batches = run._batches(run.passes[0])
         run.trainer.accumulate(batches, 0)
         gradients = gather_gradients(run)
         sums = [run.trainer.step(batches, step)[0].over_ranks() for step in range(steps)]

@@ -72,9 +72,10 @@ def write_mixture(
     sequence_length: int = 32,
     vocab_size: int = VOCABULARY,
     risk: str | None = "toxicity",
+    cooldown: Mapping[str, int] | None = None,
     **manifest_keys: Any,
 ) -> Path:
-    """Write a mixture artifact; every component is (documents, risk bytes)."""
+    """Write a mixture artifact; every component is (documents, risk bytes), `cooldown` how many of them are in it."""
     from infra.artifact import describe_files, write_manifest
     from infra.fingerprint import digest
 
@@ -84,6 +85,9 @@ def write_mixture(
         record = write_pair(folder / name, *components[name]) if name in components else dict(empty)
         held = write_pair(folder / "held_out" / name, *held_out[name]) if name in held_out else dict(empty)
         records.append({"name": name, **record, "held_out": held})
+        if last := (cooldown or {}).get(name):
+            tokens = sum(len(document) for document in components[name][0][-last:])
+            records[-1]["cooldown"] = {"documents": last, "tokens": tokens}
     manifest = {
         "format": 1,
         "sequence_length": sequence_length,

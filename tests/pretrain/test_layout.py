@@ -20,7 +20,7 @@ def training(model: dict[str, Any], launcher: dict[str, Any], **changes: Any) ->
     base = {"name": "test", "mixture": ".", "model": model, "launcher": {"name": "slurm", **launcher}}
     sizes = {"precision": "bf16", "micro_batch_size": 1, "global_batch_size": 512}
     spec = PretrainSpec.model_validate(base | sizes | changes)
-    return Training(spec, architecture(spec.model, 0, 2048), 2048, (10**9, 10**8 + 1))
+    return Training(spec, architecture(spec.model, 0, 2048), 2048, ((10**9, 10**8 + 1),))
 
 
 OLMO_7B = {

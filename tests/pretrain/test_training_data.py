@@ -17,8 +17,8 @@ from mixtures.indexed import risk_prefix
 from mixtures.risk import STRUCTURAL
 from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.distributed import process_groups
+from pretrain.parts import Tokens
 from pretrain.spec import ParallelSpec
-from pretrain.streams import Tokens
 
 CPU = torch.device("cpu")
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=25)

@@ -1,0 +1,43 @@
+"""The token files that a stream is made of. Light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixtures.built import BuiltMixture, Files
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token files of one component: prefixes of an IndexedDataset and of its risk twin (None: nothing was scored),
+    whether its documents may be shuffled, and which of them are meant (first and end; None: all).
+    """
+
+    name: str
+    prefix: Path
+    risk_prefix: Path | None
+    shuffled: bool = True
+    documents: tuple[int, int] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no document is meant."""
+        return self.documents is not None and self.documents[0] == self.documents[1]
+
+
+def parts_of(mixture: BuiltMixture, cooldown: bool) -> list[Tokens]:
+    """The token files of one phase; a component that has no documents in it keeps its place."""
+    return [token_files(files, _range(files, cooldown)) for files in mixture.components]
+
+
+def token_files(files: Files, documents: tuple[int, int] | None = None) -> Tokens:
+    """What a stream needs of one pair of token files."""
+    return Tokens(files.name, files.prefix, files.risk_prefix, files.shuffled, documents)
+
+
+def _range(files: Files, cooldown: bool) -> tuple[int, int] | None:
+    if not cooldown and not files.cooldown_documents:
+        return None
+    border = files.documents - files.cooldown_documents
+    return (border, files.documents) if cooldown else (0, border)

@@ -1,0 +1,54 @@
+"""A run as a row of passes: every epoch over the mixture, and then, where it has a cooldown, every epoch over that.
+
+By arithmetic alone, so that a plan counts the same steps as a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mixtures.built import BuiltMixture
+from mixtures.spec import PackingSpec
+
+Streams: TypeAlias = tuple[tuple[int, ...], ...]
+"""Tokens of each stream of documents that is cut into samples by itself, phase by phase."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One time through the mixture's documents of one phase; `number` is added to the seed of their order."""
+
+    number: int
+    cooldown: bool
+    steps: int
+
+
+def streams_of(mixture: BuiltMixture) -> Streams:
+    """The streams of a built mixture: those before the cooldown, and those of the cooldown."""
+    cooldown = [part.cooldown_tokens for part in mixture.components]
+    before = [part.tokens - part.cooldown_tokens for part in mixture.components]
+    return tuple(packed(tokens, mixture.packing) for tokens in (before, cooldown))
+
+
+def packed(components: Iterable[int], packing: PackingSpec) -> tuple[int, ...]:
+    """Tokens of each stream of one phase, of the components' tokens."""
+    return (sum(components),) if packing.together == "all" else tuple(components)
+
+
+def passes_of(streams: Streams, sequence_length: int, epochs: int, global_batch_size: int) -> tuple[Pass, ...]:
+    """The passes of a run, in order; every stream pads its own last sample."""
+    samples = [sum(-(-tokens // sequence_length) for tokens in phase) for phase in streams]
+    phases = [(number > 0, -(-each // global_batch_size)) for number, each in enumerate(samples)]
+    row = [phase for phase in phases if phase[1] for _ in range(epochs)]
+    return tuple(Pass(number, cooldown, steps) for number, (cooldown, steps) in enumerate(row))
+
+
+def place_of(passes: Sequence[Pass], step: int) -> tuple[Pass, int]:
+    """The pass that holds step `step` of the run, and the step's number in it."""
+    for each in passes:
+        if step < each.steps:
+            return each, step
+        step -= each.steps
+    raise AssertionError("the step lies behind the run")
