@@ -3,10 +3,10 @@
     python -m benchmarks.equal_bytes [--data ../shared/data] [--out runs/equal_bytes] [--documents 3000] [--whole]
 
 Language, exact and MinHash deduplication, `profanity`, a cascade (fastText, then a fine-tuned classifier), a trained
-`lexical` tagger and a trained `transformer` tagger over clean modern text, 4chan's posts and toxic comments. The taggers
-learn from SemEval's small trial split, as how good they are does not matter here; with the classifier, training takes
-about 10 minutes on one core, once for --out. --documents is the most of each corpus; --whole adds a run over all of it on
-two Ray workers.
+`lexical` tagger and a trained `transformer` tagger over clean modern text, 4chan's posts and toxic comments. The
+taggers learn from SemEval's small trial split, as how good they are does not matter here; with the classifier, training
+takes about 10 minutes on one core, once for --out. --documents is the most of each corpus; --whole adds a run over all
+of it on two Ray workers.
 """
 
 from __future__ import annotations
