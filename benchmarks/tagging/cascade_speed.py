@@ -17,7 +17,7 @@ from detoxify_speed import checkpoint
 
 _JUDGED = 16_000  # texts that the judge scores
 _LEARNT = 10_000  # of these, the gate learns from so many
-_SURVEY = 3000  # so many more set the threshold
+_SURVEY = 4000  # so many more set the threshold
 _RECALL, _CONFIDENCE, _RISKY = 0.99, 0.95, 0.5
 
 

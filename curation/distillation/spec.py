@@ -22,10 +22,10 @@ class DistillationSpec(Spec):
     """At most this many pieces of text, drawn at random; the teacher scores them all."""
     passage: int = Field(200, ge=50, le=100_000)
     """Longest piece of text, in characters, that both see at once; give the cascade's."""
-    ngrams: tuple[int, int] = (3, 5)
+    ngrams: tuple[int, int] = (2, 5)
     """Shortest and longest run of letters, within words, that is a feature."""
     hash_bits: int = Field(20, ge=10, le=26)
-    """The table of features has 2**hash_bits entries of 4 bytes for each attribute."""
+    """The table of features has 2**hash_bits entries of 4 bytes for each attribute, and one more."""
     penalty: float = Field(1.0, gt=0)
     """L2 penalty on the weights."""
     held_out: float = Field(0.2, gt=0, lt=1)

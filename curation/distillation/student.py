@@ -16,38 +16,40 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WEIGHTS, MODEL = "weights.npy", "model.json"
+WEIGHTS, RARITY, MODEL = "weights.npy", "rarity.npy", "model.json"
 _CLIP = 1e-3  # scores nearer to 0 or 1 than this teach no more: a gate need not tell 1e-5 from 1e-4
 
 
 @dataclass(frozen=True)
 class Student:
-    """`weights` float32 [2**hash_bits, attributes], `bias` one number an attribute."""
+    """`weights` float32 [2**hash_bits, attributes], `bias` one number an attribute, `rarity` float32 [2**hash_bits]."""
 
     attributes: tuple[str, ...]
     ngrams: tuple[int, int]
     bias: tuple[float, ...]
     weights: NDArray[np.float32]
+    rarity: NDArray[np.float32]
 
     def scores(self, texts: list[str]) -> NDArray[np.float32]:
         """[texts, attributes] in (0, 1)."""
         import numpy as np
         from scipy.special import expit
 
-        logits = self._features.transform(texts) @ self.weights + np.array(self.bias)
+        logits = _weighed(self._runs.transform(texts), self.rarity) @ self.weights + np.array(self.bias)
         found: NDArray[np.float32] = expit(logits).astype(np.float32)
         return found
 
     @cached_property
-    def _features(self) -> Any:
-        return _features(self.ngrams, len(self.weights))
+    def _runs(self) -> Any:
+        return _runs(self.ngrams, len(self.weights))
 
     def save(self, folder: Path) -> None:
-        """Write the two files of the model."""
+        """Write the three files of the model."""
         import numpy as np
 
-        with atomic_path(folder / WEIGHTS) as path, open(path, "wb") as file:
-            np.save(file, self.weights, allow_pickle=False)
+        for name, array in ((WEIGHTS, self.weights), (RARITY, self.rarity)):
+            with atomic_path(folder / name) as path, open(path, "wb") as file:
+                np.save(file, array, allow_pickle=False)
         record = {"attributes": self.attributes, "ngrams": self.ngrams, "bias": self.bias}
         write_json(folder / MODEL, record)
 
@@ -64,10 +66,12 @@ def fit(
     from scipy.special import logit
     from sklearn.linear_model import Ridge
 
+    runs = _runs(ngrams, 2**bits).transform(texts)
+    rarity = (np.log((1 + len(texts)) / (1 + runs.getnnz(axis=0))) + 1).astype(np.float32)  # smoothed idf
     fitted = Ridge(alpha=penalty, solver="sparse_cg")
-    fitted.fit(_features(ngrams, 2**bits).transform(texts), logit(scores.clip(_CLIP, 1 - _CLIP).astype(np.float64)))
+    fitted.fit(_weighed(runs, rarity), logit(scores.clip(_CLIP, 1 - _CLIP).astype(np.float64)))
     weights = np.atleast_2d(fitted.coef_).T.astype(np.float32)
-    return Student(attributes, ngrams, tuple(np.atleast_1d(fitted.intercept_).tolist()), weights)
+    return Student(attributes, ngrams, tuple(np.atleast_1d(fitted.intercept_).tolist()), weights, rarity)
 
 
 def load_student(folder: str) -> Student:
@@ -76,21 +80,32 @@ def load_student(folder: str) -> Student:
 
     try:
         record = json.loads(Path(folder, MODEL).read_text(encoding="utf-8"))
-        weights = np.load(Path(folder, WEIGHTS), allow_pickle=False)
+        weights, rarity = (np.load(Path(folder, name), allow_pickle=False) for name in (WEIGHTS, RARITY))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: no distilled scorer ({error}); `kind: distillation` makes one") from None
-    return Student(tuple(record["attributes"]), tuple(record["ngrams"]), tuple(record["bias"]), weights)
+    return Student(tuple(record["attributes"]), tuple(record["ngrams"]), tuple(record["bias"]), weights, rarity)
 
 
 def student_digests(folder: str) -> list[str]:
     """Checksums of the model's files. Raises InputError where there are none."""
-    files = [Path(folder, name) for name in (WEIGHTS, MODEL)]
+    files = [Path(folder, name) for name in (WEIGHTS, RARITY, MODEL)]
     if missing := [file for file in files if not file.is_file()]:
         raise InputError(f"{missing[0]}: no such file; `kind: distillation` makes a distilled scorer")
     return list(map(digest_file, files))
 
 
-def _features(ngrams: tuple[int, int], size: int) -> Any:
+def _runs(ngrams: tuple[int, int], size: int) -> Any:
+    """Which letter runs a text has: a sparse row of ones."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    return HashingVectorizer(analyzer="char_wb", ngram_range=ngrams, n_features=size, binary=True, alternate_sign=False)
+    return HashingVectorizer(
+        analyzer="char_wb", ngram_range=ngrams, n_features=size, binary=True, norm=None, alternate_sign=False
+    )
+
+
+def _weighed(runs: Any, rarity: NDArray[np.float32]) -> Any:
+    """Rare runs weigh more; every text has length 1."""
+    from sklearn.preprocessing import normalize
+
+    runs.data = rarity[runs.indices]
+    return normalize(runs, copy=False)

@@ -65,8 +65,8 @@ def test_the_student_ranks_unseen_texts_as_its_teacher_does(trained: Artifact) -
 def test_the_card_says_how_much_a_gate_lets_through() -> None:
     """A student that knows one letter: of ten texts three are risky, and two of them have it, as one other has."""
     weights = np.zeros((2**10, 1), np.float32)
-    student = Student(("a",), (1, 1), (-1.0,), weights)
-    weights[student._features.transform(["x"]).indices] = 5
+    student = Student(("a",), (1, 1), (-1.0,), weights, np.ones(2**10, np.float32))
+    weights[student._runs.transform(["x"]).indices] = 5
     texts = ["x", "x", "y", "x", *("y" * 6)]
     scores = np.array([[0.9], [0.8], [0.7], *([0.1],) * 7], np.float32)
     found = judge(student, texts, scores)["a"]
@@ -80,7 +80,7 @@ def test_the_card_says_how_much_a_gate_lets_through() -> None:
 def test_the_same_texts_give_the_same_bytes_in_whatever_order(trained: Artifact, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "texts.jsonl", [{"text": text} for text in [*reversed(_TEXTS), *_TEXTS[:50]]])
     again = run_stage(DISTILLATION, spec_of(tmp_path), tmp_path / "out", quiet=True)
-    for name in ("weights.npy", "model.json", "card.json"):
+    for name in ("weights.npy", "rarity.npy", "model.json", "card.json"):
         assert (again.path / name).read_bytes() == (trained.path / name).read_bytes()
 
 
