@@ -121,6 +121,7 @@ def export(
     to: Annotated[str, typer.Option("--to", help="the other tool's format", show_default=False)],
     out: Annotated[Path | None, typer.Option("--out", help="folder of the result [DIR-FORMAT]")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="what the format can be told: key=value")] = None,
+    step: Annotated[int | None, typer.Option("--step", help="a model's checkpoint: short for --set step=N")] = None,
 ) -> None:
     """Hand it to the next tool."""
     from infra.artifact import read_artifact
@@ -129,7 +130,8 @@ def export(
     artifact = read_artifact(folder)
     target = out or folder.parent / f"{folder.resolve().name}-{to}"
     exports = stage_of(artifact.kind).exports
-    say(f"{to}: {export_artifact(artifact, exports, to, target, set_ or [])}")
+    settings = [*(set_ or []), *([] if step is None else [f"step={step}"])]
+    say(f"{to}: {export_artifact(artifact, exports, to, target, settings)}")
 
 
 @app.command()

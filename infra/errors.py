@@ -12,7 +12,8 @@ HormesisError
     ├── ArtifactError           an artifact is incomplete, damaged or of another kind
     ├── BusyError               another process is writing the same artifact
     ├── RanksFailed             a curation job finished, but some of its ranks did not
-    └── StepsFailed             a study finished, but some of its steps did not
+    ├── StepsFailed             a study finished, but some of its steps did not
+    └── Preempted               exit 143: the job was asked to leave, saved, and goes on when it is started again
 """
 
 from __future__ import annotations
@@ -83,6 +84,12 @@ class ArtifactError(JobError):
 
 class BusyError(JobError):
     """Another process holds the work folder."""
+
+
+class Preempted(JobError):
+    """The job saved and left because it got a SIGTERM; its exit code is the one that a SIGTERM leaves."""
+
+    exit_code: ClassVar[int] = 143
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,14 @@ def text_of(value: object) -> str:
     return str(value)
 
 
+def duration(seconds: float) -> str:
+    """Seconds in the unit a person would use."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} seconds" if seconds >= 1 else "under a second"
+
+
 def blurred(text: str) -> str:
     """Text that is unreadable until it is clicked (or focused and Enter is pressed)."""
     return f"<details class=blurred><summary>show text</summary><p>{escape(text)}</p></details>"

@@ -19,6 +19,13 @@ Advance = Callable[[int], None]
 _display: Any = None  # the one live Rich display of this process; Rich allows no second
 
 
+def console() -> Any:
+    """Where a line for the user goes: above the bar of this process if there is one."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False) if _display is None else _display.console
+
+
 @contextlib.contextmanager
 def bar(
     label: str, total: int | None, unit: str = "", *, done: int = 0, folder: Path | None = None, quiet: bool = False
@@ -72,7 +79,7 @@ def _shown(label: str, total: int | None, unit: str, quiet: bool, done: int) -> 
             rich_progress.TimeElapsedColumn(),
             rich_progress.TextColumn("ETA"),
             rich_progress.TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Console(stderr=True, highlight=False),
             transient=True,
         )
         _display.start()

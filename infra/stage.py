@@ -19,7 +19,7 @@ from infra.cluster import RayCluster
 from infra.errors import ArtifactError, BusyError, InputError
 from infra.export import Export
 from infra.fingerprint import digest
-from infra.progress import PROGRESS_FILE, Advance, bar
+from infra.progress import PROGRESS_FILE, Advance, bar, console
 from infra.ranks import JOB_FILE
 from infra.spec import Spec
 
@@ -165,9 +165,7 @@ class Stage(Generic[S]):
 
 def say(message: str) -> None:
     """One line on standard error, where progress goes, so that standard output stays data."""
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
+    console().print(message, markup=False, soft_wrap=True)
 
 
 def is_leader() -> bool:

@@ -118,6 +118,14 @@ class Batches:
         samples = min(self.global_size, len(self.dataset) - step * self.global_size)
         return -(-samples // (self.micro_size * self.ranks))
 
+    def samples(self, step: int) -> Iterator[int]:
+        """Numbers, in the epoch, of the samples that this rank reads in one step, in the order of reading."""
+        first = step * self.global_size
+        last = min(first + self.global_size, len(self.dataset))
+        for number in range(self.micro_batches(step)):
+            start = first + (number * self.ranks + self.rank) * self.micro_size
+            yield from range(start, min(start + self.micro_size, last))
+
     def read(self, step: int, device: torch.device) -> Iterator[Batch]:
         """This rank's micro-batches of one step. Where samples run out, rows are padding and carry no loss."""
         first = step * self.global_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -102,6 +103,19 @@ def cpu_as_cuda() -> Iterator[None]:
         for target, name, replacement in _patches():
             stack.enter_context(mock.patch.object(target, name, replacement))
         yield
+
+
+@contextlib.contextmanager
+def repeatable(wanted: bool) -> Iterator[None]:
+    """Let PyTorch take deterministic algorithms only, while the context lasts."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it so, before its first use
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def has_fast_bf16() -> bool:

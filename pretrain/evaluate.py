@@ -22,21 +22,22 @@ _SAMPLED = 50_000_000  # tokens of a component that the unigram distribution is 
 
 
 def held_out_cross_entropy(
-    trainer: Trainer, mixture: BuiltMixture, spec: PretrainSpec, settings: DataSettings
+    trainer: Trainer, mixture: BuiltMixture, spec: PretrainSpec, settings: DataSettings, *, unigram: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Cross-entropy in nats per token on each component's held-out documents, every token a target once. Collective.
 
     Windows are packed as in training: documents follow each other, with attention reset or not. No policy applies:
-    risky tokens count like all others, and once more apart.
+    risky tokens count like all others, and once more apart. `unigram` adds the cross-entropy of a model that knows how
+    often each token occurs, on rank 0.
     """
-    unigram = unigram_log_probabilities(mixture) if dist.get_rank() == 0 else None
+    frequencies = unigram_log_probabilities(mixture) if unigram and dist.get_rank() == 0 else None
     results = {}
     for files in mixture.held_out:
         dataset = build_epoch([token_files(files)], settings, spec.seed)
         batches = Batches(dataset, spec.global_batch_size, spec.micro_batch_size, *data_parallel())
         results[files.name] = _summary(trainer.evaluate(batches))
-        if unigram is not None:
-            results[files.name]["unigram_cross_entropy"] = _unigram(files, unigram)
+        if frequencies is not None:
+            results[files.name]["unigram_cross_entropy"] = _unigram(files, frequencies)
     return results
 
 

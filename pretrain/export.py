@@ -29,6 +29,11 @@ def export(state: State, shape: Architecture, tokenizer: Path, end_of_document: 
     for file in sorted(tokenizer.iterdir()):
         if file.is_file() and not file.name.startswith((".", "artifact")):
             shutil.copyfile(file, target / file.name)
+    save_model(state, shape, end_of_document, target)
+
+
+def save_model(state: State, shape: Architecture, end_of_document: int, target: Path) -> None:
+    """Write the weights and their configuration, without a tokenizer, into a folder that is there."""
     dtype = str(next(iter(state.values())).dtype).removeprefix("torch.")
     write_json(target / "config.json", hf_config(shape, end_of_document, dtype))
     write_json(target / "generation_config.json", {"eos_token_id": end_of_document, "do_sample": True})

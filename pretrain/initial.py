@@ -29,7 +29,7 @@ def first_weights(spec: PretrainSpec, shape: Architecture) -> Fill:
     if start is None:
         return partial(initialise, shape=shape, seed=spec.seed)
     if start.needs_checkpoint:
-        return partial(load_checkpoint, folder=checkpoint_folder(start))
+        return partial(load_checkpoint, folder=checkpoint_folder(start.model, start.step))
     return partial(import_weights, shape=shape, folder=Path(weights_folder(start.model)))
 
 
@@ -45,7 +45,7 @@ def take_up(trainer: Trainer, spec: PretrainSpec) -> None:
     start = spec.start_from
     if start is None or not start.needs_checkpoint:
         return
-    folder = str(checkpoint_folder(start))
+    folder = str(checkpoint_folder(start.model, start.step))
     if start.optimizer == "continue":
         trainer.continue_moments(dist_checkpointing.load(trainer.state(True), folder)["optimizer"])
     if start.learning_rate == "continue":

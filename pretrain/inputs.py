@@ -9,9 +9,10 @@ from infra.errors import DataError, InputError
 from infra.spec import nearest
 from mixtures.built import BuiltMixture
 from mixtures.risk import UNSCORED
+from pretrain.loss_spec import LossSpec
 from pretrain.passes import Pass, passes_of, streams_of
 from pretrain.presets import Architecture, architecture
-from pretrain.spec import LossSpec, ParallelSpec, PretrainSpec
+from pretrain.spec import ParallelSpec, PretrainSpec
 from pretrain.start import starting_shape
 
 

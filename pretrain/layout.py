@@ -53,7 +53,8 @@ def best_layout(training: Training) -> Layout | None:
 
 def _layout(training: Training, parallel: ParallelSpec, micro_batch_size: int) -> Layout:
     precision, length = training.spec.precision, training.sequence_length
-    memory = memory_per_rank(training.shape, parallel, precision, micro_batch_size, length)
+    recompute = training.spec.recompute
+    memory = memory_per_rank(training.shape, parallel, precision, micro_batch_size, length, recompute=recompute)
     return Layout(parallel, micro_batch_size, max(training.ranks // parallel.copy_size, 1), memory)
 
 

@@ -7,14 +7,15 @@ where the vocabulary is divided over tensor-parallel ranks.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mixtures.risk import STRUCTURAL, threshold_byte
-from pretrain.spec import LossSpec
+from mixtures.risk import STRUCTURAL, UNSCORED, threshold_byte
+from pretrain.loss_spec import LossSpec
 
 BYTES = 256
 _LN2 = 0.6931471805599453
@@ -71,6 +72,20 @@ class LossPolicy:
     def to(self, device: torch.device) -> LossPolicy:
         """The same tables on a device."""
         return LossPolicy(self.first.to(device), self.then.to(device), self.begins)
+
+
+def risk_levels(spec: LossSpec) -> tuple[Tensor, tuple[str, ...]]:
+    """Level of every risk byte, [256], and the levels' names: the log tells cross-entropies apart by the thresholds of
+    every policy, and by 0.5 where there is none. Structural bytes are of level 0 and must be left out.
+    """
+    policies = (spec, *spec.by_component.values())
+    edges = sorted({band.at_or_above for policy in policies for band in policy.effective_bands}) or [0.5]
+    level = torch.ones(BYTES, dtype=torch.long)
+    level[UNSCORED] = level[STRUCTURAL] = 0
+    for edge in edges:
+        level[threshold_byte(edge) : STRUCTURAL] += 1
+    between = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges)]
+    return level, ("unscored", f"below {edges[0]:g}", *between, f"from {edges[-1]:g}")
 
 
 def loss_table(spec: LossSpec, components: Sequence[str]) -> LossTable:

@@ -100,7 +100,14 @@ class OlmoModel(GPTModel):
         return logits if real >= width else functional.pad(logits[..., :real], (0, width - real), value=-math.inf)
 
 
-def transformer_config(shape: Architecture, parallel: ParallelSpec, dtype: torch.dtype) -> TransformerConfig:
+def transformer_config(
+    shape: Architecture,
+    parallel: ParallelSpec,
+    dtype: torch.dtype,
+    *,
+    recompute: bool = False,
+    repeatable: bool = False,
+) -> TransformerConfig:
     """Megatron's configuration of an architecture; fused kernels that need Apex or Transformer Engine stay off."""
     return TransformerConfig(
         num_layers=shape.num_layers,
@@ -122,6 +129,10 @@ def transformer_config(shape: Architecture, parallel: ParallelSpec, dtype: torch
         pipeline_dtype=dtype if parallel.pipeline > 1 else None,
         bf16=dtype == torch.bfloat16,
         params_dtype=dtype,
+        recompute_granularity="full" if recompute else None,
+        recompute_method="uniform" if recompute else None,
+        recompute_num_layers=1 if recompute else None,
+        deterministic_mode=repeatable,
         calculate_per_token_loss=True,
         use_cpu_initialization=True,
         perform_initialization=False,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from infra.html import duration
 from infra.stage import Plan, Table
 from pretrain.estimate import CPU_THREAD_FLOPS, Memory, Training, tokens_by_action
 from pretrain.gpus import GPUS
@@ -13,8 +15,9 @@ from pretrain.launch.sbatch import script_for
 from pretrain.launchers.base import LauncherSpec
 from pretrain.launchers.slurm import SlurmSpec
 from pretrain.layout import USABLE, Layout, best_layout, declared_layout
+from pretrain.loss_spec import LossSpec
 from pretrain.passes import streams_of
-from pretrain.spec import LossSpec, PretrainSpec
+from pretrain.spec import PretrainSpec
 
 _GIB = 2**30
 
@@ -23,20 +26,25 @@ def plan(spec: PretrainSpec) -> Plan:
     """Steps, tokens, loss-bearing tokens, FLOPs, memory, layout and time, from the mixture's manifest alone."""
     inputs = open_inputs(spec, verify=False)
     training = Training(spec, inputs.shape, inputs.mixture.sequence_length, streams_of(inputs.mixture))
-    actions = tokens_by_action(spec.loss, inputs.mixture.manifest["components"])
-    total = sum(tokens for _, _, tokens in actions) or 1
-    shares = tuple((name, action, tokens, f"{tokens / total:.2%}") for name, action, tokens in actions)
     return Plan(
         f"pretrain {spec.name}",
         (
             Table("Model and work", ("what", "amount"), _work(training)),
-            Table("Target tokens of one epoch by loss policy", ("component", "policy", "tokens", "share"), shares),
+            policy_table(spec.loss, inputs.mixture.manifest["components"]),
             memory_table(training),
             Table("Time (estimate)", ("on", "time"), durations(training)),
         ),
         (*_begins(spec.loss), *notes(training)),
         batch_script(spec.launcher, spec.name, [Path("runs") / spec.name]),
     )
+
+
+def policy_table(loss: LossSpec, records: Sequence[Mapping[str, Any]]) -> Table:
+    """How many targets of one epoch the policy treats in which way; `records` are the manifest's components."""
+    actions = tokens_by_action(loss, records)
+    total = sum(tokens for _, _, tokens in actions) or 1
+    rows = tuple((name, action, tokens, f"{tokens / total:.2%}") for name, action, tokens in actions)
+    return Table("Target tokens of one epoch by loss policy", ("component", "policy", "tokens", "share"), rows)
 
 
 def memory_table(training: Training) -> Table:
@@ -119,8 +127,8 @@ def durations(training: Training) -> tuple[tuple[str, str], ...]:
     hours, gpu, ranks = training.gpu_hours, training.spec.launcher.gpu, training.ranks
     if training.spec.launcher.name == "local":
         seconds = training.flops / CPU_THREAD_FLOPS
-        return ("one CPU thread", _duration(seconds)), (f"one {gpu}", _duration(hours * 3600))
-    return (f"{ranks} × {gpu}", _duration(hours / ranks * 3600)), ("GPU-hours", f"{hours:,.1f}")
+        return ("one CPU thread", duration(seconds)), (f"one {gpu}", duration(hours * 3600))
+    return (f"{ranks} × {gpu}", duration(hours / ranks * 3600)), ("GPU-hours", f"{hours:,.1f}")
 
 
 def _begins(loss: LossSpec) -> tuple[str, ...]:
@@ -132,14 +140,6 @@ def _named(layout: Layout) -> str:
     sizes = {"tensor": parallel.tensor, "pipeline": parallel.pipeline, "context": parallel.context}
     words = [f"{name} {size}" for name, size in sizes.items() if size > 1]
     return " × ".join([*words, f"data {layout.copies}"]) + (", sequence" if parallel.sequence else "")
-
-
-def _duration(seconds: float) -> str:
-    """Seconds in the unit a person would use."""
-    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:.1f} seconds" if seconds >= 1 else "under a second"
 
 
 def _bytes(size: float) -> str:

@@ -19,8 +19,13 @@ def show(artifact: Artifact) -> Page:
     """Loss curve, held-out cross-entropies beside the unigram entropy, and what was trained."""
     summary = json.loads((artifact.path / SUMMARY).read_text(encoding="utf-8"))
     lines = read_log(artifact.path / LOG)
-    tables = (_held_out(summary), _facts(summary))
+    tables = result_tables(summary)
     return Page(f"pretraining: {artifact.path.name}", tables, loss_curve(lines))
+
+
+def result_tables(summary: dict[str, Any]) -> tuple[Table, Table]:
+    """What a finished run's `pretrain.json` says: cross-entropies on held-out documents, and the run itself."""
+    return _held_out(summary), _facts(summary)
 
 
 def _held_out(summary: dict[str, Any]) -> Table:
@@ -40,8 +45,18 @@ def _held_out(summary: dict[str, Any]) -> Table:
 
 
 def _facts(summary: dict[str, Any]) -> Table:
-    names = ("parameters", "steps", "tokens", "loss_tokens", "tokens_per_second", "seconds", "device", "ranks")
-    rows = [(name.replace("_", " "), summary[name]) for name in names]
+    names = (
+        "parameters",
+        "steps",
+        "skipped_steps",
+        "tokens",
+        "loss_tokens",
+        "tokens_per_second",
+        "seconds",
+        "device",
+        "ranks",
+    )
+    rows = [(name.replace("_", " "), summary[name]) for name in names if name in summary]
     rows += [(f"train cross-entropy, {name}", value) for name, value in summary["train_cross_entropy"].items()]
     return Table("Run", ("what", "value"), tuple(rows))
 

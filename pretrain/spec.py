@@ -9,10 +9,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from infra.spec import Location, Spec
 from pretrain.any_launcher import AnyLauncher
 from pretrain.launchers.local import LocalSpec
+from pretrain.loss_spec import Loss, LossSpec, by_preset
 
 PresetName = Literal["olmo-tiny", "olmo-60m", "olmo-150m", "olmo-1b"]
-Action = Literal["keep", "mask", "unlikelihood", "remove"]
-Risk = Annotated[float, Field(gt=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -35,113 +34,6 @@ class ModelSpec(Spec):
     """Rows of the embedding; the tokenizer's size unless the preset fixes it."""
     max_sequence_length: Positive | None = None
     """Context length that the exported model states; the mixture's sequence length unless the preset fixes it."""
-
-
-class Band(Spec):
-    """What happens to target tokens whose risk is at or above a threshold (and below the next band's)."""
-
-    at_or_above: Risk
-    """Threshold on the risk score, a probability."""
-    do: Action
-    """keep: cross-entropy. mask: no loss. unlikelihood: −log(1 − p). remove: no loss, and the input token is
-    replaced.
-    """
-    weight: Annotated[float, Field(gt=0.0)] = 1.0
-    """Factor on the unlikelihood loss."""
-
-    @model_validator(mode="after")
-    def _weight_belongs_to_unlikelihood(self) -> Band:
-        if self.weight != 1.0 and self.do != "unlikelihood":
-            raise ValueError("weight only applies to `unlikelihood`")
-        return self
-
-
-class PolicySpec(Spec):
-    """What happens to risky targets: one action above one threshold (`policy`, `at_or_above`), or several `bands`."""
-
-    policy: Action | None = None
-    """Action for tokens at or above `at_or_above`; the default, keep, is plain cross-entropy on every token."""
-    at_or_above: Risk = 0.5
-    """Threshold of `policy`."""
-    weight: Annotated[float, Field(gt=0.0)] = 1.0
-    """Factor on the unlikelihood loss of `policy`."""
-    bands: tuple[Band, ...] | None = None
-    """Several thresholds, ascending, instead of `policy`."""
-
-    @model_validator(mode="after")
-    def _one_way_of_saying_it(self) -> PolicySpec:
-        if self.bands is None:
-            return self
-        if self.policy is not None or self.at_or_above != 0.5 or self.weight != 1.0:
-            raise ValueError("give either `policy` (with `at_or_above`, `weight`) or `bands`, not both")
-        edges = [band.at_or_above for band in self.bands]
-        if edges != sorted(set(edges)):
-            raise ValueError("bands must ascend in `at_or_above`, each value once")
-        return self
-
-    @property
-    def effective_bands(self) -> tuple[Band, ...]:
-        """The policy as bands; empty when every token is kept."""
-        if self.bands is not None:
-            return self.bands
-        if self.policy in (None, "keep"):
-            return ()
-        return (Band(at_or_above=self.at_or_above, do=self.policy, weight=self.weight),)
-
-
-SlungArm = Literal["slung-control", "slung-low-risk", "slung-toxic", "slung-masked", "slung-unlikelihood"]
-
-# Arms of SLUNG (Wang et al. 2025, arXiv 2505.03052) by its thresholds: above 1e-4 a span is of class 2, above 0.99 of
-# class 3. The first three learn every token and differ in the mixture: without risky documents, with the risky spans
-# of those cut out, with them as they are.
-_SLUNG: dict[str, tuple[Band, ...]] = {
-    "slung-control": (),
-    "slung-low-risk": (),
-    "slung-toxic": (),
-    "slung-masked": (Band(at_or_above=1e-4, do="mask"),),
-    "slung-unlikelihood": (Band(at_or_above=0.99, do="unlikelihood"),),
-}
-
-
-class LossSpec(PolicySpec):
-    """The loss policy of a run. A plain string means the arm of SLUNG of that name."""
-
-    preset: SlungArm | None = None
-    """An arm of SLUNG instead of `policy` or `bands`."""
-    components: tuple[str, ...] | None = None
-    """Restrict the policy to these components of the mixture; the others keep every token. Default: all."""
-    by_component: dict[str, PolicySpec] = Field(default_factory=dict)
-    """Components with a policy of their own."""
-    attribute: str | None = None
-    """Attribute that the policy is meant for; a mixture whose risk bytes are of another is refused."""
-    begin_at: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the run's steps after which the policy holds; until then every token is kept."""
-    normalise_by: Literal["loss_tokens", "all_tokens"] = "loss_tokens"
-    """Divide the summed loss by the tokens of the global batch that carry a loss, or by all of its tokens."""
-
-    @model_validator(mode="after")
-    def _said_once(self) -> LossSpec:
-        own = {"policy", "at_or_above", "weight", "bands"} & self.model_fields_set
-        if self.preset is not None and own:
-            raise ValueError(f"`preset: {self.preset}` is a whole policy; leave out {', '.join(sorted(own))}")
-        if twice := set(self.components or ()) & self.by_component.keys():
-            raise ValueError(f"{min(twice)!r} is in `components` and in `by_component`; name it once")
-        return self
-
-    @property
-    def effective_bands(self) -> tuple[Band, ...]:
-        """The policy as bands, for every component that has none of its own; empty when every token is kept."""
-        return super().effective_bands if self.preset is None else _SLUNG[self.preset]
-
-    def bands_of(self, component: str) -> tuple[Band, ...]:
-        """The bands that hold for a component."""
-        if component in self.by_component:
-            return self.by_component[component].effective_bands
-        return self.effective_bands if self.components is None or component in self.components else ()
-
-    def needs_risk(self, component: str) -> bool:
-        """Whether any of a component's tokens could be treated otherwise than keep."""
-        return any(band.do != "keep" for band in self.bands_of(component))
 
 
 class StartSpec(Spec):
@@ -209,6 +101,15 @@ class OptimizerSpec(Spec):
         return self.lr / 10 if self.min_lr is None else self.min_lr
 
 
+class ProfileSpec(Spec):
+    """A torch.profiler trace, in RUN/profile."""
+
+    after: Positive = 5
+    """Steps of this process before the first that is traced."""
+    steps: Positive = 3
+    """Steps that are traced."""
+
+
 class ParallelSpec(Spec):
     """How one copy of the model is divided; data parallelism takes the ranks that are left."""
 
@@ -238,17 +139,12 @@ class ParallelSpec(Spec):
         return self.model_size * self.context
 
 
-def _by_name(value: Any) -> Any:
-    return {"preset": value} if isinstance(value, str) else value
-
-
 def _at_place(value: Any) -> Any:
     return {"model": value} if isinstance(value, str) else value
 
 
-Model = Annotated[ModelSpec, BeforeValidator(_by_name, json_schema_input_type=PresetName | ModelSpec)]
+Model = Annotated[ModelSpec, BeforeValidator(by_preset, json_schema_input_type=PresetName | ModelSpec)]
 Start = Annotated[StartSpec, BeforeValidator(_at_place, json_schema_input_type=str | StartSpec)]
-Loss = Annotated[LossSpec, BeforeValidator(_by_name, json_schema_input_type=SlungArm | LossSpec)]
 
 
 class PretrainSpec(Spec):
@@ -276,14 +172,30 @@ class PretrainSpec(Spec):
     """AdamW and its schedule."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 keeps fp32 master weights and gradient sums."""
+    recompute: bool = False
+    """Keep only each layer's input for the backward pass and compute the layer again: a third more work, and a
+    fraction of the activations' memory.
+    """
+    deterministic: bool = False
+    """On a GPU, only algorithms that give the same bits each time, so that a resumed run ends with the same bytes there
+    too; slower. On a CPU it is always so.
+    """
     checkpoint_every: Positive = 500
     """Steps between checkpoints; a killed run repeats at most this many."""
     keep_every: Positive | None = None
     """Steps between checkpoints that stay in the artifact, the last step's among them, for `start_from` and for
     `export --step`; a multiple of `checkpoint_every`. Unless given, none stays.
     """
+    max_skipped: Annotated[int, Field(ge=0)] = 3
+    """Steps that may be skipped because their gradient is not finite; one more stops the run."""
     log_every: Positive = 20
     """Steps between lines of log.jsonl."""
+    evaluate_every: Positive | None = None
+    """Steps between evaluations on the held-out documents, risky tokens apart; only at the end unless given."""
+    logs: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where the log goes besides log.jsonl; wandb runs offline."""
+    profile: ProfileSpec | None = None
+    """Trace some steps with torch.profiler."""
     parallel: ParallelSpec = ParallelSpec()
     """Tensor, sequence, pipeline and context parallelism."""
     launcher: AnyLauncher = LocalSpec()

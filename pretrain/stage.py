@@ -6,18 +6,33 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from infra.artifact import Artifact, fingerprint_of
 from infra.errors import UnavailableError
+from infra.export import ExportWith
 from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Workspace
 from pretrain.launchers import launcher_of
 from pretrain.location import fingerprint
 from pretrain.spec import PretrainSpec
 
+_WATCHING = {"log_every", "evaluate_every", "logs", "profile"}
 # How a run is carried out, not what comes out of it: a killed run may be taken up with other values of these.
-_HOW = {"name", "mixture", "micro_batch_size", "checkpoint_every", "log_every", "parallel", "launcher"}
+_HOW = {
+    "name",
+    "mixture",
+    "micro_batch_size",
+    "checkpoint_every",
+    "max_skipped",
+    "parallel",
+    "launcher",
+    "recompute",
+    "deterministic",
+    *_WATCHING,
+}
 
 
 def _identity(spec: PretrainSpec) -> Identity:
@@ -74,6 +89,21 @@ def _show(artifact: Artifact) -> Page:
     return show(artifact)
 
 
+class HuggingFaceOptions(Spec):
+    """What the export of a model can be told."""
+
+    step: Annotated[int, Field(ge=1)] | None = None
+    """The kept checkpoint after this step; the finished model unless given."""
+
+
+def _to_hugging_face(artifact: Artifact, folder: Path, options: HuggingFaceOptions) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pretrain.handover import to_hugging_face
+
+        to_hugging_face(artifact, folder, options.step)
+
+
 def _submit(todo: Sequence[tuple[PretrainSpec, Path]], logs: Path) -> None:
     from pretrain.launchers.slurm import submit_together
 
@@ -90,4 +120,5 @@ PRETRAIN = Stage(
     _show,
     elsewhere=lambda spec: spec.launcher.elsewhere,
     submit=_submit,
+    exports={"hf": ExportWith(HuggingFaceOptions, _to_hugging_face)},
 )

@@ -30,21 +30,21 @@ def starting_shape(spec: PretrainSpec, start: StartSpec, mixture: BuiltMixture) 
     _check_declared(spec, found)
     _check_tokenizer(folder, mixture)
     if start.needs_checkpoint:
-        checkpoint_folder(start)
+        checkpoint_folder(start.model, start.step)
         _check_precision(spec, start)
     return found
 
 
-def checkpoint_folder(start: StartSpec) -> Path:
-    """The checkpoint of an artifact that `start` names. Raises InputError when it was not kept."""
-    if not is_artifact(Path(start.model)):
-        raise InputError(f"{start.model}: step, optimizer and learning_rate of start_from need a pretraining artifact")
-    artifact = read_artifact(start.model, "pretrain")
+def checkpoint_folder(location: str, step: int | None) -> Path:
+    """The checkpoint of a pretraining artifact after `step`, or its last. Raises InputError when it was not kept."""
+    if not is_artifact(Path(location)):
+        raise InputError(f"{location}: step, optimizer and learning_rate of start_from need a pretraining artifact")
+    artifact = read_artifact(location, "pretrain")
     kept = {int(place.name.removeprefix("step-")): place for place in (artifact.path / CHECKPOINTS).glob("step-*")}
-    step = artifact.counts["steps"] if start.step is None else start.step
+    step = artifact.counts["steps"] if step is None else step
     if step not in kept:
         there = f"it has those of {', '.join(map(str, sorted(kept)))}" if kept else "it kept none (set `keep_every`)"
-        raise InputError(f"{start.model}: no checkpoint of step {step}; {there}")
+        raise InputError(f"{location}: no checkpoint of step {step}; {there}")
     return kept[step]
 
 

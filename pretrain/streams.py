@@ -122,6 +122,13 @@ class Stream(GPTDataset):
         found[: sizes.sum()] = np.repeat(documents, sizes)
         return found
 
+    def place(self, document: int, offset: int) -> tuple[int, int]:
+        """Number of the component of a document of the stream, and of a token of that document in its token file."""
+        part = int(np.searchsorted(self._ends, document, side="right"))
+        first = int(self._ends[part - 1]) if part else 0
+        before = self.dataset.sequence_lengths[first:document].sum(dtype=np.int64)
+        return int(self._numbers[part]), int(before) + offset
+
     def _component(self, document: Array | int) -> Any:
         if len(self._numbers) == 1:
             return self._numbers[0]

@@ -1,36 +1,40 @@
-"""One pretraining run from mixture to Hugging Face folder: resume, loop, log, evaluate, export."""
+"""One pretraining run from mixture to Hugging Face folder: resume, loop, evaluate, export."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
-import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
-import torch
 import torch.distributed as dist
 
-from infra.atomic import write_json
-from infra.errors import JobError
+from infra.atomic import write_json, write_text
+from infra.errors import JobError, Preempted
 from infra.progress import Advance
 from infra.stage import Workspace, is_leader
+from pretrain.card import model_card
 from pretrain.checkpoint import Checkpoints
 from pretrain.data import Batches, DataSettings, build_epoch
-from pretrain.device import device_name, has_fast_bf16, keep_freed_memory, peak_flops
-from pretrain.distributed import data_parallel, is_first, process_groups, world_size
+from pretrain.device import has_fast_bf16, keep_freed_memory, repeatable
+from pretrain.distributed import any_rank, data_parallel, is_first, process_groups
 from pretrain.evaluate import held_out_cross_entropy
 from pretrain.export import export
-from pretrain.files import CHECKPOINTS, INDICES, LOG, MODEL, SUMMARY
+from pretrain.files import CARD, CHECKPOINTS, INDICES, MODEL, PROFILE, SUMMARY
 from pretrain.initial import first_weights, take_up
 from pretrain.inputs import Inputs, open_inputs
-from pretrain.log import Log
 from pretrain.loss import LossPolicy
+from pretrain.offenders import offenders
 from pretrain.parts import parts_of
 from pretrain.passes import Pass, place_of
+from pretrain.preemption import Preemption
+from pretrain.profiling import profiled
+from pretrain.record import Interval, Progress, Record
+from pretrain.sinks import check_installed
 from pretrain.spec import PretrainSpec
-from pretrain.trainer import Sums, Trainer
+from pretrain.trainer import Trainer
 from pretrain.weights import gather
 
 
@@ -42,8 +46,9 @@ def pretrain(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
     """
     summary = workspace.path / SUMMARY
     if not summary.exists():
+        check_installed(spec.logs)
         keep_freed_memory()
-        with process_groups(spec.parallel, spec.seed):
+        with process_groups(spec.parallel, spec.seed), repeatable(spec.deterministic):
             Run(spec, open_inputs(spec, verify=is_first()), workspace).complete()
     if not is_leader():  # the leader may have renamed the folder by now
         return {}
@@ -51,17 +56,8 @@ def pretrain(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
     # only now: a kill before this point finds the summary and does nothing again
     Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every).drop_unkept(found["steps"])
     shutil.rmtree(workspace.path / INDICES, ignore_errors=True)
-    return {key: found[key] for key in ("parameters", "steps", "tokens", "loss_tokens", "cross_entropy")}
-
-
-@dataclass
-class Progress:
-    """How far a run is; part of every checkpoint. `totals` are flat global `Sums`."""
-
-    step: int = 0
-    seconds: float = 0.0
-    totals: list[float] = field(default_factory=list)
-    last: dict[str, Any] = field(default_factory=dict)
+    counted = ("parameters", "steps", "skipped_steps", "tokens", "loss_tokens", "cross_entropy")
+    return {key: found[key] for key in counted}
 
 
 class Run:
@@ -76,8 +72,8 @@ class Run:
         policy = LossPolicy.of(spec.loss, inputs.components, self.steps)
         weights = first_weights(spec, inputs.shape)
         self.trainer = Trainer(spec, inputs.shape, policy, weights, inputs.replacement, self.steps)
+        self.record = Record(spec, inputs, workspace, self.trainer.levels)
         self.checkpoints = Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every)
-        self.log = Log(workspace.path / LOG)
         self.settings = DataSettings(
             sequence_length=inputs.mixture.sequence_length,
             vocab_size=inputs.mixture.facts.vocab_size,
@@ -85,18 +81,25 @@ class Run:
             cache=workspace.path / INDICES / inputs.mixture.content_sha256[:12],
             packing=inputs.mixture.packing,
         )
-        self.progress = Progress()
+        self._current: tuple[Pass, Batches] | None = None
         if spec.precision == "bf16" and not has_fast_bf16():
             workspace.note("precision: bf16 is emulated on this CPU and much slower than fp32")
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return self.record.progress
 
     def complete(self) -> None:
         """Train to the end, then evaluate and export. Collective."""
         self._drop_indices()
         self._resume()
-        with self.workspace.progress("pretrain", self.steps, "steps") as advance:
-            advance(self.progress.step)
-            self._train(advance)
-        self._finish()
+        with contextlib.closing(self.record), contextlib.closing(self.checkpoints):
+            with self.workspace.progress("pretrain", self.steps, "steps") as advance, Preemption() as preemption:
+                advance(self.progress.step)
+                self._train(advance, preemption)
+            self.checkpoints.finish()
+            self._finish()
 
     def _drop_indices(self) -> None:
         """Megatron's index files are made anew by every process start: a kill may have left half of one."""
@@ -110,51 +113,91 @@ class Run:
             take_up(self.trainer, self.spec)
         else:
             self.trainer.load_state(state)
-            self.progress = Progress(**state["progress"])
+            self.record.progress = Progress(**state["progress"])
             self.trainer.taken = self.progress.step
-        if is_first():
-            self.log.cut_after(self.progress.step)
+        self.record.open()
 
     def _state(self, loading: bool) -> dict[str, Any]:
         state = self.trainer.state(loading)
         return state if loading else {**state, "progress": asdict(self.progress)}
 
-    def _train(self, advance: Advance) -> None:
-        batches: Batches | None = None
-        current: Pass | None = None
-        interval = _Interval(Sums.zero(self.trainer.components, self.trainer.device))
-        while self.progress.step < self.steps:
-            wanted, step = place_of(self.passes, self.progress.step)
-            if batches is None or wanted != current:
-                batches, current = self._batches(wanted), wanted
-            rate = self.trainer.learning_rate
-            sums, norm = self.trainer.step(batches, step)
-            self.progress.step += 1
-            self._check(norm)
+    def _train(self, advance: Advance, preemption: Preemption) -> None:
+        interval = Interval(self.trainer.no_sums)
+        with profiled(self.spec.profile, self.workspace.path / PROFILE) as traced:
+            while self.progress.step < self.steps:
+                rate = self.trainer.learning_rate
+                norm = self._step(interval)
+                traced()
+                leaves = self._look_around(preemption)
+                if leaves or self._reports():
+                    self.record.report(interval, rate, norm, self._evaluation())
+                    interval = Interval(self.trainer.no_sums)
+                if leaves or self._saves():
+                    self.checkpoints.save(self.progress.step, self._state(False))
+                advance(1)
+                if leaves:
+                    self._leave()
+
+    def _look_around(self, preemption: Preemption) -> bool:
+        """Whether to leave, which all ranks learn alike; a checkpoint that has been written is finished on the way."""
+        asked, writing = any_rank(preemption.noted, self.checkpoints.writing)
+        if self.checkpoints.pending and not writing:
+            self.checkpoints.finish()
+        return asked and self.progress.step < self.steps
+
+    def _leave(self) -> None:
+        self.checkpoints.finish()
+        where = f"step {self.progress.step} of {self.steps}"
+        raise Preempted(f"asked to leave: saved after {where}; run it again and it goes on")
+
+    def _step(self, interval: Interval) -> float:
+        """One step and what it adds to the interval; the norm of its gradient."""
+        wanted, step = place_of(self.passes, self.progress.step)
+        if self._current is None or self._current[0] != wanted:
+            self._current = wanted, self._batches(wanted)
+        batches = self._current[1]
+        sums, norm = self.trainer.step(batches, step)
+        self.progress.step += 1
+        if math.isfinite(norm):
             interval.add(sums)
-            if self._reports():
-                self._report(interval, rate, norm)
-                interval = _Interval(Sums.zero(self.trainer.components, self.trainer.device))
-            if self._saves():
-                self.checkpoints.save(self.progress.step, self._state(False))
-            advance(1)
+        else:
+            interval.skip()
+            self._skip(batches, step)
+        return norm
 
     def _batches(self, wanted: Pass) -> Batches:
         parts = parts_of(self.inputs.mixture, wanted.cooldown)
         dataset = build_epoch(parts, self.settings, self.spec.seed + wanted.number)
         return Batches(dataset, self.spec.global_batch_size, self.spec.micro_batch_size, *data_parallel())
 
-    def _check(self, norm: float) -> None:
-        if self.spec.optimizer.clip and not math.isfinite(norm):
-            raise JobError(
-                f"the gradient is not finite at step {self.progress.step} of {self.steps}; lower optimizer.lr or raise "
-                f"optimizer.warmup (the log up to here is {self.log.path})"
-            )
+    def _skip(self, batches: Batches, step: int) -> None:
+        """Count a step whose gradient was not finite; past the limit, stop and name the documents it was made of."""
+        self.progress.skipped += 1
+        message = f"the gradient is not finite at step {self.progress.step} of {self.steps}"
+        if self.progress.skipped <= self.spec.max_skipped:
+            if is_first():
+                self.workspace.note(f"{message}: the step was skipped")
+            return
+        found = offenders(self.trainer, batches, step, self.inputs.mixture)
+        raise JobError(
+            f"{message}; lower optimizer.lr or raise optimizer.warmup, or look at these ({self.progress.skipped} steps "
+            f"were skipped, max_skipped is {self.spec.max_skipped}; the log up to here is {self.record.log.path}):\n  "
+            + "\n  ".join(found)
+        )
 
     def _reports(self) -> bool:
         """Whether this step ends an interval; a checkpoint does too, so that nothing is measured over a kill."""
-        step = self.progress.step
-        return step % self.spec.log_every == 0 or step % self.spec.checkpoint_every == 0 or step == self.steps
+        every = (self.spec.log_every, self.spec.checkpoint_every, self.spec.evaluate_every)
+        return self.progress.step == self.steps or any(self.progress.step % each == 0 for each in every if each)
+
+    def _evaluation(self) -> dict[str, Any] | None:
+        """Cross-entropies on held-out documents where it is time for them; after the last step `_finish` does it."""
+        every, step = self.spec.evaluate_every, self.progress.step
+        if every is None or step % every or step == self.steps:
+            return None
+        found = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings)
+        kept = ("cross_entropy", "risky_cross_entropy")
+        return {name: {key: result[key] for key in kept} for name, result in found.items()}
 
     def _saves(self) -> bool:
         """The last step is only saved to be kept: what comes after it is quickly done again."""
@@ -162,85 +205,14 @@ class Run:
             return self.spec.keep_every is not None
         return self.progress.step % self.spec.checkpoint_every == 0
 
-    def _report(self, interval: _Interval, rate: float, norm: float) -> None:
-        sums = interval.sums.over_ranks()
-        seconds = interval.seconds()
-        tokens = int(sums.tokens.sum())
-        loss = float(sums.loss / sums.denominator) if sums.denominator else 0.0
-        if not math.isfinite(loss):
-            raise JobError(f"the loss is {loss} at step {self.progress.step} of {self.steps}; lower optimizer.lr")
-        flat = sums.flat.tolist()
-        self.progress.totals = [a + b for a, b in zip(self.progress.totals or [0.0] * len(flat), flat, strict=True)]
-        self.progress.seconds += seconds
-        self.progress.last = {
-            "step": self.progress.step,
-            "loss": loss,
-            "lr": rate,
-            "grad_norm": norm if math.isfinite(norm) else None,
-            "tokens": self._trained_tokens(),
-            "cross_entropy": _by_component(self.inputs.components, sums),
-            "tokens_per_second": round(tokens / seconds, 1),
-            "mfu": self._mfu(tokens / seconds),
-            "eta_seconds": round(seconds / interval.steps * (self.steps - self.progress.step), 1),
-        }
-        if is_first():
-            self.log.append(self.progress.last)
-
-    def _mfu(self, tokens_per_second: float) -> float | None:
-        """Share of the devices' peak that the model's own FLOPs take; None where the peak is not known."""
-        peak = peak_flops()
-        flops = self.inputs.shape.flops_per_token(self.inputs.mixture.sequence_length) * tokens_per_second
-        return None if peak is None else round(flops / (peak * world_size()), 4)
-
-    def _trained_tokens(self) -> int:
-        return int(Sums.of(torch.tensor(self.progress.totals, dtype=torch.float64)).tokens.sum())
-
     def _finish(self) -> None:
         """Evaluate, export, and write the summary last: it says that all the rest is there."""
-        held_out = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings)
+        held_out = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings, unigram=True)
         state = gather(self.trainer.model, self.inputs.shape)
         if state is not None:
             mixture = self.inputs.mixture
-            export(state, self.inputs.shape, mixture.tokenizer, mixture.facts.eos_id, self.workspace.path / MODEL)
-            write_json(self.workspace.path / SUMMARY, self._summary(held_out))
+            summary, folder = self.record.summary(held_out), self.workspace.path / MODEL
+            export(state, self.inputs.shape, mixture.tokenizer, mixture.facts.eos_id, folder)
+            write_text(folder / CARD, model_card(self.spec, self.inputs, summary))
+            write_json(self.workspace.path / SUMMARY, summary)
         dist.barrier()
-
-    def _summary(self, held_out: dict[str, Any]) -> dict[str, Any]:
-        totals = Sums.of(torch.tensor(self.progress.totals, dtype=torch.float64))
-        tokens = int(totals.tokens.sum())
-        return {
-            "steps": self.steps,
-            "parameters": self.inputs.shape.parameters,
-            "tokens": tokens,
-            "loss_tokens": int(totals.denominator),
-            "tokens_by_component": dict(zip(self.inputs.components, map(int, totals.tokens.tolist()), strict=True)),
-            "cross_entropy": {name: result["cross_entropy"] for name, result in held_out.items()},
-            "held_out": held_out,
-            "train_cross_entropy": self.progress.last["cross_entropy"],
-            "tokens_per_second": round(tokens / self.progress.seconds, 1),
-            "seconds": round(self.progress.seconds, 1),
-            "device": device_name(),
-            "ranks": world_size(),
-        }
-
-
-class _Interval:
-    """Sums since the last line of the log, and the time they took."""
-
-    def __init__(self, zero: Sums) -> None:
-        self.sums = zero
-        self.steps = 0
-        self._started = time.monotonic()
-
-    def add(self, sums: Sums) -> None:
-        self.sums = Sums.of(self.sums.flat + sums.flat)
-        self.steps += 1
-
-    def seconds(self) -> float:
-        return max(time.monotonic() - self._started, 1e-9)
-
-
-def _by_component(names: tuple[str, ...], sums: Sums) -> dict[str, float | None]:
-    pairs = zip(sums.cross_entropy.tolist(), sums.tokens.tolist(), strict=True)
-    means = [nats / tokens if tokens else None for nats, tokens in pairs]
-    return dict(zip(names, means, strict=True))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as functional
+from megatron.core import parallel_state
 from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
-from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
-from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from megatron.core.pipeline_parallel import get_forward_backward_func
 from megatron.core.transformer.module import Float16Module
 from torch import Tensor
@@ -20,44 +19,12 @@ from pretrain.context import on_this_rank
 from pretrain.data import Batch, Batches
 from pretrain.device import current_device
 from pretrain.distributed import sum_over_ranks
-from pretrain.loss import BYTES, LossPolicy, LossTable, policy_loss, remove_inputs
+from pretrain.loss import BYTES, LossPolicy, LossTable, policy_loss, remove_inputs, risk_levels
 from pretrain.model import OlmoModel, build_model, transformer_config
+from pretrain.optimizer import build_optimizer, build_scheduler
 from pretrain.presets import Architecture
-from pretrain.spec import OptimizerSpec, PretrainSpec
-
-
-@dataclass(frozen=True)
-class Sums:
-    """What a set of batches adds up to, on this rank; `over_ranks` makes it global.
-
-    `loss` and `denominator` are the policy's; `cross_entropy` and `tokens` are plain cross-entropy (nats) and target
-    counts by component, [components], whatever the policy does with them.
-    """
-
-    loss: Tensor
-    denominator: Tensor
-    cross_entropy: Tensor
-    tokens: Tensor
-
-    @classmethod
-    def zero(cls, components: int, device: torch.device) -> Sums:
-        """The sums of nothing, in float64 so that long intervals add up exactly enough."""
-        return cls.of(torch.zeros(2 + 2 * components, dtype=torch.float64, device=device))
-
-    @classmethod
-    def of(cls, flat: Tensor) -> Sums:
-        """Undo `flat`."""
-        half = 2 + (len(flat) - 2) // 2
-        return cls(flat[0], flat[1], flat[2:half], flat[half:])
-
-    @property
-    def flat(self) -> Tensor:
-        """All sums in one vector."""
-        return torch.cat([self.loss[None], self.denominator[None], self.cross_entropy, self.tokens])
-
-    def over_ranks(self) -> Sums:
-        """The global sums. Collective."""
-        return Sums.of(sum_over_ranks(self.flat.clone()))
+from pretrain.spec import PretrainSpec
+from pretrain.sums import Sums
 
 
 class Trainer:
@@ -82,13 +49,17 @@ class Trainer:
         self.taken = 0
         self.replacement = replacement
         self.components = len(self.table.cross_entropy)
+        levels, self.levels = risk_levels(spec.loss)
+        self._level = levels.to(self.device)
         dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
-        self.config = transformer_config(shape, spec.parallel, dtype)
+        self.config = transformer_config(
+            shape, spec.parallel, dtype, recompute=spec.recompute, repeatable=spec.deterministic
+        )
         self.model = build_model(shape, self.config).to(self.device)
         fill(self.model)
         self._wrap(spec)
-        self.optimizer = get_megatron_optimizer(_optimizer_config(spec), [self.wrapped])
-        self.scheduler = _scheduler(spec.optimizer, self.optimizer, steps)
+        self.optimizer = build_optimizer(spec, self.wrapped)
+        self.scheduler = build_scheduler(spec.optimizer, self.optimizer, steps)
         self.config.grad_scale_func = self.optimizer.scale_loss
         self._forward_backward = get_forward_backward_func()
 
@@ -100,24 +71,32 @@ class Trainer:
         self.config.finalize_model_grads_func = finalize_model_grads
 
     @property
+    def no_sums(self) -> Sums:
+        """The sums of nothing."""
+        return Sums.zero(self.components, len(self.levels), self.device)
+
+    @property
     def table(self) -> LossTable:
         """The policy that holds in the next step."""
         return self.policy.at(self.taken)
 
     def step(self, batches: Batches, step: int) -> tuple[Sums, float]:
-        """One optimizer step on step `step` of an epoch; returns this rank's sums and the global gradient norm."""
+        """One optimizer step on step `step` of an epoch; returns this rank's sums and the global gradient norm.
+
+        Where the norm is not finite nothing was learned.
+        """
         sums = self.accumulate(batches, step)
-        _, norm, _ = self.optimizer.step()
+        self.optimizer.step()
         self.scheduler.step(1)
         self.taken += 1
-        return sums, float(norm)
+        return sums, self.optimizer.norm
 
     def accumulate(self, batches: Batches, step: int) -> Sums:
         """Gradients of one step, in each parameter's `main_grad`: the global sum divided by the global denominator."""
         self.wrapped.zero_grad_buffer()
         self.optimizer.zero_grad()
         parts = self._schedule(batches, step, self._training_step, forward_only=False)
-        return Sums.of(sum(parts, start=Sums.zero(self.components, self.device).flat))
+        return Sums.of(sum(parts, start=self.no_sums.flat), self.components)
 
     @torch.no_grad()
     def evaluate(self, batches: Batches) -> Tensor:
@@ -129,6 +108,14 @@ class Trainer:
                 total += part
         self.wrapped.train()
         return sum_over_ranks(total)
+
+    @torch.no_grad()
+    def row_losses(self, batches: Batches, step: int) -> list[float]:
+        """Summed cross-entropy of each of this rank's rows of a step; [] where another rank says it. Collective."""
+        self.wrapped.eval()
+        parts = self._schedule(batches, step, self._row_step, forward_only=True)
+        self.wrapped.train()
+        return torch.cat(parts).tolist() if parts and parallel_state.get_tensor_model_parallel_rank() == 0 else []
 
     @property
     def learning_rate(self) -> float:
@@ -182,12 +169,18 @@ class Trainer:
 
     def _training_step(self, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
         batch = next(reader)
-        inputs = remove_inputs(batch.inputs, batch.input_risk, batch.input_component, self.table, self.replacement)
-        return self._forward(model, inputs, batch), partial(self._loss, batch)
+        return self._forward(model, self._inputs(batch), batch), partial(self._loss, batch)
 
     def _evaluation_step(self, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
         batch = next(reader)
         return self._forward(model, batch.inputs, batch), partial(_by_risk, batch)
+
+    def _row_step(self, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
+        batch = next(reader)
+        return self._forward(model, self._inputs(batch), batch), partial(_by_row, batch)
+
+    def _inputs(self, batch: Batch) -> Tensor:
+        return remove_inputs(batch.inputs, batch.input_risk, batch.input_component, self.table, self.replacement)
 
     def _forward(self, model: Any, inputs: Tensor, batch: Batch) -> Tensor:
         """Per-token cross-entropy on the last pipeline stage, hidden states on the others."""
@@ -197,14 +190,18 @@ class Trainer:
     def _loss(self, batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Megatron's triple: summed loss, its denominator, and what to report."""
         loss, count = policy_loss(cross_entropy, batch.target_risk, batch.component, self.table)
-        real = batch.target_risk != STRUCTURAL
-        plain = Sums.zero(self.components, self.device)
-        nats = cross_entropy.detach().double()
-        for number in range(self.components):
-            own = real & (batch.component == number)
-            plain.cross_entropy[number] = (nats * own).sum()
-            plain.tokens[number] = own.sum()
-        return loss, count, Sums(loss.detach().double(), count.double(), plain.cross_entropy, plain.tokens).flat
+        plain = self._by_level(batch, cross_entropy.detach())
+        return loss, count, torch.cat([torch.stack([loss.detach().double(), count.double()]), plain.ravel()])
+
+    def _by_level(self, batch: Batch, cross_entropy: Tensor) -> Tensor:
+        """Nats and counts of the targets by component and risk level, [2, components × levels].
+
+        A product with one-hot rows, since adding by index has no fixed order on a GPU.
+        """
+        real = (batch.target_risk != STRUCTURAL).double()
+        cell = batch.component * len(self.levels) + self._level[batch.target_risk.long()]
+        rows = functional.one_hot(cell.ravel(), self.components * len(self.levels)).double()
+        return torch.stack([(cross_entropy.double() * real).ravel(), real.ravel()]) @ rows
 
 
 def _by_risk(batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -216,40 +213,6 @@ def _by_risk(batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tenso
     return cross_entropy.sum(), torch.ones((), dtype=torch.int, device=byte.device), total
 
 
-def _optimizer_config(spec: PretrainSpec) -> OptimizerConfig:
-    half = spec.precision == "bf16"
-    settings = spec.optimizer
-    return OptimizerConfig(
-        optimizer="adam",
-        lr=settings.lr,
-        min_lr=settings.final_lr,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.betas[0],
-        adam_beta2=settings.betas[1],
-        adam_eps=settings.eps,
-        clip_grad=settings.clip,
-        bf16=half,
-        params_dtype=torch.bfloat16 if half else torch.float32,
-    )
-
-
-def _scheduler(settings: OptimizerSpec, optimizer: Any, steps: int) -> OptimizerParamScheduler:
-    """Linear warm-up from 0, then cosine down to `final_lr` at the last step; the run may be a part of it."""
-    taken = 0 if settings.schedule is None else settings.schedule.taken
-    steps = steps if settings.schedule is None else settings.schedule.steps
-    warmup = min(round(settings.warmup * steps), max(steps - 1, 0))
-    scheduler = OptimizerParamScheduler(
-        optimizer,
-        init_lr=0.0,
-        max_lr=settings.lr,
-        min_lr=settings.final_lr,
-        lr_warmup_steps=warmup,
-        lr_decay_steps=max(steps, 1),
-        lr_decay_style="cosine",
-        start_wd=settings.weight_decay,
-        end_wd=settings.weight_decay,
-        wd_incr_steps=steps,
-        wd_incr_style="constant",
-    )
-    scheduler.step(taken + 1)  # the first step is taken at the first rate above 0, the last at `final_lr`
-    return scheduler
+def _by_row(batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    rows = (cross_entropy.double() * (batch.target_risk != STRUCTURAL)).sum(1)
+    return cross_entropy.sum(), torch.ones((), dtype=torch.int, device=rows.device), rows

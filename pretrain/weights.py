@@ -66,8 +66,18 @@ def load(model: OlmoModel, shape: Architecture, read: ReadWeight) -> None:
         parameter.copy_(full.to(parameter.dtype))
 
 
+def hugging_face_weights(model: OlmoModel, shape: Architecture) -> State:
+    """Weights of a model that is not divided, as Hugging Face names and lays them out; no copy is made of most."""
+    state: State = {}
+    for name, value in model.named_parameters():
+        state |= _hf_weights(_global_name(name, shape), [value.detach()], shape)
+    return state
+
+
 def gather(model: OlmoModel, shape: Architecture) -> State | None:
     """Collect the whole model on rank 0 as Hugging Face weights on the CPU; None on the other ranks. Collective."""
+    if dist.get_world_size() == 1:
+        return {name: weight.cpu() for name, weight in hugging_face_weights(model, shape).items()}
     local = {_global_name(name, shape): value.detach().cpu() for name, value in model.named_parameters()}
     first = parallel_state.get_data_parallel_rank(with_context_parallel=True) == 0
     mine = (parallel_state.get_tensor_model_parallel_rank(), local) if first else None

@@ -18,7 +18,8 @@ from infra.errors import InputError
 from infra.spec import Spec
 from mixtures.spec import MixtureSpec
 from posttrain.spec import LabelledSpec, method_spec
-from pretrain.spec import Loss, PretrainSpec
+from pretrain.loss_spec import Loss
+from pretrain.spec import PretrainSpec
 
 T = TypeVar("T")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from infra.artifact import read_artifact
-from infra.html import text_of
+from infra.markdown import card as markdown_card
+from infra.markdown import markdown
 from infra.stage import Table
 from mixtures import risk
 from mixtures.built import BuiltMixture
@@ -41,12 +41,12 @@ def card(mixture: BuiltMixture, layout: Layout) -> str:
     said = CardSpec.model_validate(mixture.manifest.get("card") or {})
     origin = read_provenance(mixture.path)
     title = said.title or mixture.path.resolve().name
-    parts = [f"---\n{_yaml(_header(mixture, said, title) | layout.header)}---", f"# {title}", said.summary]
-    parts += [_warning(mixture), _markdown(composition(mixture)), _markdown(_risky(mixture))]
-    parts += ["## Sources and licences", _markdown(_sources(mixture, said, origin))]
+    parts = [f"# {title}", said.summary]
+    parts += [_warning(mixture), markdown(composition(mixture)), markdown(_risky(mixture))]
+    parts += ["## Sources and licences", markdown(_sources(mixture, said, origin))]
     parts += ["## Filters", "\n".join(f"- {line}" for line in _filters(mixture, origin))]
     parts += [f"## Use with {layout.name}", layout.use.strip(), "## How it was made", _made(mixture, origin)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return markdown_card(_header(mixture, said, title) | layout.header, parts)
 
 
 def _header(mixture: BuiltMixture, said: CardSpec, title: str) -> dict[str, Any]:
@@ -119,26 +119,4 @@ def _made(mixture: BuiltMixture, origin: dict[str, Any]) -> str:
         ("tokenizer", f"{facts.vocab_size:,} entries, documents end with {facts.eos} ({facts.eos_id})"),
         ("made by", f"hormesis {artifact.hormesis}"),
     )
-    return _markdown(Table("", ("what", "value"), rows))
-
-
-def _markdown(table: Table) -> str:
-    """A table in GitHub's Markdown under its title."""
-    lines = [table.columns, tuple("---" for _ in table.columns), *table.rows]
-    drawn = "\n".join(_row(line) for line in lines)
-    return f"**{table.title}**\n\n{drawn}" if table.title else drawn
-
-
-def _row(cells: Sequence[object]) -> str:
-    texts = (text_of(cell).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in cells)
-    return f"| {' | '.join(texts)} |"
-
-
-def _yaml(value: dict[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
-    out = io.StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.dump(value, out)
-    return out.getvalue()
+    return markdown(Table("", ("what", "value"), rows))

@@ -50,7 +50,7 @@ def work_in(folder: Path) -> int:
     try:
         if is_leader():
             remove_temporaries(folder)
-        workspace = Workspace(folder, folder.parent / "store", quiet=True, _notes=earlier_notes(folder))
+        workspace = Workspace(folder, folder.parent / "store", quiet=not is_leader(), _notes=earlier_notes(folder))
         counts = train_here(spec, workspace)
     except HormesisError as error:
         print(f"rank {rank}: {error}", file=sys.stderr, flush=True)

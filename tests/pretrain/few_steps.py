@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
 
-from infra.stage import Workspace
+from infra.errors import HormesisError
+from infra.stage import Workspace, run_stage
+from pretrain.checkpoint import Checkpoints
 from pretrain.distributed import process_groups
 from pretrain.inputs import open_inputs
 from pretrain.spec import PretrainSpec
-from pretrain.train import Run
+from pretrain.stage import PRETRAIN
+from pretrain.train import Run, pretrain
 from pretrain.weights import gather
 
 
@@ -37,6 +44,35 @@ def gather_gradients(run: Run) -> dict[str, torch.Tensor]:
     for parameter, weight in zip(parameters, weights, strict=True):
         parameter.copy_(weight)
     return gradients
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL at a chosen moment."""
+
+
+def train(spec: str, folder: Path, killed_after: int | None = None) -> None:
+    """Train in a work folder, or until right after the checkpoint of a step. Collective."""
+    torch.set_num_threads(1)
+    save = Checkpoints.save
+
+    def save_and_die(self: Checkpoints, step: int, state: dict[str, Any]) -> None:
+        save(self, step, state)
+        if step == killed_after:
+            self.finish()
+            raise Killed
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(Killed), mock.patch.object(Checkpoints, "save", save_and_die):
+        pretrain(PretrainSpec.model_validate_json(spec), Workspace(folder, folder / "store", quiet=True))
+
+
+def train_stage(spec: str, target: Path) -> None:
+    """The whole stage, as the command line runs it: one of our errors ends the process with its code."""
+    torch.set_num_threads(1)
+    try:
+        run_stage(PRETRAIN, PretrainSpec.model_validate_json(spec), target, quiet=True)
+    except HormesisError as error:
+        sys.exit(error.exit_code)
 
 
 def save_few_steps(cases: dict[str, str], folder: Path) -> None:

@@ -76,11 +76,16 @@ def write_mixture(
     **manifest_keys: Any,
 ) -> Path:
     """Write a mixture artifact; every component is (documents, risk bytes), `cooldown` how many of them are in it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     from infra.artifact import describe_files, write_manifest
     from infra.fingerprint import digest
+    from mixtures.write import DOCUMENTS_SCHEMA
 
     empty = {"tokens": 0, "documents": 0, "risky_tokens": 0, "risk_histogram": [0] * 256}
     records = []
+    origins: list[dict[str, Any]] = []
     for name in {**components, **held_out}:
         record = write_pair(folder / name, *components[name]) if name in components else dict(empty)
         held = write_pair(folder / "held_out" / name, *held_out[name]) if name in held_out else dict(empty)
@@ -88,6 +93,8 @@ def write_mixture(
         if last := (cooldown or {}).get(name):
             tokens = sum(len(document) for document in components[name][0][-last:])
             records[-1]["cooldown"] = {"documents": last, "tokens": tokens}
+        origins += _origins(name, components[name][0]) if name in components else []
+    pq.write_table(pa.Table.from_pylist(origins, DOCUMENTS_SCHEMA), folder / "documents.parquet")
     manifest = {
         "format": 1,
         "sequence_length": sequence_length,
@@ -111,6 +118,27 @@ def write_mixture(
     return folder
 
 
+def _origins(name: str, documents: Documents) -> list[dict[str, Any]]:
+    """Rows of documents.parquet: every document is a row of one shard, and its id says which."""
+    starts = np.cumsum([0, *map(len, documents)])
+    return [
+        {
+            "component": name,
+            "ordinal": row,
+            "epoch": 0,
+            "corpus": name,
+            "shard": "00000.parquet",
+            "row": row,
+            "id": f"{name}-{row}",
+            "first_token": int(starts[row]),
+            "tokens": len(document),
+            "risky_tokens": 0,
+            "truncated": False,
+        }
+        for row, document in enumerate(documents)
+    ]
+
+
 def random_documents(
     count: int, seed: int = 0, longest: int = 60, vocab_size: int = VOCABULARY
 ) -> tuple[list[list[int]], list[list[int]]]:
@@ -123,3 +151,30 @@ def random_documents(
         levels = np.where(rng.random(length) < 0.33, rng.integers(2, 255, length), 1)
         risks.append([*levels.tolist(), 1])
     return documents, risks
+
+
+def small_mixture(folder: Path) -> Path:
+    """Two components of random words, one with nothing risky, in a folder that is not there yet."""
+    documents, _ = random_documents(40)
+    clean = (documents, [[1] * len(document) for document in documents])
+    held_out = random_documents(5, seed=2)
+    return write_mixture(
+        folder,
+        {"clean": clean, "risky": random_documents(20, seed=1)},
+        {"clean": held_out, "risky": held_out},
+    )
+
+
+def small_run(**changes: Any) -> Any:
+    """A PretrainSpec over the `mixture` in `changes`, which replace its other values too."""
+    from pretrain.spec import PretrainSpec
+
+    base: dict[str, Any] = {
+        "name": "test",
+        "model": {"num_layers": 2, "hidden_size": 32, "num_attention_heads": 4},
+        "micro_batch_size": 2,
+        "global_batch_size": 8,
+        "log_every": 2,
+        "checkpoint_every": 1000,
+    }
+    return PretrainSpec.model_validate(base | changes)

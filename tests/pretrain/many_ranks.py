@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch.distributed as dist
@@ -28,6 +29,13 @@ def on_ranks(ranks: int, work: Callable[..., None], *arguments: Any) -> None:
         process.join(600)
         process.kill()
     assert [process.exitcode for process in started] == [0] * ranks
+
+
+def in_another_process(work: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """Start `work(*arguments)` beside this process, alone in its run."""
+    process = _context.Process(target=work, args=arguments)
+    process.start()
+    return process
 
 
 def _rank(rank: int, ranks: int, port: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:

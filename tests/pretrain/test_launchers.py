@@ -16,7 +16,7 @@ import fake_slurm
 import pytest
 
 from infra.artifact import read_artifact
-from infra.errors import JobError, RanksFailed, UnavailableError
+from infra.errors import JobError, Preempted, RanksFailed, UnavailableError
 from infra.stage import Workspace, run_stage
 from pretrain.launch.work import Work
 from pretrain.launchers.base_processes import ProcessLauncher
@@ -151,9 +151,6 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
     assert train(ValueError("odd")) == 1
     assert work.failures()[0].reason.startswith("unexpected ValueError: odd")
     work.forget_failures()
-
-    class Preempted(JobError):
-        exit_code = UNFINISHED
 
     assert train(None) == train(Preempted("saved after step 7")) == UNFINISHED
     assert work.failures() == []

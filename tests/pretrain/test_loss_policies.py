@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mixtures.risk import STRUCTURAL, threshold_byte
 from pretrain.estimate import action_of
 from pretrain.loss import LossPolicy, log1mexp, loss_table, policy_loss, remove_inputs
-from pretrain.spec import LossSpec, PretrainSpec
+from pretrain.loss_spec import LossSpec
+from pretrain.spec import PretrainSpec
 
 POLICIES = (
     {"policy": "keep"},

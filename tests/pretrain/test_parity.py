@@ -16,7 +16,7 @@ from pretrain.hugging_face import hf_config, read_architecture
 from pretrain.model import OlmoModel, build_model, transformer_config
 from pretrain.presets import Architecture, architecture
 from pretrain.spec import ModelSpec, ParallelSpec
-from pretrain.weights import gather, initialise, merge_qkv, split_qkv, weight_shapes
+from pretrain.weights import gather, hugging_face_weights, initialise, merge_qkv, split_qkv, weight_shapes
 
 TINY = Architecture(4, 64, 8, 8, 256, 200, 64)
 SHAPES = {"every head its own key": TINY, "two keys for eight heads": replace(TINY, num_query_groups=2)}
@@ -105,6 +105,23 @@ def test_an_export_can_be_read_back_bit_for_bit(ours, shape):
             assert torch.equal(parameter, before.get_parameter(name)), name
 
 
+@torch.no_grad()
+def test_a_model_that_transformers_saved_says_the_same_here(shape, tmp_path):
+    from transformers import OlmoConfig, OlmoForCausalLM
+
+    torch.manual_seed(3)
+    theirs = OlmoForCausalLM(OlmoConfig(**hf_config(shape, 0, "float32"))).eval()
+    theirs.save_pretrained(tmp_path, max_shard_size="200KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    assert read_architecture(tmp_path) == shape
+    text = torch.randint(0, 200, (2, 64), generator=torch.Generator().manual_seed(1))
+    with process_groups(ParallelSpec(), 0):
+        ours = new_model(shape, seed=1)
+        import_weights(ours, shape, tmp_path)
+        logits = ours(text, torch.arange(64).expand_as(text), None)
+    assert (logits - theirs(text).logits).abs().max().item() <= 1e-5
+
+
 def test_another_architecture_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(InputError, match="llama"):
@@ -149,6 +166,11 @@ def test_olmo_1b_is_the_released_model():
     assert sum(parameter.numel() for parameter in theirs.parameters()) == 1_176_764_416
     shapes = {name: tuple(parameter.shape) for name, parameter in theirs.named_parameters()}
     assert weight_shapes(shape) == shapes
+    with process_groups(ParallelSpec(), 0), torch.device("meta"):
+        ours = build_model(shape, transformer_config(shape, ParallelSpec(), torch.float32))
+    assert sum(parameter.numel() for parameter in ours.parameters()) == 1_176_764_416
+    exported = {name: tuple(weight.shape) for name, weight in hugging_face_weights(ours, shape).items()}
+    assert exported == shapes
 
 
 def test_presets_take_their_vocabulary_from_the_tokenizer_and_refuse_one_that_is_too_large():

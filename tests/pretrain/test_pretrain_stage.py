@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from infra.errors import ConfigError, InputError
 from infra.spec import load_spec
 from infra.stage import run_stage
+from pretrain.loss_spec import SlungArm
 from pretrain.presets import PRESET_NAMES
 from pretrain.report import loss_curve
 from pretrain.spec import PretrainSpec
@@ -27,9 +29,18 @@ def write(folder: Path, text: str) -> Path:
     return file
 
 
-def test_the_example_is_valid():
-    _, spec = load_spec(REPOSITORY / "examples" / "pretrain.yaml", KINDS)
+@pytest.mark.parametrize("name", ["pretrain.yaml", "pretrain-slung.yaml"])
+def test_the_examples_are_valid(name):
+    _, spec = load_spec(REPOSITORY / "examples" / name, KINDS)
     assert isinstance(spec, PretrainSpec)
+
+
+def test_the_arms_of_slung_are_one_key_of_an_example_apart():
+    file = REPOSITORY / "examples" / "pretrain-slung.yaml"
+    arms = [load_spec(file, KINDS, [f"loss={arm}"])[1] for arm in typing.get_args(SlungArm)]
+    assert len(arms) == 5
+    assert all(arm.model_copy(update={"loss": arms[0].loss}) == arms[0] for arm in arms)
+    assert arms[0].optimizer.schedule.steps - arms[0].optimizer.schedule.taken == 1020
 
 
 @pytest.mark.parametrize(
@@ -68,6 +79,10 @@ def test_the_fingerprint_knows_what_comes_out_and_not_how_it_is_done(settings):
         {"name": "other"},
         {"checkpoint_every": 3},
         {"log_every": 3},
+        {"max_skipped": 9},
+        {"recompute": True},
+        {"deterministic": True},
+        {"evaluate_every": 2, "logs": ["tensorboard"], "profile": {}},
         {"micro_batch_size": 4},
         {"parallel": {"tensor": 2}},
         {"loss": {"attribute": "toxicity"}},
@@ -76,6 +91,8 @@ def test_the_fingerprint_knows_what_comes_out_and_not_how_it_is_done(settings):
     for what in (
         {"seed": 1},
         {"epochs": 2},
+        {"keep_every": 1000},
+        {"optimizer": {"schedule": {"steps": 100}}},
         {"loss": {"policy": "mask"}},
         {"loss": {"begin_at": 0.5}},
         {"loss": {"by_component": {"risky": {"policy": "mask"}}}},

@@ -39,6 +39,10 @@ LOSSES: dict[str, dict[str, Any]] = {
     "packed": {"policy": "mask", "components": ["risky"]},  # on a mixture packed together, attention reset
 }
 LAYOUTS: dict[int, dict[str, dict[str, Any]]] = {
+    1: {
+        "not accumulated": {"micro_batch_size": 8},
+        "recomputed": {"recompute": True, "deterministic": True},
+    },
     2: {
         "data": {},
         "data, not accumulated": {"micro_batch_size": 4},
@@ -56,6 +60,7 @@ LAYOUTS: dict[int, dict[str, dict[str, Any]]] = {
 }
 RESET_LAYOUTS = ("tensor and sequence", "pipeline", "context")
 PAIRS = {
+    1: [("all actions", layout) for layout in LAYOUTS[1]],
     2: [
         ("keep", "data"),
         ("all tokens", "data"),
@@ -82,10 +87,13 @@ def alone(tmp_path, case) -> Callable[[str], dict[str, torch.Tensor]]:
     return functools.cache(lambda loss: few_steps(case(loss, {}), tmp_path / "alone" / loss))
 
 
-@pytest.mark.parametrize("ranks", LAYOUTS, ids=["two ranks", "four ranks"])
+@pytest.mark.parametrize("ranks", LAYOUTS, ids=["one rank", "two ranks", "four ranks"])
 def test_every_layout_gives_the_losses_and_gradients_of_one_process(tmp_path, case, alone, ranks):
     cases = {f"{loss}, {layout}": case(loss, LAYOUTS[ranks][layout]).model_dump_json() for loss, layout in PAIRS[ranks]}
-    on_ranks(ranks, save_few_steps, cases, tmp_path)
+    if ranks == 1:
+        save_few_steps(cases, tmp_path)
+    else:
+        on_ranks(ranks, save_few_steps, cases, tmp_path)
     for loss, layout in PAIRS[ranks]:
         found = torch.load(tmp_path / f"{loss}, {layout}.pt")
         assert found.keys() == alone(loss).keys()

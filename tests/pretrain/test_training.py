@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,12 +13,10 @@ from made_mixture import EOS, write_mixture
 
 from infra.errors import DataError, InputError, JobError
 from infra.fingerprint import digest_file
-from infra.stage import Workspace, run_stage
+from infra.stage import Workspace
 from mixtures.risk import threshold_byte
-from pretrain.checkpoint import Checkpoints
-from pretrain.spec import PretrainSpec
-from pretrain.stage import PRETRAIN
 from pretrain.train import pretrain
+from pretrain.trainer import Trainer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -81,6 +75,18 @@ def test_two_runs_in_one_process_give_the_same_bytes_and_leave_nothing_behind(tm
     assert torch.cuda.is_available() or "cuda" not in torch.zeros(1).type()
 
 
+def test_a_deterministic_run_lets_pytorch_take_nothing_else_and_only_while_it_lasts(tmp_path, settings, monkeypatch):
+    seen = []
+    step = Trainer.step
+    monkeypatch.setattr(
+        Trainer, "step", lambda *each: (seen.append(torch.are_deterministic_algorithms_enabled()), step(*each))[1]
+    )
+    pretrain(settings(deterministic=True), workspace(tmp_path / "w"))
+    assert seen
+    assert all(seen)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_seeds_and_policies_change_the_weights(tmp_path, settings):
     changes = (
         {},
@@ -103,86 +109,6 @@ def test_a_dose_of_nothing_under_a_policy_for_the_risky_component_is_the_plain_r
     for name, loss in (("keep", {"policy": "keep"}), ("mask", {"policy": "mask", "components": ["risky"]})):
         pretrain(settings(mixture=str(mixture), loss=loss), workspace(tmp_path / name))
     assert weights(tmp_path / "keep") == weights(tmp_path / "mask")
-
-
-@pytest.fixture
-def long_run(settings) -> PretrainSpec:
-    return settings(epochs=6, checkpoint_every=5, log_every=5)
-
-
-def start(spec: PretrainSpec, target: Path) -> subprocess.Popen[bytes]:
-    code = (
-        "import sys; from pathlib import Path; from infra.stage import run_stage;"
-        "from pretrain.spec import PretrainSpec;"
-        "from pretrain.stage import PRETRAIN;"
-        "spec = PretrainSpec.model_validate_json(sys.argv[1]);"
-        "run_stage(PRETRAIN, spec, Path(sys.argv[2]), quiet=True)"
-    )
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen([sys.executable, "-c", code, spec.model_dump_json(), str(target)], env=environment)
-
-
-def checkpoints(target: Path) -> list[Path]:
-    return sorted(target.parent.glob(f".{target.name}.*.partial/checkpoints/step-*"))
-
-
-def test_a_killed_run_ends_with_the_same_bytes_as_an_undisturbed_one(tmp_path, long_run):
-    run_stage(PRETRAIN, long_run, tmp_path / "whole", quiet=True)
-    killed = tmp_path / "killed"
-    process = start(long_run, killed)
-    while not checkpoints(killed) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not killed.exists(), "the run was over before it could be killed"
-    artifact = run_stage(PRETRAIN, long_run, killed, quiet=True)
-    assert weights(killed) == weights(tmp_path / "whole")
-    assert [line["step"] for line in log(killed)] == [line["step"] for line in log(tmp_path / "whole")]
-    assert [line["loss"] for line in log(killed)] == [line["loss"] for line in log(tmp_path / "whole")]
-    assert artifact.counts["tokens"] == read_counts(tmp_path / "whole")["tokens"]
-    assert not (killed / "checkpoints").exists()
-
-
-def read_counts(folder: Path) -> dict:
-    return json.loads((folder / "artifact.json").read_text())["counts"]
-
-
-class Killed(BaseException):
-    """Stands for a SIGKILL at a chosen moment."""
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Let the run die right after the checkpoint of `step`."""
-    save = Checkpoints.save
-
-    def save_and_die(self, at, state):
-        save(self, at, state)
-        if at == step:
-            raise Killed
-
-    monkeypatch.setattr(Checkpoints, "save", save_and_die)
-
-
-def test_a_damaged_checkpoint_is_passed_over_and_said_to_be(tmp_path, long_run, monkeypatch):
-    pretrain(long_run, workspace(tmp_path / "whole"))
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        stop_at(patched, 15)
-        pretrain(long_run, workspace(tmp_path / "damaged"))
-    newest = sorted((tmp_path / "damaged" / "checkpoints").glob("step-*"))[-1]
-    largest = max(newest.iterdir(), key=lambda file: file.stat().st_size)
-    data = bytearray(largest.read_bytes())
-    data[len(data) // 2] ^= 1
-    largest.write_bytes(data)
-    again = workspace(tmp_path / "damaged")
-    pretrain(long_run, again)
-    assert any("damaged" in note for note in again._notes)
-    assert weights(tmp_path / "damaged") == weights(tmp_path / "whole")
-
-
-def test_a_run_killed_after_its_summary_is_not_done_again(tmp_path, settings, monkeypatch):
-    counts = pretrain(settings(), workspace(tmp_path / "w"))
-    monkeypatch.setattr("pretrain.train.process_groups", lambda *_: pytest.fail("trained again"))
-    assert pretrain(settings(), workspace(tmp_path / "w")) == counts
 
 
 def test_a_diverging_run_stops_with_one_clear_sentence(tmp_path, settings):

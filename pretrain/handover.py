@@ -1,0 +1,49 @@
+"""`hormesis export RUN --to hf`: the finished model, or one of the checkpoints that the run kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from infra.artifact import Artifact
+from infra.atomic import write_text
+from pretrain.device import current_device
+from pretrain.distributed import process_groups
+from pretrain.export import WEIGHTS, save_model
+from pretrain.files import CARD, MODEL
+from pretrain.hugging_face import read_architecture
+from pretrain.initial import load_checkpoint
+from pretrain.model import build_model, transformer_config
+from pretrain.presets import Architecture
+from pretrain.spec import ParallelSpec
+from pretrain.start import checkpoint_folder
+from pretrain.weights import State, hugging_face_weights
+
+_EARLIER = "**This is the checkpoint after step {step}. The figures below are of the finished run.**\n\n"
+
+
+def to_hugging_face(artifact: Artifact, folder: Path, step: int | None) -> None:
+    """Write the model of a run into an empty folder. Raises InputError when the checkpoint was not kept."""
+    finished = artifact.path / MODEL
+    if step is None:
+        shutil.copytree(finished, folder, dirs_exist_ok=True)
+        return
+    place = checkpoint_folder(str(artifact.path), step)
+    shutil.copytree(finished, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS))
+    shape = read_architecture(finished)
+    end = json.loads((finished / "config.json").read_text(encoding="utf-8"))["eos_token_id"]
+    save_model(_weights(place, shape, artifact.config["precision"]), shape, end, folder)
+    text = (finished / CARD).read_text(encoding="utf-8")
+    write_text(folder / CARD, text.replace("\n# ", f"\n{_EARLIER.format(step=step)}# ", 1))
+
+
+def _weights(checkpoint: Path, shape: Architecture, precision: str) -> State:
+    """The weights of a checkpoint, however the run was divided, on the CPU."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    with process_groups(ParallelSpec(), seed=0):
+        model = build_model(shape, transformer_config(shape, ParallelSpec(), dtype)).to(current_device())
+        load_checkpoint(model, checkpoint)
+        return {name: weight.cpu() for name, weight in hugging_face_weights(model, shape).items()}

@@ -1,0 +1,71 @@
+"""Which samples of a step broke it, and which documents they are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch.distributed as dist
+
+from mixtures.built import BuiltMixture
+from mixtures.lineage import Origin, origin
+from pretrain.data import Batches
+from pretrain.streams import Stream
+from pretrain.trainer import Trainer
+
+_SAMPLES = 3  # of a step, named in the message
+_DOCUMENTS = 3  # of a sample
+
+
+def offenders(trainer: Trainer, batches: Batches, step: int, mixture: BuiltMixture) -> list[str]:
+    """A line for each of the worst samples of step `step` of an epoch: its loss, and the documents in it.
+
+    Worst are those whose cross-entropy is not finite, then those with the highest. Collective; the weights must be
+    those that the step met.
+    """
+    losses = _losses_by_sample(trainer, batches, step)
+    worst = sorted(losses, key=lambda sample: _rank(losses[sample]))[:_SAMPLES]
+    return [f"sample {sample}, {losses[sample]:.4g} nats: {_documents(batches, sample, mixture)}" for sample in worst]
+
+
+def _rank(loss: float) -> tuple[bool, float]:
+    return (True, -loss) if math.isfinite(loss) else (False, 0.0)
+
+
+def _losses_by_sample(trainer: Trainer, batches: Batches, step: int) -> dict[int, float]:
+    """Summed cross-entropy of every sample of a step; ranks that share a sequence have a part of it each."""
+    parts: list[dict[int, float]] = [{} for _ in range(dist.get_world_size())]
+    dist.all_gather_object(parts, dict(zip(batches.samples(step), trainer.row_losses(batches, step), strict=False)))
+    losses: dict[int, float] = {}
+    for part in parts:
+        for sample, loss in part.items():
+            losses[sample] = losses.get(sample, 0.0) + loss
+    return losses
+
+
+def _documents(batches: Batches, sample: int, mixture: BuiltMixture) -> str:
+    blend = batches.dataset
+    stream = blend.datasets[blend.dataset_index[sample]]
+    names = [files.name for files in mixture.components]
+    pieces = list(places(stream, int(blend.dataset_sample_index[sample])))
+    found = [origin(mixture, names[number], token) for number, token in pieces[:_DOCUMENTS]]
+    more = len(pieces) - _DOCUMENTS
+    return "; ".join(map(_name, found)) + (f" and {more} more documents" if more > 0 else "")
+
+
+def _name(found: Origin) -> str:
+    where = f"component {found.component!r}, corpus {found.corpus}, {found.shard}, row {found.row}"
+    return f"document {found.id!r} ({where}) from its token {found.token}"
+
+
+def places(stream: Stream, index: int) -> Iterator[tuple[int, int]]:
+    """(number of the component, token of its file) where each piece of a sample begins."""
+    row = int(stream.shuffle_index[index])
+    (first, offset), (last, end) = stream.sample_index[row].tolist(), stream.sample_index[row + 1].tolist()
+    documents = stream.document_index[first : last + 1]
+    sizes = stream.dataset.sequence_lengths[documents].astype(int)
+    sizes[-1] = end
+    sizes[0] -= offset  # nothing of it where the sample before ended with the document
+    for number, (document, size) in enumerate(zip(documents, sizes, strict=True)):
+        if size:
+            yield stream.place(int(document), 0 if number else offset)

@@ -1,0 +1,193 @@
+"""Runs that are killed, preempted or damaged, that go on with another number of ranks, or meet what is not a number."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from few_steps import train, train_stage
+from made_mixture import EOS, small_mixture, small_run
+from many_ranks import in_another_process, on_ranks
+from safetensors.torch import load_file
+
+from infra.artifact import read_artifact
+from infra.errors import JobError, Preempted
+from infra.fingerprint import digest_file
+from infra.stage import Workspace, run_stage
+from mixtures.built import BuiltMixture
+from pretrain.distributed import process_groups
+from pretrain.inputs import open_inputs
+from pretrain.offenders import places
+from pretrain.spec import PretrainSpec
+from pretrain.stage import PRETRAIN
+from pretrain.train import Run, pretrain
+from pretrain.trainer import Trainer
+
+
+def workspace(folder: Path) -> Workspace:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Workspace(folder, folder / "store", quiet=True)
+
+
+def weights(folder: Path) -> str:
+    return digest_file(folder / "hf" / "model.safetensors")
+
+
+def log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    return [(line["step"], line["loss"]) for line in log(folder)]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A run that nothing disturbed."""
+
+    spec: PretrainSpec
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Whole:
+    """More than fifty steps."""
+    folder = tmp_path_factory.mktemp("whole")
+    mixture = str(small_mixture(folder / "mixture"))
+    spec = small_run(mixture=mixture, epochs=8, checkpoint_every=7, log_every=1)
+    torch.set_num_threads(1)
+    run_stage(PRETRAIN, spec, folder / "run", quiet=True)
+    assert log(folder / "run")[-1]["step"] >= 50
+    return Whole(spec, folder / "run")
+
+
+def signal_at(spec: PretrainSpec, target: Path, step: int, number: signal.Signals) -> int | None:
+    """Start the stage in another process, send it a signal once it has logged `step`; its exit code."""
+    process = in_another_process(train_stage, spec.model_dump_json(), target)
+    while process.is_alive():
+        logs = list(target.parent.glob(f".{target.name}.*.partial/log.jsonl"))
+        if logs and logs[0].read_bytes().count(b"\n") >= step:
+            os.kill(process.pid or 0, number)
+            break
+        time.sleep(0.05)
+    process.join(300)
+    assert not target.exists(), "the run was over before the signal came"
+    return process.exitcode
+
+
+def test_a_run_that_is_killed_at_random_steps_ends_with_the_bytes_of_an_undisturbed_one(tmp_path, whole):
+    for step in sorted(random.sample(range(1, 50), 2)):
+        print("killed at step", step)
+        assert signal_at(whole.spec, tmp_path / "killed", step, signal.SIGKILL) == -signal.SIGKILL
+    artifact = run_stage(PRETRAIN, whole.spec, tmp_path / "killed", quiet=True)
+    assert weights(tmp_path / "killed") == weights(whole.folder)
+    assert losses(tmp_path / "killed") == losses(whole.folder)
+    assert artifact.counts["tokens"] == read_artifact(whole.folder).counts["tokens"]
+    assert not (tmp_path / "killed" / "checkpoints").exists()
+
+
+def test_a_preempted_run_saves_leaves_and_goes_on(tmp_path, whole):
+    spec = whole.spec.model_copy(update={"checkpoint_every": 1000})
+    assert signal_at(spec, tmp_path / "left", 7, signal.SIGTERM) == Preempted.exit_code
+    (saved,) = tmp_path.glob(".left.*.partial/checkpoints/step-*")
+    assert int(saved.name.removeprefix("step-")) >= 7
+    run_stage(PRETRAIN, spec, tmp_path / "left", quiet=True)
+    assert weights(tmp_path / "left") == weights(whole.folder)
+    assert losses(tmp_path / "left") == losses(whole.folder)
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_said_to_be(tmp_path, whole):
+    train(whole.spec.model_dump_json(), tmp_path / "damaged", killed_after=14)
+    newest = sorted((tmp_path / "damaged" / "checkpoints").glob("step-*"))[-1]
+    largest = max(newest.iterdir(), key=lambda file: file.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    again = workspace(tmp_path / "damaged")
+    pretrain(whole.spec, again)
+    assert any("step-000000014 is damaged" in note for note in again._notes)
+    assert weights(tmp_path / "damaged") == weights(whole.folder)
+
+
+def test_a_run_killed_after_its_summary_is_not_done_again(tmp_path, settings, monkeypatch):
+    counts = pretrain(settings(), workspace(tmp_path / "w"))
+    monkeypatch.setattr("pretrain.train.process_groups", lambda *_: pytest.fail("trained again"))
+    assert pretrain(settings(), workspace(tmp_path / "w")) == counts
+
+
+def test_a_run_on_two_ranks_goes_on_on_one_and_on_four(tmp_path, settings):
+    """Also divided otherwise: four ranks hold half of the weights each, of a vocabulary that they must pad."""
+    model = {"num_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "vocab_size": 97}
+    spec = settings(model=model, epochs=2, checkpoint_every=4, log_every=1)
+    four = spec.model_copy(update={"parallel": spec.parallel.model_copy(update={"tensor": 2})})
+    on_ranks(2, train, spec.model_dump_json(), tmp_path / "two", 8)
+    shutil.copytree(tmp_path / "two", tmp_path / "four")
+    pretrain(spec, workspace(tmp_path / "two"))
+    on_ranks(4, train, four.model_dump_json(), tmp_path / "four", None)
+    pretrain(spec, workspace(tmp_path / "whole"))
+    whole = load_file(tmp_path / "whole" / "hf" / "model.safetensors")
+    for name in ("two", "four"):
+        found = load_file(tmp_path / name / "hf" / "model.safetensors")
+        assert [line["step"] for line in log(tmp_path / name)] == [line["step"] for line in log(tmp_path / "whole")]
+        assert found.keys() == whole.keys()
+        for weight, expected in whole.items():
+            torch.testing.assert_close(found[weight], expected, atol=1e-5, rtol=1e-4, msg=f"{weight}, {name}")
+
+
+def break_gradients(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
+    accumulate = Trainer.accumulate
+
+    def broken(self, batches, step):
+        sums = accumulate(self, batches, step)
+        if first <= self.taken < last:
+            next(self.model.parameters()).main_grad[0, 0] = math.nan
+        return sums
+
+    monkeypatch.setattr(Trainer, "accumulate", broken)
+
+
+def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(tmp_path, settings, monkeypatch):
+    break_gradients(monkeypatch, 2, 4)
+    where = workspace(tmp_path / "w")
+    counts = pretrain(settings(log_every=1), where)
+    assert counts["skipped_steps"] == 2
+    assert [note for note in where._notes if "step 3 of" in note]
+    lines = log(tmp_path / "w")
+    assert [line["skipped_steps"] for line in lines][:5] == [0, 0, 1, 2, 2]
+    assert [line["loss"] is None for line in lines][:5] == [False, False, True, True, False]
+    assert counts["tokens"] == lines[-1]["tokens"] < BuiltMixture.open(settings().mixture).tokens
+    state = load_file(tmp_path / "w" / "hf" / "model.safetensors")
+    assert all(torch.isfinite(weight).all() for weight in state.values())
+
+
+def test_too_many_such_steps_stop_the_run_and_name_the_documents(tmp_path, settings, monkeypatch):
+    break_gradients(monkeypatch, 2, 1000)
+    with pytest.raises(JobError) as caught:
+        pretrain(settings(max_skipped=1), workspace(tmp_path / "w"))
+    message = str(caught.value)
+    assert "the gradient is not finite at step 4 of" in message
+    assert "2 steps were skipped" in message
+    assert re.search(r"document '(clean|risky)-\d+' \(component '\1', corpus \1, 00000.parquet, row \d+\)", message)
+
+
+def test_a_sample_is_traced_to_where_its_documents_begin(tmp_path, settings):
+    with process_groups(settings().parallel, 0):
+        run = Run(settings(), open_inputs(settings()), workspace(tmp_path))
+        component = run._batches(run.passes[0]).dataset.datasets[0]
+        tokens = np.concatenate([component.dataset[number] for number in range(len(component.dataset))])
+        for index in range(len(component)):
+            targets = component[index]["text"][1:].tolist()
+            begins = [0] + [at + 1 for at, token in enumerate(targets[:-1]) if token == EOS]
+            found = [token for _, token in places(component, index)]
+            assert [int(tokens[place]) for place in found] == [targets[at] for at in begins][: len(found)]
