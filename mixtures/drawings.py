@@ -12,7 +12,7 @@ from mixtures import risk
 
 _PER_BAR = 11  # risk bytes, 1.04 in logit; 23 bars in all
 _WIDTH, _HEIGHT, _AXIS = 20, 110, 18  # of a bar, of the bars, of what stands below them
-_TICKS = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
+_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 _DECADES = 6  # shares below a millionth of the tokens are not drawn
 
 Record = dict[str, Any]
@@ -62,8 +62,7 @@ def _bar(index: int, count: int, total: int) -> str:
 
 def _tick(score: float) -> str:
     across = (int(risk.encode(score)) - risk.LOWEST - 1) * _WIDTH / _PER_BAR
-    anchor = "start" if score == _TICKS[0] else "middle"
-    return f'<text x="{across:.1f}" y="{_HEIGHT + _AXIS - 4}" font-size="12" text-anchor="{anchor}">{score:g}</text>'
+    return f'<text x="{across:.1f}" y="{_HEIGHT + _AXIS - 4}" font-size="12" text-anchor="middle">{score:g}</text>'
 
 
 def _words(counts: np.ndarray[Any, Any], total: int) -> str:

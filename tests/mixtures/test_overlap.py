@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from tagged import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
+from infra.artifact import read_artifact
 from mixtures.built import BuiltMixture
 from mixtures.overlap.measure import table_of
+from mixtures.show import show_mixture
 from mixtures.spec import with_dose
 
 SAME = "A ferry crossed the lake every morning before the bakers had opened their shops in the old town of stone."
@@ -89,3 +91,11 @@ def test_doses_share_the_comparison_and_differ_in_what_they_take(twins: Path, me
 def test_the_table_says_itself_and_shares_of_tokens(measured: BuiltMixture) -> None:
     rows = table_of(measured.manifest["overlap"]).rows
     assert rows[0][:4] == ("clean", "itself", 64, 2) and rows[1][1] == "risky" and str(rows[0][4]).endswith("%")
+
+
+def test_the_page_draws_each_component_and_hides_the_text(measured: BuiltMixture) -> None:
+    page = show_mixture(read_artifact(measured.path))
+    assert [table.title.split()[0] for table in page.tables] == ["Composition", "Tokens", "Overlap"]
+    assert page.html.count("<figure>") == 2 and "Overlap (share of tokens)" in page.html
+    assert page.html.count("class=veil") == 8  # three riskiest and a harmless one of each component
+    assert "you idiot" not in page.html.split("<h2>Samples")[0]
