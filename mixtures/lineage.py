@@ -84,13 +84,15 @@ def spans_of(
 ) -> list[SpanOfTokens] | None:
     """Spans of the document that overlap these `tokens` of it, which begin at `origin.token`.
 
-    None where the tokens are not those of the document's text (it was cut, or given a prefix, before it was written).
+    None where the tokens are not those of the document's text (risky spans were cut out or replaced before).
     """
     row = _row(curation / "corpora" / origin.corpus / origin.shard, origin.row)
     encoder = Encoder(mixture.tokenizer / "tokenizer.json", mixture.facts.eos_id).tokenizer
     encoding = encoder.encode(row["text"], add_special_tokens=False)
-    here = slice(origin.token, origin.token + len(tokens))
-    if [*encoding.ids, mixture.facts.eos_id][here] != tokens.tolist():
+    prefix = max(0, origin.prefix_tokens - origin.token)  # of the tokens at hand
+    begin = origin.token + prefix - origin.prefix_tokens
+    here = slice(begin, begin + len(tokens) - prefix)
+    if [*encoding.ids, mixture.facts.eos_id][here] != tokens[prefix:].tolist():
         return None
     offsets = np.array(encoding.offsets[here], np.int64).reshape(-1, 2)
     found = []
@@ -98,7 +100,7 @@ def spans_of(
         over = np.flatnonzero((offsets[:, 0] < span["end"]) & (offsets[:, 1] > span["start"]))
         if len(over):
             text = row["text"][span["start"] : span["end"]]
-            found.append(SpanOfTokens(**span, text=text, first=int(over[0]), last=int(over[-1]) + 1))
+            found.append(SpanOfTokens(**span, text=text, first=prefix + int(over[0]), last=prefix + int(over[-1]) + 1))
     return found
 
 

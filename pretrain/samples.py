@@ -22,7 +22,8 @@ from mixtures.built import BuiltMixture
 from mixtures.lineage import Origin, SpanOfTokens, origins, spans_of
 from pretrain.data import DataSettings, build_epoch
 from pretrain.distributed import process_groups
-from pretrain.evaluate import token_files
+from pretrain.parts import parts_of
+from pretrain.passes import Pass, passes_of, streams_of
 from pretrain.spec import ParallelSpec
 
 
@@ -53,7 +54,8 @@ def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bo
     known = neighbours(folder)
     mixture = BuiltMixture.open(_mixture_of(artifact, known).path, verify=False)
     seed = int(artifact.config["seed"]) if artifact.kind == "pretrain" else seed
-    sample = read_sample(mixture, number, seed + epoch)
+    wanted = _pass(artifact, mixture, epoch)
+    sample = read_sample(mixture, number, seed + wanted.number, wanted.cooldown)
     curation = known.get(read_artifact(mixture.path).inputs["curation"])
     about = f"Sample {number} of epoch {epoch}, seed {seed}{_step(artifact, number)}: {len(sample.tokens)} targets"
     return [
@@ -63,12 +65,15 @@ def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bo
     ]
 
 
-def read_sample(mixture: BuiltMixture, number: int, seed: int) -> Sample:
-    """Sample `number` of the epoch that the trainer presents under `seed`. Raises InputError where there is none."""
+def read_sample(mixture: BuiltMixture, number: int, seed: int, cooldown: bool = False) -> Sample:
+    """Sample `number` of the epoch that the trainer presents under `seed`, before the cooldown or in it.
+
+    Raises InputError where there is none.
+    """
     facts = mixture.facts
     with tempfile.TemporaryDirectory() as cache, process_groups(ParallelSpec(), 0):
         settings = DataSettings(mixture.sequence_length, facts.vocab_size, facts.eos_id, Path(cache), mixture.packing)
-        dataset = build_epoch([token_files(each) for each in mixture.components], settings, seed)
+        dataset = build_epoch(parts_of(mixture, cooldown), settings, seed)
         if number >= len(dataset):
             raise InputError(f"--sample {number}: an epoch over {mixture.path} has {len(dataset):,} samples, from 0")
         stream = dataset.datasets[dataset.dataset_index[number]]
@@ -103,6 +108,17 @@ def _mixture_of(artifact: Artifact, known: Mapping[str, Artifact]) -> Artifact:
             f"{artifact.path}: its mixture {artifact.inputs['mixture'][:12]} is not beside it; put it there"
         )
     return found
+
+
+def _pass(artifact: Artifact, mixture: BuiltMixture, epoch: int) -> Pass:
+    """Epoch number `epoch` of a run, those of its cooldown counted on; of a mixture, any epoch before a cooldown."""
+    if artifact.kind != "pretrain":
+        return Pass(epoch, False, 0)
+    epochs, batch = int(artifact.config["epochs"]), int(artifact.config["global_batch_size"])
+    passes = passes_of(streams_of(mixture), mixture.sequence_length, epochs, batch)
+    if epoch >= len(passes):
+        raise InputError(f"--epoch {epoch}: the run {artifact.path} has {len(passes)} epochs, from 0")
+    return passes[epoch]
 
 
 def _step(artifact: Artifact, number: int) -> str:

@@ -16,7 +16,7 @@ from infra.errors import InputError
 from mixtures.built import BuiltMixture
 from pretrain.data import DataSettings, build_epoch
 from pretrain.distributed import process_groups
-from pretrain.evaluate import token_files
+from pretrain.parts import parts_of
 from pretrain.samples import read_sample, trace_sample
 from pretrain.spec import ParallelSpec
 
@@ -37,7 +37,7 @@ def mixture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_every_sample_is_traced_to_the_tokens_that_the_trainer_reads(mixture: BuiltMixture, tmp_path: Path) -> None:
     settings = DataSettings(64, mixture.facts.vocab_size, mixture.facts.eos_id, tmp_path / "cache", mixture.packing)
     with process_groups(ParallelSpec(), 0):
-        dataset = build_epoch([token_files(each) for each in mixture.components], settings, SEED)
+        dataset = build_epoch(parts_of(mixture, cooldown=False), settings, SEED)
         rows = [dataset[number] for number in range(len(dataset))]
     for number in {0, 1, len(rows) // 2, len(rows) - 1}:
         sample = read_sample(mixture, number, SEED)
