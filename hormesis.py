@@ -152,11 +152,21 @@ def copy(
 def lineage(
     folder: Folder,
     configs: Annotated[bool, typer.Option("--configs", help="also each configuration, as JSON Lines")] = False,
+    sample: Annotated[int | None, typer.Option("--sample", min=0, help="a training sample, from 0")] = None,
+    epoch: Annotated[int, typer.Option("--epoch", min=0, help="of which epoch, from 0")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="of a run over this mixture; a run knows its own")] = 0,
+    text: Annotated[bool, typer.Option("--text", help="show the sample's text, which may be toxic")] = False,
 ) -> None:
-    """Which configuration, inputs and code made this?"""
+    """Which configuration, inputs and code made this? Of a training sample: which documents, spans and tokens?"""
     from infra.lineage import lineage as trace
     from infra.terminal import print_table
 
+    if sample is not None:
+        from pretrain.samples import trace_sample
+
+        for part in trace_sample(folder, sample, epoch, seed, text):
+            print_table(part)
+        return
     table, chain = trace(folder)
     print_table(table)
     for artifact in chain if configs else []:

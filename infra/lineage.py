@@ -15,7 +15,7 @@ def lineage(folder: Path) -> tuple[Table, list[Artifact]]:
     Ancestors are found by fingerprint among the artifacts beside `folder` and in the stores beside it; an input that is
     not there (a raw file, a model from elsewhere) is a row with its digest only.
     """
-    known = _neighbours(folder)
+    known = neighbours(folder)
     rows: list[tuple[object, ...]] = []
     chain: list[Artifact] = []
     queue: list[tuple[str, str]] = [("", read_artifact(folder).fingerprint)]
@@ -38,7 +38,7 @@ def lineage(folder: Path) -> tuple[Table, list[Artifact]]:
     return Table(f"lineage of {folder}", columns, tuple(rows)), chain
 
 
-def _neighbours(folder: Path) -> dict[str, Artifact]:
+def neighbours(folder: Path) -> dict[str, Artifact]:
     """Artifacts by fingerprint among the folder's children, siblings and the stores beside it."""
     root = folder.resolve()
     places = [root / "steps", root.parent, root.parent / "store", root.parent.parent / "store"]

@@ -13,6 +13,8 @@ from mixtures import risk
 from mixtures.catalogue import open_corpora, open_tokens, prepared, resolve
 from mixtures.contamination.found import report
 from mixtures.contamination.stage import look_for_sets
+from mixtures.overlap.measure import measure
+from mixtures.overlap.stage import find_duplicates
 from mixtures.provenance import PROVENANCE, provenance
 from mixtures.spec import MixtureSpec, Source, TokensSpec, tokenizer_stage_spec, used
 from mixtures.tokenizer import read_facts
@@ -50,6 +52,8 @@ def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     manifest = _manifest(spec, records, folder)
     if spec.decontaminate is not None:
         manifest["decontamination"] = report(spec.decontaminate, contaminated, components)
+    if spec.overlap is not None:
+        manifest["overlap"] = measure(components, find_duplicates(spec, corpora, workspace))
     write_json(folder / "blend.json", _blend(records))
     write_json(folder / PROVENANCE, provenance(spec.curation, list(corpora)))
     write_json(folder / "mixture.json", manifest)

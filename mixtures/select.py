@@ -43,6 +43,11 @@ class Documents:
         """The documents at `index` (positions or mask), in that order."""
         return Documents(self.shard[index], self.row[index], self.tokens[index], self.identity[index])
 
+    def find(self, shard: NDArray[np.int32], row: NDArray[np.int32]) -> Ints:
+        """Positions of documents named by shard and row. `self` must be a whole corpus, shard after shard."""
+        starts = np.searchsorted(self.shard, np.arange(int(self.shard[-1]) + 1))
+        return starts[shard] + row
+
 
 @dataclass(frozen=True)
 class Selection:

@@ -1,4 +1,4 @@
-"""The page of a mixture: composition, risk histogram of each component, samples with a heat-map of their tokens."""
+"""The page of a mixture: composition, risk of each component, evaluation sets, overlap, and samples as heat-maps."""
 
 from __future__ import annotations
 
@@ -6,25 +6,32 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pyarrow.dataset as ds
 
 from infra.artifact import Artifact
-from infra.html import heatmap, table_html
+from infra.html import escape, heatmap, table_html
 from infra.stage import Page, Table
 from mixtures import risk
 from mixtures.built import BuiltMixture, Files
+from mixtures.contamination.found import tables_of
+from mixtures.drawings import composition_bar, risk_histogram
+from mixtures.overlap.measure import table_of
 
-_SAMPLES = 3  # per component: the riskiest of the first documents
-_AMONG = 500  # documents looked at for them
+_RISKIEST, _HARMLESS = 3, 1  # samples of a component, among its first documents
+_AMONG = 500
 _TOKENS = 160  # shown of each
 _BANDS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 
 def show_mixture(artifact: Artifact) -> Page:
-    """Tables for the terminal and the page's body."""
+    """Tables for the terminal, and the page's body: drawings, the same tables, samples behind a veil."""
     mixture = BuiltMixture.open(artifact.path, verify=False)
-    tables = (composition(mixture), _histogram(mixture))
+    records = mixture.manifest["components"]
+    tables = (composition(mixture), _bands(mixture), *checks(mixture))
+    histograms = "".join(risk_histogram(record, mixture.risk) for record in records if record["tokens"])
     samples = "".join(_samples(mixture, files) for files in mixture.components)
-    body = "".join(map(table_html, tables)) + f"<h2>Samples</h2>{samples}"
+    body = f"{composition_bar(records)}{table_html(tables[0])}<div class=histograms>{histograms}</div>"
+    body += "".join(map(table_html, tables[1:])) + f"<h2>Samples, the riskiest first</h2>{samples}"
     return Page(f"mixture {artifact.path.name}", tables, body)
 
 
@@ -46,7 +53,7 @@ def composition(mixture: BuiltMixture) -> Table:
             )
         )
     columns = ("component", "corpus", "where", "tokens", "share", "documents", "repetitions", "risky ≥ 0.5", "held out")
-    return Table(f"composition of {mixture.tokens:,} tokens", columns, tuple(rows))
+    return Table(f"Composition of {mixture.tokens:,} tokens", columns, tuple(rows))
 
 
 def _taken(record: dict[str, Any]) -> int:
@@ -54,7 +61,14 @@ def _taken(record: dict[str, Any]) -> int:
     return int(record["tokens"]) - int(record.get("prefix_tokens", 0))
 
 
-def _histogram(mixture: BuiltMixture) -> Table:
+def checks(mixture: BuiltMixture) -> tuple[Table, ...]:
+    """What was found of evaluation sets, and the overlap; nothing of what the mixture does not ask for."""
+    sets = tables_of(mixture.manifest["decontamination"]) if "decontamination" in mixture.manifest else ()
+    overlap = (table_of(mixture.manifest["overlap"]),) if "overlap" in mixture.manifest else ()
+    return (*sets, *overlap)
+
+
+def _bands(mixture: BuiltMixture) -> Table:
     """Share of each component's tokens in bands of the risk score."""
     edges = [risk.LOWEST, *(risk.threshold_byte(band) for band in _BANDS), risk.STRUCTURAL]
     labels = [f"< {_BANDS[0]}", *(f"{a}-{b}" for a, b in pairwise(_BANDS)), f"≥ {_BANDS[-1]}"]
@@ -64,7 +78,7 @@ def _histogram(mixture: BuiltMixture) -> Table:
         bands = [int(counts[first:last].sum()) for first, last in pairwise(edges)]
         shares = [_share(count, record["tokens"]) for count in (int(counts[risk.UNSCORED]), *bands)]
         rows.append((record["name"], *shares))
-    return Table(f"tokens by {mixture.risk or 'risk'} score", ("component", "unscored", *labels), tuple(rows))
+    return Table(f"Tokens by {mixture.risk or 'risk'} score", ("component", "unscored", *labels), tuple(rows))
 
 
 def _share(count: int, total: int) -> str:
@@ -72,21 +86,36 @@ def _share(count: int, total: int) -> str:
 
 
 def _samples(mixture: BuiltMixture, files: Files) -> str:
-    """Heat-maps of the riskiest among a component's first documents."""
+    """Heat-maps of the riskiest among a component's first documents, and of the most harmless."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(mixture.tokenizer / "tokenizer.json"))
     tokens, levels = files.open()
-    among = min(_AMONG, files.documents)
-    highest = [int(levels.document(index).max()) for index in range(among)]
-    chosen = sorted(range(among), key=lambda index: (-highest[index], index))[:_SAMPLES]
-    shown = (_heatmap(tokenizer, tokens.document(index), levels.document(index)) for index in chosen)
-    return f"<h3>{files.name}</h3>" + "".join(shown)
+    told = ds.dataset(mixture.path / "documents.parquet").scanner(filter=ds.field("component") == files.name)
+    documents = told.head(_AMONG).to_pylist()
+    highest = [int(_scored(levels.document(index)).max()) for index in range(len(documents))]
+    order = sorted(range(len(documents)), key=lambda index: (-highest[index], index))
+    shown = [*order[:_RISKIEST], *order[_RISKIEST:][-_HARMLESS:]]
+    drawn = (_said(documents[index]) + _heatmap(tokenizer, tokens.document(index), levels.document(index))
+             for index in shown)  # fmt: skip
+    return f"<h3>{files.name}</h3>" + "".join(drawn)
+
+
+def _said(document: dict[str, Any]) -> str:
+    """Where a sample comes from."""
+    place = f"{document['corpus']}/{document['shard']}, row {document['row']}"
+    counts = f"{document['tokens']:,} tokens, {document['risky_tokens']:,} of them risky"
+    return f"<h4>{escape(document['id'])}</h4><p>{escape(place)}; {counts}</p>"
+
+
+def _scored(levels: risk.Bytes) -> risk.Bytes:
+    """Risk bytes in which structural tokens are not the riskiest."""
+    return np.where(levels == risk.STRUCTURAL, risk.UNSCORED, levels).astype(np.uint8)
 
 
 def _heatmap(tokenizer: Any, tokens: np.ndarray[Any, Any], levels: risk.Bytes) -> str:
     """Up to _TOKENS tokens around the riskiest one, coloured by risk."""
-    first = max(0, int(np.argmax(levels)) - _TOKENS // 2)
+    first = max(0, int(np.argmax(_scored(levels))) - _TOKENS // 2)
     ids = tokens[first : first + _TOKENS].tolist()
     # A code point may lie over several tokens, so pieces are found by decoding ever longer beginnings.
     ends = [len(tokenizer.decode(ids[: count + 1], skip_special_tokens=False)) for count in range(len(ids))]

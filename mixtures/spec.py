@@ -12,6 +12,7 @@ from mixtures.amounts import Amount, parse_fraction, shares_of_total
 from mixtures.conditioning import ConditioningSpec
 from mixtures.contamination.spec import DecontaminationSpec
 from mixtures.handover.spec import CardSpec
+from mixtures.overlap.spec import OverlapSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """Letters, digits, `-` and `_`: it becomes a file name, and a dot would collide with the `.risk` twin."""
@@ -197,6 +198,8 @@ class MixtureSpec(Spec):
     """Prefixes before training documents, made from their scores; they come on top of the amounts."""
     decontaminate: DecontaminationSpec | None = None
     """Evaluation sets that must not be in it."""
+    overlap: OverlapSpec | None = None
+    """Measure equal and nearly equal documents between components, and between training and held-out ones."""
     card: CardSpec | None = None
     """Title, summary, language and licences for the data card of `hormesis export`."""
 

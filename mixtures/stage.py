@@ -68,6 +68,8 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
         config["tokenizer"]["component"] = spec.tokenizer.train_bpe.component
     if spec.card is not None:
         config["card"] = spec.card.model_dump(mode="json")
+    if spec.overlap is not None:
+        config["overlap"] = spec.overlap.model_dump(mode="json")
     inputs = {"curation": fingerprint_of(spec.curation, "curation"), **_tokenizer_files(spec.tokenizer)}
     if spec.decontaminate is not None:
         sets = identity_of(spec.decontaminate.benchmarks)

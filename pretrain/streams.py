@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,6 +97,21 @@ class Stream(GPTDataset):
         risk[1:], _ = self._risk._query_document_sample_shuffle_indices(index)
         component[0], component[1:] = self._component(before), self._component(document)
         return {"text": text, "risk": risk, "component": component, "document": document}
+
+    def pieces(self, index: int) -> list[tuple[int, int, int, int]]:
+        """Where the targets of a sample come from, in order: number of the component, document in its files, first
+        token in the document, tokens.
+        """
+        found = []
+        offset = int(self.sample_index[self.shuffle_index[index]][1])
+        for number, targets in groupby(self._documents(index).tolist()):
+            if number == PADDING:
+                break
+            part, size = int(np.searchsorted(self._ends, number, side="right")), len(list(targets))
+            first = int(self._ends[part - 1]) if part else 0
+            found.append((int(self._numbers[part]), number - first, offset, size))
+            offset = 0
+        return found
 
     def _before(self, index: int) -> tuple[int, int, int]:
         """Token and risk byte before the first target of a sample, and the document it belongs to."""

@@ -98,17 +98,21 @@ def check_language(spec: BenchmarksSpec) -> None:
 
 def build_index(spec: BenchmarksSpec, folder: str) -> None:
     """Write `NAME.index.hashes` for every benchmark. Raises InputError where one gives no n-gram at all."""
+    holder = ngram_filter(spec, folder)
+    for name in spec.against:
+        write_index(spec, name, {each for hashes in hashes_of_texts(spec, name, holder) for each in hashes}, folder)
+
+
+def write_index(spec: BenchmarksSpec, name: str, hashes: set[int], folder: str) -> None:
+    """Write one benchmark's hashes as datatrove's filter reads them. Raises InputError where there are none."""
     import numpy as np
 
     from infra.atomic import write_bytes
 
-    holder = ngram_filter(spec, folder)
-    for name in spec.against:
-        found = {each for hashes in hashes_of_texts(spec, name, holder) for each in hashes}
-        if not found:
-            raise InputError(f"decontaminate: {name} has no text of {spec.n_grams} words; lower n_grams")
-        hashes = np.array(sorted(found), dtype=holder.config.hash_config.np_descr)
-        write_bytes(Path(folder) / f"{name}.index.hashes", hashes.tobytes())
+    if not hashes:
+        raise InputError(f"decontaminate: {name} has no text of {spec.n_grams} words; lower n_grams")
+    dtype = _config(spec).hash_config.np_descr
+    write_bytes(Path(folder) / f"{name}.index.hashes", np.array(sorted(hashes), dtype=dtype).tobytes())
 
 
 def hashes_of_texts(spec: BenchmarksSpec, name: str, holder: NGramsDecontFilter) -> Iterator[list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -10,22 +9,25 @@ from pydantic import Field
 from curation.steps.base import Context
 from curation.steps.base_dedup import DedupSpec, DedupStep, folder_of
 from curation.steps.base_filter import language_known, told
+from infra.spec import Spec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
     from datatrove.pipeline.base import PipelineStep
-    from datatrove.pipeline.dedup import MinhashConfig
+    from numpy.typing import NDArray
 
     from curation.execution.base import Job
 
 
-class MinhashSpec(DedupSpec):
-    """Removes documents that share most of their word n-grams with an earlier one. With the settings below, 92 % of the
-    pairs with a Jaccard similarity of 0.8 are found, and half of those with 0.72.
+class NearDuplicatesSpec(Spec):
+    """Which documents are nearly equal: those that share most of their word n-grams. With the settings below, 92 % of
+    the pairs with a Jaccard similarity of 0.8 are found, and half of those with 0.72.
     """
 
-    step: Literal["minhash"] = "minhash"
     n_grams: int = Field(5, ge=1)
-    """Words in an n-gram; documents shorter than that are never removed."""
+    """Words in an n-gram; documents shorter than that are like no other."""
     num_buckets: int = Field(14, ge=1)
     """Bands; more of them find pairs that are less alike."""
     hashes_per_bucket: int = Field(8, ge=1)
@@ -36,6 +38,12 @@ class MinhashSpec(DedupSpec):
     """Whose word tokenizer is used; datatrove's code, such as eng, deu, fra."""
 
 
+class MinhashSpec(DedupSpec, NearDuplicatesSpec):
+    """Removes documents that are nearly equal to an earlier one."""
+
+    step: Literal["minhash"] = "minhash"
+
+
 class Minhash(DedupStep):
     """datatrove's four stages."""
 
@@ -44,15 +52,10 @@ class Minhash(DedupStep):
 
     def stages(self, context: Context) -> list[Job]:
         """Signatures, pairs, clusters; and the first of each cluster."""
-        from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupSignature
-
-        config = self._config()
         names = ("signatures", "pairs", "clusters", "remove")
         signatures, pairs, clusters, remove = (folder_of(context, name) for name in names)
-        sign = MinhashDedupSignature(signatures, config, self.spec.language)
-        match = MinhashDedupBuckets(signatures, pairs, config=config, lines_to_buffer=1000)
-        cluster = MinhashDedupCluster(pairs, clusters, config, save_cluster_id=True, lines_to_buffer=1000)
-        bands = tuple(f"{context.name}: band {band + 1} of {config.num_buckets}" for band in range(config.num_buckets))
+        sign, match, cluster = minhash_steps(self.spec, signatures, pairs, clusters)
+        bands = tuple(f"{context.name}: {label}" for label in band_labels(self.spec))
         return [
             context.job("signatures", context.documents(), sign),
             context.job("pairs", match, labels=bands),
@@ -67,14 +70,37 @@ class Minhash(DedupStep):
 
     def check(self) -> None:
         """The word tokenizer, so that an unknown language or a missing package is told before any worker starts."""
-        with told(self.spec.step):
-            language_known(self.spec.language)
+        check_language(self.spec)
 
-    def _config(self) -> MinhashConfig:
-        from datatrove.pipeline.dedup import MinhashConfig
 
-        spec = self.spec
-        return MinhashConfig(spec.n_grams, spec.num_buckets, spec.hashes_per_bucket, spec.seed)
+def check_language(spec: NearDuplicatesSpec) -> None:
+    """Raise InputError for a language without a word tokenizer, UnavailableError where its package is missing."""
+    with told("minhash"):
+        language_known(spec.language)
+
+
+def minhash_steps(
+    spec: NearDuplicatesSpec, signatures: str, pairs: str, clusters: str
+) -> tuple[PipelineStep, PipelineStep, PipelineStep]:
+    """datatrove's stages, given their folders: signatures (a rank a shard), pairs (a rank a band), clusters (one)."""
+    from datatrove.pipeline.dedup import (
+        MinhashConfig,
+        MinhashDedupBuckets,
+        MinhashDedupCluster,
+        MinhashDedupSignature,
+    )
+
+    config = MinhashConfig(spec.n_grams, spec.num_buckets, spec.hashes_per_bucket, spec.seed)
+    return (
+        MinhashDedupSignature(signatures, config, spec.language),
+        MinhashDedupBuckets(signatures, pairs, config=config, lines_to_buffer=1000),
+        MinhashDedupCluster(pairs, clusters, config, save_cluster_id=True, lines_to_buffer=1000),
+    )
+
+
+def band_labels(spec: NearDuplicatesSpec) -> tuple[str, ...]:
+    """What each rank of the second stage looks at."""
+    return tuple(f"band {band + 1} of {spec.num_buckets}" for band in range(spec.num_buckets))
 
 
 def _keep_first(clusters: str, remove: str) -> PipelineStep:
@@ -92,15 +118,16 @@ def rewrite_removals(clusters: str, remove: str) -> None:
 
     seen: set[int] = set()
     for file in sorted(Path(clusters).glob("*.clusters")):
-        later = [document for document, cluster in _pairs(file.read_bytes()) if not _first(cluster, seen)]
+        later = [document for document, cluster in cluster_pairs(file).tolist() if not _first(cluster, seen)]
         if later:
             write_bytes(Path(remove) / f"{file.stem}.remove", b"".join(each.to_bytes(4, "little") for each in later))
 
 
-def _pairs(data: bytes) -> Iterator[tuple[int, int]]:
+def cluster_pairs(file: Path) -> NDArray[np.uint32]:
+    """[documents, 2]: number of a document in its shard, in order, and of the cluster that it belongs to."""
     import numpy as np
 
-    return ((int(document), int(cluster)) for document, cluster in np.frombuffer(data, dtype="<u4").reshape(-1, 2))
+    return np.fromfile(file, dtype="<u4").reshape(-1, 2)
 
 
 def _first(cluster: int, seen: set[int]) -> bool:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.errors import InputError
+from infra.stage import Table
 from mixtures.contamination.spec import DecontaminationSpec
 
 if TYPE_CHECKING:
@@ -48,10 +49,8 @@ class Contamination:
 
     def among(self, documents: Documents) -> Mask:
         """Which of the corpus's documents, those of all its shards one after another, are hit."""
-        where = np.stack([self.hits.column(name).to_numpy().astype(np.int64) for name in ("shard", "row")])
-        starts = np.searchsorted(documents.shard, np.arange(int(documents.shard[-1]) + 1))
         mask = np.zeros(len(documents), dtype=bool)
-        mask[starts[where[0]] + where[1]] = True
+        mask[documents.find(self.hits.column("shard").to_numpy(), self.hits.column("row").to_numpy())] = True
         return mask
 
 
@@ -86,3 +85,15 @@ def report(
         "sets": {corpus: each.sets for corpus, each in found.items()},
         "documents": {each.name: each.contaminated for each in components},
     }
+
+
+def tables_of(report: Mapping[str, Any]) -> tuple[Table, Table]:
+    """The report for people: what was found of each set in each corpus, and what each component went without."""
+    columns = ("evaluation set", "in corpus", "texts", "long enough", "found", "found wholly")
+    rows = tuple(
+        (name, corpus, counts["texts"], counts["long_enough"], counts["touched"], counts["inside"])
+        for corpus, sets in report["sets"].items()
+        for name, counts in sets.items()
+    )
+    without = Table("Documents left out for them", ("component", "documents"), tuple(report["documents"].items()))
+    return Table(f"Texts of evaluation sets, by their {report['n_grams']}-grams", columns, rows), without

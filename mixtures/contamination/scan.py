@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datatrove.pipeline.base import PipelineStep
+from numpy.typing import NDArray
 
 from curation.execution import Job, Shared, execute
 from curation.shards import Call
-from curation.steps.decontaminate import BenchmarksSpec, build_index, hashes_of, hashes_of_texts, ngram_filter
+from curation.steps.decontaminate import BenchmarksSpec, hashes_of, hashes_of_texts, ngram_filter, write_index
 from infra.atomic import atomic_path, write_bytes, write_json
 from infra.stage import Workspace
 from mixtures.contamination.found import HITS, SCHEMA, SETS
@@ -69,7 +70,7 @@ def scan(spec: ContaminationSpec, workspace: Workspace, workers: Workers | None 
     labels = tuple(f"{corpus.name}/{shard.name}" for shard in corpus.shards)
     pipeline = (ReadTexts(Shared(corpus.shards)), FindNgrams(spec.sets, index, found))
     jobs = [
-        Job("index evaluation sets", (Call(build_index, spec.sets, index),), ("evaluation sets",), work / "jobs-index"),
+        Job("index evaluation sets", (Call(index_sets, spec.sets, index),), ("evaluation sets",), work / "jobs-index"),
         Job(f"look for them in {corpus.name}", pipeline, labels, work / "jobs"),
     ]
     for job in jobs:
@@ -78,20 +79,29 @@ def scan(spec: ContaminationSpec, workspace: Workspace, workers: Workers | None 
     hits = pa.concat_tables(pq.read_table(part.with_suffix(".parquet")) for part in parts)
     with atomic_path(workspace.path / HITS) as path:
         pq.write_table(hits, path)
-    known = {each for part in parts for each in np.fromfile(part.with_suffix(".hashes"), np.uint64).tolist()}
-    write_json(workspace.path / SETS, {name: _found_of(spec.sets, name, known) for name in spec.sets.against})
+    known = np.concatenate([np.fromfile(part.with_suffix(".hashes"), np.uint64) for part in parts])
+    write_json(workspace.path / SETS, {name: _found_of(Path(index), name, known) for name in spec.sets.against})
     shutil.rmtree(work)
     return {"corpus": corpus.name, "documents": len(hits), "sets": list(spec.sets.against)}
 
 
-def _found_of(sets: BenchmarksSpec, name: str, known: set[int]) -> dict[str, int]:
+def index_sets(sets: BenchmarksSpec, folder: str) -> None:
+    """Write the index that datatrove's filter reads, and beside it the hashes of each text of a set (`NAME.npz`)."""
+    holder = ngram_filter(sets, folder)
+    for name in sets.against:
+        texts = list(hashes_of_texts(sets, name, holder))
+        write_index(sets, name, {each for text in texts for each in text}, folder)
+        hashes = np.array([each for text in texts for each in text], np.uint64)
+        np.savez(Path(folder) / f"{name}.npz", hashes=hashes, sizes=np.array([len(text) for text in texts]))
+
+
+def _found_of(index: Path, name: str, known: NDArray[np.uint64]) -> dict[str, int]:
     """Texts of an evaluation set: all, those long enough to be looked for, found at all, found with every n-gram."""
-    holder = ngram_filter(sets, ".")
-    counts = {"texts": 0, "long_enough": 0, "touched": 0, "inside": 0}
-    for hashes in hashes_of_texts(sets, name, holder):
-        seen = sum(each in known for each in hashes)
-        counts["texts"] += 1
-        counts["long_enough"] += bool(hashes)
-        counts["touched"] += seen > 0
-        counts["inside"] += bool(hashes) and seen == len(hashes)
-    return counts
+    with np.load(index / f"{name}.npz") as saved:
+        hashes, sizes = saved["hashes"], saved["sizes"]
+    seen = np.concatenate([[0], np.cumsum(np.isin(hashes, known))])
+    ends = np.cumsum(sizes)
+    found = seen[ends] - seen[ends - sizes]
+    long_enough = sizes > 0
+    counts = {"long_enough": long_enough, "touched": found > 0, "inside": long_enough & (found == sizes)}
+    return {"texts": len(sizes), **{what: int(mask.sum()) for what, mask in counts.items()}}

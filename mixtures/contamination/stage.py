@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.steps.decontaminate import BenchmarksSpec, check_language, contents_of
-from infra.artifact import Artifact, fingerprint_of, is_artifact
+from infra.artifact import fingerprint_of, is_artifact
 from infra.spec import portable
-from infra.stage import Identity, Page, Plan, Stage, Table, Workspace, run_stage
+from infra.stage import Identity, Stage, Workspace
 from mixtures.contamination.spec import ContaminationSpec
+from mixtures.inner import inner_stage, make
 
 if TYPE_CHECKING:
     from curation.execution import Workers
@@ -37,8 +38,7 @@ def look_for_sets(
     stage = _stage(workers)
     found: Found = {}
     for corpus in corpora:
-        artifact = run_stage(stage, _spec(spec, corpus), _place(spec, corpus, workspace.store), store=workspace.store,
-                             workers=workspace.workers, quiet=workspace.quiet, ray=workspace.ray)  # fmt: skip
+        artifact = make(stage, _spec(spec, corpus), _place(spec, corpus, workspace.store), workspace)
         found[corpus] = Contamination.open(artifact.path)
     refuse_inside(spec.decontaminate, found)
     return found
@@ -78,20 +78,11 @@ def _identity(spec: ContaminationSpec) -> Identity:
     return Identity({"corpus": spec.corpus, "sets": sets.config}, inputs)
 
 
-def _run(spec: ContaminationSpec, workspace: Workspace, workers: Workers | None = None) -> dict[str, Any]:
+def _stage(workers: Workers | None = None) -> Stage[ContaminationSpec]:
+    return inner_stage("contamination", ContaminationSpec, _identity, partial(_run, workers=workers))
+
+
+def _run(spec: ContaminationSpec, workspace: Workspace, workers: Workers | None) -> dict[str, Any]:
     from mixtures.contamination.scan import scan
 
     return scan(spec, workspace, workers)
-
-
-def _plan(spec: ContaminationSpec) -> Plan:
-    return Plan("made in the store when a mixture needs it", ())
-
-
-def _show(artifact: Artifact) -> Page:
-    rows = tuple((key, str(value)) for key, value in artifact.counts.items())
-    return Page(f"contamination {artifact.path.name}", (Table("counts", ("what", "value"), rows),))
-
-
-def _stage(workers: Workers | None = None) -> Stage[ContaminationSpec]:
-    return Stage("contamination", 1, ContaminationSpec, _identity, partial(_run, workers=workers), _plan, _show)

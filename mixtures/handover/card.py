@@ -16,7 +16,7 @@ from mixtures import risk
 from mixtures.built import BuiltMixture
 from mixtures.handover.spec import CardSpec
 from mixtures.provenance import read_provenance
-from mixtures.show import composition
+from mixtures.show import checks, composition
 
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
@@ -45,6 +45,8 @@ def card(mixture: BuiltMixture, layout: Layout) -> str:
     parts += [_warning(mixture), markdown(composition(mixture)), markdown(_risky(mixture))]
     parts += ["## Sources and licences", markdown(_sources(mixture, said, origin))]
     parts += ["## Filters", "\n".join(f"- {line}" for line in _filters(mixture, origin))]
+    if found := checks(mixture):
+        parts += ["## Evaluation sets and overlap", *map(_markdown, found)]
     parts += [f"## Use with {layout.name}", layout.use.strip(), "## How it was made", _made(mixture, origin)]
     return markdown_card(_header(mixture, said, title) | layout.header, parts)
 

@@ -1,0 +1,1 @@
+"""How much of a mixture stands in it more than once: between components, between training and held-out documents."""

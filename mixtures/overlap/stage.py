@@ -1,0 +1,48 @@
+"""The stage `duplicates`: the documents of corpora that are like another, in the store. Light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.steps.minhash import NearDuplicatesSpec, check_language
+from infra.artifact import fingerprint_of
+from infra.stage import Identity, Workspace
+from mixtures.inner import inner_stage, make
+from mixtures.overlap.spec import DuplicatesSpec
+
+if TYPE_CHECKING:
+    from curation.execution import Workers
+    from mixtures.spec import MixtureSpec
+
+
+def find_duplicates(
+    spec: MixtureSpec, corpora: Iterable[str], workspace: Workspace, workers: Workers | None = None
+) -> Path:
+    """The file of groups of like documents, made now where it is not in the store yet. Raises InputError, RanksFailed.
+
+    It depends on the corpora and not on what the mixture takes of them.
+    """
+    from mixtures.overlap.measure import GROUPS
+
+    assert spec.overlap is not None
+    check_language(spec.overlap)
+    near = NearDuplicatesSpec.model_validate(spec.overlap.model_dump())
+    wanted = DuplicatesSpec(curation=spec.curation, corpora=tuple(sorted(corpora)), near=near)
+    stage = inner_stage("duplicates", DuplicatesSpec, _identity, partial(_run, workers=workers))
+    return (
+        make(stage, wanted, workspace.store / f"duplicates-{stage.fingerprint(wanted)[:12]}", workspace).path / GROUPS
+    )
+
+
+def _identity(spec: DuplicatesSpec) -> Identity:
+    config = {"corpora": list(spec.corpora), "near": spec.near.model_dump(mode="json")}
+    return Identity(config, {"curation": fingerprint_of(spec.curation, "curation")})
+
+
+def _run(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | None) -> dict[str, Any]:
+    from mixtures.overlap.groups import find_groups
+
+    return find_groups(spec, workspace, workers)
