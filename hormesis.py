@@ -19,6 +19,7 @@ from infra.stage import Kind, say
 
 KINDS = {
     **STAGES,
+    "mixture": "analysis.training_plan:MIXTURE",
     "calibration": "curation.calibration.stage:CALIBRATION",
     "distillation": "curation.distillation.stage:DISTILLATION",
     "fasttext": "curation.fasttext_training.stage:FASTTEXT",
@@ -35,7 +36,7 @@ Folder = Annotated[Path, typer.Argument(help="an artifact or study folder", show
 Out = Annotated[Path | None, typer.Option("--out", help="folder of the result [runs/NAME]")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="override a key: --set a.b=c (repeatable)")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="processes to use [all cores, or all of Ray's]")]
-Ray = Annotated[str | None, typer.Option("--ray", help="run curation on Ray: auto, local, ray://HOST:10001, HOST:6379")]
+Ray = Annotated[str | None, typer.Option("--ray", help="run on Ray: auto, local, ray://HOST:10001, HOST:6379")]
 
 
 def stage_of(kind: str) -> Kind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,13 +58,18 @@ class TaggedCorpus:
         """Open corpus `name` of an artifact. Raises InputError (no artifact, no such corpus) or ArtifactError
         (damaged).
         """
+        corpora = cls.open_all(artifact)
+        if name not in corpora:
+            raise InputError(unknown_corpus(artifact, name, corpora))
+        return corpora[name]
+
+    @classmethod
+    def open_all(cls, artifact: str | Path) -> dict[str, TaggedCorpus]:
+        """Every corpus of an artifact, whose manifest is read once. Raises InputError or ArtifactError."""
         found = read_artifact(artifact, KIND)
         corpora = read_manifest(found.path)["corpora"]
-        if name not in corpora:
-            raise InputError(
-                f'{artifact}: has no corpus "{name}"; there are: {", ".join(corpora)}{nearest(name, corpora)}'
-            )
-        return cls(found.path / "corpora" / name, name, found.fingerprint, corpora[name])
+        return {name: cls(found.path / "corpora" / name, name, found.fingerprint, manifest)
+                for name, manifest in corpora.items()}  # fmt: skip
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -100,6 +105,12 @@ class TaggedCorpus:
                         row += 1
         except (pa.ArrowInvalid, OSError) as error:
             raise ArtifactError(f"{self.path / shard}: cannot be read: {error}; run the curation again") from None
+
+
+def unknown_corpus(artifact: str | Path, name: str, corpora: Iterable[str]) -> str:
+    """What a user is told who asks for a corpus that an artifact does not have."""
+    known = list(corpora)
+    return f'{artifact}: has no corpus "{name}"; there are: {", ".join(known)}{nearest(name, known)}'
 
 
 def read_manifest(artifact: Path) -> dict[str, Any]:

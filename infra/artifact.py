@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import socket
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +42,9 @@ class Artifact:
     packages: dict[str, str]
 
 
+_FIELDS = tuple(each.name for each in dataclasses.fields(Artifact) if each.name not in ("path", "notes"))
+
+
 def is_artifact(path: Path) -> bool:
     """Whether `path` is a folder with an `artifact.json`."""
     return (path / MANIFEST).is_file()
@@ -51,8 +56,20 @@ def read_artifact(path: str | Path, kind: str | None = None) -> Artifact:
     Raises InputError where there is no artifact or one of another kind, ArtifactError where it is damaged.
     """
     path = Path(path)
+    record = _record(path, kind)
+    artifact = Artifact(path=path, notes=tuple(record.get("notes", ())), **{name: record[name] for name in _FIELDS})
+    for name, entry in artifact.files.items():
+        size = _size(f"{path}/{name}")
+        if size != entry["size"]:
+            state = "missing" if size is None else f"{size} bytes instead of {entry['size']}"
+            raise ArtifactError(f"{path / name}: {state}; the artifact is damaged, run its stage again")
+    return artifact
+
+
+def _record(path: Path, kind: str | None) -> dict[str, Any]:
+    """What `artifact.json` says, before anything is made of it."""
     try:
-        record = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         what = f"a {kind} artifact" if kind else "an artifact"
         raise InputError(f"{path}: not {what} (there is no {MANIFEST}); make it with `hormesis run`") from None
@@ -61,18 +78,20 @@ def read_artifact(path: str | Path, kind: str | None = None) -> Artifact:
         raise ArtifactError(message) from None
     if record.get("format") != FORMAT:
         raise ArtifactError(f"{path}: artifact format {record.get('format')!r}, this hormesis reads {FORMAT}")
-    fields = {each.name for each in dataclasses.fields(Artifact)} - {"path", "notes"}
-    if missing := sorted(fields - record.keys()):
+    if missing := sorted(set(_FIELDS) - record.keys()):
         raise ArtifactError(f"{path / MANIFEST}: the key {missing[0]!r} is missing; run the stage again")
-    artifact = Artifact(path=path, notes=tuple(record.get("notes", ())), **{name: record[name] for name in fields})
-    if kind is not None and artifact.kind != kind:
-        raise InputError(f"{path}: is a {artifact.kind} artifact, and a {kind} artifact is needed here")
-    for name, entry in artifact.files.items():
-        file = path / name
-        if not file.is_file() or file.stat().st_size != entry["size"]:
-            state = "missing" if not file.exists() else f"{file.stat().st_size} bytes instead of {entry['size']}"
-            raise ArtifactError(f"{file}: {state}; the artifact is damaged, run its stage again")
-    return artifact
+    if kind is not None and record["kind"] != kind:
+        raise InputError(f"{path}: is a {record['kind']} artifact, and a {kind} artifact is needed here")
+    return record
+
+
+def _size(file: str) -> int | None:
+    """Bytes of a file, or None where there is none; an artifact may have a hundred thousand of them."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def verify(artifact: Artifact) -> None:
@@ -83,8 +102,8 @@ def verify(artifact: Artifact) -> None:
 
 
 def fingerprint_of(path: str | Path, kind: str | None = None) -> str:
-    """Fingerprint of the artifact at `path`."""
-    return read_artifact(path, kind).fingerprint
+    """Fingerprint of the artifact at `path`, whose files are not looked at: who reads them finds what is damaged."""
+    return str(_record(Path(path), kind)["fingerprint"])
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,8 @@ HormesisError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -64,6 +66,15 @@ class AmountError(UserError):
 
 class UnavailableError(UserError):
     """Something that would have to be downloaded or installed and cannot be had."""
+
+
+@contextmanager
+def gathered(problems: list[str]) -> Iterator[None]:
+    """Keep what the user did wrong inside the block as a message, so that several problems can be told at once."""
+    try:
+        yield
+    except UserError as error:
+        problems.append(str(error))
 
 
 class JobError(HormesisError):

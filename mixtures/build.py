@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from curation.execution import opened
 from infra.artifact import Artifact
 from infra.atomic import write_bytes, write_json
 from infra.fingerprint import digest
 from infra.stage import Workspace, run_stage
 from mixtures import risk
-from mixtures.catalogue import open_corpora, open_tokens, prepared, resolve
+from mixtures.catalogue import Component, open_corpora, open_tokens, prepared, resolve
 from mixtures.contamination.found import report
 from mixtures.contamination.stage import look_for_sets
 from mixtures.overlap.measure import measure
 from mixtures.overlap.stage import find_duplicates
+from mixtures.places import tokenizer_place, tokens_place, tokens_spec
 from mixtures.provenance import PROVENANCE, provenance
-from mixtures.spec import MixtureSpec, Source, TokensSpec, tokenizer_stage_spec, used
+from mixtures.ranks import alone, for_each, forget_jobs
+from mixtures.spec import MixtureSpec, Source, tokenizer_stage_spec, used
 from mixtures.tokenizer import read_facts
 from mixtures.write import (
     HELD_OUT,
@@ -27,7 +34,11 @@ from mixtures.write import (
     write_held_out_texts,
 )
 
+if TYPE_CHECKING:
+    from curation.execution import Workers
+
 FORMAT = 1
+SMALL = 5_000_000  # tokens: below that, handing the components to other processes takes longer than copying them
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "hormesis_tokenizer.json")
 
 
@@ -35,18 +46,17 @@ def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     """Build a mixture in `workspace.path`. Raises AmountError, InputError, DataError."""
     folder = workspace.path
     corpora = open_corpora(spec)
-    tokenizer = make_tokenizer(spec, workspace)
-    sources = {
-        source: open_tokens(spec.curation, source[0], make_tokens(spec, source, tokenizer.path, workspace).path)
-        for source in spec.sources
-    }
-    contaminated = look_for_sets(spec, corpora, workspace)
-    components = prepared(spec, resolve(spec, sources, contaminated), tokenizer.path)
+    with opened(workspace, spec.execution) as workers:
+        tokenizer = make_tokenizer(spec, workspace)
+        sources = {
+            source: open_tokens(corpora[source[0]], make_tokens(spec, source, tokenizer.path, workspace, workers).path)
+            for source in spec.sources
+        }
+        contaminated = look_for_sets(spec, corpora, workspace, workers)
+        components = prepared(spec, resolve(spec, sources, contaminated), tokenizer.path)
+        records = _write(components, workspace, workers)
     for name in _TOKENIZER_FILES:
         write_bytes(folder / "tokenizer" / name, (tokenizer.path / name).read_bytes())
-    total = sum(each.wanted + each.prefix_tokens + int(each.held_out.tokens.sum()) for each in components)
-    with workspace.progress("write mixture", total, "tokens") as advance:
-        records = [write_component(each, folder, advance) for each in components]
     merge_documents([each.name for each in components], folder, prefixes=spec.conditioning is not None)
     write_held_out_texts(components, folder / "held_out.parquet")
     manifest = _manifest(spec, records, folder)
@@ -55,8 +65,9 @@ def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     if spec.overlap is not None:
         manifest["overlap"] = measure(components, find_duplicates(spec, corpora, workspace))
     write_json(folder / "blend.json", _blend(records))
-    write_json(folder / PROVENANCE, provenance(spec.curation, list(corpora)))
+    write_json(folder / PROVENANCE, provenance(spec.curation, corpora))
     write_json(folder / "mixture.json", manifest)
+    forget_jobs(workspace)  # first: a job that is marked as done must find its records
     for each in components:
         done_path(folder, each.name).unlink()
         documents_part(folder, each.name).unlink()
@@ -68,6 +79,22 @@ def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     }
 
 
+def _write(components: list[Component], workspace: Workspace, workers: Workers) -> list[dict[str, Any]]:
+    """Write every component, each of them a rank; returns their records."""
+    names = [each.name for each in components]
+    total = sum(each.wanted + each.prefix_tokens + int(each.held_out.tokens.sum()) for each in components)
+    work = partial(_write_one, workspace.path)
+    if total < SMALL:
+        for_each("write mixture", work, components, names, alone(workspace))
+    else:
+        for_each("write mixture", work, components, names, workspace, workers)
+    return [json.loads(done_path(workspace.path, name).read_text(encoding="utf-8")) for name in names]
+
+
+def _write_one(folder: Path, component: Component) -> Iterator[int]:
+    yield write_component(component, folder, lambda tokens: None)["documents"]
+
+
 def make_tokenizer(spec: MixtureSpec, workspace: Workspace) -> Artifact:
     """The mixture's tokenizer artifact in the store, made if it is not there."""
     from mixtures.stage import TOKENIZER
@@ -77,32 +104,18 @@ def make_tokenizer(spec: MixtureSpec, workspace: Workspace) -> Artifact:
     return run_stage(TOKENIZER, wanted, target, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet)
 
 
-def make_tokens(spec: MixtureSpec, source: Source, tokenizer: Path, workspace: Workspace) -> Artifact:
-    """The tokens artifact of `source` in the store, made if it is not there."""
+def make_tokens(
+    spec: MixtureSpec, source: Source, tokenizer: Path, workspace: Workspace, workers: Workers | None = None
+) -> Artifact:
+    """The tokens artifact of `source` in the store, made by `workers` if it is not there."""
     from mixtures.stage import TOKENS
+    from mixtures.tokens import make
 
-    wanted = _tokens_spec(spec, source, tokenizer)
+    wanted = tokens_spec(spec, source, tokenizer)
     target = tokens_place(spec, source, tokenizer, workspace.store)
-    return run_stage(TOKENS, wanted, target, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet)
-
-
-def tokenizer_place(spec: MixtureSpec, store: Path) -> Path:
-    """Where the mixture's tokenizer is, or would be, in `store`."""
-    from mixtures.stage import TOKENIZER
-
-    return store / f"tokenizer-{TOKENIZER.fingerprint(tokenizer_stage_spec(spec))[:12]}"
-
-
-def tokens_place(spec: MixtureSpec, source: Source, tokenizer: Path, store: Path) -> Path:
-    """Where the tokens of `source` are, or would be, in `store`."""
-    from mixtures.stage import TOKENS
-
-    return store / f"tokens-{source[0]}-{TOKENS.fingerprint(_tokens_spec(spec, source, tokenizer))[:12]}"
-
-
-def _tokens_spec(spec: MixtureSpec, source: Source, tokenizer: Path) -> TokensSpec:
-    corpus, cut = source
-    return TokensSpec(curation=spec.curation, corpus=corpus, tokenizer=str(tokenizer), risk=spec.risk, cut=cut)
+    stage = replace(TOKENS, run=partial(make, workers=workers))
+    return run_stage(stage, wanted, target, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet,
+                     ray=workspace.ray)  # fmt: skip
 
 
 def _blend(records: list[dict[str, Any]]) -> dict[str, Any]:

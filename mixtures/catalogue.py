@@ -13,30 +13,33 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow.parquet as pq
 
+from curation.corpus import TaggedCorpus
 from curation.where import RISKY_SHARE, SPANS, Where, check_names
-from infra.errors import AmountError, ArtifactError, InputError
+from infra.artifact import read_artifact
+from infra.errors import AmountError, ArtifactError, InputError, gathered
 from infra.spec import nearest
 from mixtures import amounts, risk, select
 from mixtures.contamination.found import Contamination
-from mixtures.corpus import Corpus, batches, matches, open_corpus, scores, where_columns
+from mixtures.corpus import Corpus, batches, corpus_in, matches, scores, where_columns
+from mixtures.megatron import check_twin, open_megatron
 from mixtures.prefixes import Prefixes, prefixes_of
 from mixtures.select import Documents, Selection
 from mixtures.shares import risky_shares
 from mixtures.spec import ByScore, ComponentSpec, MixtureSpec, Source
+from mixtures.token_table import documents_path
 from mixtures.tokenizer import TokenizerFacts, read_facts
-from mixtures.tokens import check_risk, documents_path
+from mixtures.tokens import check_risk
 
 NOTHING: Mapping[str, Contamination] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class TokenisedCorpus:
-    """A corpus and its tokens artifact; `documents` lists every document, shard after shard, with its risky tokens."""
+    """A corpus and its tokens artifact; `documents` lists every document, shard after shard."""
 
     corpus: Corpus
     tokens: Path
     documents: Documents
-    risky: select.Ints
 
     def prefix(self, shard: int) -> Path:
         """Token file prefix of shard number `shard`."""
@@ -75,7 +78,6 @@ class Component:
     source: TokenisedCorpus
     whole: TokenisedCorpus
     training: Documents
-    training_risky: select.Ints
     held_out: Documents
     selection: Selection
     wanted: int
@@ -112,39 +114,66 @@ class Component:
 def open_corpora(spec: MixtureSpec) -> dict[str, Corpus]:
     """The corpora of a mixture, in order, after checking that they have what its `where` and `risk` ask for.
 
-    From manifests only, so that a wrong name is told before anything is tokenised. Raises InputError.
+    From manifests only, so that a wrong name is told before anything is tokenised. Raises one InputError for all that
+    is wrong.
     """
-    corpora = {each.corpus: open_corpus(spec.curation, each.corpus) for each in spec.components.values()}
+    problems: list[str] = []
+    corpora: dict[str, Corpus] = {}
+    known = {} if spec.curation is None else TaggedCorpus.open_all(spec.curation)
     for component in spec.components.values():
-        if component.condition is not None:
-            known = (*SPANS, RISKY_SHARE)
-            component.condition.check_names(corpora[component.corpus].attributes, component.corpus, known)
-        _check_order(component, corpora[component.corpus])
+        with gathered(problems):
+            corpus = corpora[component.corpus] = _open(spec, component.corpus, known)
+            if component.condition is not None:
+                component.condition.check_names(corpus.attributes, component.corpus, (*SPANS, RISKY_SHARE))
+            _check_order(component, corpus)
     for name in spec.conditioned:
-        corpus = corpora[spec.components[name].corpus]
-        assert spec.conditioning is not None
-        check_names(spec.conditioning.names(), "conditioning", corpus.attributes, corpus.name, (*SPANS, RISKY_SHARE))
-    for corpus in corpora.values():
-        check_risk(corpus, spec.risk)
+        _check_conditioning(spec, name, corpora, problems)
+    for name, corpus in corpora.items():
+        with gathered(problems):
+            if name in spec.megatron:
+                check_twin(name, spec.megatron[name], spec.risk)
+            else:
+                check_risk(corpus, spec.risk)
+    if problems:
+        raise InputError("\n".join(dict.fromkeys(problems)))
     return corpora
 
 
-def open_tokens(curation: str | Path, corpus_name: str, tokens: Path) -> TokenisedCorpus:
+def _check_conditioning(spec: MixtureSpec, name: str, corpora: Mapping[str, Corpus], problems: list[str]) -> None:
+    """Keep what the prefixes ask for and the corpus of component `name` does not have."""
+    assert spec.conditioning is not None
+    if (corpus := corpora.get(spec.components[name].corpus)) is None:
+        return
+    with gathered(problems):
+        check_names(spec.conditioning.names(), "conditioning", corpus.attributes, corpus.name, (*SPANS, RISKY_SHARE))
+
+
+def _open(spec: MixtureSpec, name: str, known: Mapping[str, TaggedCorpus]) -> Corpus:
+    if name not in spec.megatron:
+        assert spec.curation is not None
+        return corpus_in(spec.curation, known, name)
+    if name in known:
+        raise InputError(f"megatron.{name}: {spec.curation} has a corpus of that name too; call it otherwise")
+    return open_megatron(name, spec.megatron[name])
+
+
+def open_tokens(corpus: Corpus, tokens: Path) -> TokenisedCorpus:
     """Load the documents tables of a tokens artifact. Raises ArtifactError when it does not fit the corpus."""
-    corpus = open_corpus(curation, corpus_name)
-    parts, risky = [], []
+    if not corpus.shards:  # of Megatron files, whose documents are shards only once they are imported
+        names = read_artifact(tokens, "tokens").counts["shards"]
+        corpus = replace(corpus, shards=tuple(tokens / f"{name}.parquet" for name in names))
+    kinds = (np.int32, np.int32, np.int64, np.uint64)
+    documents = Documents(*(np.empty(corpus.manifest["documents"], kind) for kind in kinds))
+    held = 0
     for number, shard in enumerate(corpus.shards):
-        columns = ["row", "identity", "tokens", "risky_tokens"]
-        table = pq.read_table(documents_path(tokens / shard.stem), columns=columns)
-        column = {name: table.column(name).to_numpy() for name in columns}
-        parts.append(
-            Documents(np.full(table.num_rows, number, np.int32), column["row"], column["tokens"], column["identity"])
-        )
-        risky.append(column["risky_tokens"])
-    documents = _concatenate(parts)
-    if len(documents) != corpus.manifest["documents"]:
-        raise ArtifactError(f"{tokens}: holds {len(documents)} documents of {corpus.manifest['documents']}; remove it")
-    return TokenisedCorpus(corpus, tokens, documents, np.concatenate(risky))
+        table = pq.read_table(documents_path(tokens / shard.stem), columns=["row", "tokens", "identity"])
+        here, held = slice(held, held + table.num_rows), held + table.num_rows
+        if held <= len(documents):
+            documents.shard[here] = number
+            documents.row[here], documents.tokens[here], documents.identity[here] = map(np.asarray, table.columns)
+    if held != len(documents):
+        raise ArtifactError(f"{tokens}: holds {held} documents of {len(documents)}; remove it")
+    return TokenisedCorpus(corpus, tokens, documents)
 
 
 def resolve(
@@ -176,7 +205,6 @@ def resolve(
             source=trained[name],
             whole=whole[name],
             training=trained[name].documents.take(training[name]),
-            training_risky=trained[name].risky[training[name]],
             held_out=whole[name].documents.take(held[name]),
             selection=_select(spec, name, whole[name], trained[name], training[name], wanted[name]),
             wanted=wanted[name],
@@ -308,9 +336,3 @@ def _held_out(
     if short:
         raise AmountError("\n".join(short))
     return held
-
-
-def _concatenate(parts: list[Documents]) -> Documents:
-    return Documents(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("shard", "row", "tokens", "identity"))
-    )

@@ -18,11 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation.corpus import TaggedCorpus
+from curation.corpus import TaggedCorpus, unknown_corpus
 from curation.where import LANGUAGE, METADATA, SPANS, Where, is_share
 from infra.errors import DataError, InputError
 
-_BATCH = 512  # documents; a batch of long documents is cut further by the tokeniser
+_BATCH = 512  # documents
+_BATCH_BYTES = 32 << 20  # of a batch, unless a single document is longer
 
 
 @dataclass(frozen=True)
@@ -42,27 +43,38 @@ class Corpus:
 
 def open_corpus(curation: str | Path, name: str) -> Corpus:
     """Open the corpus `name` of the artifact at `curation`. Raises InputError when it is not there or empty."""
-    found = TaggedCorpus.open(curation, name)
+    return corpus_in(curation, TaggedCorpus.open_all(curation), name)
+
+
+def corpus_in(curation: str | Path, corpora: Mapping[str, TaggedCorpus], name: str) -> Corpus:
+    """One of the corpora of an artifact. Raises InputError when it is not there or empty."""
+    if name not in corpora:
+        raise InputError(unknown_corpus(curation, name, corpora))
+    found = corpora[name]
     if not found.manifest["documents"]:
         raise InputError(f"{curation}: the corpus {name!r} is empty")
     return Corpus(name, tuple(found.path / shard for shard in found.shards), found.manifest, found.tagged)
 
 
 def batches(shard: Path, columns: Iterable[str], size: int = _BATCH) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """(row of the first document, batch) through a shard, reading only `columns`. Raises DataError on a damaged
-    file.
+    """(row of the first document, batch) through a shard, reading only `columns`; long documents come in smaller
+    batches. Raises DataError on a damaged file.
     """
     row = 0
     try:
         with pq.ParquetFile(shard) as file:
-            for group in range(
-                file.num_row_groups
-            ):  # a batch over two groups would chunk the spans, which Arrow refuses
-                for batch in file.iter_batches(size, row_groups=[group], columns=list(columns)):
+            for group in range(file.num_row_groups):  # a batch over two would chunk the spans, which Arrow refuses
+                rows = min(size, _rows_of(file.metadata.row_group(group)))
+                for batch in file.iter_batches(rows, row_groups=[group], columns=list(columns)):
                     yield row, batch
                     row += batch.num_rows
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise DataError(f"{shard}: cannot be read as a tagged corpus: {error}") from None
+
+
+def _rows_of(group: pq.RowGroupMetaData) -> int:
+    """Documents of a batch, by the size of those in the row group."""
+    return max(1, _BATCH_BYTES * group.num_rows // max(1, group.total_byte_size))
 
 
 def where_columns(where: Where | None) -> list[str]:

@@ -1,7 +1,8 @@
 """Megatron's IndexedDataset on disk, and the risk twin beside it, written in streams with nothing but numpy.
 
 `NAME.bin` holds the tokens one after another; `NAME.idx` a header, the length and byte offset of each sequence and
-where documents begin (Megatron-core `datasets/indexed_dataset.py`, version 1; here one sequence is one document).
+where documents begin (Megatron-core `datasets/indexed_dataset.py`, version 1). We write one sequence a document; what
+others wrote may have several.
 `NAME.risk.bin/.idx` hold one uint8 per token for the same documents. The twin's `.idx` ends with a trailer: 8 magic
 bytes and the SHA-256 of `NAME.bin`. Megatron reads exactly as many bytes as the header counts, so it opens both; our
 reader refuses a twin whose trailer names other tokens.
@@ -22,7 +23,7 @@ from infra.errors import ArtifactError
 RISK_SUFFIX = ".risk"
 _HEADER = b"MMIDIDX\x00\x00"
 _TRAILER = b"HORMRISK"
-_CODES = {"uint8": 1, "int32": 4, "uint16": 8}  # Megatron's DType
+_CODES = {"uint8": 1, "int8": 2, "int16": 3, "int32": 4, "int64": 5, "uint16": 8}  # the integers of Megatron's DType
 _SMALL_VOCABULARY = 65500  # Megatron's DType.optimal_dtype
 
 Tokens = NDArray[Any]
@@ -97,8 +98,12 @@ class Indexed:
         end = 34 + 12 * sequences + 8 * documents
         if version != 1 or code not in names or len(data) < end:
             raise ArtifactError(f"{idx_path(prefix)}: damaged Megatron index; run the stage again")
-        self.lengths: NDArray[np.int32] = np.frombuffer(data, "<i4", sequences, 34)
-        self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
+        sizes = np.frombuffer(data, "<i4", sequences, 34)
+        ends = np.frombuffer(data, "<i8", documents, 34 + 12 * sequences)
+        if not documents or ends[0] != 0 or ends[-1] != sequences or np.any(np.diff(ends) < 0):
+            raise ArtifactError(f"{idx_path(prefix)}: its documents do not cover its sequences; run the stage again")
+        self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])[ends]
+        self.lengths: NDArray[np.int32] = np.diff(self.starts).astype(np.int32)
         trailer = data[end : end + 40]
         self.tokens_sha256 = trailer[8:].hex() if trailer[:8] == _TRAILER and len(trailer) == 40 else None
         self.tokens = _map(bin_path(prefix), names[code], int(self.starts[-1]))

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from curation.corpus import KIND, read_manifest
 from infra.artifact import read_artifact
 from infra.errors import InputError
+from mixtures.corpus import Corpus
 
 PROVENANCE = "provenance.json"
 
 _SOURCES = 40  # of a corpus, the largest
 
 
-def provenance(curation: str | Path, corpora: list[str]) -> dict[str, Any]:
-    """What was done to the corpora, and what they are made of, from the manifest of the curation."""
-    artifact = read_artifact(curation, KIND)
-    manifest = read_manifest(artifact.path)
+def provenance(curation: str | Path | None, corpora: Mapping[str, Corpus]) -> dict[str, Any]:
+    """What was done to the corpora, by the manifest of the curation, and what they are made of; of Megatron files only
+    their size is known.
+    """
     return {
-        "curation": {
-            "name": artifact.config.get("name", artifact.path.name),
-            "fingerprint": artifact.fingerprint,
-            "steps": [step["describe"] for step in manifest.get("steps", ())],
-        },
-        "corpora": {name: _corpus(manifest["corpora"][name]) for name in corpora},
+        "curation": {"name": "", "fingerprint": "", "steps": []} if curation is None else _curation(curation),
+        "corpora": {name: _corpus(corpus.manifest) for name, corpus in corpora.items()},
     }
+
+
+def _curation(curation: str | Path) -> dict[str, Any]:
+    artifact = read_artifact(curation, KIND)
+    steps = [step["describe"] for step in read_manifest(artifact.path).get("steps", ())]
+    name = artifact.config.get("name", artifact.path.name)
+    return {"name": name, "fingerprint": artifact.fingerprint, "steps": steps}
 
 
 def read_provenance(mixture: Path) -> dict[str, Any]:

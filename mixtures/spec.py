@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from curation.execution.spec import ExecutionSpec
 from curation.where import Where, parse
 from infra.spec import Location, Spec, nearest
 from mixtures.amounts import Amount, parse_fraction, shares_of_total
 from mixtures.conditioning import ConditioningSpec
 from mixtures.contamination.spec import DecontaminationSpec
 from mixtures.handover.spec import CardSpec
+from mixtures.megatron_spec import MegatronSpec
 from mixtures.overlap.spec import OverlapSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -180,8 +182,10 @@ class MixtureSpec(Spec):
     """Name of the run; the artifact goes to runs/NAME."""
     seed: int = 0
     """Decides which documents are held out and in which order the others are taken."""
-    curation: Location
-    """Curation artifact (folder) that holds the corpora."""
+    curation: Location | None = None
+    """Curation artifact (folder) that holds the corpora; needed unless all of them are under `megatron`."""
+    megatron: dict[Name, MegatronSpec] = Field(default_factory=dict)
+    """Corpora that are tokenised already, by name."""
     tokenizer: TokenizerSpec
     """How text becomes tokens."""
     sequence_length: Annotated[int, Field(ge=2)]
@@ -202,6 +206,8 @@ class MixtureSpec(Spec):
     """Measure equal and nearly equal documents between components, and between training and held-out ones."""
     card: CardSpec | None = None
     """Title, summary, language and licences for the data card of `hormesis export`."""
+    execution: ExecutionSpec = ExecutionSpec()
+    """What workers get on a cluster; no part of the fingerprint, since it changes no byte."""
 
     @field_validator("components")
     @classmethod
@@ -224,6 +230,7 @@ class MixtureSpec(Spec):
         self._check_conditioning()
         self._check_shares()
         self._check_card()
+        self._check_corpora()
         return self
 
     def _check_card(self) -> None:
@@ -251,6 +258,29 @@ class MixtureSpec(Spec):
                 raise ValueError(f"conditioning.components: no component {name!r}{nearest(name, self.components)}")
         if self.conditioning and self.risk is None and any(each.shares for each in self.conditioning.wheres()):
             raise ValueError("conditioning: risky_share is of the tokens at risk; say which risk: …")
+
+    def _check_corpora(self) -> None:
+        """Every corpus comes from somewhere, and tokens that are there already from a tokenizer that is named."""
+        for name, each in self.components.items():
+            if self.curation is None and each.corpus not in self.megatron:
+                hint = nearest(each.corpus, self.megatron)
+                raise ValueError(
+                    f"components.{name}: corpus {each.corpus!r} is not under megatron, and no curation is named{hint}"
+                )
+            if each.cut is not None and each.corpus in self.megatron:
+                raise ValueError(
+                    f"components.{name}.risky_spans: tokens under megatron have no text to cut spans out of"
+                )
+        if self.megatron and self.decontaminate is not None:
+            raise ValueError(
+                "decontaminate: corpora under megatron are not looked through; curate them from their texts, or leave "
+                "decontaminate out"
+            )
+        if self.megatron and self.tokenizer.train_bpe is not None:
+            raise ValueError(
+                "tokenizer.train_bpe: the corpora under megatron were tokenised with a tokenizer of their own; name it "
+                "as tokenizer.file or tokenizer.hub"
+            )
 
     def _check_shares(self) -> None:
         """A share of risky tokens needs tokens, and somebody who says what is risky."""
@@ -288,10 +318,12 @@ class TokenizerStageSpec(Spec):
 class TokensSpec(Spec):
     """One corpus tokenised, with the risk twin: made once, shared by every dose."""
 
-    curation: Location
+    curation: Location | None = None
     """Curation artifact."""
+    megatron: MegatronSpec | None = None
+    """Megatron files instead of it."""
     corpus: str
-    """Corpus in it."""
+    """Corpus in it, or name of the files."""
     tokenizer: Location
     """Tokenizer artifact."""
     risk: str | None = None

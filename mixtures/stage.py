@@ -13,6 +13,7 @@ from infra.fingerprint import digest_file
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 from mixtures.contamination.stage import identity_of
 from mixtures.handover.spec import OlmoCoreOptions
+from mixtures.megatron_spec import digest_megatron
 from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec, used
 
 
@@ -48,10 +49,12 @@ def _tokenizer_identity(spec: TokenizerStageSpec) -> Identity:
 
 
 def _tokens_identity(spec: TokensSpec) -> Identity:
-    inputs = {
-        "curation": fingerprint_of(spec.curation, "curation"),
-        "tokenizer": fingerprint_of(spec.tokenizer, "tokenizer"),
-    }
+    inputs = {"tokenizer": fingerprint_of(spec.tokenizer, "tokenizer")}
+    if spec.megatron is None:
+        assert spec.curation is not None
+        inputs |= {"curation": fingerprint_of(spec.curation, "curation")}
+    else:
+        inputs |= {"megatron": digest_megatron(spec.megatron)}
     return Identity({"corpus": spec.corpus, "risk": spec.risk, **used(spec, "cut")}, inputs)
 
 
@@ -70,7 +73,11 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
         config["card"] = spec.card.model_dump(mode="json")
     if spec.overlap is not None:
         config["overlap"] = spec.overlap.model_dump(mode="json")
-    inputs = {"curation": fingerprint_of(spec.curation, "curation"), **_tokenizer_files(spec.tokenizer)}
+    inputs = _tokenizer_files(spec.tokenizer)
+    if spec.curation is not None:
+        inputs |= {"curation": fingerprint_of(spec.curation, "curation")}
+    for name in {each.corpus: None for each in spec.components.values() if each.corpus in spec.megatron}:
+        inputs |= {f"megatron {name}": digest_megatron(spec.megatron[name])}
     if spec.decontaminate is not None:
         sets = identity_of(spec.decontaminate.benchmarks)
         config["decontaminate"] = sets.config
@@ -103,9 +110,9 @@ def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> dict[str, 
 
 
 def _run_tokens(spec: TokensSpec, workspace: Workspace) -> dict[str, Any]:
-    from mixtures.tokens import tokenise_corpus
+    from mixtures.tokens import make
 
-    return tokenise_corpus(spec, workspace)
+    return make(spec, workspace)
 
 
 def _run_mixture(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
@@ -158,7 +165,7 @@ TOKENIZER = Stage(
 )
 TOKENS = Stage(
     kind="tokens",
-    version=1,
+    version=2,
     spec=TokensSpec,
     identity=_tokens_identity,
     run=_run_tokens,
@@ -174,4 +181,5 @@ MIXTURE = Stage(
     plan=_plan_mixture,
     show=_show_mixture,
     exports={"olmo-core": ExportWith(OlmoCoreOptions, _to_olmo_core), "hf": _to_huggingface},
+    on_ray=True,
 )

@@ -17,35 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, processors
 
-from mixtures import risk
+from mixtures import byte_level, risk
 from mixtures.indexed import token_dtype
+from mixtures.marking import Spans, Tagged, mark_by_bytes, mark_by_offsets
 
 _MOST_CHARACTERS = 250_000  # per call of the tokenizer: an Encoding costs some hundred bytes a token
-
-
-@dataclass(frozen=True)
-class Spans:
-    """Risky spans of a batch as parallel arrays: document (position in the batch), [start, end) in code points, risk
-    byte.
-    """
-
-    document: NDArray[np.int64]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    risk: risk.Bytes
-
-    def between(self, first: int, last: int) -> Spans:
-        """Spans of the documents first <= d < last, renumbered from 0."""
-        keep = (self.document >= first) & (self.document < last)
-        return Spans(self.document[keep] - first, self.start[keep], self.end[keep], self.risk[keep])
-
-    def of(self, documents: NDArray[np.int64]) -> Spans:
-        """Spans of these documents only, numbered as before."""
-        keep = np.isin(self.document, documents)
-        return Spans(self.document[keep], self.start[keep], self.end[keep], self.risk[keep])
-
-
-NO_SPANS = Spans(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
+_CACHED_WORDS = 200_000  # the tokenizer keeps the tokens of the first so many different words; its own limit is 10,000
 
 
 @dataclass(frozen=True)
@@ -72,80 +49,65 @@ class Encoder:
         self.tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
         self.eos_id = eos_id
         self.dtype = token_dtype(self.tokenizer.get_vocab_size())
+        self._widths = byte_level.widths(self.tokenizer)
+        self._in_parts = byte_level.parts_alike(self.tokenizer)
 
     def encode(self, texts: Sequence[str], spans: Spans | None) -> Iterator[Encoded]:
         """Encode documents in pieces of bounded size. `spans` None: nobody looked, every token is unscored."""
         for first, last in _pieces(texts):
-            yield self._encode(texts[first:last], None if spans is None else spans.between(first, last))
+            here = None if spans is None else spans.between(first, last)
+            if self._in_parts and last - first == 1:
+                yield self._encode_parts(texts[first], here)
+            else:
+                yield self._encode(texts[first:last], here)
+
+    def _encode_parts(self, text: str, spans: Spans | None) -> Encoded:
+        """A document part by part if it is long: the tokenizer's record of a token takes a hundred times its bytes."""
+        tokens, levels = [], []
+        for start, end in byte_level.parts(text, _MOST_CHARACTERS):
+            part = self._encode([text[start:end]], None if spans is None else spans.within(start, end))
+            keep = -1 if end < len(text) else None  # the EOS of the last part only
+            tokens.append(part.tokens[:keep])
+            levels.append(part.risk[:keep])
+        joined = np.concatenate(tokens)
+        return Encoded(joined, np.concatenate(levels), np.asarray([len(joined)], np.int32))
 
     def _encode(self, texts: Sequence[str], spans: Spans | None) -> Encoded:
-        encodings = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        # Where offsets follow from the tokens' bytes the tokenizer need not keep account of them.
+        run = self.tokenizer.encode_batch if self._widths is None else self.tokenizer.encode_batch_fast
+        encodings = run(list(texts), add_special_tokens=False)
         counts = np.fromiter((len(each) for each in encodings), np.int64, len(encodings))
-        is_text = np.ones(int(counts.sum()) + len(texts), dtype=bool)
-        is_text[np.cumsum(counts + 1) - 1] = False
+        ends = np.cumsum(counts + 1)
+        is_text = np.ones(int(ends[-1]), dtype=bool)
+        is_text[ends - 1] = False
         tokens = np.full(len(is_text), self.eos_id, dtype=self.dtype)
         tokens[is_text] = np.fromiter(
             chain.from_iterable(each.ids for each in encodings), self.dtype, int(counts.sum())
         )
-        base = risk.UNSCORED if spans is None else risk.LOWEST
-        levels = np.full(len(is_text), base, dtype=np.uint8)
+        levels = np.full(len(is_text), risk.UNSCORED if spans is None else risk.LOWEST, dtype=np.uint8)
         if spans is not None and len(spans.document):
-            _mark(levels, encodings, counts, np.cumsum(counts + 1) - (counts + 1), spans)
+            documents = np.unique(spans.document)
+            tagged = Tagged(documents[counts[documents] > 0], ends - counts - 1, counts)  # a normaliser may leave none
+            self._mark(levels, tokens, texts, encodings, spans, tagged)
         return Encoded(tokens, levels, (counts + 1).astype(np.int32))
 
-
-def _mark(
-    levels: risk.Bytes,
-    encodings: Sequence[Encoding],
-    counts: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    spans: Spans,
-) -> None:
-    """Raise the risk of every token that a span overlaps, for all tagged documents of the piece at once.
-
-    Document i has `counts[i]` tokens (EOS not counted), the first at `levels[starts[i]]`. Offsets cost as much as a
-    quarter of the encoding, so they are read of tagged documents only; each document is shifted behind the one before
-    it, so that one search serves all of them.
-    """
-    tagged = np.unique(spans.document)
-    tagged = tagged[counts[tagged] > 0]
-    if not len(tagged):  # a normaliser left nothing of the tagged documents
-        return
-    spans = spans.of(tagged)
-    sizes, slot = counts[tagged], np.searchsorted(tagged, spans.document)
-    begins = np.cumsum(sizes) - sizes
-    offsets = _offsets([encodings[index] for index in tagged], int(sizes.sum()))
-    furthest = np.maximum(np.maximum.reduceat(offsets.max(axis=1), begins) + 1, _highest(slot, spans.end, len(tagged)))
-    shift = np.cumsum(furthest + 1) - (furthest + 1)
-    start, end = _monotone(offsets + np.repeat(shift, sizes)[:, None])
-    first = np.searchsorted(end, spans.start + shift[slot], side="right")
-    last = np.searchsorted(start, spans.end + shift[slot], side="left")
-    width = np.maximum(last - first, 0)
-    row = np.repeat(first - (np.cumsum(width) - width), width) + np.arange(width.sum())
-    place = np.repeat(starts[tagged] - begins, sizes) + np.arange(len(start))  # row of the table -> token
-    np.maximum.at(levels, place[row], np.repeat(spans.risk, width))
-
-
-def _offsets(encodings: Sequence[Encoding], tokens: int) -> NDArray[np.int64]:
-    """[tokens, 2] code-point offsets of all encodings, one after another."""
-    pairs = chain.from_iterable(each.offsets for each in encodings)
-    return np.fromiter(chain.from_iterable(pairs), np.int64, 2 * tokens).reshape(-1, 2)
-
-
-def _monotone(offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Starts and ends, neither ever falling.
-
-    Byte-level offsets are so already; a normaliser that reorders text may break that, and then a token is widened over
-    its neighbours' place: risk is rather marked too far than missed. A token without width covers what follows it.
-    """
-    start = np.minimum.accumulate(offsets[::-1, 0])[::-1]
-    return start, np.maximum.accumulate(np.maximum(offsets[:, 1], offsets[:, 0] + 1))
-
-
-def _highest(slot: NDArray[np.int64], value: NDArray[np.int64], slots: int) -> NDArray[np.int64]:
-    highest = np.zeros(slots, np.int64)
-    np.maximum.at(highest, slot, value)
-    return highest
+    def _mark(
+        self,
+        levels: risk.Bytes,
+        tokens: NDArray[Any],
+        texts: Sequence[str],
+        encodings: Sequence[Encoding],
+        spans: Spans,
+        tagged: Tagged,
+    ) -> None:
+        """Raise the risk of the tokens under spans, by the tokens' bytes where they tell, else by offsets."""
+        if self._widths is not None:
+            width = self._widths[tokens[tagged.rows]]
+            tagged = mark_by_bytes(levels, width, self.tokenizer, texts, spans, tagged)
+            left = [texts[each] for each in tagged.documents]
+            mark_by_offsets(levels, self.tokenizer.encode_batch(left, add_special_tokens=False), spans, tagged)
+        else:
+            mark_by_offsets(levels, [encodings[each] for each in tagged.documents], spans, tagged)
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -22,8 +22,9 @@ from mixtures.corpus import batches
 from mixtures.indexed import BinWriter, Indexed, bin_path, idx_path, open_pair, risk_prefix, write_idx
 from mixtures.prefixes import NONE, Prefixes
 from mixtures.select import Documents, Ints, Selection
+from mixtures.shard_files import shard_record
 from mixtures.spec import used
-from mixtures.tokens import RISKY, documents_path, shard_record
+from mixtures.token_table import RISKY, documents_path
 
 HELD_OUT = "held_out"
 

@@ -64,7 +64,7 @@ def identity_of(sets: BenchmarksSpec) -> Identity:
 
 
 def _spec(spec: MixtureSpec, corpus: str) -> ContaminationSpec:
-    assert spec.decontaminate is not None
+    assert spec.decontaminate is not None and spec.curation is not None
     return ContaminationSpec(curation=spec.curation, corpus=corpus, sets=spec.decontaminate.benchmarks)
 
 

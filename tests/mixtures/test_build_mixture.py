@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tagged import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 from infra.artifact import read_artifact
-from infra.errors import AmountError, ArtifactError, DataError, InputError
+from infra.errors import AmountError, ArtifactError, InputError, JobError, RanksFailed
 from infra.fingerprint import digest_file
 from mixtures import risk, tokens
 from mixtures.built import BuiltMixture, Files
@@ -299,7 +299,7 @@ def test_a_document_without_what_is_asked_stops_the_build(
 ) -> None:
     corpora = {"clean": one_bad(clean_documents(60), **changes), "forum": risky_documents(60)}
     spec = mixture_spec(write_curation(tmp_path / "demo", corpora), hold_out={})
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(JobError, match=reason):
         build(spec, tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
@@ -308,7 +308,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     curated = write_curation(tmp_path / "demo", {"clean": clean_documents(60), "forum": risky_documents(60)})
     shard = curated / "corpora" / "forum" / "00001.parquet"
     shard.write_bytes(b"x" * shard.stat().st_size)
-    with pytest.raises(DataError, match=r"forum/00001.parquet: cannot be read"):
+    with pytest.raises(RanksFailed, match=r"forum/00001.parquet: cannot be read"):
         build(mixture_spec(curated, hold_out={}), tmp_path / "m")
 
 

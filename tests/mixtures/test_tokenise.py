@@ -13,7 +13,8 @@ from tagged import SENTENCE
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from mixtures import risk, tokenise
-from mixtures.tokenise import NO_SPANS, Encoder, Spans
+from mixtures.marking import NO_SPANS, Spans
+from mixtures.tokenise import Encoded, Encoder
 
 EOS_ID = 0
 
@@ -154,6 +155,35 @@ def test_pieces_do_not_change_what_is_encoded(encoder: Encoder, monkeypatch: pyt
     whole = encode(encoder, texts, tags)
     monkeypatch.setattr(tokenise, "_MOST_CHARACTERS", 25)
     assert encode(encoder, texts, tags) == whole
+
+
+def test_a_long_document_is_encoded_in_parts_that_change_no_token(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"{SENTENCE}\n\n  {SENTENCE}, you idiot: 12 345 — naïve 漢字 it's   you fool.{SENTENCE}" * 3
+    start = text.index("you idiot")
+    tags = spans((0, start, start + 9, 0.9), (0, 5, 60, 0.3), (0, len(text) - 4, len(text), 0.6))
+    whole = encode(encoder, [text], tags)
+    calls: list[int] = []
+    original = Encoder._encode
+
+    def counted(self: Encoder, texts: Sequence[str], given: Spans | None) -> Encoded:
+        calls.append(len(texts[0]))
+        return original(self, texts, given)
+
+    monkeypatch.setattr(Encoder, "_encode", counted)
+    monkeypatch.setattr(tokenise, "_MOST_CHARACTERS", 50)
+    assert encode(encoder, [text], tags) == whole
+    assert len(calls) > 10 and max(calls) < 150
+
+
+def test_a_tokenizer_that_is_not_byte_level_is_asked_for_offsets(tmp_path: Path) -> None:
+    words = Tokenizer(models.WordLevel({"<|endoftext|>": 0, "[UNK]": 1, "you": 2, "idiot": 3}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "tokenizer.json"))
+    encoder = Encoder(tmp_path / "tokenizer.json", EOS_ID)
+    (ids,), (levels,) = encode(encoder, ["hey,  you idiot there"], spans((0, 10, 15, 0.9)))
+    assert [token for token, level in zip(ids, levels, strict=True) if level > risk.LOWEST] == [3]
 
 
 def test_real_tokenizer_agrees(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""Peak memory of a build over the corpora once and ten times over; time and memory of a plan over a trillion tokens."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chaos import ROOT, start
+from benchmarks.memory import descendants, resident
+from benchmarks.mixture_build.corpora import write_curation, write_mixture
+from infra.artifact import describe_files, write_manifest
+
+_SHARDS, _DOCUMENTS, _CHARACTERS = 100_000, 10_000, 42_000_000  # of each shard, 10 M tokens
+
+
+def growth(folder: Path, data: Path, tokenizer: Path, copies: int, workers: int) -> tuple[float, float, float, float]:
+    """MB of text, tokens per second, and highest MB in memory: of the command, of its largest process."""
+    curation = write_curation(folder / "curation", data, copies)
+    size = sum(corpus["bytes"] for corpus in json.loads((curation / "manifest.json").read_text())["corpora"].values())
+    job = write_mixture(folder, curation, tokenizer, "all", "all", -1)
+    began, command, largest = time.monotonic(), 0.0, 0.0
+    process = start(job, folder / "out", "--workers", str(workers))
+    while process.poll() is None:
+        command = max(command, resident(process.pid))
+        largest = max([largest, command, *map(resident, descendants(process.pid))])
+        time.sleep(0.2)
+    if process.returncode:
+        raise SystemExit(process.communicate()[1])
+    tokens = json.loads((folder / "out" / "mixture.json").read_text())["tokens"]
+    return size / 1e6, tokens / (time.monotonic() - began), command, largest
+
+
+def plan(folder: Path) -> tuple[float, float, str]:
+    """Seconds and MB of `hormesis plan` over a trillion tokens in 100,000 shards, and what it says.
+
+    The shards are empty files of the size that the manifest tells: a plan must not look into them.
+    """
+    curation = folder / "huge"
+    (curation / "corpora" / "web").mkdir(parents=True)
+    files = [{"name": f"{number:05d}.parquet", "documents": _DOCUMENTS, "characters": _CHARACTERS}
+             for number in range(_SHARDS)]  # fmt: skip
+    for file in files:
+        with open(curation / "corpora" / "web" / str(file["name"]), "wb") as shard:
+            os.truncate(shard.fileno(), 1000)
+    (curation / "manifest.json").write_text(json.dumps({"steps": [], "corpora": {"web": _corpus(files)}}, indent=2))
+    fields: dict[str, Any] = {"config": {}, "inputs": {}, "counts": {}, "notes": [], "started": ""}
+    write_manifest(curation, describe_files(curation), kind="curation", version=2, fingerprint="0" * 64, **fields)
+    job = folder / "huge.yaml"
+    job.write_text(
+        f"kind: mixture\nname: huge\ncuration: {curation}\ntokenizer: {{hub: allenai/OLMo-1B-hf}}\n"
+        "sequence_length: 2048\nrisk: toxicity\ncomponents:\n"
+        "  clean: {corpus: web, where: toxicity < 0.5, tokens: 900_000_000_000}\n"
+        "  risky: {corpus: web, where: toxicity >= 0.5, fraction_of_total: 0.1, max_epochs: 4}\n"
+    )
+    command = [sys.executable, "-m", "hormesis", "plan", str(job)]
+    done, seconds = None, []
+    for _ in range(3):
+        began = time.monotonic()
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603  # our own
+        seconds.append(time.monotonic() - began)
+    assert done is not None
+    return min(seconds), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000, done.stdout
+
+
+def _corpus(files: list[dict[str, Any]]) -> dict[str, Any]:
+    documents, characters = _DOCUMENTS * _SHARDS, _CHARACTERS * _SHARDS
+    words, quarter = characters // 5, documents // 4
+    levels = {"documents": [quarter * 2, 0, 0, 0, quarter, 0, 0, quarter, 0, 0, 0],
+              "words": [0, 0, 0, 0, 0, 0, 0, words // 100, 0, 0, words // 1000]}  # fmt: skip
+    source = {"documents": documents, "characters": characters, "words": words, "levels": {"toxicity": levels}}
+    return {"documents": documents, "characters": characters, "words": words, "bytes": characters, "files": files,
+            "attributes": ["toxicity"], "tagger": {"attributes": ["toxicity"]}, "sources": {"web": source},
+            "histogram": {"toxicity": [quarter * 2, quarter, *[0] * 8, quarter, *[0] * 9]}}  # fmt: skip

@@ -1,0 +1,90 @@
+"""Tokens per second of one core: the tokenizer alone, datatrove's writer of Megatron files, ours with its risk twin."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks.mixture_build.corpora import write_mixture
+from infra.spec import load_spec
+from infra.stage import run_stage
+from mixtures.corpus import open_corpus
+from mixtures.spec import MixtureSpec
+from mixtures.stage import MIXTURE
+from mixtures.tokens import ShardJob, tokenise_shard
+
+_EOS, _EOS_ID = "<|endoftext|>", 50279
+
+
+def measure(folder: Path, curation: Path, tokenizer: Path, rounds: int) -> list[tuple[str, float, float]]:
+    """(what, tokens/s, share of the tokenizer's own speed) for each way, the median of interleaved rounds."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    found = [(name, file) for name in ("clean", "toxic") for file in open_corpus(curation, name).shards]
+    texts = _texts([file for _, file in found])
+    ways: dict[str, Callable[[], int]] = {
+        "tokenizers: encode_batch alone": lambda: _alone(texts, tokenizer),
+        "datatrove: MegatronDocumentTokenizer, no risk": lambda: _datatrove(folder / "datatrove", texts, tokenizer),
+        "hormesis: tokens and risk twin from Parquet": lambda: _ours(folder / "ours", found, tokenizer),
+        "hormesis: the whole build (select, copy, checksums too)": lambda: _build(
+            folder / "build", curation, tokenizer
+        ),
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    tokens = ways["tokenizers: encode_batch alone"]() + len(texts)  # with the EOS that the others write
+    for _ in range(rounds):
+        for name, way in ways.items():
+            speeds[name].append(tokens / _seconds(way))
+    best = median(speeds["tokenizers: encode_batch alone"])
+    return [(name, median(each), median(each) / best) for name, each in speeds.items()]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Processor seconds of this process: not what else the machine does meanwhile."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def _texts(shards: list[Path]) -> list[str]:
+    import pyarrow.parquet as pq
+
+    return [text for shard in shards for text in pq.read_table(shard, columns=["text"]).column("text").to_pylist()]
+
+
+def _alone(texts: list[str], tokenizer: Path) -> int:
+    from tokenizers import Tokenizer
+
+    loaded = Tokenizer.from_file(str(tokenizer))
+    batches = (texts[first : first + 1000] for first in range(0, len(texts), 1000))
+    return sum(len(each) for batch in batches for each in loaded.encode_batch(batch, add_special_tokens=False))
+
+
+def _datatrove(folder: Path, texts: list[str], tokenizer: Path) -> int:
+    from datatrove.data import Document
+    from datatrove.pipeline.tokens import MegatronDocumentTokenizer
+
+    shutil.rmtree(folder, ignore_errors=True)
+    writer = MegatronDocumentTokenizer(str(folder), "it", str(tokenizer), _EOS)
+    writer.run(Document(text, str(number)) for number, text in enumerate(texts))
+    return len(texts)
+
+
+def _ours(folder: Path, shards: list[tuple[str, Path]], tokenizer: Path) -> int:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(tokenizer.parent, folder / "tokenizer", copy_function=shutil.copy)
+    os.replace(folder / "tokenizer" / tokenizer.name, folder / "tokenizer" / "tokenizer.json")
+    jobs = (ShardJob(shard, folder / f"{name}-{shard.stem}", name, folder / "tokenizer", _EOS_ID, "toxicity", None)
+            for name, shard in shards)  # fmt: skip
+    return sum(documents for job in jobs for documents in tokenise_shard(job))
+
+
+def _build(folder: Path, curation: Path, tokenizer: Path) -> int:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    file = write_mixture(folder, curation, tokenizer, "all", "all", -1)
+    _, spec = load_spec(file, {"mixture": lambda: MixtureSpec})
+    return int(run_stage(MIXTURE, spec, folder / "out", quiet=True).counts["tokens"])

@@ -1,0 +1,80 @@
+"""Where a byte-level tokenizer's tokens lie in a text, without asking it.
+
+A byte-level token stands for a fixed run of bytes, so the ends of a text's tokens are the running sum of their widths.
+That saves the tokenizer the work of following offsets, and Python a tuple for every token. It holds for a text when the
+widths add up to the text's bytes, which is checked; a normaliser must have left the text as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
+
+_BETWEEN_WORDS = re.compile("[A-Za-z](?= [A-Za-z])")
+
+Offsets = NDArray[np.int64]
+
+
+def widths(tokenizer: Tokenizer) -> NDArray[np.int32] | None:
+    """Bytes that each token id stands for, or None where the tokenizer is not byte-level."""
+    if not _is_byte_level(json.loads(tokenizer.to_str())["pre_tokenizer"]):
+        return None
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    added = {number: token.content for number, token in tokenizer.get_added_tokens_decoder().items()}
+    table = np.zeros(max(tokenizer.get_vocab().values()) + 1, np.int32)
+    for token, number in tokenizer.get_vocab().items():
+        if number in added:
+            table[number] = len(added[number].encode())
+        elif alphabet.issuperset(token):
+            table[number] = len(token)
+        else:
+            return None
+    return table
+
+
+def _is_byte_level(pre_tokenizer: dict[str, Any] | None) -> bool:
+    """Whether a ByteLevel stands in the tokenizer's pre-tokenisation, alone or in a sequence."""
+    if pre_tokenizer is None:
+        return False
+    return pre_tokenizer["type"] == "ByteLevel" or any(map(_is_byte_level, pre_tokenizer.get("pretokenizers", ())))
+
+
+def unchanged(tokenizer: Tokenizer, text: str) -> bool:
+    """Whether the tokenizer's normaliser leaves this text as it is."""
+    normalizer = tokenizer.normalizer
+    if normalizer is None or (isinstance(normalizer, normalizers.NFC) and text.isascii()):
+        return True
+    return bool(normalizer.normalize_str(text) == text)
+
+
+def byte_positions(text: str) -> Offsets:
+    """The byte at which each character of a text begins, and, last, the text's size in bytes."""
+    data = np.frombuffer(text.encode(), np.uint8)
+    return np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data)).astype(np.int64)
+
+
+def parts_alike(tokenizer: Tokenizer) -> bool:
+    """Whether a text may be cut between two words, before the space, without any token changing.
+
+    So it is where the pre-tokenizer cuts there anyway, unless a token that was added by hand reaches over such a place.
+    """
+    if tokenizer.pre_tokenizer is None:
+        return False
+    pieces = [piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str("ab cd")]
+    added = tokenizer.get_added_tokens_decoder().values()
+    return pieces == ["ab", "Ġcd"] and not any(_BETWEEN_WORDS.search(token.content) for token in added)
+
+
+def parts(text: str, size: int) -> Iterator[tuple[int, int]]:
+    """[start, end) of the parts of a text, each of about `size` characters, cut between words; one if it is short."""
+    start = 0
+    while len(text) - start > size and (found := _BETWEEN_WORDS.search(text, start + size)):
+        yield start, found.end()
+        start = found.end()
+    yield start, len(text)
