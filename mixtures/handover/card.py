@@ -46,7 +46,7 @@ def card(mixture: BuiltMixture, layout: Layout) -> str:
     parts += ["## Sources and licences", markdown(_sources(mixture, said, origin))]
     parts += ["## Filters", "\n".join(f"- {line}" for line in _filters(mixture, origin))]
     if found := checks(mixture):
-        parts += ["## Evaluation sets and overlap", *map(_markdown, found)]
+        parts += ["## Evaluation sets and overlap", *map(markdown, found)]
     parts += [f"## Use with {layout.name}", layout.use.strip(), "## How it was made", _made(mixture, origin)]
     return markdown_card(_header(mixture, said, title) | layout.header, parts)
 
