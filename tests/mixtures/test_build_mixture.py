@@ -351,7 +351,7 @@ def test_plan_says_when_it_guesses(curation: Path, tmp_path: Path) -> None:
 
 def test_show_draws_composition_histogram_and_hidden_samples(mixture: BuiltMixture) -> None:
     page = show_mixture(read_artifact(mixture.path))
-    assert [table.title for table in page.tables] == ["composition of 3,333 tokens", "tokens by toxicity score"]
+    assert [table.title for table in page.tables] == ["Composition of 3,333 tokens", "Tokens by toxicity score"]
     assert "<mark" in page.html and page.html.count("<div class=veil>") == page.html.count("<p class=heat>") > 0
 
 

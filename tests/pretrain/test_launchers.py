@@ -48,7 +48,7 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", str(ROOT))  # the raylet hands it to its workers
-        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 << 20, logging_level="ERROR")
+        ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=80 << 20, logging_level="ERROR")
     yield ray
     ray.shutdown()
 
