@@ -185,6 +185,8 @@ def build_model(shape: Architecture, config: TransformerConfig) -> OlmoModel:
         pre_process=parallel_state.is_pipeline_first_stage(),
         post_process=parallel_state.is_pipeline_last_stage(),
     )
+    for weight in model.parameters():  # all are divided; Megatron says so while it initialises, which it does not here,
+        weight.tensor_model_parallel = True  # and without it the gradient's norm leaves out all ranks but the first
     model.vocabulary = shape.vocab_size
     model.rotary_pos_emb = AnyDeviceRotary(
         kv_channels=config.kv_channels, rotary_percent=1.0, rotary_base=shape.rotary_base, use_cpu_initialization=True
