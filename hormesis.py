@@ -163,7 +163,7 @@ def lineage(
     from infra.terminal import print_table
 
     if sample is not None:
-        from pretrain.samples import trace_sample
+        from pretrain.stage import trace_sample
 
         for part in trace_sample(folder, sample, epoch, seed, text):
             print_table(part)

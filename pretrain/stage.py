@@ -14,7 +14,7 @@ from infra.artifact import Artifact, fingerprint_of
 from infra.errors import UnavailableError
 from infra.export import ExportWith
 from infra.spec import Spec
-from infra.stage import Identity, Page, Plan, Stage, Workspace
+from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 from pretrain.launchers import launcher_of
 from pretrain.location import fingerprint
 from pretrain.spec import PretrainSpec
@@ -75,6 +75,15 @@ def train_here(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
             message = f"pretraining needs the package {error.name}; install it with `pip install 'hormesis[megatron]'`"
             raise UnavailableError(message) from None
         return pretrain(spec, workspace)
+
+
+def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bool) -> list[Table]:
+    """Documents, spans and tokens of a training sample; see `pretrain.samples`. Raises InputError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pretrain import samples
+
+        return samples.trace_sample(folder, number, epoch, seed, show_text)
 
 
 def _plan(spec: PretrainSpec) -> Plan:

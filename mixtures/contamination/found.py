@@ -95,5 +95,5 @@ def tables_of(report: Mapping[str, Any]) -> tuple[Table, Table]:
         for corpus, sets in report["sets"].items()
         for name, counts in sets.items()
     )
-    without = Table("Documents left out for them", ("component", "documents"), tuple(report["documents"].items()))
+    without = Table("Left out for them", ("component", "documents"), tuple(report["documents"].items()))
     return Table(f"Texts of evaluation sets, by their {report['n_grams']}-grams", columns, rows), without

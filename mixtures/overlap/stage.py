@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ def _identity(spec: DuplicatesSpec) -> Identity:
 
 
 def _run(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | None) -> dict[str, Any]:
+    os.environ.setdefault("TQDM_DISABLE", "1")  # datatrove's own bars; read when tqdm is imported, by workers too
     from mixtures.overlap.groups import find_groups
 
     return find_groups(spec, workspace, workers)
