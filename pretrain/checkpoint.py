@@ -25,10 +25,11 @@ from megatron.core.dist_checkpointing.strategies import filesystem_async
 from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShardedStrategy
 
 from infra.atomic import sync_folder, write_json
-from infra.errors import ArtifactError
+from infra.errors import ArtifactError, ConfigError, Problem
 from infra.fingerprint import digest_file
 
 _COMPLETE = "complete.json"
+_DIVIDED = "param_state_sharding_type"  # Megatron's distributed optimizer stores this key, and no other does
 _NEWEST = 2  # of these one is there to fall back to, should the other turn out damaged
 
 StateOf = Callable[[bool], dict[str, Any]]
@@ -94,7 +95,7 @@ class Checkpoints:
         dist.broadcast_object_list(chosen)
         if chosen[0] is None:
             return None
-        return dist_checkpointing.load(state_of(True), chosen[0])
+        return load_state(state_of(True), chosen[0])
 
     def drop_unkept(self, last: int) -> None:
         """Leave what stays in the artifact, the checkpoint of step `last` among it; not collective."""
@@ -131,6 +132,19 @@ class Checkpoints:
             note(f"checkpoint {place.name} is damaged and was passed over")
             shutil.rmtree(place)
         return None
+
+
+def load_state(wanted: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The stored values of a trainer's sharded state. Collective.
+
+    Raises ConfigError where the optimizer's state was divided otherwise, which Megatron stores in another form.
+    """
+    stored = dist_checkpointing.load_common_state_dict(folder)["optimizer"]
+    before, now = (_DIVIDED in each for each in (stored, wanted["optimizer"]))
+    if before != now:
+        key, value = "parallel.distributed_optimizer", str(before).lower()
+        raise ConfigError([Problem(key, str(now).lower(), f"{folder} was written with {value}: say {value}")])
+    return dist_checkpointing.load(wanted, folder)
 
 
 class _Pending:

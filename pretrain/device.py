@@ -111,6 +111,7 @@ def repeatable(wanted: bool) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it so, before its first use
+        os.environ["NVTE_ALLOW_NONDETERMINISTIC_ALGO"] = "0"  # and Transformer Engine's attention so
         torch.use_deterministic_algorithms(True)
     try:
         yield

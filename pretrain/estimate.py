@@ -11,7 +11,7 @@ from pretrain.gpus import GPUS
 from pretrain.loss_spec import LossSpec
 from pretrain.passes import Streams, passes_of
 from pretrain.presets import Architecture
-from pretrain.spec import ParallelSpec, PretrainSpec
+from pretrain.spec import LOGITS_AT_ONCE, ParallelSpec, PretrainSpec, recomputes_logits
 
 # Measured with olmo-tiny on one AVX2 thread; stated with every estimate of time.
 CPU_THREAD_FLOPS = 45e9
@@ -72,34 +72,35 @@ class Memory:
         return self.weights + self.activations + self.logits
 
 
-def memory_per_rank(
-    shape: Architecture,
-    parallel: ParallelSpec,
-    precision: str,
-    micro_batch_size: int,
-    sequence_length: int,
-    *,
-    recompute: bool = False,
-) -> Memory:
+def memory_per_rank(training: Training, parallel: ParallelSpec, micro_batch_size: int) -> Memory:
     """Memory of the fullest rank: weights with their gradients and optimizer state, activations, logits.
 
     fp32 holds weight, gradient and two moments (16 bytes a parameter); bf16 weight, fp32 gradient, fp32 master weight
-    and two moments (18). For the backward pass a layer keeps, per token, about 4 · hidden numbers around its norms,
-    which only sequence parallelism divides, and 6 · hidden + 5 · ffn that tensor parallelism divides; attention scores
-    are never stored. With `recompute` it keeps its input, and one layer at a time has the rest. The first of P pipeline
-    stages holds P micro-batches at once, so that pipelining saves weights and no activations. Logits exist three times
-    in fp32 (themselves, their log-softmax, its gradient).
+    and two moments (18); the distributed optimizer divides moments and master weight over the copies of the model. For
+    the backward pass a layer keeps, per token, about 4 · hidden numbers around its norms, which only sequence
+    parallelism divides, and 6 · hidden + 5 · ffn that tensor parallelism divides; attention scores are never stored.
+    With `recompute` it keeps its input, and one layer at a time has the rest. The first of P pipeline stages holds P
+    micro-batches at once, so that pipelining saves weights and no activations. Logits are held once, or, computed
+    again, not at all but for the embedding's fp32 gradient; beside them a chunk of them exists twice in fp32.
     """
-    half = precision == "bf16"
-    tokens = micro_batch_size * sequence_length / parallel.context
+    spec, shape = training.spec, training.shape
+    half = spec.precision == "bf16"
+    tokens = micro_batch_size * training.sequence_length // parallel.context
+    rows = -(-shape.vocab_size // parallel.tensor)
+    held = tokens * rows * (2 if half else 4)
+    again = recomputes_logits(spec.logits, held)
+    chunk = 8 * min(tokens * rows, LOGITS_AT_ONCE)
+    copies = max(training.ranks // parallel.model_size, 1) if parallel.distributed_optimizer else 1
     layers = shape.num_layers / parallel.pipeline * shape.layer_parameters
     around = 4 * shape.hidden_size / (parallel.tensor if parallel.sequence else 1)
     inside = (6 * shape.hidden_size + 5 * shape.ffn_hidden_size) / parallel.tensor
-    kept = shape.num_layers * (around / 4) + around + inside if recompute else shape.num_layers * (around + inside)
+    kept = shape.num_layers * (around / 4) + around + inside if spec.recompute else shape.num_layers * (around + inside)
     return Memory(
-        (layers + shape.vocab_size * shape.hidden_size) / parallel.tensor * (18 if half else 16),
+        (layers + shape.vocab_size * shape.hidden_size)
+        / parallel.tensor
+        * (6 + 12 / copies if half else 8 + 8 / copies),
         tokens * kept * (2 if half else 4),
-        tokens * shape.vocab_size / parallel.tensor * 12.0,
+        chunk + (4 * rows * shape.hidden_size if again else held),
     )
 
 

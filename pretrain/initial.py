@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from megatron.core import dist_checkpointing
 
-from pretrain.checkpoint import check_whole
+from pretrain.checkpoint import check_whole, load_state
 from pretrain.export import import_weights
 from pretrain.location import weights_folder
 from pretrain.model import OlmoModel
@@ -47,6 +47,6 @@ def take_up(trainer: Trainer, spec: PretrainSpec) -> None:
         return
     folder = str(checkpoint_folder(start.model, start.step))
     if start.optimizer == "continue":
-        trainer.continue_moments(dist_checkpointing.load(trainer.state(True), folder)["optimizer"])
+        trainer.continue_moments(load_state(trainer.state(True), folder)["optimizer"])
     if start.learning_rate == "continue":
         trainer.continue_schedule(dist_checkpointing.load_common_state_dict(folder)["scheduler"])

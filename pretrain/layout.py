@@ -52,9 +52,7 @@ def best_layout(training: Training) -> Layout | None:
 
 
 def _layout(training: Training, parallel: ParallelSpec, micro_batch_size: int) -> Layout:
-    precision, length = training.spec.precision, training.sequence_length
-    recompute = training.spec.recompute
-    memory = memory_per_rank(training.shape, parallel, precision, micro_batch_size, length, recompute=recompute)
+    memory = memory_per_rank(training, parallel, micro_batch_size)
     return Layout(parallel, micro_batch_size, max(training.ranks // parallel.copy_size, 1), memory)
 
 
@@ -69,7 +67,14 @@ def _divisions(training: Training) -> list[ParallelSpec]:
         if shape.num_layers % stages == 0 and ranks % (tensor * stages) == 0
     ]
     return [
-        ParallelSpec(tensor=tensor, sequence=tensor > 1 and training.sequence_length % tensor == 0, pipeline=stages)
+        training.spec.parallel.model_copy(
+            update={
+                "tensor": tensor,
+                "sequence": tensor > 1 and training.sequence_length % tensor == 0,
+                "pipeline": stages,
+                "context": 1,
+            }
+        )
         for _, stages, tensor in sorted(sizes)
     ]
 

@@ -16,57 +16,20 @@ from megatron.core import parallel_state
 from megatron.core.fusions.fused_bias_dropout import get_bias_dropout_add
 from megatron.core.models.common.embeddings.rotary_pos_embedding import RotaryEmbedding
 from megatron.core.models.gpt import GPTModel
-from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinear
 from megatron.core.transformer import TransformerConfig
 from megatron.core.transformer.attention import SelfAttention, SelfAttentionSubmodules
 from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.identity_op import IdentityOp
-from megatron.core.transformer.mlp import MLP, MLPSubmodules
+from megatron.core.transformer.mlp import MLPSubmodules
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import TransformerBlockSubmodules, get_num_layers_to_build
 from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
 from torch import Tensor, nn
 
-from pretrain.context import ContextParallelAttention
+from pretrain.cross_entropy import cross_entropy_of
+from pretrain.layers import NonParametricLayerNorm, layer_parts
 from pretrain.presets import LAYER_NORM_EPSILON, Architecture
-from pretrain.spec import ParallelSpec
-
-
-class NonParametricLayerNorm(nn.LayerNorm):
-    """LayerNorm without weight and bias, computed in fp32 as transformers' OlmoLayerNorm does."""
-
-    def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = LAYER_NORM_EPSILON, **_: Any) -> None:
-        super().__init__(hidden_size, eps=eps, elementwise_affine=False)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return super().forward(hidden.float()).to(hidden.dtype)
-
-
-class ScaledDotProductAttention(nn.Module):
-    """Causal core attention on PyTorch's fused kernel, which picks flash attention where there is one."""
-
-    def __init__(self, config: TransformerConfig, layer_number: int, attn_mask_type: AttnMaskType, **_: Any) -> None:
-        super().__init__()
-        assert attn_mask_type == AttnMaskType.causal and not config.attention_dropout
-
-    def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any
-    ) -> Tensor:
-        """Attend; query is [sequence, batch, heads, width], the result [sequence, batch, heads × width].
-
-        `attention_mask`, bool [batch, 1, sequence, sequence], says which keys a query sees; None: all before it.
-        """
-        length, batch, heads, width = query.shape
-        query, key, value = (part.permute(1, 2, 0, 3) for part in (query, key, value))
-        attended = functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=attention_mask,
-            is_causal=attention_mask is None and length > 1,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
-        return attended.permute(2, 0, 1, 3).reshape(length, batch, heads * width)
+from pretrain.spec import Implementation, LogitsMemory, ParallelSpec
 
 
 class AnyDeviceRotary(RotaryEmbedding):
@@ -78,26 +41,22 @@ class AnyDeviceRotary(RotaryEmbedding):
 
 
 class OlmoModel(GPTModel):
-    """GPTModel whose per-token cross-entropy takes PyTorch's fused kernel when the vocabulary is not divided.
+    """GPTModel whose head and per-token cross-entropy are computed together.
 
     A vocabulary that the tensor ranks do not divide is padded; `vocabulary` is its size without the padding.
     """
 
     vocabulary: int
+    logits: LogitsMemory
 
-    def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
-        """Per-token cross-entropy in fp32, [batch, sequence]; logits are [sequence, batch, this rank's vocabulary]."""
-        if parallel_state.get_tensor_model_parallel_world_size() > 1:
-            return super().compute_language_model_loss(labels, self._without_padding(logits))
-        targets = labels.transpose(0, 1).reshape(-1)
-        loss = functional.cross_entropy(logits.view(-1, logits.shape[-1]).float(), targets, reduction="none")
-        return loss.view(labels.shape[1], labels.shape[0]).transpose(0, 1)
-
-    def _without_padding(self, logits: Tensor) -> Tensor:
-        """Logits whose padding has no probability; costs a pass over them where there is padding only."""
-        width = logits.shape[-1]
-        real = max(self.vocabulary - parallel_state.get_tensor_model_parallel_rank() * width, 0)
-        return logits if real >= width else functional.pad(logits[..., :real], (0, width - real), value=-math.inf)
+    def _postprocess(self, *, hidden_states: Tensor, labels: Tensor | None, **rest: Any) -> Tensor:
+        """Hidden states before the last pipeline stage; there cross-entropies, or logits where there are no labels."""
+        if not self.post_process or labels is None:
+            logits: Tensor = super()._postprocess(hidden_states=hidden_states, labels=labels, **rest)
+            return logits
+        weight = self.shared_embedding_or_output_weight()
+        divided = self.config.sequence_parallel
+        return cross_entropy_of(hidden_states, weight, labels, self.vocabulary, self.logits, sequence_parallel=divided)
 
 
 def transformer_config(
@@ -137,7 +96,7 @@ def transformer_config(
         use_cpu_initialization=True,
         perform_initialization=False,
         persist_layer_norm=False,
-        bias_activation_fusion=False,
+        bias_activation_fusion=torch.cuda.is_available(),
         bias_dropout_fusion=False,
         masked_softmax_fusion=False,
         gradient_accumulation_fusion=False,
@@ -145,38 +104,46 @@ def transformer_config(
     )
 
 
-def _block_spec(config: TransformerConfig) -> TransformerBlockSubmodules:
-    whole = config.context_parallel_size == 1
+def _block_spec(config: TransformerConfig, implementation: Implementation) -> TransformerBlockSubmodules:
+    parts = layer_parts(implementation, config.context_parallel_size)
     attention = ModuleSpec(
         module=SelfAttention,
         params={"attn_mask_type": AttnMaskType.causal},
         submodules=SelfAttentionSubmodules(
-            linear_qkv=ColumnParallelLinear,
-            core_attention=ScaledDotProductAttention if whole else ContextParallelAttention,
-            linear_proj=RowParallelLinear,
+            linear_qkv=parts.column,
+            core_attention=parts.attention,
+            linear_proj=parts.row,
             q_layernorm=IdentityOp,
             k_layernorm=IdentityOp,
         ),
     )
-    mlp = MLPSubmodules(linear_fc1=ColumnParallelLinear, linear_fc2=RowParallelLinear)
+    mlp = MLPSubmodules(linear_fc1=parts.column, linear_fc2=parts.row)
     layer = TransformerLayerSubmodules(
         input_layernorm=NonParametricLayerNorm,
         self_attention=attention,
         self_attn_bda=get_bias_dropout_add,
         pre_mlp_layernorm=NonParametricLayerNorm,
-        mlp=ModuleSpec(module=MLP, submodules=mlp),
+        mlp=ModuleSpec(module=parts.mlp, submodules=mlp),
         mlp_bda=get_bias_dropout_add,
     )
     specs = [ModuleSpec(module=TransformerLayer, submodules=layer)] * get_num_layers_to_build(config)
     return TransformerBlockSubmodules(layer_specs=specs, layer_norm=NonParametricLayerNorm)
 
 
-def build_model(shape: Architecture, config: TransformerConfig) -> OlmoModel:
-    """Build this rank's part of the model, its weights undefined. Needs initialised process groups."""
+def build_model(
+    shape: Architecture,
+    config: TransformerConfig,
+    logits: LogitsMemory = "auto",
+    implementation: Implementation = "local",
+) -> OlmoModel:
+    """Build this rank's part of the model, its weights undefined. Needs initialised process groups.
+
+    Raises ConfigError where the implementation cannot be had.
+    """
     tensor = config.tensor_model_parallel_size
     model = OlmoModel(
         config,
-        _block_spec(config),
+        _block_spec(config, implementation),
         vocab_size=-(-shape.vocab_size // tensor) * tensor,
         max_sequence_length=shape.max_sequence_length,
         position_embedding_type="rope",
@@ -187,7 +154,7 @@ def build_model(shape: Architecture, config: TransformerConfig) -> OlmoModel:
     )
     for weight in model.parameters():  # all are divided; Megatron says so while it initialises, which it does not here,
         weight.tensor_model_parallel = True  # and without it the gradient's norm leaves out all ranks but the first
-    model.vocabulary = shape.vocab_size
+    model.vocabulary, model.logits = shape.vocab_size, logits
     model.rotary_pos_emb = AnyDeviceRotary(
         kv_channels=config.kv_channels, rotary_percent=1.0, rotary_base=shape.rotary_base, use_cpu_initialization=True
     )

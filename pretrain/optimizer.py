@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import torch
 from megatron.core.optimizer import ChainedOptimizer, OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 
 from pretrain.spec import OptimizerSpec, PretrainSpec
@@ -16,6 +20,32 @@ class CarefulOptimizer(ChainedOptimizer):
     """Megatron's optimizer, which leaves weights and moments as they are when the gradient is not finite."""
 
     norm = 0.0
+
+    def sharded_state_dict(self, *args: Any, is_loading: bool = False, **kwargs: Any) -> Any:
+        """Megatron's; one that is to be filled by the distributed optimizer needs moments to fill."""
+        if is_loading:
+            self._allocate()
+        return super().sharded_state_dict(*args, is_loading=is_loading, **kwargs)
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Megatron's, which gives all weights one tensor that counts the steps, and torch counts in each."""
+        with _steps_apart():
+            super().load_state_dict(state_dict)
+        for part in self.torch_parts:
+            for moments in part.state.values():
+                moments["step"] = moments["step"].clone()
+
+    @property
+    def torch_parts(self) -> list[torch.optim.AdamW]:
+        """The optimizers that do the work, where they are torch's own."""
+        parts = [part.optimizer for part in self.chained_optimizers]
+        return [part for part in parts if isinstance(part, torch.optim.AdamW)]
+
+    def _allocate(self) -> None:
+        for part in self.torch_parts:
+            for weight in [] if part.state else [each for group in part.param_groups for each in group["params"]]:
+                moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+                part.state[weight] = {"step": torch.zeros((), device=weight.device), **moments}
 
     def get_grad_norm(self) -> float:
         """Global norm of the gradient, of which the clipping makes use. Collective."""
@@ -27,9 +57,29 @@ class CarefulOptimizer(ChainedOptimizer):
         return math.isfinite(self.norm) and bool(super().step_with_ready_grads())
 
 
+@contextlib.contextmanager
+def _steps_apart() -> Iterator[None]:
+    """Let Megatron's distributed optimizer take up moments of torch's AdamW, which counts steps beside them; Megatron
+    looks for that count among the moments that it has stored.
+    """
+    take = DistributedOptimizer._set_main_param_and_optimizer_states
+
+    def take_with_step(self: Any, weight: Any, tensors: dict[str, torch.Tensor]) -> None:
+        group, place = self.model_param_group_index_map[weight]
+        moments = self.optimizer.state[self.optimizer.param_groups[group]["params"][place]]
+        take(self, weight, {name: moments[name] for name in ("step",) if name in moments} | tensors)
+
+    with mock.patch.object(DistributedOptimizer, take.__name__, take_with_step):
+        yield
+
+
 def build_optimizer(spec: PretrainSpec, model: Any) -> CarefulOptimizer:
     """The optimizer of a model in Megatron's data-parallel wrapper."""
-    return CarefulOptimizer(get_megatron_optimizer(_config(spec), [model]).chained_optimizers)
+    found = CarefulOptimizer(get_megatron_optimizer(_config(spec), [model]).chained_optimizers)
+    for part in found.torch_parts:  # Transformer Engine's and Apex's are fused anyway
+        for group in part.param_groups:
+            group["fused"] = True
+    return found
 
 
 def _config(spec: PretrainSpec) -> OptimizerConfig:
@@ -45,6 +95,7 @@ def _config(spec: PretrainSpec) -> OptimizerConfig:
         adam_eps=settings.eps,
         clip_grad=settings.clip,
         bf16=half,
+        use_distributed_optimizer=spec.parallel.distributed_optimizer,
         params_dtype=torch.bfloat16 if half else torch.float32,
     )
 

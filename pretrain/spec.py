@@ -12,7 +12,17 @@ from pretrain.launchers.local import LocalSpec
 from pretrain.loss_spec import Loss, LossSpec, by_preset
 
 PresetName = Literal["olmo-tiny", "olmo-60m", "olmo-150m", "olmo-1b"]
+LogitsMemory = Literal["auto", "hold", "recompute"]
+Implementation = Literal["auto", "local", "transformer_engine"]
 Positive = Annotated[int, Field(ge=1)]
+
+LOGITS_AT_ONCE = 2**26
+"""Logits that are worked on at one time on a GPU: 256 MiB in fp32."""
+
+
+def recomputes_logits(choice: LogitsMemory, size: int) -> bool:
+    """Whether logits are computed again in the backward pass, where holding a micro-batch's takes `size` bytes."""
+    return choice == "recompute" or (choice == "auto" and size > 2**30)
 
 
 class ModelSpec(Spec):
@@ -121,6 +131,8 @@ class ParallelSpec(Spec):
     """Pipeline stages; must divide num_layers."""
     context: Positive = 1
     """Context-parallel ranks, which divide every sequence; twice this must divide the mixture's sequence length."""
+    distributed_optimizer: bool = False
+    """Divide the optimizer's state and fp32 weights over the copies of the model (ZeRO stage 1)."""
 
     @model_validator(mode="after")
     def _sequence_needs_tensor(self) -> ParallelSpec:
@@ -175,6 +187,12 @@ class PretrainSpec(Spec):
     recompute: bool = False
     """Keep only each layer's input for the backward pass and compute the layer again: a third more work, and a
     fraction of the activations' memory.
+    """
+    implementation: Implementation = "auto"
+    """Layers on PyTorch's kernels (local) or Transformer Engine's; auto: the latter where a GPU has it."""
+    logits: LogitsMemory = "auto"
+    """hold: logits are kept for the backward pass; recompute: they never exist whole and are computed again, one
+    product with the embedding more (3 % of an OLMo-1B step); auto: recompute where they would take more than 1 GiB.
     """
     deterministic: bool = False
     """On a GPU, only algorithms that give the same bits each time, so that a resumed run ends with the same bytes there

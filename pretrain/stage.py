@@ -30,6 +30,8 @@ _HOW = {
     "parallel",
     "launcher",
     "recompute",
+    "logits",
+    "implementation",
     "deterministic",
     *_WATCHING,
 }

@@ -26,6 +26,8 @@ from pretrain.presets import Architecture
 from pretrain.spec import PretrainSpec
 from pretrain.sums import Sums
 
+_OPTIMIZER_FORMAT = {"distrib_optim_sharding_type": "fully_reshardable"}  # any layout can take it up
+
 
 class Trainer:
     """Weights, optimizer and learning-rate schedule of one run on this rank. Needs `distributed.process_groups`."""
@@ -55,7 +57,7 @@ class Trainer:
         self.config = transformer_config(
             shape, spec.parallel, dtype, recompute=spec.recompute, repeatable=spec.deterministic
         )
-        self.model = build_model(shape, self.config).to(self.device)
+        self.model = build_model(shape, self.config, spec.logits, spec.implementation).to(self.device)
         fill(self.model)
         self._wrap(spec)
         self.optimizer = build_optimizer(spec, self.wrapped)
@@ -66,8 +68,15 @@ class Trainer:
     def _wrap(self, spec: PretrainSpec) -> None:
         half = spec.precision == "bf16"
         inner = Float16Module(self.config, self.model) if half else self.model
-        settings = DistributedDataParallelConfig(grad_reduce_in_fp32=half)
+        copies = parallel_state.get_data_parallel_world_size(with_context_parallel=True)
+        settings = DistributedDataParallelConfig(
+            grad_reduce_in_fp32=half,
+            use_distributed_optimizer=spec.parallel.distributed_optimizer,
+            overlap_grad_reduce=copies > 1,  # while the backward pass goes on
+        )
         self.wrapped = DistributedDataParallel(self.config, settings, inner)
+        if copies > 1:
+            self.config.no_sync_func = self.wrapped.no_sync
         self.config.finalize_model_grads_func = finalize_model_grads
 
     @property
@@ -127,7 +136,7 @@ class Trainer:
         sharded = self.model.sharded_state_dict()
         return {
             "model": sharded,
-            "optimizer": self.optimizer.sharded_state_dict(sharded, is_loading=loading),
+            "optimizer": self.optimizer.sharded_state_dict(sharded, is_loading=loading, metadata=_OPTIMIZER_FORMAT),
             "scheduler": self.scheduler.state_dict(),
         }
 

@@ -1,8 +1,9 @@
-"""A few steps of a run: the gradients of the first in Hugging Face layout, and the loss of each."""
+"""A few steps of a run: the gradients of the first in Hugging Face layout, and loss and gradient norm of each."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,24 @@ from pretrain.distributed import process_groups
 from pretrain.inputs import open_inputs
 from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
+from pretrain.sums import Sums
 from pretrain.train import Run, pretrain
 from pretrain.weights import gather
 
 
 def few_steps(spec: PretrainSpec, folder: Path, steps: int = 2) -> dict[str, torch.Tensor]:
-    """`losses` of the steps and every gradient of the first; complete on rank 0 only. Collective."""
+    """`losses` and `norms` of the steps and every gradient of the first, but with the distributed optimizer, where no
+    rank has them; complete on rank 0 only. Collective.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with process_groups(spec.parallel, spec.seed):
         run = Run(spec, open_inputs(spec, verify=False), Workspace(folder, folder, quiet=True))
         batches = run._batches(run.passes[0])
         run.trainer.accumulate(batches, 0)
-        gradients = gather_gradients(run)
-        sums = [run.trainer.step(batches, step)[0].over_ranks() for step in range(steps)]
-        return {"losses": torch.stack([each.loss / each.denominator for each in sums])} | gradients
+        gradients = {} if spec.parallel.distributed_optimizer else gather_gradients(run)
+        sums, norms = zip(*(run.trainer.step(batches, step) for step in range(steps)), strict=True)
+        losses = torch.stack([each.loss / each.denominator for each in map(Sums.over_ranks, sums)])
+        return {"losses": losses, "norms": torch.tensor(norms)} | gradients
 
 
 @torch.no_grad()
@@ -80,5 +85,5 @@ def save_few_steps(cases: dict[str, str], folder: Path) -> None:
     torch.set_num_threads(1)
     for name, spec in cases.items():
         found = few_steps(PretrainSpec.model_validate_json(spec), folder / name)
-        if "model.embed_tokens.weight" in found:
+        if int(os.environ.get("RANK", "0")) == 0:
             torch.save(found, folder / f"{name}.pt")

@@ -22,7 +22,7 @@ from many_ranks import in_another_process, on_ranks
 from safetensors.torch import load_file
 
 from infra.artifact import read_artifact
-from infra.errors import JobError, Preempted
+from infra.errors import ConfigError, JobError, Preempted
 from infra.fingerprint import digest_file
 from infra.stage import Workspace, run_stage
 from mixtures.built import BuiltMixture
@@ -126,10 +126,11 @@ def test_a_run_killed_after_its_summary_is_not_done_again(tmp_path, settings, mo
     assert pretrain(settings(), workspace(tmp_path / "w")) == counts
 
 
-def test_a_run_on_two_ranks_goes_on_on_one_and_on_four(tmp_path, settings):
+@pytest.mark.parametrize("divided", [False, True], ids=["optimizer whole", "optimizer divided"])
+def test_a_run_on_two_ranks_goes_on_on_one_and_on_four(tmp_path, settings, divided):
     """Also divided otherwise: four ranks hold half of the weights each, of a vocabulary that they must pad."""
     model = {"num_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "vocab_size": 97}
-    spec = settings(model=model, epochs=2, checkpoint_every=4, log_every=1)
+    spec = settings(model=model, epochs=2, checkpoint_every=4, log_every=1, parallel={"distributed_optimizer": divided})
     four = spec.model_copy(update={"parallel": spec.parallel.model_copy(update={"tensor": 2})})
     on_ranks(2, train, spec.model_dump_json(), tmp_path / "two", 8)
     shutil.copytree(tmp_path / "two", tmp_path / "four")
@@ -146,6 +147,16 @@ def test_a_run_on_two_ranks_goes_on_on_one_and_on_four(tmp_path, settings):
         assert found.keys() == whole.keys()
         for weight, expected in whole.items():
             torch.testing.assert_close(found[weight], expected, atol=1e-5, rtol=1e-4, msg=f"{weight}, {name}")
+
+
+def test_a_checkpoint_of_the_distributed_optimizer_is_refused_by_a_run_without_it(tmp_path, settings):
+    spec = settings(checkpoint_every=4, parallel={"distributed_optimizer": True})
+    train(spec.model_dump_json(), tmp_path / "w", killed_after=4)
+    with pytest.raises(ConfigError, match="was written with true: say true"):
+        pretrain(settings(checkpoint_every=4), workspace(tmp_path / "w"))
+    pretrain(spec, workspace(tmp_path / "w"))
+    pretrain(spec, workspace(tmp_path / "whole"))
+    assert weights(tmp_path / "w") == weights(tmp_path / "whole")
 
 
 def break_gradients(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:

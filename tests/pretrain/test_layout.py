@@ -10,7 +10,7 @@ from pretrain.estimate import Training, memory_per_rank
 from pretrain.gpus import GPUS, gpu_called
 from pretrain.layout import best_layout, declared_layout
 from pretrain.presets import architecture
-from pretrain.spec import ModelSpec, ParallelSpec, PretrainSpec
+from pretrain.spec import LOGITS_AT_ONCE, ParallelSpec, PretrainSpec
 from pretrain.stage import PRETRAIN
 
 GIB = 2**30
@@ -51,17 +51,25 @@ def test_a_model_that_does_not_fit_is_divided_inside_a_node_first():
 
 
 def test_memory_is_divided_as_megatron_divides_it():
-    shape = architecture(ModelSpec(preset="olmo-1b"), 0, 2048)
-    alone = memory_per_rank(shape, ParallelSpec(), "bf16", 4, 2048)
+    one = training({"preset": "olmo-1b"}, {"nodes": 2}, logits="hold")
+    alone = memory_per_rank(one, ParallelSpec(), 4)
     assert alone.weights == 18 * 1_176_764_416
-    assert alone.logits == 4 * 2048 * 50304 * 12
-    tensor = memory_per_rank(shape, ParallelSpec(tensor=2), "bf16", 4, 2048)
-    sequence = memory_per_rank(shape, ParallelSpec(tensor=2, sequence=True), "bf16", 4, 2048)
+    assert alone.logits == 4 * 2048 * 50304 * 2 + 8 * LOGITS_AT_ONCE
+    tensor = memory_per_rank(one, ParallelSpec(tensor=2), 4)
+    sequence = memory_per_rank(one, ParallelSpec(tensor=2, sequence=True), 4)
     assert sequence.activations == alone.activations / 2 < tensor.activations < alone.activations
-    stages = memory_per_rank(shape, ParallelSpec(pipeline=2), "bf16", 4, 2048)
+    stages = memory_per_rank(one, ParallelSpec(pipeline=2), 4)
     assert stages.activations == alone.activations  # two micro-batches are on their way
     assert alone.weights / 2 < stages.weights < alone.weights  # the embedding is not divided
-    assert memory_per_rank(shape, ParallelSpec(context=2), "bf16", 4, 2048).activations == alone.activations / 2
+    assert memory_per_rank(one, ParallelSpec(context=2), 4).activations == alone.activations / 2
+    shared = memory_per_rank(one, ParallelSpec(distributed_optimizer=True), 4)
+    assert shared.weights == (6 + 12 / 16) * 1_176_764_416
+
+
+def test_logits_computed_again_take_the_same_memory_whatever_the_micro_batch():
+    again = training({"preset": "olmo-1b"}, {"nodes": 2})
+    small, large = (memory_per_rank(again, ParallelSpec(), size).logits for size in (8, 16))
+    assert small == large == 8 * LOGITS_AT_ONCE + 4 * 50304 * 2048
 
 
 def test_time_is_flops_over_the_stated_share_of_the_stated_gpu():

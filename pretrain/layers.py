@@ -1,0 +1,147 @@
+"""The parts of a layer: ours on PyTorch's kernels, or Transformer Engine's where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinear
+from megatron.core.transformer import TransformerConfig
+from megatron.core.transformer.enums import AttnMaskType
+from megatron.core.transformer.mlp import MLP
+from torch import Tensor, nn
+
+from infra.errors import ConfigError, Problem
+from pretrain.context import ContextParallelAttention
+from pretrain.presets import LAYER_NORM_EPSILON
+from pretrain.spec import Implementation
+
+
+@dataclass(frozen=True)
+class LayerParts:
+    """Module classes of a layer: projections divided by columns and by rows, attention, and what holds SwiGLU."""
+
+    column: type[nn.Module]
+    row: type[nn.Module]
+    attention: type[nn.Module]
+    mlp: type[MLP]
+
+
+def layer_parts(implementation: Implementation, context_ranks: int) -> LayerParts:
+    """What a layer is built of. Raises ConfigError where Transformer Engine is asked for and cannot be had."""
+    mlp = MLP if torch.cuda.is_available() else SwigluMlp  # there Megatron's own is compiled into one kernel
+    if not uses_transformer_engine(implementation):
+        return LayerParts(ColumnParallelLinear, RowParallelLinear, _own_attention(context_ranks), mlp)
+    from megatron.core.extensions.transformer_engine import TEColumnParallelLinear, TERowParallelLinear
+
+    return LayerParts(TEColumnParallelLinear, TERowParallelLinear, TransformerEngineAttention, mlp)
+
+
+def uses_transformer_engine(implementation: Implementation) -> bool:
+    """Whether layers are Transformer Engine's; `auto` takes it where there is a GPU and it is installed."""
+    missing = [name for name, there in (
+        ("a GPU", torch.cuda.is_available()),
+        ("the package transformer-engine", importlib.util.find_spec("transformer_engine") is not None),
+    ) if not there]  # fmt: skip
+    if implementation == "transformer_engine" and missing:
+        said = f"there is no {' and no '.join(each.removeprefix('a ') for each in missing)} here"
+        raise ConfigError([Problem("implementation", implementation, f"{said}; say auto or local")])
+    return implementation != "local" and not missing
+
+
+def _own_attention(context_ranks: int) -> type[nn.Module]:
+    return ScaledDotProductAttention if context_ranks == 1 else ContextParallelAttention
+
+
+class NonParametricLayerNorm(nn.LayerNorm):
+    """LayerNorm without weight and bias; PyTorch's kernels compute it in fp32, as transformers' OlmoLayerNorm does."""
+
+    def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = LAYER_NORM_EPSILON, **_: Any) -> None:
+        super().__init__(hidden_size, eps=eps, elementwise_affine=False)
+
+
+class SwigluMlp(MLP):
+    """Megatron's feed-forward layer, whose gate takes half the passes over memory."""
+
+    def forward(self, hidden_states: Tensor, **_: Any) -> tuple[Tensor, Tensor | None]:
+        """[sequence, batch, hidden] to the same, and no bias; what else Megatron hands over is for experts."""
+        both, _ = self.linear_fc1(hidden_states)
+        output: tuple[Tensor, Tensor | None] = self.linear_fc2(Swiglu.apply(both))
+        return output
+
+
+class Swiglu(torch.autograd.Function):
+    """silu(gate) · up of [..., gate and up side by side]."""
+
+    @staticmethod
+    def forward(ctx: Any, both: Tensor) -> Tensor:
+        """[..., 2 · width] to [..., width]."""
+        gate, up = both.chunk(2, -1)
+        opened = functional.silu(gate)
+        ctx.save_for_backward(both, opened)
+        return opened * up
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        """Both halves are written where they belong, which autograd would do by a copy."""
+        both, opened = ctx.saved_tensors
+        gate, up = both.chunk(2, -1)
+        found = torch.empty_like(both)
+        of_gate, of_up = found.chunk(2, -1)
+        torch.mul(opened, upstream, out=of_up)
+        torch.ops.aten.silu_backward.grad_input(upstream * up, gate, grad_input=of_gate)
+        return found
+
+
+class ScaledDotProductAttention(nn.Module):
+    """Causal core attention on PyTorch's fused kernel, which picks flash attention where there is one."""
+
+    def __init__(self, config: TransformerConfig, layer_number: int, attn_mask_type: AttnMaskType, **_: Any) -> None:
+        super().__init__()
+        assert attn_mask_type == AttnMaskType.causal and not config.attention_dropout
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any
+    ) -> Tensor:
+        """Attend; query is [sequence, batch, heads, width], the result [sequence, batch, heads × width].
+
+        `attention_mask`, bool [batch, 1, sequence, sequence], says which keys a query sees; None: all before it.
+        """
+        length, batch, heads, width = query.shape
+        query, key, value = (part.permute(1, 2, 0, 3) for part in (query, key, value))
+        attended = functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=attention_mask,
+            is_causal=attention_mask is None and length > 1,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        return attended.permute(2, 0, 1, 3).reshape(length, batch, heads * width)
+
+
+class TransformerEngineAttention(nn.Module):
+    """Transformer Engine's causal attention; ours for batches with a mask of their own, where documents are kept apart.
+
+    Not run so far: no machine with a GPU and Transformer Engine was at hand.
+    """
+
+    def __init__(self, config: TransformerConfig, layer_number: int, attn_mask_type: AttnMaskType, **rest: Any) -> None:
+        super().__init__()
+        from megatron.core.extensions.transformer_engine import TEDotProductAttention
+
+        self.causal = TEDotProductAttention(config, layer_number, attn_mask_type, **rest)
+        self.masked = _own_attention(config.context_parallel_size)(config, layer_number, attn_mask_type)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any
+    ) -> Tensor:
+        """As `ScaledDotProductAttention.forward`."""
+        if attention_mask is None:
+            attended: Tensor = self.causal(query, key, value, None, AttnMaskType.causal)
+        else:
+            attended = self.masked(query, key, value, attention_mask)
+        return attended
