@@ -84,7 +84,7 @@ class OneBatch:
     """Stands for `pretrain.data.Batches`: every step is the same batch, which lies in memory."""
 
     def __init__(self, size: Size, device: torch.device) -> None:
-        self._batch = batch(size, device)
+        self.batch = batch(size, device)
         self.micro_size = size.rows
         self.dataset = SimpleNamespace(config=SimpleNamespace(sequence_length=size.sequence))
 
@@ -94,7 +94,7 @@ class OneBatch:
 
     def read(self, _step: int, _device: torch.device) -> Iterator[Batch]:
         """The batch."""
-        yield self._batch
+        yield self.batch
 
 
 def seconds(arms: Mapping[str, Arm], rounds: int) -> dict[str, np.ndarray]:

@@ -3,8 +3,11 @@
     python -m benchmarks.slung_overhead [--preset olmo-tiny] [--vocabulary 4096] [--rounds 40]
 
 The floor is the same trainer with a plain sum of cross-entropies: no risk, no table, no figures by component and level.
-Policies follow each other in one process and are compared step by step. The second table counts the operations that
-touch a tensor as large as the logits: a policy must not add one. Leaves with 1 when a policy costs 1 % or more.
+Policies follow each other in one process and are compared step by step; the interval of that ratio is as wide as the
+machine is unquiet. So what a policy does beyond the floor, which is all in the loss function and the choice of inputs,
+is timed on its own too, hundreds of times, forward and backward: its share of a step is what the limit is held to, and
+the whole step must not contradict it. The last column counts the operations that touch a tensor as large as the logits:
+a policy must not add one. Leaves with 1 when a policy costs 1 % or more.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections import Counter
 from functools import partial
 from unittest import mock
 
+import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
@@ -24,7 +28,7 @@ from pretrain.loss_spec import LossSpec
 from pretrain.trainer import Trainer
 from pretrain.weights import initialise
 
-LIMIT = 1.01
+LIMIT = 0.01
 POLICIES = {
     "keep": LossSpec(),
     "mask": LossSpec(policy="mask"),
@@ -49,6 +53,7 @@ class Arms:
         self.policies = {name: LossPolicy.of(spec, ["all"], 1) for name, spec in POLICIES.items()}
         self.trainer = Trainer(size.spec(), size.shape, self.policies["keep"], fill, replacement=0, steps=100_000)
         self.batches = OneBatch(size, self.trainer.device)
+        self.nats = torch.rand(size.rows, size.sequence, device=self.trainer.device) * 8
 
     def floor(self) -> None:
         """A step without any policy."""
@@ -67,6 +72,18 @@ class Arms:
         """A step under a policy."""
         self.trainer.policy = self.policies[name].to(self.trainer.device)
         self.trainer.step(self.batches, 0)
+
+    def alone(self, name: str) -> None:
+        """What comes before the first layer and after the head in a step, forward and backward, and nothing else."""
+        batch, trainer = self.batches.batch, self.trainer
+        nats = self.nats.detach().requires_grad_()
+        if name == "floor":
+            loss, _, _ = plain_loss(batch, nats)
+        else:
+            trainer.policy = self.policies[name].to(trainer.device)
+            trainer._inputs(batch)
+            loss, _, _ = trainer._loss(batch, nats)
+        loss.backward()
 
     def large_operations(self, name: str) -> int:
         """Operations of a step on a tensor of the size of the logits."""
@@ -90,18 +107,22 @@ def main() -> int:
     with process_groups(size.spec().parallel, 0):
         arms = Arms(size)
         took = seconds({"floor": arms.floor} | {name: partial(arms.step, name) for name in POLICIES}, said.rounds)
+        alone = seconds({name: partial(arms.alone, name) for name in took}, 10 * said.rounds)
         large = {name: arms.large_operations(name) for name in took}
     print(f"# What a loss policy costs\n\n{size}; {said.rounds} rounds\n")
-    print("| policy | step, ms | against the floor | 95 % interval | operations on logits |\n|---|---|---|---|---|")
-    worst = 0.0
+    print("| policy | step, ms | its own work, ms | share of a step | step against the floor | 95 % interval "
+          "| operations on logits |\n|---|---|---|---|---|---|---|")  # fmt: skip
+    step = float(np.median(took["floor"]))
+    missed = []
     for name, values in took.items():
         middle, low, high = ratio(values, took["floor"])
-        worst = max(worst, middle)
-        milliseconds = 1000 * float(torch.tensor(values).median())
-        print(f"| {name} | {milliseconds:.1f} | {middle:.4f} | {low:.4f} – {high:.4f} | {large[name]} |")
-    more = [name for name in large if large[name] > large["floor"]]
-    print(f"\nlimit {LIMIT}: {'held' if worst < LIMIT and not more else 'NOT HELD'}")
-    return int(worst >= LIMIT or bool(more))
+        own = float(np.median(alone[name] - alone["floor"]))
+        print(f"| {name} | {1000 * np.median(values):.1f} | {1000 * own:.3f} | {own / step:.3%} | {middle:.4f} "
+              f"| {low:.4f} – {high:.4f} | {large[name]} |")  # fmt: skip
+        if own / step >= LIMIT or low >= 1 + LIMIT or large[name] > large["floor"]:
+            missed.append(name)
+    print(f"\nlimit {LIMIT:.0%} of a step: {'NOT HELD by ' + ', '.join(missed) if missed else 'held'}")
+    return int(bool(missed))
 
 
 if __name__ == "__main__":
