@@ -29,7 +29,7 @@ TOLERANCE: dict[Precision, float] = {
 }  # fmt: skip
 """How far a score may be from that in float32, and from that of the same text in another batch."""
 
-LAYERS = 2
+LAYERS = 3
 """Version of how the formats compute; scores of another version are other scores."""
 
 
@@ -41,7 +41,12 @@ class Engine(Protocol):
 
 
 def make_engine(model: Any, key: str, precision: Precision, device: Device, threads: int) -> Engine:
-    """The engine that computes `model` in this precision; `key` names its weights in the cache of exported models."""
+    """The engine of `model`, which is changed in place, in this precision; `key` names its weights in the cache of
+    exported models.
+    """
+    from curation.classify.first_token import read_first_token_only
+
+    model = read_first_token_only(model)
     if precision in ("onnx", "onnx-int8"):
         from curation.classify.onnx_export import exported
 

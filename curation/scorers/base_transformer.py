@@ -118,8 +118,7 @@ class TransformerScorer(Scorer):
     def weights(cls, spec: Any) -> str:
         """Checksum of the files and of the options that change scores, number format and device included."""
         definite = cls.resolved(spec)
-        layers = [LAYERS] if "int8" in definite.precision else []
-        return digest([cls.files(spec), definite.model_dump(mode="json", include=set(_COUNT)), *layers])
+        return digest([cls.files(spec), definite.model_dump(mode="json", include=set(_COUNT)), LAYERS])
 
     @classmethod
     def resolved(cls, spec: Any) -> Any:
