@@ -22,7 +22,7 @@ LOGITS_AT_ONCE = 2**26
 
 def recomputes_logits(choice: LogitsMemory, size: int) -> bool:
     """Whether logits are computed again in the backward pass, where holding a micro-batch's takes `size` bytes."""
-    return choice == "recompute" or (choice == "auto" and size > 2**30)
+    return choice == "recompute" or (choice == "auto" and size > 2**31)
 
 
 class ModelSpec(Spec):
@@ -192,7 +192,7 @@ class PretrainSpec(Spec):
     """Layers on PyTorch's kernels (local) or Transformer Engine's; auto: the latter where a GPU has it."""
     logits: LogitsMemory = "auto"
     """hold: logits are kept for the backward pass; recompute: they never exist whole and are computed again, one
-    product with the embedding more (3 % of an OLMo-1B step); auto: recompute where they would take more than 1 GiB.
+    product with the embedding more (3 % of an OLMo-1B step); auto: recompute where they would take more than 2 GiB.
     """
     deterministic: bool = False
     """On a GPU, only algorithms that give the same bits each time, so that a resumed run ends with the same bytes there

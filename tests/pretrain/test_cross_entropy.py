@@ -80,10 +80,10 @@ def test_logits_that_are_computed_again_never_exist_whole(inputs):
 
 
 def test_large_logits_are_computed_again_unless_the_file_says_otherwise():
-    assert recomputes_logits("auto", 8 * 2048 * 50304 * 2)
-    assert not recomputes_logits("auto", 2**30)
+    assert recomputes_logits("auto", 16 * 2048 * 50304 * 2)
+    assert not recomputes_logits("auto", 8 * 2048 * 50304 * 2)
     assert recomputes_logits("recompute", 1)
-    assert not recomputes_logits("hold", 8 * 2048 * 50304 * 2)
+    assert not recomputes_logits("hold", 16 * 2048 * 50304 * 2)
 
 
 def test_transformer_engine_is_refused_where_it_cannot_be_had():
