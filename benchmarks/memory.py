@@ -101,6 +101,14 @@ def resident(pid: int) -> float:
     return 0.0
 
 
+def private(pid: int) -> float:
+    """MB of a process that are its own: not those of files, which the kernel can take back at any time."""
+    with contextlib.suppress(OSError):
+        lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        return sum(int(line[1]) for line in lines if line[0] in ("RssAnon:", "RssShmem:")) / 1000
+    return 0.0
+
+
 def descendants(pid: int) -> Iterator[int]:
     """Children of a process and theirs."""
     with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ from mixtures import risk
 from mixtures.catalogue import Component, open_corpora, open_tokens, prepared, resolve
 from mixtures.contamination.found import report
 from mixtures.contamination.stage import look_for_sets
+from mixtures.long_arrays import kept_in
 from mixtures.overlap.measure import measure
 from mixtures.overlap.stage import find_duplicates
 from mixtures.places import tokenizer_place, tokens_place, tokens_spec
@@ -38,12 +39,18 @@ if TYPE_CHECKING:
     from curation.execution import Workers
 
 FORMAT = 1
+ARRAYS = ".arrays"  # in the work folder, while it is built
 SMALL = 5_000_000  # tokens: below that, handing the components to other processes takes longer than copying them
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "hormesis_tokenizer.json")
 
 
 def build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     """Build a mixture in `workspace.path`. Raises AmountError, InputError, DataError."""
+    with kept_in(workspace.path / ARRAYS):
+        return _build(spec, workspace)
+
+
+def _build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     folder = workspace.path
     corpora = open_corpora(spec)
     with opened(workspace, spec.execution) as workers:

@@ -18,7 +18,7 @@ from curation.where import RISKY_SHARE, SPANS, Where, check_names
 from infra.artifact import read_artifact
 from infra.errors import AmountError, ArtifactError, InputError, gathered
 from infra.spec import nearest
-from mixtures import amounts, risk, select
+from mixtures import amounts, long_arrays, risk, select
 from mixtures.contamination.found import Contamination
 from mixtures.corpus import Corpus, batches, corpus_in, matches, scores, where_columns
 from mixtures.megatron import check_twin, open_megatron
@@ -163,7 +163,7 @@ def open_tokens(corpus: Corpus, tokens: Path) -> TokenisedCorpus:
         names = read_artifact(tokens, "tokens").counts["shards"]
         corpus = replace(corpus, shards=tuple(tokens / f"{name}.parquet" for name in names))
     kinds = (np.int32, np.int32, np.int64, np.uint64)
-    documents = Documents(*(np.empty(corpus.manifest["documents"], kind) for kind in kinds))
+    documents = Documents(*(long_arrays.new(corpus.manifest["documents"], kind) for kind in kinds))
     held = 0
     for number, shard in enumerate(corpus.shards):
         table = pq.read_table(documents_path(tokens / shard.stem), columns=["row", "tokens", "identity"])
@@ -190,23 +190,26 @@ def resolve(
         name: _clean(passing[name], whole[name].documents, contaminated.get(each.corpus))
         for name, each in spec.components.items()
     }
-    _refuse_overlap(spec, eligible)
+    _refuse_overlap(spec, eligible, whole)
     held = _held_out(spec, whole, eligible)
     trained = {name: sources[each.source] for name, each in spec.components.items()}
     training = {
-        name: _not_empty(np.setdiff1d(eligible[name], held[name], assume_unique=True), trained[name], each.cut)
+        name: _not_empty(_without(eligible[name], held[name], whole[name]), trained[name], each.cut)
         for name, each in spec.components.items()
     }
-    wanted = _amounts(spec, {name: int(trained[name].documents.tokens[training[name]].sum()) for name in trained})
+    documents = {name: trained[name].documents.take(training[name]) for name in trained}
+    wanted = _amounts(spec, {name: int(documents[name].tokens.sum()) for name in documents})
     return [
         Component(
             name=name,
             spec=each,
             source=trained[name],
             whole=whole[name],
-            training=trained[name].documents.take(training[name]),
+            training=documents[name],
             held_out=whole[name].documents.take(held[name]),
-            selection=_select(spec, name, whole[name], trained[name], training[name], wanted[name]),
+            selection=select.arrange(
+                select.choose(documents[name], wanted[name], spec.seed), _order(each, whole[name], training[name])
+            ),
             wanted=wanted[name],
             contaminated=len(passing[name]) - len(eligible[name]),
         )
@@ -224,16 +227,9 @@ def _amounts(spec: MixtureSpec, available: Mapping[str, int]) -> dict[str, int]:
     return wanted
 
 
-def _select(
-    spec: MixtureSpec, name: str, whole: TokenisedCorpus, trained: TokenisedCorpus, training: select.Ints, wanted: int
-) -> Selection:
-    chosen = select.choose(trained.documents.take(training), wanted, spec.seed)
-    return select.arrange(chosen, _order(spec.components[name], whole, training))
-
-
 def _not_empty(training: select.Ints, trained: TokenisedCorpus, cut: float | None) -> select.Ints:
     """Without the documents of which cutting left nothing but the EOS."""
-    return training if cut is None else training[trained.documents.tokens[training] > 1]
+    return training if cut is None else long_arrays.keep(training, trained.documents.tokens > 1)
 
 
 def prepared(spec: MixtureSpec, components: list[Component], tokenizer: Path) -> list[Component]:
@@ -283,14 +279,14 @@ def _eligible(component: ComponentSpec, source: TokenisedCorpus) -> select.Ints:
     """Positions of the documents that pass `where`."""
     where = component.condition
     if where is None:
-        return np.arange(len(source.documents), dtype=np.int64)
+        return long_arrays.where(np.ones(len(source.documents), np.bool_))
     masks = [_passes(where, shard, source.prefix(number)) for number, shard in enumerate(source.corpus.shards)]
-    return np.flatnonzero(np.concatenate(masks)).astype(np.int64)
+    return long_arrays.where(np.concatenate(masks))
 
 
 def _clean(positions: select.Ints, documents: Documents, found: Contamination | None) -> select.Ints:
     """Without the documents that hold text of an evaluation set."""
-    return positions if found is None else positions[~found.among(documents)[positions]]
+    return positions if found is None else long_arrays.keep(positions, ~found.among(documents))
 
 
 def _passes(where: Where, shard: Path, tokens: Path) -> select.Mask:
@@ -303,14 +299,22 @@ def _passes(where: Where, shard: Path, tokens: Path) -> select.Mask:
     return np.concatenate(masks) if masks else np.zeros(0, dtype=bool)
 
 
-def _refuse_overlap(spec: MixtureSpec, eligible: Mapping[str, select.Ints]) -> None:
+def _without(positions: select.Ints, held: select.Ints, whole: TokenisedCorpus) -> select.Ints:
+    """The positions that are not held out."""
+    return long_arrays.keep(positions, ~long_arrays.mask_of(held, len(whole.documents)))
+
+
+def _refuse_overlap(
+    spec: MixtureSpec, eligible: Mapping[str, select.Ints], whole: Mapping[str, TokenisedCorpus]
+) -> None:
     """Two components over one corpus must not take the same document: it would be trained on twice in silence."""
     names = list(spec.components)
     for index, first in enumerate(names):
         for second in names[index + 1 :]:
             if spec.components[first].corpus != spec.components[second].corpus:
                 continue
-            shared = len(np.intersect1d(eligible[first], eligible[second], assume_unique=True))
+            both = (long_arrays.mask_of(eligible[name], len(whole[name].documents)) for name in (first, second))
+            shared = int(np.count_nonzero(np.logical_and(*both)))
             if shared:
                 raise AmountError(
                     f"components {first!r} and {second!r} share {shared:,} documents of corpus "
@@ -331,7 +335,7 @@ def _held_out(
             short.append(str(error))
             continue
         # The same id twice in a corpus is held out twice: a document must not be on both sides.
-        twins = np.isin(documents.identity, documents.identity[chosen])
+        twins = select.among(documents.identity, documents.identity[chosen])
         held[name] = eligible[name][np.flatnonzero(twins)]
     if short:
         raise AmountError("\n".join(short))

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.errors import ArtifactError
+from mixtures import long_arrays
 
 RISK_SUFFIX = ".risk"
 _HEADER = b"MMIDIDX\x00\x00"
@@ -71,16 +72,19 @@ class BinWriter:
         return self._hash.hexdigest()
 
 
-def write_idx(path: Path, lengths: NDArray[np.int32], dtype: str, tokens_sha256: str | None = None) -> None:
+def write_idx(path: Path, lengths: NDArray[Any], dtype: str, tokens_sha256: str | None = None) -> None:
     """Write the index of documents with `lengths` tokens; `tokens_sha256` makes it the index of a risk twin."""
-    sizes = np.asarray(lengths, dtype="<i4")
-    pointers = np.zeros(len(sizes), dtype="<i8")
-    np.cumsum(sizes[:-1].astype(np.int64) * np.dtype(dtype).itemsize, out=pointers[1:])
+    count, width, before = len(lengths), np.dtype(dtype).itemsize, 0
     with open(path, "wb") as file:
-        file.write(_HEADER + struct.pack("<QBQQ", 1, _CODES[dtype], len(sizes), len(sizes) + 1))
-        file.write(sizes.tobytes())
-        file.write(pointers.tobytes())
-        file.write(np.arange(len(sizes) + 1, dtype="<i8").tobytes())
+        file.write(_HEADER + struct.pack("<QBQQ", 1, _CODES[dtype], count, count + 1))
+        for part in long_arrays.chunks(count):
+            file.write(lengths[part].astype("<i4").tobytes())
+        for part in long_arrays.chunks(count):
+            sizes = lengths[part].astype("<i8") * width
+            file.write((before + np.cumsum(sizes) - sizes).astype("<i8").tobytes())
+            before += int(sizes.sum())
+        for part in long_arrays.chunks(count + 1):
+            file.write(np.arange(part.start, part.stop, dtype="<i8").tobytes())
         if tokens_sha256 is not None:
             file.write(_TRAILER + bytes.fromhex(tokens_sha256))
 

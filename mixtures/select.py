@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.errors import AmountError
+from mixtures import long_arrays
 
 Ints = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -41,7 +42,10 @@ class Documents:
 
     def take(self, index: Ints | Mask) -> Documents:
         """The documents at `index` (positions or mask), in that order."""
-        return Documents(self.shard[index], self.row[index], self.tokens[index], self.identity[index])
+        positions: Ints = (
+            long_arrays.where(index.astype(np.bool_)) if index.dtype == np.bool_ else index.astype(np.int64)
+        )
+        return Documents(*(long_arrays.take(each, positions) for each in vars(self).values()))
 
     def find(self, shard: NDArray[np.int32], row: NDArray[np.int32]) -> Ints:
         """Positions of documents named by shard and row. `self` must be a whole corpus, shard after shard."""
@@ -77,6 +81,14 @@ def identities(corpus: str, ids: Iterable[str]) -> Keys:
     return np.frombuffer(b"".join(one(document) for document in ids), dtype="<u8").astype(np.uint64)
 
 
+def among(identity: Keys, some: Keys) -> Mask:
+    """Which of the identities are among `some`."""
+    found = np.zeros(len(identity), np.bool_)
+    for part in long_arrays.chunks(len(identity)):
+        found[part] = np.isin(identity[part], some)
+    return found
+
+
 def keys(identity: Keys, seed: int, purpose: str) -> Keys:
     """Seeded order keys: splitmix64 (Steele et al. 2014) of the identity mixed with a hash of seed and purpose."""
     salt = hashlib.blake2b(f"{purpose}\0{seed}".encode(), digest_size=8).digest()
@@ -88,9 +100,8 @@ def keys(identity: Keys, seed: int, purpose: str) -> Keys:
 
 
 def in_order(documents: Documents, seed: int, purpose: str) -> Ints:
-    """Positions in seeded hash order; equal hashes (the same id twice) fall back on shard and row."""
-    order = np.lexsort((documents.row, documents.shard, keys(documents.identity, seed, purpose)))
-    return order.astype(np.int64)
+    """Positions in seeded hash order; equal hashes (the same id twice) as they come, which is by shard and row."""
+    return long_arrays.order(len(documents), lambda part: keys(documents.identity[part], seed, purpose))
 
 
 def hold_out(documents: Documents, tokens: int, seed: int, name: str) -> Ints:
@@ -102,7 +113,7 @@ def hold_out(documents: Documents, tokens: int, seed: int, name: str) -> Ints:
     if not tokens:
         return np.zeros(0, np.int64)
     order = in_order(documents, seed, HOLD_OUT)
-    running = np.cumsum(documents.tokens[order])
+    running = long_arrays.running(long_arrays.take(documents.tokens, order))
     if not len(running) or running[-1] < tokens:
         have = int(running[-1]) if len(running) else 0
         raise AmountError(f"hold_out.{name}: asked for {tokens:,} tokens, the component has {have:,} in all")
@@ -130,15 +141,18 @@ def choose(documents: Documents, tokens: int, seed: int) -> Selection:
     """Exactly `tokens` tokens in training order, epoch after epoch; the last document is cut. Caps are checked
     before.
     """
-    order = in_order(documents, seed, TRAINING)
-    running = np.cumsum(documents.tokens[order])
     if not tokens:
         return Selection(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
+    order = in_order(documents, seed, TRAINING)
+    running = long_arrays.running(long_arrays.take(documents.tokens, order))
     epochs, rest = divmod(tokens, int(running[-1]))
     last = int(np.searchsorted(running, rest)) + 1 if rest else 0
-    position = np.concatenate([np.tile(order, epochs), order[:last]])
-    taken = documents.tokens[position].copy()
+    count = len(order) * epochs + last
+    position, epoch = long_arrays.new(count, np.int64), long_arrays.new(count, np.int32)
+    for number, first in enumerate(range(0, count, len(order))):
+        here = slice(first, min(first + len(order), count))
+        position[here], epoch[here] = order[: here.stop - first], number
+    taken = long_arrays.take(documents.tokens, position)
     if rest:
         taken[-1] = rest - (int(running[last - 2]) if last > 1 else 0)
-    epoch = np.repeat(np.arange(epochs + 1, dtype=np.int32), [len(order)] * epochs + [last])
     return Selection(position, epoch, taken)

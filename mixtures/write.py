@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 from infra.atomic import atomic_path, write_json
 from infra.fingerprint import digest_file
 from infra.progress import Advance
-from mixtures import risk
+from mixtures import long_arrays, risk
 from mixtures.catalogue import Component, Replaced, TokenisedCorpus
 from mixtures.corpus import batches
 from mixtures.indexed import BinWriter, Indexed, bin_path, idx_path, open_pair, risk_prefix, write_idx
@@ -47,6 +49,7 @@ DOCUMENTS_SCHEMA = pa.schema(
 _PREFIX_TOKENS = pa.field("prefix_tokens", pa.int32())
 _NO_PREFIX = np.zeros(0, np.int64)
 _CHUNK = 1 << 22  # tokens copied at a time
+_DOCUMENTS = 1 << 14  # and most documents
 _OPEN_SHARDS = 1024  # memory maps held at a time
 _HELD_OUT_COLUMNS = ["id", "text", "source", "scores", "spans"]
 
@@ -163,7 +166,9 @@ class _Source:
     @property
     def sizes(self) -> Ints:
         """Tokens of each document as it is written, its prefix counted."""
-        return self.selection.tokens + (0 if self.prefixes is None else self.prefixes.sizes)
+        if self.prefixes is None:
+            return self.selection.tokens
+        return self.selection.tokens + self.prefixes.sizes
 
     def prefix(self, index: int) -> Ints:
         """Tokens before the document that is written as number `index`."""
@@ -179,7 +184,7 @@ def _write_pair(source: _Source, prefix: Path, advance: Advance) -> tuple[dict[s
     """
     sizes = source.sizes
     histogram = np.zeros(256, np.int64)
-    risky = np.zeros(len(sizes), np.int64)
+    risky = long_arrays.new(len(sizes), np.int64)
     record: dict[str, Any] = {"tokens": int(sizes.sum()), "documents": len(sizes)}
     if len(sizes):
         twin = risk_prefix(prefix)
@@ -195,22 +200,20 @@ def _write_pair(source: _Source, prefix: Path, advance: Advance) -> tuple[dict[s
                 risky[first:last] = _risky_per_document(risks, sizes[first:last])
                 advance(len(ids))
             record |= {"dtype": dtype, "tokens_sha256": tokens.finish(), "risk_sha256": levels.finish()}
-        lengths = sizes.astype(np.int32)
         with atomic_path(idx_path(prefix)) as path:
-            write_idx(path, lengths, dtype)
+            write_idx(path, sizes, dtype)
         with atomic_path(idx_path(twin)) as path:
-            write_idx(path, lengths, "uint8", tokens_sha256=record["tokens_sha256"])
+            write_idx(path, sizes, "uint8", tokens_sha256=record["tokens_sha256"])
         record["idx_sha256"] = digest_file(idx_path(prefix))
     return record | {"risky_tokens": int(risky.sum()), "risk_histogram": histogram.tolist()}, risky
 
 
 def _chunks(sizes: Ints) -> Iterator[tuple[int, int]]:
-    """Ranges of documents that hold about _CHUNK tokens each."""
-    running = np.cumsum(sizes)
+    """Ranges of at most _DOCUMENTS documents that hold about _CHUNK tokens each."""
     first = 0
     while first < len(sizes):
-        before = int(running[first - 1]) if first else 0
-        last = max(first + 1, int(np.searchsorted(running, before + _CHUNK, side="right")))
+        running = np.cumsum(sizes[first : first + _DOCUMENTS])
+        last = first + max(1, int(np.searchsorted(running, _CHUNK, side="right")))
         yield first, last
         first = last
 
@@ -218,10 +221,11 @@ def _chunks(sizes: Ints) -> Iterator[tuple[int, int]]:
 def _gather(source: _Source, first: int, last: int) -> tuple[np.ndarray[Any, Any], risk.Bytes]:
     """Tokens and risk bytes of the selected documents first <= i < last, one after another, each after its prefix."""
     ids, risks = [], []
-    for index in range(first, last):
-        position, size = int(source.selection.position[index]), int(source.selection.tokens[index])
-        tokens, levels = source.shards.open(int(source.documents.shard[position]))
-        start = int(tokens.starts[source.documents.row[position]])
+    positions, sizes = source.selection.position[first:last], source.selection.tokens[first:last].tolist()
+    shards, rows = (each[positions].tolist() for each in (source.documents.shard, source.documents.row))
+    for index, size, shard, row in zip(range(first, last), sizes, shards, rows, strict=True):
+        tokens, levels = source.shards.open(shard)
+        start = int(tokens.starts[row])
         if len(before := source.prefix(index)):
             ids.append(before.astype(tokens.tokens.dtype))
             risks.append(np.full(len(before), risk.STRUCTURAL, np.uint8))
@@ -249,34 +253,61 @@ def _risky_per_document(risks: risk.Bytes, sizes: Ints) -> Ints:
 
 def _write_documents(component: Component, sizes: Ints, risky: Ints, path: Path) -> None:
     """One row a written document: where it came from and where its tokens are, the first of them its prefix's."""
+    schema = DOCUMENTS_SCHEMA.append(_PREFIX_TOKENS)
+    before = 0
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer, _ids(component.source) as ids:
+        for part in long_arrays.chunks(len(sizes)):
+            table = _documents_table(component, part, sizes[part], risky[part], before, ids)
+            writer.write_table(table.cast(schema))
+            before += int(sizes[part].sum())
+
+
+def _documents_table(
+    component: Component, part: slice, sizes: Ints, risky: Ints, before: int, ids: pa.Table
+) -> pa.Table:
+    """Rows of the documents `part` of the selection, which are written after `before` tokens."""
     source, selection = component.source, component.selection
-    documents = component.training.take(selection.position)
+    documents = component.training.take(selection.position[part])
+    taken, count = selection.tokens[part], len(documents)
+    shards = pa.array([shard.name for shard in source.corpus.shards], pa.string())
     columns: dict[str, Any] = {
-        "component": pa.array([component.name] * len(documents), pa.string()),
-        "ordinal": np.arange(len(documents)),
-        "epoch": selection.epoch,
-        "corpus": pa.array([source.corpus.name] * len(documents), pa.string()),
-        "shard": pa.array([shard.name for shard in source.corpus.shards]).take(pa.array(documents.shard)),
+        "component": pa.repeat(component.name, count),
+        "ordinal": np.arange(part.start, part.stop),
+        "epoch": selection.epoch[part],
+        "corpus": pa.repeat(source.corpus.name, count),
+        "shard": shards.take(pa.array(documents.shard)),
         "row": documents.row,
-        "id": _document_ids(source, documents),
-        "first_token": np.cumsum(sizes) - sizes,
+        "id": _document_ids(ids, documents),
+        "first_token": before + np.cumsum(sizes) - sizes,
         "tokens": sizes,
         "risky_tokens": risky,
-        "truncated": selection.tokens < documents.tokens,
+        "truncated": taken < documents.tokens,
+        "prefix_tokens": sizes - taken,
     }
-    table = pa.table(columns).cast(DOCUMENTS_SCHEMA)
-    with atomic_path(path) as temporary:
-        pq.write_table(table.append_column(_PREFIX_TOKENS, pa.array(sizes - selection.tokens, pa.int32())), temporary)
+    return pa.table({name: each if isinstance(each, pa.Array) else np.asarray(each) for name, each in columns.items()})
 
 
-def _document_ids(source: TokenisedCorpus, documents: Documents) -> pa.Array:
-    """Ids of the documents, in their order, reading only the shards they come from."""
-    numbers, place = np.unique(documents.shard, return_inverse=True)
-    columns, sizes = [], []
-    for number in numbers:
-        column = pq.read_table(documents_path(source.prefix(int(number))), columns=["id"]).column("id")
-        columns.extend(column.chunks)
-        sizes.append(len(column))
-    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    everything = pa.chunked_array(columns, pa.string())
-    return everything.take(pa.array(starts[place] + documents.row)).combine_chunks()
+@contextmanager
+def _ids(source: TokenisedCorpus) -> Iterator[pa.Table]:
+    """The ids of a corpus as a table of one column, a chunk a shard, mapped from a file that goes with the block."""
+    schema = pa.schema([("id", pa.string())])
+    with tempfile.NamedTemporaryFile(dir=long_arrays.folder()) as file:
+        with pa.ipc.new_file(file.name, schema) as writer:
+            for number in range(len(source.corpus.shards)):
+                ids = pq.read_table(documents_path(source.prefix(number)), columns=["id"]).column("id")
+                writer.write_batch(pa.record_batch([ids.combine_chunks()], schema=schema))
+        with pa.memory_map(file.name) as mapped, pa.ipc.open_file(mapped) as reader:
+            yield reader.read_all()
+
+
+def _document_ids(ids: pa.Table, documents: Documents) -> pa.Array:
+    """Ids of the documents, in their order."""
+    grouped = np.argsort(documents.shard, kind="stable")
+    numbers, starts = np.unique(documents.shard[grouped], return_index=True)
+    found = [
+        ids.column("id").chunk(int(number)).take(pa.array(np.asarray(documents.row[here])))
+        for number, here in zip(numbers, np.split(grouped, starts[1:]), strict=True)
+    ]
+    back = np.empty(len(grouped), np.int64)
+    back[grouped] = np.arange(len(grouped))
+    return pa.concat_arrays(found).take(pa.array(back)) if found else pa.array([], pa.string())

@@ -71,9 +71,10 @@ def _bytes(rows: list[same_bytes.Row]) -> None:
 
 
 def _memory(rows: list[tuple[int, float, float, float, float]]) -> None:
-    head = "| corpora | MB of text | tokens/s, one worker | highest MB in memory |\n|---|---|---|---|\n"
-    text = "".join(f"| × {copies} | {size:,.0f} | {each:,.0f} | {largest:,.0f} |\n"
-                   for copies, size, each, _, largest in rows)  # fmt: skip
+    columns = ("corpora", "MB of text", "tokens/s, one worker", "highest MB of memory", "with mapped files")
+    head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
+    text = "".join(f"| × {copies} | {size:,.0f} | {each:,.0f} | {own:,.0f} | {mapped:,.0f} |\n"
+                   for copies, size, each, own, mapped in rows)  # fmt: skip
     _keep("Memory", head + text)
 
 

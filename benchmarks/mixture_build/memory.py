@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos import ROOT, start
-from benchmarks.memory import descendants, resident
+from benchmarks.memory import descendants, private, resident
 from benchmarks.mixture_build.corpora import write_curation, write_mixture
 from infra.artifact import describe_files, write_manifest
 
@@ -20,20 +20,20 @@ _SHARDS, _DOCUMENTS, _CHARACTERS = 100_000, 10_000, 42_000_000  # of each shard,
 
 
 def growth(folder: Path, data: Path, tokenizer: Path, copies: int, workers: int) -> tuple[float, float, float, float]:
-    """MB of text, tokens per second, and highest MB in memory: of the command, of its largest process."""
+    """MB of text, tokens per second, and the highest MB of its largest process: its own, and with mapped files."""
     curation = write_curation(folder / "curation", data, copies)
     size = sum(corpus["bytes"] for corpus in json.loads((curation / "manifest.json").read_text())["corpora"].values())
     job = write_mixture(folder, curation, tokenizer, "all", "all", -1)
-    began, command, largest = time.monotonic(), 0.0, 0.0
+    began, own, mapped = time.monotonic(), 0.0, 0.0
     process = start(job, folder / "out", "--workers", str(workers))
     while process.poll() is None:
-        command = max(command, resident(process.pid))
-        largest = max([largest, command, *map(resident, descendants(process.pid))])
+        processes = [process.pid, *descendants(process.pid)]
+        own, mapped = max([own, *map(private, processes)]), max([mapped, *map(resident, processes)])
         time.sleep(0.2)
     if process.returncode:
         raise SystemExit(process.communicate()[1])
     tokens = json.loads((folder / "out" / "mixture.json").read_text())["tokens"]
-    return size / 1e6, tokens / (time.monotonic() - began), command, largest
+    return size / 1e6, tokens / (time.monotonic() - began), own, mapped
 
 
 def plan(folder: Path) -> tuple[float, float, str]:

@@ -1,0 +1,165 @@
+"""Arrays with an entry a document, kept in files once they are long: memory does not grow with the corpus.
+
+The kernel writes their pages out and reads them in as it sees fit. What is computed of whole arrays goes through in
+chunks, so that nothing else becomes as long. Short arrays are ordinary ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+LONG = 1 << 17
+"""Entries above which an array is kept in a file, and entries of a chunk."""
+
+Keys = NDArray[np.uint64]
+_folder: ContextVar[Path | None] = ContextVar("folder", default=None)
+
+
+@contextlib.contextmanager
+def kept_in(folder: Path) -> Iterator[None]:
+    """Keep long arrays in `folder` inside the block, made anew and removed afterwards; all workers must see it.
+
+    They are then handed to other processes by name. Elsewhere they are in files without one, of this process only.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Kept(np.memmap):
+    """A file's array, pickled as the file's name; what is computed of it is not."""
+
+    whole: tuple[Any, ...] | None = None
+
+    def __array_finalize__(self, source: Any) -> None:
+        super().__array_finalize__(source)
+        self.whole = None
+
+    def __reduce__(self) -> Any:
+        if self.whole is None:
+            return np.array(self, subok=False).__reduce__()
+        return _open, self.whole
+
+
+def _open(name: str, dtype: str, count: int) -> _Kept:
+    kept = _Kept(name, dtype, "r", shape=(count,))
+    kept.whole = (name, dtype, count)
+    return kept
+
+
+def folder() -> Path | None:
+    """Where long arrays are kept; None: where temporary files are."""
+    return _folder.get()
+
+
+def new(count: int, dtype: DTypeLike) -> NDArray[Any]:
+    """An array of zeros."""
+    if count <= LONG:
+        return np.zeros(count, dtype)
+    place = folder()
+    if place is None:
+        with tempfile.TemporaryFile() as file:
+            return np.memmap(file, dtype, "w+", shape=(count,))
+    with tempfile.NamedTemporaryFile(dir=place, delete=False) as named:
+        kept = _Kept(named.name, dtype, "w+", shape=(count,))
+    kept.whole = (named.name, np.dtype(dtype).str, count)
+    return kept
+
+
+def chunks(count: int) -> Iterator[slice]:
+    """Slices that cover `count` entries in order."""
+    yield from (slice(first, min(first + LONG, count)) for first in range(0, count, LONG))
+
+
+def take(values: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
+    """values[index]."""
+    found = new(len(index), values.dtype)
+    for part in chunks(len(index)):
+        found[part] = values[index[part]]
+    return found
+
+
+def where(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Positions at which the mask is true."""
+    found = new(int(np.count_nonzero(mask)), np.int64)
+    first = 0
+    for part in chunks(len(mask)):
+        here = np.flatnonzero(mask[part]) + part.start
+        found[first : first + len(here)] = here
+        first += len(here)
+    return found
+
+
+def keep(positions: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The positions at which the mask, which has an entry for every position there is, is true."""
+    kept = np.zeros(len(positions), np.bool_)
+    for part in chunks(len(positions)):
+        kept[part] = mask[positions[part]]
+    return take(positions, where(kept))
+
+
+def mask_of(positions: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    """A mask of `count` entries that is true at the positions."""
+    mask = np.zeros(count, np.bool_)
+    for part in chunks(len(positions)):
+        mask[positions[part]] = True
+    return mask
+
+
+def running(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Sums of the values up to and with each of them."""
+    found = new(len(values), np.int64)
+    total = 0
+    for part in chunks(len(values)):
+        found[part] = np.cumsum(values[part], dtype=np.int64) + total
+        total = int(found[part.stop - 1])
+    return found
+
+
+def order(count: int, keys: Callable[[slice], Keys]) -> NDArray[np.int64]:
+    """Positions in the order of their keys, equal ones as they come. `keys` gives those of a slice.
+
+    Keys are hashes, so equal ranges of them hold about equally many: each range is gathered and sorted by itself, after
+    a pass that puts all into the files of their ranges.
+    """
+    if count <= LONG:
+        return np.argsort(keys(slice(0, count)), kind="stable").astype(np.int64)
+    bits = max(int(np.ceil(np.log2(count / LONG))), 1)
+    shift = np.uint64(64 - bits)
+    sizes = np.zeros((1 << bits) + 1, np.int64)
+    for part in chunks(count):
+        sizes[1:] += np.bincount((keys(part) >> shift).astype(np.int64), minlength=1 << bits)
+    ends = np.cumsum(sizes)
+    found, sorted_by, filled = new(count, np.int64), new(count, np.uint64), ends[:-1].copy()
+    for part in chunks(count):
+        given = keys(part)
+        ranges = (given >> shift).astype(np.int64)
+        grouped = np.argsort(ranges, kind="stable")
+        for number, here in zip(*_groups(ranges[grouped], grouped), strict=True):
+            place = slice(filled[number], filled[number] + len(here))
+            found[place], sorted_by[place] = here + part.start, given[here]
+            filled[number] = place.stop
+    for first, last in itertools.pairwise(ends):
+        found[first:last] = found[first:last][np.argsort(sorted_by[first:last], kind="stable")]
+    return found
+
+
+def _groups(ranges: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """The different numbers of a sorted array, and the values beside each."""
+    numbers, starts = np.unique(ranges, return_index=True)
+    return numbers, np.split(values, starts[1:])
