@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,11 @@ class Encoder:
         self.eos_id = eos_id
         self.dtype = token_dtype(self.tokenizer.get_vocab_size())
         self._widths = byte_level.widths(self.tokenizer)
-        self._without_nfc = None if self._widths is None else byte_level.without_nfc(self.tokenizer)
         self._in_parts = byte_level.parts_alike(self.tokenizer)
+
+    @cached_property
+    def _without_nfc(self) -> Tokenizer | None:
+        return None if self._widths is None else byte_level.without_nfc(self.tokenizer)
 
     def encode(self, texts: Sequence[str], spans: Spans | None) -> Iterator[Encoded]:
         """Encode documents in pieces of bounded size. `spans` None: nobody looked, every token is unscored."""
