@@ -17,18 +17,25 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 _BETWEEN_WORDS = re.compile("[A-Za-z](?= [A-Za-z])")
+# All but blocks of characters that NFC keeps, and that never join the one before them: Latin, Cyrillic, punctuation,
+# kana, Han, Hangul, emoji.
+_NFC_MAY_CHANGE = re.compile(
+    "[^\0-\u02ff\u0400-\u0482\u2002-\u20cf\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff60"
+    "\U0001f300-\U0001f64f]"
+)
 
 Offsets = NDArray[np.int64]
 
 
 def widths(tokenizer: Tokenizer) -> NDArray[np.int32] | None:
     """Bytes that each token id stands for, or None where the tokenizer is not byte-level."""
-    if not _is_byte_level(json.loads(tokenizer.to_str())["pre_tokenizer"]):
+    if not _is_byte_level(_json_of(tokenizer.pre_tokenizer)):
         return None
     alphabet = set(pre_tokenizers.ByteLevel.alphabet())
     added = {number: token.content for number, token in tokenizer.get_added_tokens_decoder().items()}
-    table = np.zeros(max(tokenizer.get_vocab().values()) + 1, np.int32)
-    for token, number in tokenizer.get_vocab().items():
+    vocabulary = tokenizer.get_vocab()
+    table = np.zeros(max(vocabulary.values()) + 1, np.int32)
+    for token, number in vocabulary.items():
         if number in added:
             table[number] = len(added[number].encode())
         elif alphabet.issuperset(token):
@@ -36,6 +43,12 @@ def widths(tokenizer: Tokenizer) -> NDArray[np.int32] | None:
         else:
             return None
     return table
+
+
+def _json_of(pre_tokenizer: Any) -> dict[str, Any] | None:
+    """A pre-tokenizer as in tokenizer.json, without writing down the whole tokenizer."""
+    found: dict[str, Any] | None = None if pre_tokenizer is None else json.loads(pre_tokenizer.__getstate__())
+    return found
 
 
 def _is_byte_level(pre_tokenizer: dict[str, Any] | None) -> bool:
@@ -48,9 +61,30 @@ def _is_byte_level(pre_tokenizer: dict[str, Any] | None) -> bool:
 def unchanged(tokenizer: Tokenizer, text: str) -> bool:
     """Whether the tokenizer's normaliser leaves this text as it is."""
     normalizer = tokenizer.normalizer
-    if normalizer is None or (isinstance(normalizer, normalizers.NFC) and text.isascii()):
+    if normalizer is None or (isinstance(normalizer, normalizers.NFC) and nfc_keeps(text)):
         return True
     return bool(normalizer.normalize_str(text) == text)
+
+
+def nfc_keeps(text: str) -> bool:
+    """Whether all characters are such that NFC certainly leaves the text as it is; cheaper than asking NFC."""
+    return text.isascii() or _NFC_MAY_CHANGE.search(text) is None
+
+
+def without_nfc(tokenizer: Tokenizer) -> Tokenizer | None:
+    """A tokenizer for texts of which `nfc_keeps` is true, with the same tokens for less work; None where there is none.
+
+    It has the model, and so the known words, of `tokenizer`. A token that was added by hand is looked for in its
+    normalised spelling, which must then be its own.
+    """
+    added = tokenizer.get_added_tokens_decoder().values()
+    if not isinstance(tokenizer.normalizer, normalizers.NFC) or not all(nfc_keeps(token.content) for token in added):
+        return None
+    other = Tokenizer.from_str(tokenizer.to_str())
+    other.normalizer = None
+    other.model = tokenizer.model
+    other.encode_special_tokens = tokenizer.encode_special_tokens
+    return other
 
 
 def byte_positions(text: str) -> Offsets:

@@ -145,4 +145,7 @@ def _map(path: Path, dtype: str, count: int) -> Tokens:
     size = path.stat().st_size if path.exists() else -1
     if size != count * np.dtype(dtype).itemsize:
         raise ArtifactError(f"{path}: {size} bytes do not match its index; run the stage again")
-    return np.memmap(path, dtype=dtype, mode="r") if count else np.zeros(0, dtype)
+    if not count:
+        return np.zeros(0, dtype)
+    # As a plain array: a slice of a memmap is a memmap again, which costs more than copying a short document.
+    return np.memmap(path, dtype=dtype, mode="r").view(np.ndarray)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer, processors
+from tokenizers import Encoding, Tokenizer, models, processors
 
 from mixtures import byte_level, risk
 from mixtures.indexed import token_dtype
@@ -47,10 +48,16 @@ class Encoder:
         self.tokenizer.encode_special_tokens = True
         # Trimmed offsets would leave the space in front of a word without a place in the text.
         self.tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+        if isinstance(self.tokenizer.model, models.BPE):
+            self.tokenizer.model._resize_cache(_CACHED_WORDS)
         self.eos_id = eos_id
         self.dtype = token_dtype(self.tokenizer.get_vocab_size())
         self._widths = byte_level.widths(self.tokenizer)
         self._in_parts = byte_level.parts_alike(self.tokenizer)
+
+    @cached_property
+    def _without_nfc(self) -> Tokenizer | None:
+        return None if self._widths is None else byte_level.without_nfc(self.tokenizer)
 
     def encode(self, texts: Sequence[str], spans: Spans | None) -> Iterator[Encoded]:
         """Encode documents in pieces of bounded size. `spans` None: nobody looked, every token is unscored."""
@@ -73,9 +80,7 @@ class Encoder:
         return Encoded(joined, np.concatenate(levels), np.asarray([len(joined)], np.int32))
 
     def _encode(self, texts: Sequence[str], spans: Spans | None) -> Encoded:
-        # Where offsets follow from the tokens' bytes the tokenizer need not keep account of them.
-        run = self.tokenizer.encode_batch if self._widths is None else self.tokenizer.encode_batch_fast
-        encodings = run(list(texts), add_special_tokens=False)
+        encodings = self._encodings(list(texts))
         counts = np.fromiter((len(each) for each in encodings), np.int64, len(encodings))
         ends = np.cumsum(counts + 1)
         is_text = np.ones(int(ends[-1]), dtype=bool)
@@ -90,6 +95,19 @@ class Encoder:
             tagged = Tagged(documents[counts[documents] > 0], ends - counts - 1, counts)  # a normaliser may leave none
             self._mark(levels, tokens, texts, encodings, spans, tagged)
         return Encoded(tokens, levels, (counts + 1).astype(np.int32))
+
+    def _encodings(self, texts: list[str]) -> list[Encoding]:
+        """The tokenizer's own results; where offsets follow from the tokens' bytes it need not keep account of them."""
+        if self._widths is None:
+            return self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        if self._without_nfc is None:
+            return self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        kept = [byte_level.nfc_keeps(text) for text in texts]
+        found = {}
+        for keep, tokenizer in ((True, self._without_nfc), (False, self.tokenizer)):
+            here = [text for text, each in zip(texts, kept, strict=True) if each == keep]
+            found[keep] = iter(tokenizer.encode_batch_fast(here, add_special_tokens=False))
+        return [next(found[each]) for each in kept]
 
     def _mark(
         self,

@@ -103,7 +103,9 @@ class Stream(GPTDataset):
         token in the document, tokens.
         """
         found = []
-        offset = int(self.sample_index[self.shuffle_index[index]][1])
+        position, offset = (int(value) for value in self.sample_index[self.shuffle_index[index]])
+        if offset == self.dataset.sequence_lengths[self.document_index[position]]:
+            offset = 0  # the sample before ended with this document: the next one is the first
         for number, targets in groupby(self._documents(index).tolist()):
             if number == PADDING:
                 break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tagged import SENTENCE
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from mixtures import risk, tokenise
+from mixtures.byte_level import nfc_keeps
 from mixtures.marking import NO_SPANS, Spans
 from mixtures.tokenise import Encoded, Encoder
 
@@ -184,6 +187,28 @@ def test_a_tokenizer_that_is_not_byte_level_is_asked_for_offsets(tmp_path: Path)
     encoder = Encoder(tmp_path / "tokenizer.json", EOS_ID)
     (ids,), (levels,) = encode(encoder, ["hey,  you idiot there"], spans((0, 10, 15, 0.9)))
     assert [token for token, level in zip(ids, levels, strict=True) if level > risk.LOWEST] == [3]
+
+
+def test_nfc_keeps_every_character_that_is_said_to_be_kept() -> None:
+    kept = [char for char in map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1))) if nfc_keeps("é" + char)]
+    assert len(kept) > 30_000
+    for text in ("".join(kept), "".join(reversed(kept)), "".join(random.Random(0).sample(kept, len(kept)))):
+        assert normalizers.NFC().normalize_str(text) == text
+    assert not any(map(nfc_keeps, ("e\u0301", "\u212b", "か\u3099", "가\u11a8", "\u2000")))
+
+
+@pytest.mark.parametrize(("added", "shortened"), [("é|tail", True), ("e\u0301|tail", False)])
+def test_texts_that_nfc_keeps_and_others_get_the_tokens_of_the_whole_tokenizer(
+    encoder: Encoder, tmp_path: Path, added: str, shortened: bool
+) -> None:
+    whole = Tokenizer.from_str(encoder.tokenizer.to_str())
+    whole.add_tokens([AddedToken(added, normalized=True)])
+    whole.save(str(tmp_path / "tokenizer.json"))
+    texts = ["plain", "café naïve “漢字” 😀", "cafe\u0301 e\u0301|tail", "é|tail \u212b", "", "the <|endoftext|> river"]
+    made = Encoder(tmp_path / "tokenizer.json", EOS_ID)
+    assert (made._without_nfc is not None) == shortened
+    whole.encode_special_tokens = True
+    assert encode(made, texts, None)[0] == [[*whole.encode(text).ids, EOS_ID] for text in texts]
 
 
 def test_real_tokenizer_agrees(tmp_path: Path) -> None:

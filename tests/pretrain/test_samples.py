@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from made_mixture import EOS, small_run, write_mixture
 
 sys.path.append(str(Path(__file__).parents[1] / "mixtures"))
 from tagged import build, clean_documents, mixture_spec, risky_documents, write_curation
 
 from infra.errors import InputError
+from infra.stage import run_stage
 from mixtures.built import BuiltMixture
-from pretrain.data import DataSettings, build_epoch
+from pretrain.data import Batch, Batches, DataSettings, build_epoch
 from pretrain.distributed import process_groups
 from pretrain.parts import parts_of
 from pretrain.samples import read_sample, trace_sample
 from pretrain.spec import ParallelSpec
+from pretrain.stage import PRETRAIN
 
 SEED = 5
+Trained: TypeAlias = tuple[Path, dict[tuple[int, int], list[list[int]]]]
 
 
 @pytest.fixture(scope="module", params=["component", "all"])
@@ -53,6 +61,16 @@ def test_every_sample_is_traced_to_the_tokens_that_the_trainer_reads(mixture: Bu
         read_sample(mixture, len(rows), SEED)
 
 
+def test_a_sample_that_begins_with_a_document_is_traced_to_its_first_token(tmp_path: Path) -> None:
+    documents = [[word] * 31 + [EOS] for word in range(3, 8)]  # each as long as a sequence
+    built = BuiltMixture.open(write_mixture(tmp_path / "m", {"clean": (documents, [[1] * 32] * 5)}, {}))
+    for number in range(5):
+        sample = read_sample(built, number, SEED)
+        (piece,) = sample.pieces
+        assert (piece.origin.token, piece.first, piece.last) == (0, 0, 32)
+        assert sample.tokens.tolist() == documents[piece.origin.ordinal]
+
+
 def test_documents_spans_and_tokens_are_told_and_text_only_when_asked(mixture: BuiltMixture) -> None:
     documents, spans, tokens = trace_sample(mixture.path, 3, 0, SEED, show_text=True)
     ids = {row["id"] for row in pq.read_table(mixture.path / "documents.parquet").to_pylist()}
@@ -74,3 +92,80 @@ def test_epochs_and_seeds_present_other_samples_first(mixture: BuiltMixture) -> 
     assert not np.array_equal(first, second)
     titles = [trace_sample(mixture.path, 0, *which, show_text=False)[0].rows for which in ((1, SEED), (0, SEED + 1))]
     assert titles[0] == titles[1]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A run of two epochs over a mixture with prefixes and a cooldown, and the targets that its trainer read, by epoch
+    and step.
+    """
+    folder = tmp_path_factory.mktemp("trained")
+    curation = write_curation(folder / "demo", {"clean": clean_documents(80), "forum": risky_documents(60)})
+    conditioning = {"prefixes": "toxicity: {toxicity:.1f}\n", "cooldown": 0.3}
+    built = build(mixture_spec(curation, hold_out={}, conditioning=conditioning), folder / "m", folder / "store")
+    read: dict[tuple[int, int], list[list[int]]] = {}
+    original = Batches.read
+
+    def watched(self: Batches, step: int, device: torch.device) -> Iterator[Batch]:
+        rows = read[self.dataset.config.random_seed - SEED, step] = []
+        for batch in original(self, step, device):
+            rows += batch.targets.tolist()
+            del rows[len(self.dataset) - step * self.global_size :]  # the last step is filled up with padding
+            yield batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batches, "read", watched)
+        run_stage(PRETRAIN, small_run(mixture=str(built.path), epochs=2, seed=SEED), folder / "run", quiet=True)
+    return folder / "run", read
+
+
+def test_samples_of_a_run_are_what_its_trainer_read_in_every_epoch_and_in_the_cooldown(
+    trained: Trained,
+) -> None:
+    run, read = trained
+    assert {epoch for epoch, _ in read} == {0, 1, 2, 3}  # two, and two of the cooldown
+    for (epoch, step), rows in read.items():
+        place = 0 if step % 2 else len(rows) - 1
+        number = 8 * step + place
+        documents, _, tokens = trace_sample(run, number, epoch, seed=99, show_text=False)
+        assert documents.title.startswith(f"Sample {number} of epoch {epoch}, seed {SEED}, step {step + 1} of that")
+        assert tokens.rows and [row[1] for row in tokens.rows] == rows[place][: len(tokens.rows)]
+        assert set(rows[place][len(tokens.rows) :]) <= {EOS}  # padding
+
+
+def test_in_the_cooldown_stand_the_last_documents_without_their_prefixes(
+    trained: Trained,
+) -> None:
+    run, read = trained
+    mixture = BuiltMixture.open(run.parent / "m")
+    rows = pq.read_table(mixture.path / "documents.parquet").to_pylist()
+    last = {(each.name, row["id"]) for each in mixture.components
+            for row in [row for row in rows if row["component"] == each.name][-each.cooldown_documents :]}  # fmt: skip
+    found: dict[bool, set[tuple[object, object]]] = {False: set(), True: set()}
+    structural: dict[bool, int] = {False: 0, True: 0}
+    for epoch, cooldown in ((0, False), (2, True)):
+        samples = sum(len(rows) for (which, _), rows in read.items() if which == epoch)
+        for number in range(0, samples, 1 if cooldown else 6):
+            documents, _, tokens = trace_sample(run, number, epoch, 0, show_text=False)
+            found[cooldown] |= {(row[1], row[5]) for row in documents.rows}
+            structural[cooldown] += sum(row[3] == "structural" for row in tokens.rows)
+    assert found[True] == last and not found[False] & last
+    assert structural[False] > 0 and structural[True] == 0
+
+
+def test_an_epoch_or_sample_that_a_run_does_not_have_is_told(
+    trained: Trained,
+) -> None:
+    run, read = trained
+    with pytest.raises(InputError, match=r"--epoch 4: .* has 4 epochs, from 0"):
+        trace_sample(run, 0, 4, SEED, show_text=False)
+    samples = sum(len(rows) for (epoch, _), rows in read.items() if epoch == 2)
+    with pytest.raises(InputError, match=rf"--sample {samples}: .* has {samples} samples, from 0"):
+        trace_sample(run, samples, 2, SEED, show_text=False)
+
+
+def test_a_run_whose_mixture_is_not_beside_it_says_so(trained: Trained, tmp_path: Path) -> None:
+    run, _ = trained
+    shutil.copytree(run, tmp_path / "elsewhere" / "run")
+    with pytest.raises(InputError, match=r"its mixture .* is not beside it; put it there"):
+        trace_sample(tmp_path / "elsewhere" / "run", 0, 0, SEED, show_text=False)
