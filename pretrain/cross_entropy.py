@@ -84,7 +84,8 @@ class HeadCrossEntropy(torch.autograd.Function):
             scale = upstream[part, None]
             share = logits.float().sub_(log_total[part, None]).exp_().mul_(scale)
             here, at = _place(targets[part], len(weight))
-            share.scatter_add_(1, at[:, None], -scale.masked_fill(~here[:, None], 0.0))
+            each = torch.arange(len(share), device=share.device)  # scatter_add_ has no fixed order on a GPU
+            share[each, at] -= upstream[part].masked_fill(~here, 0.0)
             if share is not logits:  # in half precision
                 logits.copy_(share)
             if held is None:
