@@ -91,14 +91,13 @@ def memory_per_rank(training: Training, parallel: ParallelSpec, micro_batch_size
     again = recomputes_logits(spec.logits, held)
     chunk = 8 * min(tokens * rows, LOGITS_AT_ONCE)
     copies = max(training.ranks // parallel.model_size, 1) if parallel.distributed_optimizer else 1
+    each = 6 + 12 / copies if half else 8 + 8 / copies
     layers = shape.num_layers / parallel.pipeline * shape.layer_parameters
     around = 4 * shape.hidden_size / (parallel.tensor if parallel.sequence else 1)
     inside = (6 * shape.hidden_size + 5 * shape.ffn_hidden_size) / parallel.tensor
     kept = shape.num_layers * (around / 4) + around + inside if spec.recompute else shape.num_layers * (around + inside)
     return Memory(
-        (layers + shape.vocab_size * shape.hidden_size)
-        / parallel.tensor
-        * (6 + 12 / copies if half else 8 + 8 / copies),
+        (layers + shape.vocab_size * shape.hidden_size) / parallel.tensor * each,
         tokens * kept * (2 if half else 4),
         chunk + (4 * rows * shape.hidden_size if again else held),
     )
