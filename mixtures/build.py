@@ -62,6 +62,7 @@ def _build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
         contaminated = look_for_sets(spec, corpora, workspace, workers)
         components = prepared(spec, resolve(spec, sources, contaminated), tokenizer.path)
         records = _write(components, workspace, workers)
+        like = None if spec.overlap is None else find_duplicates(spec, corpora, workspace, workers)
     for name in _TOKENIZER_FILES:
         write_bytes(folder / "tokenizer" / name, (tokenizer.path / name).read_bytes())
     merge_documents([each.name for each in components], folder, prefixes=spec.conditioning is not None)
@@ -69,8 +70,8 @@ def _build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     manifest = _manifest(spec, records, folder)
     if spec.decontaminate is not None:
         manifest["decontamination"] = report(spec.decontaminate, contaminated, components)
-    if spec.overlap is not None:
-        manifest["overlap"] = measure(components, find_duplicates(spec, corpora, workspace))
+    if like is not None:
+        manifest["overlap"] = measure(components, like)
     write_json(folder / "blend.json", _blend(records))
     write_json(folder / PROVENANCE, provenance(spec.curation, corpora))
     write_json(folder / "mixture.json", manifest)

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,3 +23,15 @@ def no_worker_is_left():
     for child in left:
         child.kill()
     assert not left
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A Ray cluster on this machine, started once for all that need one: a head without workers and two nodes with room
+    for two each.
+    """
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'hormesis[ray]'")
+    from benchmarks.chaos import raylets
+
+    with raylets(nodes=2, cpus=2, path=(Path(__file__).parent / "curation" / "execution",)) as started:
+        yield started
