@@ -7,10 +7,10 @@ section 6) as Arrow batches and numpy arrays.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -26,12 +26,31 @@ _BATCH = 512  # documents
 _BATCH_BYTES = 32 << 20  # of a batch, unless a single document is longer
 
 
+class Files(Sequence[Path]):
+    """Files of a folder in order; a path is made when it is asked for, as a corpus may have a hundred thousand."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._folder, self._names = folder, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, number: int) -> Path: ...
+    @overload
+    def __getitem__(self, number: slice) -> Files: ...
+    def __getitem__(self, number: int | slice) -> Path | Files:
+        if isinstance(number, slice):
+            return Files(self._folder, self._names[number])
+        return self._folder / self._names[number]
+
+
 @dataclass(frozen=True)
 class Corpus:
     """One corpus of a curation artifact: its shards in order and its entry in manifest.json."""
 
     name: str
-    shards: tuple[Path, ...]
+    shards: Sequence[Path]
     manifest: dict[str, Any]
     tagged: bool
 
@@ -53,7 +72,7 @@ def corpus_in(curation: str | Path, corpora: Mapping[str, TaggedCorpus], name: s
     found = corpora[name]
     if not found.manifest["documents"]:
         raise InputError(f"{curation}: the corpus {name!r} is empty")
-    return Corpus(name, tuple(found.path / shard for shard in found.shards), found.manifest, found.tagged)
+    return Corpus(name, Files(found.path, found.shards), found.manifest, found.tagged)
 
 
 def batches(shard: Path, columns: Iterable[str], size: int = _BATCH) -> Iterator[tuple[int, pa.RecordBatch]]:

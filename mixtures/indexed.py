@@ -107,10 +107,14 @@ class Indexed:
         if not documents or ends[0] != 0 or ends[-1] != sequences or np.any(np.diff(ends) < 0):
             raise ArtifactError(f"{idx_path(prefix)}: its documents do not cover its sequences; run the stage again")
         self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])[ends]
-        self.lengths: NDArray[np.int32] = np.diff(self.starts).astype(np.int32)
         trailer = data[end : end + 40]
         self.tokens_sha256 = trailer[8:].hex() if trailer[:8] == _TRAILER and len(trailer) == 40 else None
         self.tokens = _map(bin_path(prefix), names[code], int(self.starts[-1]))
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """Tokens of each document."""
+        return np.diff(self.starts).astype(np.int32)
 
     def document(self, index: int) -> Tokens:
         """Tokens of document `index`."""
@@ -126,10 +130,11 @@ def open_pair(prefix: Path, tokens_sha256: str) -> tuple[Indexed, Indexed]:
             f"{risk.prefix}: the risk twin was made for other tokens "
             f"(it names {carried}, the tokens are {tokens_sha256[:12]}); build the mixture again"
         )
-    if not np.array_equal(tokens.lengths, risk.lengths):
+    if not np.array_equal(tokens.starts, risk.starts):
         raise ArtifactError(
             f"{risk.prefix}: the risk twin has other documents than its tokens; build the mixture again"
         )
+    risk.starts = tokens.starts  # once in memory, as there may be a thousand pairs
     return tokens, risk
 
 
