@@ -77,14 +77,19 @@ def without_nfc(tokenizer: Tokenizer) -> Tokenizer | None:
     It has the model, and so the known words, of `tokenizer`. A token that was added by hand is looked for in its
     normalised spelling, which must then be its own.
     """
-    added = tokenizer.get_added_tokens_decoder().values()
-    if not isinstance(tokenizer.normalizer, normalizers.NFC) or not all(nfc_keeps(token.content) for token in added):
+    added = tokenizer.get_added_tokens_decoder()
+    if not isinstance(tokenizer.normalizer, normalizers.NFC) or not all(
+        nfc_keeps(each.content) for each in added.values()
+    ):
         return None
-    other = Tokenizer.from_str(tokenizer.to_str())
-    other.normalizer = None
-    other.model = tokenizer.model
+    other = Tokenizer(tokenizer.model)
+    other.pre_tokenizer, other.post_processor = tokenizer.pre_tokenizer, tokenizer.post_processor
+    for _, token in sorted(added.items()):
+        add = other.add_special_tokens if token.special else other.add_tokens
+        add([token])
     other.encode_special_tokens = tokenizer.encode_special_tokens
-    return other
+    # Ids count on from the vocabulary; where the file left some out, they would be others.
+    return other if other.get_added_tokens_decoder() == added else None
 
 
 def byte_positions(text: str) -> Offsets:
