@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -59,13 +58,18 @@ def plan(folder: Path) -> tuple[float, float, str]:
         "  risky: {corpus: web, where: toxicity >= 0.5, fraction_of_total: 0.1, max_epochs: 4}\n"
     )
     command = [sys.executable, "-m", "hormesis", "plan", str(job)]
-    done, seconds = None, []
+    said, seconds, highest = folder / "plan.txt", [], 0.0
     for _ in range(3):
         began = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603  # our own
+        with said.open("w") as output:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=output)  # noqa: S603  # our own command
+        while process.poll() is None:  # its rusage would count what it was forked from
+            highest = max(highest, resident(process.pid))
+            time.sleep(0.01)
+        if process.returncode:
+            raise SystemExit("the plan failed")
         seconds.append(time.monotonic() - began)
-    assert done is not None
-    return min(seconds), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000, done.stdout
+    return min(seconds), highest, said.read_text()
 
 
 def _corpus(files: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import time
 from collections.abc import Callable
@@ -18,28 +19,41 @@ from mixtures.stage import MIXTURE
 from mixtures.tokens import ShardJob, tokenise_shard
 
 _EOS, _EOS_ID = "<|endoftext|>", 50279
+_LIMIT = "tokenizers: encode_batch alone"
+_PEER = "datatrove: MegatronDocumentTokenizer, no risk"
 
 
-def measure(folder: Path, curation: Path, tokenizer: Path, rounds: int) -> list[tuple[str, float, float]]:
-    """(what, tokens/s, share of the tokenizer's own speed) for each way, the median of interleaved rounds."""
+def measure(folder: Path, curation: Path, tokenizer: Path, rounds: int) -> list[tuple[str, float, float, float]]:
+    """(what, tokens/s, times the tokenizer's own speed, times datatrove's) for each way: medians over rounds, each of
+    which takes the ways in an order of its own. A round before them warms up.
+    """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     found = [(name, file) for name in ("clean", "toxic") for file in open_corpus(curation, name).shards]
     texts = _texts([file for _, file in found])
     ways: dict[str, Callable[[], int]] = {
-        "tokenizers: encode_batch alone": lambda: _alone(texts, tokenizer),
-        "datatrove: MegatronDocumentTokenizer, no risk": lambda: _datatrove(folder / "datatrove", texts, tokenizer),
+        _LIMIT: lambda: _alone(texts, tokenizer),
+        _PEER: lambda: _datatrove(folder / "datatrove", texts, tokenizer),
         "hormesis: tokens and risk twin from Parquet": lambda: _ours(folder / "ours", found, tokenizer),
         "hormesis: the whole build (select, copy, checksums too)": lambda: _build(
             folder / "build", curation, tokenizer
         ),
     }
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    tokens = ways["tokenizers: encode_batch alone"]() + len(texts)  # with the EOS that the others write
-    for _ in range(rounds):
-        for name, way in ways.items():
-            speeds[name].append(tokens / _seconds(way))
-    best = median(speeds["tokenizers: encode_batch alone"])
-    return [(name, median(each), median(each) / best) for name, each in speeds.items()]
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    tokens = ways[_LIMIT]() + len(texts)  # with the EOS that the others write
+    order, chance = list(ways), random.Random(0)
+    for number in range(rounds + 1):
+        chance.shuffle(order)
+        for name in order:
+            seconds = _seconds(ways[name])
+            if number:
+                took[name].append(seconds)
+    return [(name, tokens / median(each), _times(took[_LIMIT], each), _times(took[_PEER], each))
+            for name, each in took.items()]  # fmt: skip
+
+
+def _times(other: list[float], seconds: list[float]) -> float:
+    """How many times as fast, the median over rounds."""
+    return median(slow / fast for slow, fast in zip(other, seconds, strict=True))
 
 
 def _seconds(work: Callable[[], object]) -> float:
