@@ -1,4 +1,4 @@
-"""Cross-entropy in chunks of tokens: the same numbers as from whole logits, and never whole logits."""
+"""The head with its cross-entropy in chunks: the same numbers as from whole logits, and never whole logits."""
 
 from __future__ import annotations
 
