@@ -134,7 +134,8 @@ class Stage(Generic[S]):
     """One kind of work. `version` rises when the same configuration would give other bytes than before; `on_ray` says
     whether it can use a Ray cluster. `elsewhere` says of a specification whether other machines do its work, so that
     this one only waits, and `submit` hands several of those over at once: (specification, work folder) pairs, and the
-    folder for logs.
+    folder for logs. `costly` is a pattern of what a killed run leaves in its work folder that is too dear to be dropped
+    because the next run is of another specification.
     """
 
     kind: str
@@ -148,6 +149,7 @@ class Stage(Generic[S]):
     on_ray: bool = False
     elsewhere: Callable[[S], bool] | None = None
     submit: Callable[[Sequence[tuple[S, Path]], Path], None] | None = None
+    costly: str | None = None
 
     def fingerprint(self, spec: S) -> str:
         """Hash over kind, version, configuration and inputs."""
@@ -203,7 +205,7 @@ def run_stage(
     with locked(partial, wait=True):
         if is_artifact(place):  # another process finished it while this one waited to start
             return read_artifact(place, stage.kind)
-        _clean(place, partial)
+        _clean(place, partial, stage.costly)
         # absolute, since workers of a cluster stand in other folders
         workspace = Workspace(partial.absolute(), shared, workers, quiet, ray, earlier_notes(partial))
         started = _started(partial)
@@ -284,14 +286,22 @@ def _whole_or_moved(place: Path) -> Path:
     return place
 
 
-def _clean(place: Path, partial: Path) -> None:
-    """Remove what killed runs left: our unfinished files, and work folders of other fingerprints that nobody holds."""
+def _clean(place: Path, partial: Path, costly: str | None) -> None:
+    """Remove what killed runs left: our unfinished files, and work folders of other fingerprints that nobody holds.
+
+    Raises InputError where one of those holds something costly.
+    """
     if not (partial / ELSEWHERE_FILE).exists():
         remove_temporaries(partial)
     for other in partials_of(place):
         if other == partial:
             continue
         with contextlib.suppress(BusyError), locked(other, wait=False):
+            if costly is not None and (left := sorted(other.glob(costly))):
+                raise InputError(
+                    f"{place}: a run with other inputs or settings stopped there at {left[-1].name}. Go on with it as "
+                    f"it was, say another --out, or remove {other} to begin anew"
+                )
             shutil.rmtree(other, ignore_errors=True)
 
 

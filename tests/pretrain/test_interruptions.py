@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import torch
 from few_steps import train, train_stage
-from made_mixture import EOS, small_mixture, small_run
+from made_mixture import EOS, random_documents, small_mixture, small_run, write_mixture
 from many_ranks import in_another_process, on_ranks
 from safetensors.torch import load_file
 
 from infra.artifact import read_artifact
-from infra.errors import ConfigError, JobError, Preempted
+from infra.errors import ConfigError, InputError, JobError, Preempted
 from infra.fingerprint import digest_file
 from infra.stage import Workspace, run_stage
 from mixtures.built import BuiltMixture
@@ -105,6 +105,18 @@ def test_a_preempted_run_saves_leaves_and_goes_on(tmp_path, whole):
     run_stage(PRETRAIN, spec, tmp_path / "left", quiet=True)
     assert weights(tmp_path / "left") == weights(whole.folder)
     assert losses(tmp_path / "left") == losses(whole.folder)
+
+
+def test_a_killed_run_is_not_dropped_for_one_with_another_mixture(tmp_path, whole):
+    spec = whole.spec.model_copy(update={"checkpoint_every": 2})
+    assert signal_at(spec, tmp_path / "run", 7, signal.SIGTERM) == Preempted.exit_code
+    text = random_documents(40, seed=3)
+    mixture = write_mixture(tmp_path / "other", {"clean": text, "risky": text}, {"clean": text, "risky": text})
+    other = spec.model_copy(update={"mixture": str(mixture)})
+    with pytest.raises(InputError, match=r"stopped there at step-0000000\d\d\. Go on with it .* say another --out"):
+        run_stage(PRETRAIN, other, tmp_path / "run", quiet=True)
+    run_stage(PRETRAIN, spec, tmp_path / "run", quiet=True)
+    assert weights(tmp_path / "run") == weights(whole.folder)
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said_to_be(tmp_path, whole):
