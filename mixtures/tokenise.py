@@ -22,7 +22,7 @@ from mixtures import byte_level, risk
 from mixtures.indexed import token_dtype
 from mixtures.marking import Spans, Tagged, mark_by_bytes, mark_by_offsets
 
-_MOST_CHARACTERS = 250_000  # per call of the tokenizer: an Encoding costs some hundred bytes a token
+_MOST_CHARACTERS = 4_000_000  # per call of the tokenizer, which is faster the more it gets; some hundred MB of results
 _CACHED_WORDS = 200_000  # the tokenizer keeps the tokens of the first so many different words; its own limit is 10,000
 
 

@@ -35,6 +35,7 @@ from mixtures.tokenizer import read_facts
 if TYPE_CHECKING:
     from curation.execution import Workers
 
+_DOCUMENTS = 1 << 13  # read together, if they are not too long
 SMALL = 2_000_000  # characters: below that, starting processes takes longer than tokenising
 
 
@@ -107,7 +108,7 @@ def tokenise_shard(job: ShardJob) -> Iterator[int]:
 def _tokenise(job: ShardJob) -> Iterator[int]:
     encoder = _encoder(job.tokenizer / "tokenizer.json", job.eos_id)
     with ShardFiles(job.prefix, job.corpus, encoder.dtype) as files:
-        for row, batch in batches(job.shard, ["id", "text", "spans"]):
+        for row, batch in batches(job.shard, ["id", "text", "spans"], _DOCUMENTS):
             batch, spans = _checked(batch, job, row)
             encoded = join(encoder.encode(_texts(batch, job, row), spans), encoder.dtype)
             files.add(batch.column("id").to_pylist(), encoded)
