@@ -40,11 +40,8 @@ class Documents:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def take(self, index: Ints | Mask) -> Documents:
-        """The documents at `index` (positions or mask), in that order."""
-        positions: Ints = (
-            long_arrays.where(index.astype(np.bool_)) if index.dtype == np.bool_ else index.astype(np.int64)
-        )
+    def take(self, positions: Ints) -> Documents:
+        """The documents at `positions`, in that order."""
         return Documents(*(long_arrays.take(each, positions) for each in vars(self).values()))
 
     def find(self, shard: NDArray[np.int32], row: NDArray[np.int32]) -> Ints:

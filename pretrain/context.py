@@ -30,12 +30,16 @@ def on_this_rank(batches: Iterator[Batch]) -> Iterator[Batch]:
         yield replace(batch, **get_batch_on_this_cp_rank(dict(vars(batch))))  # an attention mask by its queries
 
 
-class ContextParallelAttention(nn.Module):
-    """Causal core attention of this rank's two chunks of queries to all keys before them."""
+class CoreAttention(nn.Module):
+    """What Megatron hands to a core attention, of which only the causal one without dropout is asked for."""
 
     def __init__(self, config: TransformerConfig, layer_number: int, attn_mask_type: AttnMaskType, **_: Any) -> None:
         super().__init__()
         assert attn_mask_type == AttnMaskType.causal and not config.attention_dropout
+
+
+class ContextParallelAttention(CoreAttention):
+    """Causal core attention of this rank's two chunks of queries to all keys before them."""
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any

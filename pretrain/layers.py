@@ -15,7 +15,7 @@ from megatron.core.transformer.mlp import MLP
 from torch import Tensor, nn
 
 from infra.errors import ConfigError, Problem
-from pretrain.context import ContextParallelAttention
+from pretrain.context import ContextParallelAttention, CoreAttention
 from pretrain.presets import LAYER_NORM_EPSILON
 from pretrain.spec import Implementation
 
@@ -96,12 +96,8 @@ class Swiglu(torch.autograd.Function):
         return found
 
 
-class ScaledDotProductAttention(nn.Module):
+class ScaledDotProductAttention(CoreAttention):
     """Causal core attention on PyTorch's fused kernel, which picks flash attention where there is one."""
-
-    def __init__(self, config: TransformerConfig, layer_number: int, attn_mask_type: AttnMaskType, **_: Any) -> None:
-        super().__init__()
-        assert attn_mask_type == AttnMaskType.causal and not config.attention_dropout
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
@@ -19,12 +18,12 @@ import torch
 from few_steps import train, train_stage
 from made_mixture import EOS, random_documents, small_mixture, small_run, write_mixture
 from many_ranks import in_another_process, on_ranks
+from run_folders import log, weights, workspace
 from safetensors.torch import load_file
 
 from infra.artifact import read_artifact
 from infra.errors import ConfigError, InputError, JobError, Preempted
-from infra.fingerprint import digest_file
-from infra.stage import Workspace, run_stage
+from infra.stage import run_stage
 from mixtures.built import BuiltMixture
 from pretrain.distributed import process_groups
 from pretrain.inputs import open_inputs
@@ -33,19 +32,6 @@ from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
 from pretrain.train import Run, pretrain
 from pretrain.trainer import Trainer
-
-
-def workspace(folder: Path) -> Workspace:
-    folder.mkdir(parents=True, exist_ok=True)
-    return Workspace(folder, folder / "store", quiet=True)
-
-
-def weights(folder: Path) -> str:
-    return digest_file(folder / "hf" / "model.safetensors")
-
-
-def log(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def losses(folder: Path) -> list[tuple[int, float]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_folders import log, workspace
 
 from infra.errors import UnavailableError
 from infra.fingerprint import digest_file
-from infra.stage import Workspace
 from mixtures.risk import STRUCTURAL, threshold_byte
 from pretrain.data import Batch
 from pretrain.distributed import process_groups
@@ -21,15 +21,6 @@ from pretrain.sinks import scalars
 from pretrain.train import Run, pretrain
 
 BANDS = {"bands": [{"at_or_above": 1e-4, "do": "mask"}, {"at_or_above": 0.9, "do": "unlikelihood"}]}
-
-
-def workspace(folder: Path) -> Workspace:
-    folder.mkdir(parents=True, exist_ok=True)
-    return Workspace(folder, folder / "store", quiet=True)
-
-
-def log(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture

@@ -10,28 +10,14 @@ import pytest
 import torch
 import torch.distributed as dist
 from made_mixture import EOS, write_mixture
+from run_folders import log, weights, workspace
 
 from infra.errors import DataError, InputError, JobError
-from infra.fingerprint import digest_file
-from infra.stage import Workspace
 from mixtures.risk import threshold_byte
 from pretrain.train import pretrain
 from pretrain.trainer import Trainer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def workspace(folder: Path) -> Workspace:
-    folder.mkdir(parents=True, exist_ok=True)
-    return Workspace(folder, folder / "store", quiet=True)
-
-
-def weights(folder: Path) -> str:
-    return digest_file(folder / "hf" / "model.safetensors")
-
-
-def log(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def test_a_periodic_sequence_is_learned_to_nearly_no_loss(tmp_path, settings):
