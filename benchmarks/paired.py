@@ -61,7 +61,7 @@ def parse(description: str) -> tuple[argparse.Namespace, Size]:
     parser.add_argument("--vocabulary", type=int, default=4096)
     parser.add_argument("--sequence", type=int, default=256)
     parser.add_argument("--rows", type=int, default=8)
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp8"))
     parser.add_argument("--rounds", type=int, default=40)
     said = parser.parse_args()
     shape = architecture(ModelSpec(preset=said.preset), said.vocabulary, said.sequence)

@@ -16,6 +16,7 @@ from megatron.core.tensor_parallel import model_parallel_cuda_manual_seed
 
 from infra.errors import ConfigError, JobError, Problem
 from pretrain.device import backend, cpu_as_cuda, current_device
+from pretrain.late import Late
 from pretrain.spec import ParallelSpec
 
 _runs = itertools.count()  # every run takes keys of its own in torchrun's store, which outlives the run
@@ -89,13 +90,15 @@ def data_parallel() -> tuple[int, int]:
     return parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
 
 
-def any_rank(*flags: bool) -> list[bool]:
-    """Which of the flags is up on any rank: what all must decide alike. Collective, and free for a single rank."""
-    if dist.get_world_size() == 1:
-        return list(flags)
-    up = torch.tensor([int(flag) for flag in flags], device=current_device())
-    dist.all_reduce(up, dist.ReduceOp.MAX)
-    return [bool(flag) for flag in up.tolist()]
+def any_rank(*flags: bool) -> Late:
+    """Which of the flags is up on any rank, as 0 and 1: what all must decide alike. Collective, and free for a single
+    rank.
+    """
+    up = torch.tensor([int(flag) for flag in flags])
+    if dist.get_world_size() > 1:
+        up = up.to(current_device(), non_blocking=True)
+        dist.all_reduce(up, dist.ReduceOp.MAX)
+    return Late(up)
 
 
 def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:

@@ -84,7 +84,7 @@ def memory_per_rank(training: Training, parallel: ParallelSpec, micro_batch_size
     again, not at all but for the embedding's fp32 gradient; beside them a chunk of them exists twice in fp32.
     """
     spec, shape = training.spec, training.shape
-    half = spec.precision == "bf16"
+    half = spec.half
     tokens = micro_batch_size * training.sequence_length // parallel.context
     rows = -(-shape.vocab_size // parallel.tensor)
     held = tokens * rows * (2 if half else 4)

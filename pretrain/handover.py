@@ -42,7 +42,7 @@ def to_hugging_face(artifact: Artifact, folder: Path, step: int | None) -> None:
 
 def _weights(checkpoint: Path, shape: Architecture, precision: str) -> State:
     """The weights of a checkpoint, however the run was divided, on the CPU."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if precision != "fp32" else torch.float32
     with process_groups(ParallelSpec(), seed=0):
         model = build_model(shape, transformer_config(shape, ParallelSpec(), dtype)).to(current_device())
         load_checkpoint(model, checkpoint)

@@ -17,27 +17,32 @@ from torch import Tensor, nn
 from infra.errors import ConfigError, Problem
 from pretrain.context import ContextParallelAttention, CoreAttention
 from pretrain.presets import LAYER_NORM_EPSILON
+from pretrain.projections import Float8Column, Float8Row, WholeColumn, WholeRow, check_float8
 from pretrain.spec import Implementation
 
 
 @dataclass(frozen=True)
 class LayerParts:
-    """Module classes of a layer: projections divided by columns and by rows, attention, and what holds SwiGLU."""
+    """Module classes of a layer: projections divided by columns and by rows, and attention."""
 
     column: type[nn.Module]
     row: type[nn.Module]
     attention: type[nn.Module]
-    mlp: type[MLP]
 
 
-def layer_parts(implementation: Implementation, context_ranks: int) -> LayerParts:
-    """What a layer is built of. Raises ConfigError where Transformer Engine is asked for and cannot be had."""
-    mlp = MLP if torch.cuda.is_available() else SwigluMlp  # there Megatron's own is compiled into one kernel
-    if not uses_transformer_engine(implementation):
-        return LayerParts(ColumnParallelLinear, RowParallelLinear, _own_attention(context_ranks), mlp)
-    from megatron.core.extensions.transformer_engine import TEColumnParallelLinear, TERowParallelLinear
+def layer_parts(implementation: Implementation, config: TransformerConfig, *, float8: bool = False) -> LayerParts:
+    """What a layer is built of. Raises ConfigError where Transformer Engine or fp8 is asked for and cannot be had."""
+    if float8:
+        check_float8(config.hidden_size, config.ffn_hidden_size, config.tensor_model_parallel_size)
+        return LayerParts(Float8Column, Float8Row, _own_attention(config.context_parallel_size))
+    if uses_transformer_engine(implementation):
+        from megatron.core.extensions.transformer_engine import TEColumnParallelLinear, TERowParallelLinear
 
-    return LayerParts(TEColumnParallelLinear, TERowParallelLinear, TransformerEngineAttention, mlp)
+        return LayerParts(TEColumnParallelLinear, TERowParallelLinear, TransformerEngineAttention)
+    attention = _own_attention(config.context_parallel_size)
+    if config.tensor_model_parallel_size == 1:
+        return LayerParts(WholeColumn, WholeRow, attention)
+    return LayerParts(ColumnParallelLinear, RowParallelLinear, attention)
 
 
 def uses_transformer_engine(implementation: Implementation) -> bool:
@@ -69,12 +74,21 @@ class SwigluMlp(MLP):
     def forward(self, hidden_states: Tensor, **_: Any) -> tuple[Tensor, Tensor | None]:
         """[sequence, batch, hidden] to the same, and no bias; what else Megatron hands over is for experts."""
         both, _ = self.linear_fc1(hidden_states)
-        output: tuple[Tensor, Tensor | None] = self.linear_fc2(Swiglu.apply(both))
+        output: tuple[Tensor, Tensor | None] = self.linear_fc2(swiglu(both))
         return output
 
 
+def swiglu(both: Tensor) -> Tensor:
+    """silu(gate) · up of [..., gate and up side by side]; a compiler fuses it by itself, forward and backward."""
+    if torch.compiler.is_compiling():
+        gate, up = both.chunk(2, -1)
+        return functional.silu(gate) * up
+    opened: Tensor = Swiglu.apply(both)
+    return opened
+
+
 class Swiglu(torch.autograd.Function):
-    """silu(gate) · up of [..., gate and up side by side]."""
+    """`swiglu` with fewer passes over memory than autograd makes."""
 
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:

@@ -26,29 +26,21 @@ class LossTable:
     """A loss policy, looked up by (component, risk byte); every table is [components, 256].
 
     `cross_entropy` and `unlikelihood` are fp32 weights on the two losses, `removed` says which input tokens are
-    replaced, `counted` which targets enter the denominator.
+    replaced, `counted` which targets enter the denominator. Whether the table `removes` any input token, and
+    `has_unlikelihood` for any target, is known on the host, so that a step need not ask the device.
     """
 
     cross_entropy: Tensor
     unlikelihood: Tensor
     removed: Tensor
     counted: Tensor
-
-    @property
-    def removes(self) -> bool:
-        """Whether any input token is replaced at all."""
-        return bool(self.removed.any())
-
-    @property
-    def has_unlikelihood(self) -> bool:
-        """Whether any target takes the unlikelihood loss."""
-        return bool(self.unlikelihood.any())
+    removes: bool
+    has_unlikelihood: bool
 
     def to(self, device: torch.device) -> LossTable:
         """The same table on a device."""
-        return LossTable(
-            *(part.to(device) for part in (self.cross_entropy, self.unlikelihood, self.removed, self.counted))
-        )
+        tables = (self.cross_entropy, self.unlikelihood, self.removed, self.counted)
+        return LossTable(*(table.to(device) for table in tables), self.removes, self.has_unlikelihood)
 
 
 @dataclass(frozen=True)
@@ -104,7 +96,7 @@ def loss_table(spec: LossSpec, components: Sequence[str]) -> LossTable:
     if spec.normalise_by == "all_tokens":
         counted = torch.ones(len(components), BYTES, dtype=torch.bool)
         counted[:, STRUCTURAL] = False
-    return LossTable(cross_entropy, unlikelihood, removed, counted)
+    return LossTable(cross_entropy, unlikelihood, removed, counted, bool(removed.any()), bool(unlikelihood.any()))
 
 
 def log1mexp(cross_entropy: Tensor) -> Tensor:

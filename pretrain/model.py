@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,13 +28,22 @@ from megatron.core.transformer.transformer_layer import TransformerLayer, Transf
 from torch import Tensor, nn
 
 from pretrain.cross_entropy import cross_entropy_of
-from pretrain.layers import NonParametricLayerNorm, layer_parts
+from pretrain.layers import NonParametricLayerNorm, SwigluMlp, layer_parts
 from pretrain.presets import LAYER_NORM_EPSILON, Architecture
 from pretrain.spec import Implementation, LogitsMemory, ParallelSpec
 
 
 class AnyDeviceRotary(RotaryEmbedding):
-    """Rotary positions that stay on the model's device; the parent moves them to CUDA."""
+    """Rotary positions on the model's device, whichever it is; the parent knows CUDA only."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AnyDeviceRotary:
+        """Follow the model to another device, but never to another precision: positions past 256 are no bf16 numbers.
+
+        The parent keeps its frequencies as a plain attribute, which `Module.to` passes over.
+        """
+        super()._apply(fn, recurse)
+        self.inv_freq = self.inv_freq.to(fn(self.inv_freq).device)
+        return self
 
     def get_emb(self, max_seq_len: int, offset: int = 0) -> Tensor:
         angles = self.get_freqs_non_repeated(max_seq_len, offset)
@@ -48,6 +58,7 @@ class OlmoModel(GPTModel):
 
     vocabulary: int
     logits: LogitsMemory
+    compiled: bool = False
 
     def _postprocess(self, *, hidden_states: Tensor, labels: Tensor | None, **rest: Any) -> Tensor:
         """Hidden states before the last pipeline stage; there cross-entropies, or logits where there are no labels."""
@@ -55,8 +66,26 @@ class OlmoModel(GPTModel):
             logits: Tensor = super()._postprocess(hidden_states=hidden_states, labels=labels, **rest)
             return logits
         weight = self.shared_embedding_or_output_weight()
-        divided = self.config.sequence_parallel
-        return cross_entropy_of(hidden_states, weight, labels, self.vocabulary, self.logits, sequence_parallel=divided)
+        return cross_entropy_of(
+            hidden_states,
+            weight,
+            labels,
+            self.vocabulary,
+            self.logits,
+            sequence_parallel=self.config.sequence_parallel,
+            compiled=self.compiled,
+        )
+
+    def compile_kernels(self) -> None:
+        """Let norms, rotary positions, SwiGLU, residuals and the passes over the logits be compiled at their first use,
+        and all layers share what is compiled.
+
+        Matrix products and attention stay the libraries', and the order of sums inside a fused kernel is the compiler's
+        own.
+        """
+        self.compiled = True
+        for layer in self.decoder.layers:
+            layer.compile()
 
 
 def transformer_config(
@@ -96,7 +125,7 @@ def transformer_config(
         use_cpu_initialization=True,
         perform_initialization=False,
         persist_layer_norm=False,
-        bias_activation_fusion=torch.cuda.is_available(),
+        bias_activation_fusion=False,
         bias_dropout_fusion=False,
         masked_softmax_fusion=False,
         gradient_accumulation_fusion=False,
@@ -104,8 +133,8 @@ def transformer_config(
     )
 
 
-def _block_spec(config: TransformerConfig, implementation: Implementation) -> TransformerBlockSubmodules:
-    parts = layer_parts(implementation, config.context_parallel_size)
+def _block_spec(config: TransformerConfig, implementation: Implementation, float8: bool) -> TransformerBlockSubmodules:
+    parts = layer_parts(implementation, config, float8=float8)
     attention = ModuleSpec(
         module=SelfAttention,
         params={"attn_mask_type": AttnMaskType.causal},
@@ -123,7 +152,7 @@ def _block_spec(config: TransformerConfig, implementation: Implementation) -> Tr
         self_attention=attention,
         self_attn_bda=get_bias_dropout_add,
         pre_mlp_layernorm=NonParametricLayerNorm,
-        mlp=ModuleSpec(module=parts.mlp, submodules=mlp),
+        mlp=ModuleSpec(module=SwigluMlp, submodules=mlp),
         mlp_bda=get_bias_dropout_add,
     )
     specs = [ModuleSpec(module=TransformerLayer, submodules=layer)] * get_num_layers_to_build(config)
@@ -135,15 +164,18 @@ def build_model(
     config: TransformerConfig,
     logits: LogitsMemory = "auto",
     implementation: Implementation = "local",
+    *,
+    float8: bool = False,
 ) -> OlmoModel:
-    """Build this rank's part of the model, its weights undefined. Needs initialised process groups.
+    """Build this rank's part of the model, its weights undefined, `float8` with its layers' products in fp8. Needs
+    initialised process groups.
 
-    Raises ConfigError where the implementation cannot be had.
+    Raises ConfigError where the implementation, or fp8, cannot be had.
     """
     tensor = config.tensor_model_parallel_size
     model = OlmoModel(
         config,
-        _block_spec(config, implementation),
+        _block_spec(config, implementation, float8),
         vocab_size=-(-shape.vocab_size // tensor) * tensor,
         max_sequence_length=shape.max_sequence_length,
         position_embedding_type="rope",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -13,13 +12,40 @@ from megatron.core.optimizer import ChainedOptimizer, OptimizerConfig, get_megat
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 
+from torch import Tensor
+
+from pretrain.gradients import global_norm
 from pretrain.spec import OptimizerSpec, PretrainSpec
 
 
 class CarefulOptimizer(ChainedOptimizer):
-    """Megatron's optimizer, which leaves weights and moments as they are when the gradient is not finite."""
+    """Megatron's optimizer, which leaves weights and moments as they are when the gradient is not finite, and lets the
+    device decide that: the host does not wait for the norm.
+    """
 
-    norm = 0.0
+    norm: Tensor
+    """Global norm of the last gradient, fp32 []."""
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Clip to the global norm and update. Collective."""
+        self.prepare_grads()
+        gradients = [gradient for part in self.chained_optimizers for gradient in part.get_main_grads_for_grad_norm()]
+        self.norm = global_norm(gradients, self.get_grad_stats_parallel_group())
+        clip = self.config.clip_grad
+        divisor = ((self.norm + 1e-6) / clip).clamp(min=1.0) if clip > 0 else torch.ones_like(self.norm)
+        if self._update_with(divisor):
+            self.step_with_ready_grads()
+
+    def _update_with(self, divisor: Tensor) -> bool:
+        """Have gradients divided before the update; whether there is to be one, as far as the host decides it."""
+        if len(self.torch_parts) == len(self.chained_optimizers):
+            for part in self.torch_parts:  # torch's fused kernels take a divisor, and a word that stops them
+                part.grad_scale, part.found_inf = divisor, (~self.norm.isfinite()).float()
+            return True
+        weights = [weight for group in self.param_groups for weight in group["params"]]
+        torch._foreach_div_([weight.grad for weight in weights if weight.grad is not None], divisor)
+        return bool(self.norm.isfinite())
 
     def sharded_state_dict(self, *args: Any, is_loading: bool = False, **kwargs: Any) -> Any:
         """Megatron's; one that is to be filled by the distributed optimizer needs moments to fill."""
@@ -46,15 +72,6 @@ class CarefulOptimizer(ChainedOptimizer):
             for weight in [] if part.state else [each for group in part.param_groups for each in group["params"]]:
                 moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
                 part.state[weight] = {"step": torch.zeros((), device=weight.device), **moments}
-
-    def get_grad_norm(self) -> float:
-        """Global norm of the gradient, of which the clipping makes use. Collective."""
-        self.norm = float(super().get_grad_norm())
-        return self.norm
-
-    def step_with_ready_grads(self) -> bool:
-        """Update, unless the last norm was not finite; whether it did."""
-        return math.isfinite(self.norm) and bool(super().step_with_ready_grads())
 
 
 @contextlib.contextmanager
@@ -83,7 +100,7 @@ def build_optimizer(spec: PretrainSpec, model: Any) -> CarefulOptimizer:
 
 
 def _config(spec: PretrainSpec) -> OptimizerConfig:
-    half = spec.precision == "bf16"
+    half = spec.half
     settings = spec.optimizer
     return OptimizerConfig(
         optimizer="adam",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ from pretrain.log import Log
 from pretrain.sinks import Sink, open_sinks
 from pretrain.spec import PretrainSpec
 from pretrain.sums import Sums
+
+_WORTH_TELLING = 0.02  # share of the time
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Interval:
     def __init__(self, zero: Sums) -> None:
         self.sums = zero
         self.steps = 0
+        self.checkpoint_seconds = 0.0
         self._started = time.monotonic()
 
     def add(self, sums: Sums) -> None:
@@ -51,6 +55,13 @@ class Interval:
     def skip(self) -> None:
         """A step of which nothing was learned."""
         self.steps += 1
+
+    @contextlib.contextmanager
+    def checkpointing(self) -> Iterator[None]:
+        """Time that training waits for a checkpoint."""
+        started = time.monotonic()
+        yield
+        self.checkpoint_seconds += time.monotonic() - started
 
     def seconds(self) -> float:
         """Time since the interval began."""
@@ -100,6 +111,7 @@ class Record:
             "cross_entropy_by_risk": self._by_risk(sums),
             "tokens_per_second": round(speed, 1),
             "mfu": self._mfu(speed),
+            "checkpoint_share": round(interval.checkpoint_seconds / seconds, 4),
             "eta_seconds": round(seconds / interval.steps * (self.steps - self.progress.step), 1),
         }
         self.progress.last = line if held_out is None else {**line, "held_out": held_out}
@@ -170,6 +182,8 @@ def spoken(line: Mapping[str, Any], steps: int) -> str:
         parts.append(", ".join(f"{name} {value:.3f}" for name, value in line[kind].items() if value is not None))
     parts += [f"{line['tokens_per_second']:,.0f} tokens/s"]
     parts += [] if line["mfu"] is None else [f"MFU {line['mfu']:.1%}"]
+    share = line["checkpoint_share"]
+    parts += [f"{share:.0%} of the time for checkpoints"] if share >= _WORTH_TELLING else []
     parts += [f"{line['skipped_steps']} skipped"] if line["skipped_steps"] else []
     for name, result in line.get("held_out", {}).items():
         parts.append(f"held out, {name} {result['cross_entropy']:.3f}")

@@ -182,8 +182,10 @@ class PretrainSpec(Spec):
     """Sequences per optimizer step over all ranks."""
     optimizer: OptimizerSpec = OptimizerSpec()
     """AdamW and its schedule."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 keeps fp32 master weights and gradient sums."""
+    precision: Literal["fp32", "bf16", "fp8"] = "fp32"
+    """bf16 keeps fp32 master weights and gradient sums; fp8 is bf16 with the products of the layers, not of the head,
+    in fp8 (torchao's tensorwise scaling; needs a GPU that has it, and `hormesis[fp8]`).
+    """
     recompute: bool = False
     """Keep only each layer's input for the backward pass and compute the layer again: a third more work, and a
     fraction of the activations' memory.
@@ -193,6 +195,10 @@ class PretrainSpec(Spec):
     logits: LogitsMemory = "auto"
     """hold: logits are kept for the backward pass; recompute: they never exist whole and are computed again, one
     product with the embedding more (3 % of an OLMo-1B step); auto: recompute where they would take more than 2 GiB.
+    """
+    compile: bool | Literal["auto"] = "auto"
+    """Let torch.compile fuse what lies between the matrix products; some seconds at the start. auto: on a GPU, unless
+    `deterministic`.
     """
     deterministic: bool = False
     """On a GPU, only algorithms that give the same bits each time, so that a resumed run ends with the same bytes there
@@ -218,6 +224,11 @@ class PretrainSpec(Spec):
     """Tensor, sequence, pipeline and context parallelism."""
     launcher: AnyLauncher = LocalSpec()
     """What starts the processes: local, torchrun, slurm or ray, as a name or with options."""
+
+    @property
+    def half(self) -> bool:
+        """Whether weights and activations are bf16."""
+        return self.precision != "fp32"
 
     @model_validator(mode="after")
     def _keeps_what_it_writes(self) -> PretrainSpec:

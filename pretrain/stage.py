@@ -33,6 +33,7 @@ _HOW = {
     "recompute",
     "logits",
     "implementation",
+    "compile",
     "deterministic",
     *_WATCHING,
 }

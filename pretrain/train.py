@@ -6,7 +6,9 @@ import contextlib
 import json
 import math
 import shutil
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch.distributed as dist
@@ -25,6 +27,7 @@ from pretrain.export import export
 from pretrain.files import CARD, CHECKPOINTS, INDICES, MODEL, PROFILE, SUMMARY
 from pretrain.initial import first_weights, take_up
 from pretrain.inputs import Inputs, open_inputs
+from pretrain.late import Late
 from pretrain.loss import LossPolicy
 from pretrain.offenders import offenders
 from pretrain.parts import parts_of
@@ -34,6 +37,7 @@ from pretrain.profiling import profiled
 from pretrain.record import Interval, Progress, Record
 from pretrain.sinks import check_installed
 from pretrain.spec import PretrainSpec
+from pretrain.sums import Sums
 from pretrain.trainer import Trainer
 from pretrain.weights import gather
 
@@ -60,6 +64,16 @@ def pretrain(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
     return {key: found[key] for key in counted}
 
 
+@dataclass(frozen=True)
+class Taken:
+    """The `step`-th step of the run, whose gradient's norm may not be known yet; `offenders` names its documents."""
+
+    step: int
+    sums: Sums
+    norm: Late
+    offenders: Callable[[], list[str]]
+
+
 class Run:
     """One run in progress on this rank."""
 
@@ -82,8 +96,11 @@ class Run:
             packing=inputs.mixture.packing,
         )
         self._current: tuple[Pass, Batches] | None = None
-        if spec.precision == "bf16" and not has_fast_bf16():
-            workspace.note("precision: bf16 is emulated on this CPU and much slower than fp32")
+        self._taken: Taken | None = None
+        self._norm = math.nan
+        self._flags: Late | None = None
+        if spec.half and not has_fast_bf16():
+            workspace.note(f"precision: {spec.precision} is emulated on this CPU and much slower than fp32")
 
     @property
     def progress(self) -> Progress:
@@ -126,21 +143,31 @@ class Run:
         with profiled(self.spec.profile, self.workspace.path / PROFILE) as traced:
             while self.progress.step < self.steps:
                 rate = self.trainer.learning_rate
-                norm = self._step(interval)
+                self._step(interval)
                 traced()
-                leaves = self._look_around(preemption)
+                with interval.checkpointing():
+                    leaves = self._look_around(preemption)
                 if leaves or self._reports():
+                    norm = self._settle(interval)
                     self.record.report(interval, rate, norm, self._evaluation())
                     interval = Interval(self.trainer.no_sums)
                 if leaves or self._saves():
-                    self.checkpoints.save(self.progress.step, self._state(False))
+                    with interval.checkpointing():
+                        self.checkpoints.save(self.progress.step, self._state(False))
                 advance(1)
                 if leaves:
                     self._leave()
 
     def _look_around(self, preemption: Preemption) -> bool:
-        """Whether to leave, which all ranks learn alike; a checkpoint that has been written is finished on the way."""
-        asked, writing = any_rank(preemption.noted, self.checkpoints.writing)
+        """Whether to leave, which all ranks learn alike; a checkpoint that has been written is finished on the way.
+
+        On GPUs the ranks' answers of the step before are read, as this step's would wait for its work.
+        """
+        flags = any_rank(preemption.noted, self.checkpoints.writing)
+        self._flags, known = flags, self._flags if flags.is_late else flags
+        if known is None:
+            return False
+        asked, writing = map(bool, known.read())
         if self.checkpoints.pending and not writing:
             self.checkpoints.finish()
         return asked and self.progress.step < self.steps
@@ -150,39 +177,51 @@ class Run:
         where = f"step {self.progress.step} of {self.steps}"
         raise Preempted(f"asked to leave: saved after {where}; run it again and it goes on")
 
-    def _step(self, interval: Interval) -> float:
-        """One step and what it adds to the interval; the norm of its gradient."""
+    def _step(self, interval: Interval) -> None:
+        """One step. A GPU is given it before the step before is looked at, so that it need not wait."""
         wanted, step = place_of(self.passes, self.progress.step)
         if self._current is None or self._current[0] != wanted:
             self._current = wanted, self._batches(wanted)
         batches = self._current[1]
         sums, norm = self.trainer.step(batches, step)
+        self._settle(interval)
         self.progress.step += 1
-        if math.isfinite(norm):
-            interval.add(sums)
-        else:
-            interval.skip()
-            self._skip(batches, step)
-        return norm
+        self._taken = Taken(self.progress.step, sums, Late(norm), partial(self._offenders, batches, step))
+        if not self._taken.norm.is_late:
+            self._settle(interval)
+
+    def _settle(self, interval: Interval) -> float:
+        """Count the step that was taken last, unless it is counted; returns the norm of its gradient."""
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            (self._norm,) = taken.norm.read()
+            if math.isfinite(self._norm):
+                interval.add(taken.sums)
+            else:
+                interval.skip()
+                self._skip(taken)
+        return self._norm
 
     def _batches(self, wanted: Pass) -> Batches:
         parts = parts_of(self.inputs.mixture, wanted.cooldown)
         dataset = build_epoch(parts, self.settings, self.spec.seed + wanted.number)
         return Batches(dataset, self.spec.global_batch_size, self.spec.micro_batch_size, *data_parallel())
 
-    def _skip(self, batches: Batches, step: int) -> None:
+    def _offenders(self, batches: Batches, step: int) -> list[str]:
+        return offenders(self.trainer, batches, step, self.inputs.mixture)
+
+    def _skip(self, taken: Taken) -> None:
         """Count a step whose gradient was not finite; past the limit, stop and name the documents it was made of."""
         self.progress.skipped += 1
-        message = f"the gradient is not finite at step {self.progress.step} of {self.steps}"
+        message = f"the gradient is not finite at step {taken.step} of {self.steps}"
         if self.progress.skipped <= self.spec.max_skipped:
             if is_first():
                 self.workspace.note(f"{message}: the step was skipped")
             return
-        found = offenders(self.trainer, batches, step, self.inputs.mixture)
         raise JobError(
             f"{message}; lower optimizer.lr or raise optimizer.warmup, or look at these ({self.progress.skipped} steps "
             f"were skipped, max_skipped is {self.spec.max_skipped}; the log up to here is {self.record.log.path}):\n  "
-            + "\n  ".join(found)
+            + "\n  ".join(taken.offenders())
         )
 
     def _reports(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as functional
 from megatron.core import parallel_state
-from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
 from megatron.core.pipeline_parallel import get_forward_backward_func
 from megatron.core.transformer.module import Float16Module
 from torch import Tensor
@@ -19,6 +19,7 @@ from pretrain.context import on_this_rank
 from pretrain.data import Batch, Batches
 from pretrain.device import current_device
 from pretrain.distributed import sum_over_ranks
+from pretrain.gradients import finalize_gradients
 from pretrain.loss import BYTES, LossPolicy, LossTable, policy_loss, remove_inputs, risk_levels
 from pretrain.model import OlmoModel, build_model, transformer_config
 from pretrain.optimizer import build_optimizer, build_scheduler
@@ -53,11 +54,14 @@ class Trainer:
         self.components = len(self.table.cross_entropy)
         levels, self.levels = risk_levels(spec.loss)
         self._level = levels.to(self.device)
-        dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        dtype = torch.bfloat16 if spec.half else torch.float32
         self.config = transformer_config(
             shape, spec.parallel, dtype, recompute=spec.recompute, repeatable=spec.deterministic
         )
-        self.model = build_model(shape, self.config, spec.logits, spec.implementation).to(self.device)
+        float8 = spec.precision == "fp8"
+        self.model = build_model(shape, self.config, spec.logits, spec.implementation, float8=float8).to(self.device)
+        if compiles(spec):
+            self.model.compile_kernels()
         fill(self.model)
         self._wrap(spec)
         self.optimizer = build_optimizer(spec, self.wrapped)
@@ -66,18 +70,17 @@ class Trainer:
         self._forward_backward = get_forward_backward_func()
 
     def _wrap(self, spec: PretrainSpec) -> None:
-        half = spec.precision == "bf16"
-        inner = Float16Module(self.config, self.model) if half else self.model
+        inner = Float16Module(self.config, self.model) if spec.half else self.model
         copies = parallel_state.get_data_parallel_world_size(with_context_parallel=True)
         settings = DistributedDataParallelConfig(
-            grad_reduce_in_fp32=half,
+            grad_reduce_in_fp32=spec.half,
             use_distributed_optimizer=spec.parallel.distributed_optimizer,
             overlap_grad_reduce=copies > 1,  # while the backward pass goes on
         )
         self.wrapped = DistributedDataParallel(self.config, settings, inner)
         if copies > 1:
             self.config.no_sync_func = self.wrapped.no_sync
-        self.config.finalize_model_grads_func = finalize_model_grads
+        self.config.finalize_model_grads_func = finalize_gradients
 
     @property
     def no_sums(self) -> Sums:
@@ -89,10 +92,10 @@ class Trainer:
         """The policy that holds in the next step."""
         return self.policy.at(self.taken)
 
-    def step(self, batches: Batches, step: int) -> tuple[Sums, float]:
-        """One optimizer step on step `step` of an epoch; returns this rank's sums and the global gradient norm.
+    def step(self, batches: Batches, step: int) -> tuple[Sums, Tensor]:
+        """One optimizer step on step `step` of an epoch; returns this rank's sums and the global gradient norm [].
 
-        Where the norm is not finite nothing was learned.
+        Where the norm is not finite nothing was learned. On a GPU it returns before the work is done.
         """
         sums = self.accumulate(batches, step)
         self.optimizer.step()
@@ -211,6 +214,13 @@ class Trainer:
         cell = batch.component * len(self.levels) + self._level[batch.target_risk.long()]
         rows = functional.one_hot(cell.ravel(), self.components * len(self.levels)).double()
         return torch.stack([(cross_entropy.double() * real).ravel(), real.ravel()]) @ rows
+
+
+def compiles(spec: PretrainSpec) -> bool:
+    """Whether kernels are compiled; by itself only on a GPU, and not where a resumed run must end with equal bits, since
+    the compiler chooses the order of sums by timing.
+    """
+    return torch.cuda.is_available() and not spec.deterministic if spec.compile == "auto" else spec.compile
 
 
 def _by_risk(batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -35,7 +35,7 @@ def few_steps(spec: PretrainSpec, folder: Path, steps: int = 2) -> dict[str, tor
         gradients = {} if spec.parallel.distributed_optimizer else gather_gradients(run)
         sums, norms = zip(*(run.trainer.step(batches, step) for step in range(steps)), strict=True)
         losses = torch.stack([each.loss / each.denominator for each in map(Sums.over_ranks, sums)])
-        return {"losses": losses, "norms": torch.tensor(norms)} | gradients
+        return {"losses": losses, "norms": torch.stack(norms)} | gradients
 
 
 @torch.no_grad()
