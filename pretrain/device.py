@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch.utils._device import _device_constructors
 
 from pretrain.gpus import gpu_called
 
@@ -99,6 +100,7 @@ def cpu_as_cuda() -> Iterator[None]:
     if torch.cuda.is_available():
         yield
         return
+    _device_constructors()  # PyTorch remembers them at the first use of a device context, and must not remember ours
     with contextlib.ExitStack() as stack:
         for target, name, replacement in _patches():
             stack.enter_context(mock.patch.object(target, name, replacement))

@@ -217,8 +217,8 @@ class Trainer:
 
 
 def compiles(spec: PretrainSpec) -> bool:
-    """Whether kernels are compiled; by itself only on a GPU, and not where a resumed run must end with equal bits, since
-    the compiler chooses the order of sums by timing.
+    """Whether kernels are compiled; by itself only on a GPU, and not where a resumed run must end with equal bits: the
+    compiler chooses the order of sums by timing.
     """
     return torch.cuda.is_available() and not spec.deterministic if spec.compile == "auto" else spec.compile
 

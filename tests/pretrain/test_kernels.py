@@ -10,8 +10,10 @@ from few_steps import few_steps
 from run_folders import log, weights, workspace
 from test_interruptions import break_gradients
 from torch._dynamo.utils import counters
+from torch.utils._device import _device_constructors
 
 from infra.errors import ConfigError, JobError
+from pretrain.device import cpu_as_cuda
 from pretrain.late import Late
 from pretrain.projections import check_float8
 from pretrain.train import pretrain
@@ -81,3 +83,12 @@ def test_a_run_that_reads_norms_late_stops_and_names_the_step_that_broke(tmp_pat
     monkeypatch.setattr(Late, "is_late", True)
     with pytest.raises(JobError, match=r"not finite at step 4 of .*\n?.*document '"):
         pretrain(settings(max_skipped=1), workspace(tmp_path / "w"))
+
+
+def test_models_are_placed_on_other_devices_as_before_once_a_run_has_ended():
+    """PyTorch remembers which factories a device context redirects when it first needs them: here, inside a run."""
+    _device_constructors.cache_clear()
+    with cpu_as_cuda(), torch.device("meta"):
+        torch.empty(1)
+    with torch.device("meta"):
+        assert torch.arange(3).device == torch.device("meta")
