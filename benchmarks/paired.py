@@ -28,11 +28,12 @@ class Size:
     sequence: int
     rows: int
     precision: str
+    micro_batches: int = 1
 
     @property
     def tokens(self) -> int:
         """Target tokens of a step."""
-        return self.sequence * self.rows
+        return self.sequence * self.rows * self.micro_batches
 
     def spec(self) -> PretrainSpec:
         """A run of that size; its mixture is never read."""
@@ -40,7 +41,7 @@ class Size:
             name="benchmark",
             mixture="none",
             micro_batch_size=self.rows,
-            global_batch_size=self.rows,
+            global_batch_size=self.rows * self.micro_batches,
             precision=self.precision,
             optimizer=OptimizerSpec(lr=1e-4),
         )
@@ -49,7 +50,8 @@ class Size:
         shape = self.shape
         return (
             f"{shape.parameters:,} parameters ({shape.num_layers} × {shape.hidden_size}, "
-            f"vocabulary {shape.vocab_size:,}), {self.rows} × {self.sequence} tokens a step, {self.precision}, "
+            f"vocabulary {shape.vocab_size:,}), {self.micro_batches} × {self.rows} × {self.sequence} tokens a step, "
+            f"{self.precision}, "
             f"{device_name()}"
         )
 
@@ -62,10 +64,11 @@ def parse(description: str) -> tuple[argparse.Namespace, Size]:
     parser.add_argument("--sequence", type=int, default=256)
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp8"))
+    parser.add_argument("--micro-batches", type=int, default=1, help="forward and backward passes of a step")
     parser.add_argument("--rounds", type=int, default=40)
     said = parser.parse_args()
     shape = architecture(ModelSpec(preset=said.preset), said.vocabulary, said.sequence)
-    return said, Size(shape, said.sequence, said.rows, said.precision)
+    return said, Size(shape, said.sequence, said.rows, said.precision, said.micro_batches)
 
 
 def batch(size: Size, device: torch.device) -> Batch:
@@ -85,16 +88,17 @@ class OneBatch:
 
     def __init__(self, size: Size, device: torch.device) -> None:
         self.batch = batch(size, device)
+        self.passes = size.micro_batches
         self.micro_size = size.rows
         self.dataset = SimpleNamespace(config=SimpleNamespace(sequence_length=size.sequence))
 
     def micro_batches(self, _step: int) -> int:
-        """All rows at once."""
-        return 1
+        """The same rows so many times."""
+        return self.passes
 
     def read(self, _step: int, _device: torch.device) -> Iterator[Batch]:
-        """The batch."""
-        yield self.batch
+        """The batch, so many times."""
+        yield from [self.batch] * self.passes
 
 
 def seconds(arms: Mapping[str, Arm], rounds: int) -> dict[str, np.ndarray]:

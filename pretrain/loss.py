@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,8 +39,13 @@ class LossTable:
 
     def to(self, device: torch.device) -> LossTable:
         """The same table on a device."""
-        tables = (self.cross_entropy, self.unlikelihood, self.removed, self.counted)
-        return LossTable(*(table.to(device) for table in tables), self.removes, self.has_unlikelihood)
+        return replace(
+            self,
+            cross_entropy=self.cross_entropy.to(device),
+            unlikelihood=self.unlikelihood.to(device),
+            removed=self.removed.to(device),
+            counted=self.counted.to(device),
+        )
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ from pretrain.spec import Implementation, LogitsMemory, ParallelSpec
 class AnyDeviceRotary(RotaryEmbedding):
     """Rotary positions on the model's device, whichever it is; the parent knows CUDA only."""
 
+    inv_freq: Tensor
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AnyDeviceRotary:
         """Follow the model to another device, but never to another precision: positions past 256 are no bf16 numbers.
 
