@@ -42,7 +42,7 @@ class Float8:
 
     def _forward_impl(self, input: Tensor, weight: Tensor, **_: Any) -> Tensor:
         """As `Whole`."""
-        output: Tensor = self.multiply(input, weight.t(), *self.settings)
+        output: Tensor = self.multiply.apply(input, weight.t(), *self.settings)
         return output
 
 
@@ -73,7 +73,7 @@ def _float8() -> tuple[Any, tuple[Any, Any]]:
     config = Float8LinearConfig(emulate=not torch.cuda.is_available())
     products = (config.gemm_config_output, config.gemm_config_grad_input, config.gemm_config_grad_weight)
     modes = [ScaledMMConfig(config.emulate, one.use_fast_accum, False, config.pad_inner_dim) for one in products]
-    return matmul_with_hp_or_float8_args.apply, (LinearMMConfig(*modes), config)
+    return matmul_with_hp_or_float8_args, (LinearMMConfig(*modes), config)
 
 
 def check_float8(hidden_size: int, ffn_hidden_size: int, tensor_ranks: int) -> None:

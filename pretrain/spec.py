@@ -230,6 +230,12 @@ class PretrainSpec(Spec):
         """Whether weights and activations are bf16."""
         return self.precision != "fp32"
 
+    def compiles(self, *, on_gpu: bool) -> bool:
+        """Whether kernels are compiled; by itself only on a GPU, and not where a resumed run must end with equal bits:
+        the compiler chooses the order of sums by timing.
+        """
+        return on_gpu and not self.deterministic if self.compile == "auto" else self.compile
+
     @model_validator(mode="after")
     def _keeps_what_it_writes(self) -> PretrainSpec:
         if self.keep_every is not None and self.keep_every % self.checkpoint_every:

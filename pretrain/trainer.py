@@ -60,7 +60,7 @@ class Trainer:
         )
         float8 = spec.precision == "fp8"
         self.model = build_model(shape, self.config, spec.logits, spec.implementation, float8=float8).to(self.device)
-        if compiles(spec):
+        if spec.compiles(on_gpu=self.device.type == "cuda"):
             self.model.compile_kernels()
         fill(self.model)
         self._wrap(spec)
@@ -214,13 +214,6 @@ class Trainer:
         cell = batch.component * len(self.levels) + self._level[batch.target_risk.long()]
         rows = functional.one_hot(cell.ravel(), self.components * len(self.levels)).double()
         return torch.stack([(cross_entropy.double() * real).ravel(), real.ravel()]) @ rows
-
-
-def compiles(spec: PretrainSpec) -> bool:
-    """Whether kernels are compiled; by itself only on a GPU, and not where a resumed run must end with equal bits: the
-    compiler chooses the order of sums by timing.
-    """
-    return torch.cuda.is_available() and not spec.deterministic if spec.compile == "auto" else spec.compile
 
 
 def _by_risk(batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:

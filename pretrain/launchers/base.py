@@ -21,7 +21,7 @@ class LauncherSpec(Spec):
     name: str
     gpu: GpuName = "H100"
     """GPU that `hormesis plan` reckons with."""
-    mfu: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4
+    mfu: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Share of that GPU's bf16 peak that `hormesis plan` expects of the training (model FLOPs utilisation)."""
 
     @property

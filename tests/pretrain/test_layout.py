@@ -36,8 +36,8 @@ def test_a_model_that_fits_is_not_divided_and_takes_the_largest_micro_batch_that
     found = best_layout(training({"preset": "olmo-1b"}, {"nodes": 2}))
     assert found is not None
     assert (found.parallel, found.copies) == (ParallelSpec(), 16)
-    assert found.micro_batch_size == 8
-    double = declared_layout(training({"preset": "olmo-1b"}, {"nodes": 2}, micro_batch_size=16))
+    assert found.micro_batch_size == 16
+    double = declared_layout(training({"preset": "olmo-1b"}, {"nodes": 2}, micro_batch_size=32))
     assert found.memory.total < 0.85 * GPUS["H100"].memory < double.memory.total
 
 
@@ -46,7 +46,7 @@ def test_a_model_that_does_not_fit_is_divided_inside_a_node_first():
     assert found is not None
     assert (found.parallel.tensor, found.parallel.sequence, found.parallel.pipeline) == (2, True, 1)
     smaller = best_layout(training(OLMO_7B, {"nodes": 32, "gpus_per_node": 1}))
-    assert smaller is not None and (smaller.parallel.tensor, smaller.parallel.pipeline) == (1, 4)
+    assert smaller is not None and (smaller.parallel.tensor, smaller.parallel.pipeline) == (1, 2)
     assert best_layout(training(OLMO_7B, {"nodes": 1, "gpus_per_node": 1})) is None
 
 
@@ -54,7 +54,11 @@ def test_memory_is_divided_as_megatron_divides_it():
     one = training({"preset": "olmo-1b"}, {"nodes": 2}, logits="hold")
     alone = memory_per_rank(one, ParallelSpec(), 4)
     assert alone.weights == 18 * 1_176_764_416
-    assert alone.logits == 4 * 2048 * 50304 * 2 + 8 * LOGITS_AT_ONCE
+    assert alone.logits == 4 * 2048 * 50304 * 2
+    plain = memory_per_rank(
+        training({"preset": "olmo-1b"}, {"nodes": 2}, logits="hold", compile=False), ParallelSpec(), 4
+    )
+    assert plain.logits == alone.logits + 8 * LOGITS_AT_ONCE
     tensor = memory_per_rank(one, ParallelSpec(tensor=2), 4)
     sequence = memory_per_rank(one, ParallelSpec(tensor=2, sequence=True), 4)
     assert sequence.activations == alone.activations / 2 < tensor.activations < alone.activations
@@ -64,6 +68,12 @@ def test_memory_is_divided_as_megatron_divides_it():
     assert memory_per_rank(one, ParallelSpec(context=2), 4).activations == alone.activations / 2
     shared = memory_per_rank(one, ParallelSpec(distributed_optimizer=True), 4)
     assert shared.weights == (6 + 12 / 16) * 1_176_764_416
+
+
+@pytest.mark.parametrize(("compiled", "peak"), [(True, 45.1), (False, 48.0)])
+def test_memory_is_what_was_measured_on_an_h100(compiled, peak):
+    one = training({"preset": "olmo-1b"}, {"nodes": 1, "gpus_per_node": 1}, compile=compiled)
+    assert memory_per_rank(one, ParallelSpec(), 8).total / 2**30 == pytest.approx(peak, rel=0.03)
 
 
 def test_logits_computed_again_take_the_same_memory_whatever_the_micro_batch():
