@@ -77,6 +77,12 @@ class Ensemble(Scorer):
         members = tuple(SCORERS.get(each.name).resolved(each) for each in spec.scorers)
         return spec.model_copy(update={"scorers": members})
 
+    @classmethod
+    def deferred(cls, spec: EnsembleSpec) -> Any:
+        """The same with every member deferred."""
+        members = tuple(SCORERS.get(each.name).deferred(each) for each in spec.scorers)
+        return spec.model_copy(update={"scorers": members})
+
     @staticmethod
     def card(spec: EnsembleSpec) -> Card:
         """Languages that all members have; every member's blind spots."""

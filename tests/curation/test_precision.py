@@ -81,7 +81,7 @@ def test_a_machine_is_measured_once_for_each_model(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("HORMESIS_CACHE", str(tmp_path))
     asked = []
 
-    def measure(model: object, scores: object, tokenizer: object, key: str, threads: int) -> dict[str, Measured]:
+    def measure(model: object, scores: object, tokenizer: object, key: str, *_: object) -> dict[str, Measured]:
         asked.append(key)
         return {"float32": Measured(100, 0), "int8": Measured(200, 0.01)}
 
