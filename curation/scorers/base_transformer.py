@@ -117,6 +117,8 @@ class TransformerScorer(Scorer):
         self._spec, self._parts, self._overlap = spec, parts, min(spec.overlap, self.window // 2)
         if spec.device == "cuda":
             self.documents_together, self.texts_together = _MANY, CHUNK
+        if spec.device == "cpu" and _is_settled(spec):
+            self._engine  # noqa: B018  # made now: what it lacks is told before a worker starts
 
     @classmethod
     @abstractmethod
