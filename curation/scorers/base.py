@@ -73,6 +73,11 @@ class Scorer(ABC):
         """`spec` with what depends on the machine marked as the workers' to say, for a machine that does not score."""
         return spec
 
+    @classmethod
+    def possible(cls, spec: Any) -> list[Any]:
+        """What a worker may make of `spec` when it has been deferred; else `spec`."""
+        return [spec]
+
     @staticmethod
     @abstractmethod
     def card(spec: Any) -> Card:

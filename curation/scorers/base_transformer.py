@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -164,6 +165,19 @@ class TransformerScorer(Scorer):
         """The same with `worker` for what only the machine that scores can tell."""
         asked = {name: "worker" for name in ("device", "precision") if getattr(spec, name) == "auto"}
         return spec.model_copy(update=asked) if asked else spec
+
+    @classmethod
+    def possible(cls, spec: Any) -> list[Any]:
+        """Every device and number format that a worker may choose."""
+        devices = get_args(Device) if spec.device == "worker" else (spec.device,)
+        formats = get_args(Precision) if spec.precision == "worker" else (spec.precision,)
+        if not _is_deferred(spec):
+            return [spec]
+        batch = ON_CPU if spec.batch_tokens == "auto" else spec.batch_tokens  # on a GPU it makes no difference
+        return [
+            spec.model_copy(update={"device": device, "precision": precision, "batch_tokens": batch})
+            for device, precision in product(devices, formats)
+        ]
 
     @classmethod
     def _fastest(cls, spec: Any, device: Device) -> Precision:
