@@ -193,12 +193,9 @@ def score(
     passage: Annotated[int, typer.Option("--passage", min=50, help="characters that a scorer sees at once")] = 200,
 ) -> None:
     """A filter: JSON Lines with `text` in, the same lines with `scores` and `spans` out."""
-    from curation.score_lines import prepare
+    from curation.score_lines import answer, prepare
 
-    chosen = prepare(scorer, spans, all_spans, tagger, attribute, passage)
-    for line in chosen.lines(sys.stdin.buffer):
-        sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
+    answer(prepare(scorer, spans, all_spans, tagger, attribute, passage), sys.stdin.fileno(), sys.stdout.buffer)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curation.cutting import cut_folder, pieces_of, shards_of
-from curation.execution.base import Job, Shared, execute, opened
+from curation.execution.base import Job, Shared, execute
 from curation.removed import Removals, Removed
 from curation.shards import (
     ReadSources,
@@ -95,14 +95,13 @@ class Curation:
         return Context(name, self.work / "steps" / name, self.work, Shared(places[rank] for rank in ranks),
                        Shared(ranks), Removed(removals, name), len(ranks) == len(places), known)  # fmt: skip
 
-    def run(self, workspace: Workspace) -> None:
+    def run(self, workspace: Workspace, workers: Workers) -> None:
         """Run every job that is not done yet. Raises RanksFailed."""
         for folder in (workspace.path / "corpora", self.work):
             remove_unfinished(folder)
-        with opened(workspace, self.spec.execution) as workers:
-            self._cut_pieces(workspace, workers)
-            for each in self.passes:
-                self._run(each, workspace, workers)
+        self._cut_pieces(workspace, workers)
+        for each in self.passes:
+            self._run(each, workspace, workers)
 
     def _cut_pieces(self, workspace: Workspace, workers: Workers) -> None:
         """Make shards of what is big; then all shards are known."""

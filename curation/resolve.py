@@ -1,9 +1,16 @@
-"""Settings that depend on the machine (a scorer's device and number format), made definite where a run starts."""
+"""Settings that depend on the machine that scores: a scorer's device, number format and batch.
+
+Where the command's own machine scores, it is asked before anything else, and its answers are part of the fingerprint. A
+login or head node cannot say what the workers of a cluster have: there the fingerprint says `worker`, the first worker
+is asked, and all others, and a resumed run, go by its answers.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
 
+from curation.classify.devices import has_gpu
 from curation.scorers import SCORERS, ScorerSpec
 from infra.spec import Spec
 
@@ -11,26 +18,65 @@ S = TypeVar("S", bound=Spec)
 
 
 def resolved(spec: S) -> S:
-    """`spec` with every scorer in it made definite, at whatever depth. Raises InputError, UnavailableError.
-
-    To be asked in the process that starts a run, for its fingerprint and for what is sent to workers: a node with
-    another processor would choose otherwise, and its bytes would differ.
+    """`spec` with every scorer in it made definite by this machine, at whatever depth. Raises InputError,
+    UnavailableError.
     """
-    if isinstance(spec, ScorerSpec):
-        return SCORERS.get(spec.name).resolved(spec)
-    values = {name: getattr(spec, name) for name in type(spec).model_fields}
-    changed = {name: new for name, value in values.items() if (new := _resolved(value)) is not value}
-    return spec.model_copy(update=changed) if changed else spec
+    return _changed(spec, lambda scorer: SCORERS.get(scorer.name).resolved(scorer))
 
 
-def _resolved(value: Any) -> Any:
+def deferred(spec: S) -> S:
+    """`spec` with what depends on the machine left to a worker, in every scorer, at whatever depth."""
+    return _changed(spec, lambda scorer: SCORERS.get(scorer.name).deferred(scorer))
+
+
+def on_this_machine(spec: S) -> S:
+    """`spec` as workers of this machine run it: resolved where processors score; left to them where a GPU may, since
+    Ray hides it from those that asked for none. Raises InputError, UnavailableError.
+    """
+    return deferred(spec) if any(_may_take_a_gpu(scorer) for scorer in each_scorer(spec)) else resolved(spec)
+
+
+def each_scorer(spec: Spec) -> list[ScorerSpec]:
+    """Every scorer in `spec`, at whatever depth; the members of an ensemble, not the ensemble."""
+    seen: list[ScorerSpec] = []
+
+    def look(scorer: ScorerSpec) -> ScorerSpec:
+        seen.append(scorer)
+        return scorer
+
+    _changed(spec, look)
+    return seen
+
+
+def with_scorers(spec: S, scorers: Iterable[ScorerSpec]) -> S:
+    """`spec` with `scorers` in place of what `each_scorer` gives."""
+    following = iter(scorers)
+    return _changed(spec, lambda _: next(following))
+
+
+def _may_take_a_gpu(scorer: ScorerSpec) -> bool:
+    return getattr(scorer, "device", None) == "auto" and has_gpu()
+
+
+def _changed(spec: S, change: Callable[[ScorerSpec], ScorerSpec]) -> S:
     """The same object where nothing in it changes."""
+    values = {name: getattr(spec, name) for name in type(spec).model_fields}
+    changed = {name: new for name, value in values.items() if (new := _changed_value(value, change)) is not value}
+    new = spec.model_copy(update=changed) if changed else spec
+    return cast(S, change(new)) if isinstance(new, ScorerSpec) and not _has_members(new) else new
+
+
+def _changed_value(value: Any, change: Callable[[ScorerSpec], ScorerSpec]) -> Any:
     if isinstance(value, Spec):
-        return resolved(value)
+        return _changed(value, change)
     if isinstance(value, (tuple, list)):
-        items = [_resolved(item) for item in value]
+        items = [_changed_value(item, change) for item in value]
         return value if all(a is b for a, b in zip(items, value, strict=True)) else type(value)(items)
     if isinstance(value, dict):
-        found = {key: _resolved(item) for key, item in value.items()}
-        return value if all(found[key] is item for key, item in value.items()) else found
+        entries = {key: _changed_value(item, change) for key, item in value.items()}
+        return value if all(entries[key] is item for key, item in value.items()) else entries
     return value
+
+
+def _has_members(scorer: ScorerSpec) -> bool:
+    return hasattr(scorer, "scorers")

@@ -1,21 +1,26 @@
-"""`hormesis score`: JSON Lines with a `text` in, the same lines with `scores` (and `spans`) out."""
+"""`hormesis score`: JSON Lines with a `text` in, the same lines with `scores` (and `spans`) out.
+
+Lines are scored together, as many as have come: a scorer takes a thousand texts in hardly more time than one. But none
+waits for company: when the input pauses, all that came is answered.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+import os
+import select
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from curation.any_scorer import AnyScorer
 from curation.any_tagger import AnyTagger
-from curation.passages import passages
 from curation.records import Span
+from curation.scoring import text_scores
 from curation.spans import joined
-from infra.errors import ConfigError, DataError, InputError, Problem
+from infra.errors import ConfigError, DataError, InputError, Problem, ScoringError
 from infra.spec import Document, Spec, nearest, validate
 
 if TYPE_CHECKING:
@@ -25,7 +30,9 @@ if TYPE_CHECKING:
 THRESHOLD = 0.5
 """From which score spans are given where no tagger was trained, and so no threshold fitted."""
 _EVERY = 1e-12  # floor of a tagger that is to give every word
-_BATCH = 128  # lines that are scored together
+_BATCH = 256  # lines that are scored together, without a scorer that asks for more
+_AT_ONCE = 8 << 20  # bytes that are taken from the input before they are scored, at most
+_READ = 1 << 20
 _TRAINED = "tagger:"
 
 
@@ -48,30 +55,104 @@ class Filter:
     """Spans below it are left out and neighbours joined; None: every span as it is."""
     spans: bool
 
-    def lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Each line with its scores, some at a time. Raises DataError naming the line that is no JSON with a text."""
-        numbered = enumerate(lines, 1)
-        while batch := list(islice(numbered, _BATCH)):
-            records = [record for number, line in batch if (record := _record(number, line)) is not None]
-            for record, more in zip(records, self._scored([record["text"] for record in records]), strict=True):
-                yield json.dumps({**record, **more}).encode() + b"\n"
+    def lines(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
+        """Each line with its scores; no line waits for the block after its own. Raises DataError naming the line that
+        is no JSON with a text, and ScoringError, when all lines before it are out.
+        """
+        number = 0
+        together = self.scorer.documents_together if self.scorer else _BATCH
+        for block in blocks:
+            for start in range(0, len(block), together):
+                batch = block[start : start + together]
+                yield from self._answered(batch, number + start)
+            number += len(block)
 
-    def _scored(self, texts: list[str]) -> Iterator[dict[str, Any]]:
-        found = self.tagger.tag(texts) if self.tagger else [[] for _ in texts]
-        for text, spans in zip(texts, found, strict=True):
-            shown = {"spans": self._shown(text, spans)} if self.spans else {}
-            yield {"scores": self._scores(text, spans), **shown}
+    def _answered(self, batch: Sequence[bytes], before: int) -> Iterator[bytes]:
+        """The lines of a batch, before which so many have been."""
+        records, wrong = [], None
+        for number, line in enumerate(batch, before + 1):
+            try:
+                if (record := _record(number, line)) is not None:
+                    records.append(record)
+            except DataError as error:
+                wrong = error
+                break
+        yield from self._told(records)
+        if wrong is not None:
+            raise wrong
 
-    def _scores(self, text: str, spans: list[Span]) -> dict[str, float]:
+    def _told(self, records: list[dict[str, Any]]) -> Iterator[bytes]:
+        """Records as lines; where one of many cannot be scored, those before it."""
+        if not records:
+            return
+        try:
+            more = self._scored([record["text"] for record in records])
+        except ScoringError:
+            if len(records) == 1:
+                raise
+            for record in records:
+                yield from self._told([record])
+            raise
+        for record, scored in zip(records, more, strict=True):
+            yield json.dumps({**record, **scored}).encode() + b"\n"
+
+    def _scored(self, texts: list[str]) -> list[dict[str, Any]]:
+        """What is added to each line."""
+        tagged = self.tagger.tag(texts) if self.tagger else [[] for _ in texts]
+        scores = self._scores(texts, tagged)
+        if not self.spans:
+            return [{"scores": one} for one in scores]
+        shown = (self._shown(text, spans) for text, spans in zip(texts, tagged, strict=True))
+        return [{"scores": one, "spans": spans} for one, spans in zip(scores, shown, strict=True)]
+
+    def _scores(self, texts: list[str], tagged: list[list[Span]]) -> list[dict[str, float]]:
+        """By attribute, the highest of each text's passages."""
         if self.scorer is None:
-            return {self.attribute: max((span.score for span in spans), default=0.0)}
-        best = self.scorer.score(list(passages(text, self.passage))).max(axis=0)
-        return dict(zip(self.scorer.attributes, best.tolist(), strict=True))
+            return [{self.attribute: max((span.score for span in spans), default=0.0)} for spans in tagged]
+        table = text_scores(texts, self.scorer, self.passage)
+        return [dict(zip(self.scorer.attributes, row, strict=True)) for row in table.tolist()]
 
     def _shown(self, text: str, spans: list[Span]) -> list[list[float]]:
         ours = [span for span in spans if span.attribute == self.attribute]
         chosen = ours if self.threshold is None else joined(text, ours, self.threshold)
         return [[span.start, span.end, span.score] for span in chosen]
+
+
+def answer(chosen: Filter, source: int, target: BinaryIO) -> None:
+    """Score the lines of a file descriptor into a stream, which has all answers whenever the source is waited for."""
+
+    def blocks() -> Iterator[list[bytes]]:
+        for block in arriving(source):
+            yield block
+            target.flush()
+
+    try:
+        target.writelines(chosen.lines(blocks()))
+    finally:
+        target.flush()
+
+
+def arriving(descriptor: int) -> Iterator[list[bytes]]:
+    """Lines of a pipe or file, as many together as are there: when the writer pauses, what it has written comes out."""
+    rest: list[bytes] = []
+    while data := _there(descriptor):
+        whole, end, begun = data.rpartition(b"\n")
+        if end:
+            yield b"".join([*rest, whole]).split(b"\n")
+            rest = []
+        rest.append(begun)
+    if last := b"".join(rest):
+        yield [last]
+
+
+def _there(descriptor: int) -> bytes:
+    """Wait for some bytes; return all that can be had without waiting for more. Nothing: the end."""
+    parts = [os.read(descriptor, _READ)]
+    size = len(parts[0])
+    while parts[-1] and size < _AT_ONCE and select.select([descriptor], [], [], 0)[0]:
+        parts.append(os.read(descriptor, _READ))
+        size += len(parts[-1])
+    return b"".join(parts)
 
 
 def prepare(scorer: str, spans: bool, all_spans: bool, tagger: str, attribute: str | None, passage: int) -> Filter:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from curation.passages import passages
@@ -15,46 +16,90 @@ if TYPE_CHECKING:
 
     from curation.scorers import Scorer
 
-_PIECES = 8192
-"""Passages that are scored in one call, at most: with 200 characters each, under 2 MB of text."""
+
+class _Batch:
+    """Texts whose passages are being scored, some thousands at a time; each has at least one."""
+
+    def __init__(self, texts: Sequence[str], scorer: Scorer, longest: int) -> None:
+        import numpy as np
+
+        self.groups = deque(_groups(texts, longest, scorer.texts_together))
+        self.best = np.zeros((len(texts), len(scorer.attributes)), dtype=np.float32)
+
+    def take(self, scores: NDArray[np.float32]) -> None:
+        """Scores of the next group."""
+        import numpy as np
+
+        owners, _ = self.groups.popleft()
+        np.maximum.at(self.best, owners, scores)
+
+
+def text_scores(texts: Sequence[str], scorer: Scorer, longest: int) -> NDArray[np.float32]:
+    """[texts, attributes]: the highest score over each text's passages of at most `longest` characters.
+
+    Raises ScoringError.
+    """
+    batch = _Batch(texts, scorer, longest)
+    for scores in scorer.score_all([pieces for _, pieces in batch.groups]):
+        batch.take(scores)
+    return batch.best
 
 
 def document_scores(batch: list[Document], scorer: Scorer, longest: int) -> NDArray[np.float32]:
-    """[documents, attributes]: the highest score over each document's passages of at most `longest` characters.
+    """The same for documents. Raises ScoringError naming the document that could not be scored."""
+    try:
+        return text_scores([document.text for document in batch], scorer, longest)
+    except ScoringError:
+        _blame(batch, scorer, longest)
+        raise
 
-    Raises ScoringError naming the document that could not be scored.
+
+def scored(
+    batches: Iterable[list[Document]], scorer: Scorer, longest: int
+) -> Iterator[tuple[list[Document], NDArray[np.float32]]]:
+    """Batches of documents, none of them empty, with their scores, in order. While a GPU computes some, the next are
+    read. Raises ScoringError naming the document that could not be scored.
     """
-    import numpy as np
+    begun: deque[tuple[list[Document], _Batch]] = deque()
 
-    best = np.zeros((len(batch), len(scorer.attributes)), dtype=np.float32)
-    for owners, pieces in _groups(batch, longest):
-        try:
-            np.maximum.at(best, owners, scorer.score(pieces))
-        except ScoringError:
-            _blame(batch, owners, pieces, scorer)
-            raise
-    return best
+    def pieces() -> Iterator[list[str]]:
+        for documents in batches:
+            batch = _Batch([document.text for document in documents], scorer, longest)
+            groups = [texts for _, texts in batch.groups]
+            begun.append((documents, batch))
+            yield from groups
+
+    try:
+        for scores in scorer.score_all(pieces()):
+            documents, batch = begun[0]
+            batch.take(scores)
+            if not batch.groups:
+                yield documents, begun.popleft()[1].best
+    except ScoringError:
+        for documents, _ in begun:
+            _blame(documents, scorer, longest)
+        raise
 
 
-def _groups(batch: list[Document], longest: int) -> Iterator[tuple[list[int], list[str]]]:
-    """(row in the batch, passage) of all passages, some thousands at a time."""
+def _groups(texts: Sequence[str], longest: int, most: int) -> Iterator[tuple[list[int], list[str]]]:
+    """(number of the text, passage) of all passages, at most so many at a time."""
     owners: list[int] = []
     pieces: list[str] = []
-    for row, document in enumerate(batch):
-        for piece in passages(document.text, longest):
-            owners.append(row)
+    for number, text in enumerate(texts):
+        for piece in passages(text, longest):
+            owners.append(number)
             pieces.append(piece)
-            if len(pieces) == _PIECES:
+            if len(pieces) == most:
                 yield owners, pieces
                 owners, pieces = [], []
     if pieces:
         yield owners, pieces
 
 
-def _blame(batch: list[Document], owners: list[int], pieces: list[str], scorer: Scorer) -> None:
+def _blame(batch: list[Document], scorer: Scorer, longest: int) -> None:
     """Raise the scorer's error again with the name of the first document that brings it about alone."""
-    for row in dict.fromkeys(owners):
+    for document in batch:
         try:
-            scorer.score([piece for owner, piece in zip(owners, pieces, strict=True) if owner == row])
+            text_scores([document.text], scorer, longest)
         except ScoringError as error:
-            raise ScoringError(f"document {batch[row].id}: {error}") from None
+            raise ScoringError(f"document {document.id}: {error}") from None

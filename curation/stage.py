@@ -22,10 +22,10 @@ def identity(spec: CurationSpec) -> Identity:
     """What makes a curation what it is: contents of the sources, checksums of weights, settings; no paths, and not what
     is put up with of bad input: that decides whether there is a result. What else it could be is in the manifest.
     """
-    from curation.resolve import resolved
+    from curation.placement import placed
     from curation.steps import make_step
 
-    steps = [make_step(each) for each in resolved(spec).steps]
+    steps = [make_step(each) for each in placed(spec).steps]
     config = {
         "name": spec.name,
         "corpora": [_described(name, corpus) for name, corpus in spec.corpora.items()],
@@ -52,15 +52,18 @@ def _described(name: str, corpus: CorpusSpec) -> dict[str, Any]:
 def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
     """All steps in order. Raises InputError, UnavailableError, DataError, RanksFailed."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # datatrove's own bars; read when tqdm is imported, by workers too
+    from curation.execution import opened
     from curation.finish import finish
     from curation.passes import Curation
-    from curation.resolve import resolved
+    from curation.placement import placed, settled
 
-    spec = resolved(spec)  # here, where the run starts: workers on other machines must not choose for themselves
-    curation = Curation(spec, workspace.path / "work")
+    work = workspace.path / "work"
+    spec = placed(spec)
     try:
-        curation.check()
-        curation.run(workspace)
+        Curation(spec, work).check()
+        with opened(workspace, spec.execution) as workers:
+            curation = Curation(settled(spec, workspace, workers), work)
+            curation.run(workspace, workers)
         return finish(curation, workspace)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -9,6 +9,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+_number = 0
 
 
 @contextlib.contextmanager
@@ -18,7 +21,9 @@ def worker_pool(workers: int, setup: Callable[[], None] | None = None) -> Iterat
     Leaving the block by an exception kills the workers and their children, so that nobody goes on writing into a folder
     that is no longer looked after; so does the death of this process, however it comes.
     """
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(setup,))
+    context = multiprocessing.get_context("spawn")
+    arguments = (setup, context.Value("i", 0))
+    pool = ProcessPoolExecutor(workers, context, initializer=_prepare, initargs=arguments)
     try:
         yield pool
     except BaseException:
@@ -31,8 +36,16 @@ def worker_pool(workers: int, setup: Callable[[], None] | None = None) -> Iterat
     pool.shutdown()
 
 
-def _prepare(setup: Callable[[], None] | None) -> None:
+def worker_number() -> int:
+    """Which of the workers of its pool this process is, from 0; 0 outside of any pool."""
+    return _number
+
+
+def _prepare(setup: Callable[[], None] | None, started: Any) -> None:
     """Lead an own process group, and take it down with the parent; Ctrl-C is the parent's to handle."""
+    global _number
+    with started.get_lock():
+        _number, started.value = started.value, started.value + 1
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

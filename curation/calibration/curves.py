@@ -51,11 +51,11 @@ class Calibration:
 
 def read_calibration(folder: str | Path, scorer: ScorerSpec) -> Calibration:
     """The calibration in `folder`. Raises InputError where it is none, or was fitted to another scorer."""
-    from curation.scorers import weights_of
+    from curation.scorers import possible_weights
 
     artifact = read_artifact(folder, "calibration")
     record: dict[str, Any] = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
-    if record["weights"] != weights_of(scorer):
+    if record["weights"] not in possible_weights(scorer):
         raise InputError(
             f"{folder}: fitted to {record['scorer']}, and this is another scorer, or the same one with other weights "
             f"or another precision; fit it again with this one ({scorer.name})"

@@ -17,8 +17,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from curation.classify.devices import torch_device
+
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 Precision = Literal["float32", "bfloat16", "int8", "onnx", "onnx-int8"]
@@ -51,18 +54,20 @@ def make_engine(model: Any, key: str, precision: Precision, device: Device, thre
         from curation.classify.onnx_export import exported
 
         return OnnxEngine(exported(model, key, int8=precision == "onnx-int8"), device, threads)
-    return TorchEngine(model, precision, device)
+    return TorchEngine(model, precision, torch_device(device))
 
 
 class TorchEngine:
-    """The model itself, in one of torch's number formats."""
+    """The model itself, in one of torch's number formats. `device` is any of torch's."""
 
-    def __init__(self, model: Any, precision: Precision, device: Device) -> None:
+    def __init__(self, model: Any, precision: Precision, device: str) -> None:
         import torch
+
+        from curation.classify.first_token import is_of_berts_kind
 
         if precision == "int8":
             model = _with_int8_layers(model)
-        self._device = device
+        self.device, self._takes_ready_masks = device, is_of_berts_kind(model)
         self._model = model.to(device=device, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
     def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -71,8 +76,25 @@ class TorchEngine:
 
         asked = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         with torch.inference_mode():
-            found = self._model(**{name: value.to(self._device) for name, value in asked.items()}).logits
+            found = self._model(**{name: value.to(self.device) for name, value in asked.items()}).logits
             return found.float().cpu().numpy()
+
+    def launch(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> torch.Tensor:
+        """The same logits, left on the device: this returns when the work is queued, not when it is done."""
+        import torch
+
+        asked = {"input_ids": self._sent(torch.from_numpy(ids))}
+        if not self._takes_ready_masks:
+            asked["attention_mask"] = self._sent(torch.from_numpy(mask))
+        elif not mask.all():  # of a mask [rows, tokens] transformers would ask the device the same, and wait for it
+            asked["attention_mask"] = self._sent(torch.from_numpy(mask).bool()[:, None, None, :])
+        with torch.inference_mode():
+            return self._model(**asked).logits
+
+    def _sent(self, tensor: torch.Tensor) -> torch.Tensor:
+        """On the device; a copy from pinned memory is queued like a kernel."""
+        pinned = tensor.pin_memory() if self.device.startswith("cuda") else tensor
+        return pinned.to(self.device, non_blocking=True)
 
 
 class OnnxEngine:

@@ -37,7 +37,12 @@ class FirstTokenLayer(torch.nn.Module):
 
 def read_first_token_only(model: Any) -> Any:
     """The same classifier, changed in place where it is of a kind that reads its first token: its logits stay."""
-    if model.config.model_type in _READ_THE_FIRST and type(model).__name__.endswith("ForSequenceClassification"):
+    if is_of_berts_kind(model):
         layers = model.base_model.encoder.layer
         layers[-1] = FirstTokenLayer(layers[-1])
     return model
+
+
+def is_of_berts_kind(model: Any) -> bool:
+    """Whether it is a sequence classifier of one of those three."""
+    return model.config.model_type in _READ_THE_FIRST and type(model).__name__.endswith("ForSequenceClassification")

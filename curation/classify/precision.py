@@ -1,7 +1,7 @@
 """Which number format a classifier is fastest in on this machine: measured once, then remembered.
 
-The choice is made where a run starts and travels in the resolved configuration: workers, other nodes and a resumed run
-compute in the same format, or their bytes would differ.
+The choice is made once for a run, by the machine that scores, and travels in the resolved configuration: workers, other
+nodes and a resumed run compute in the same format, or their bytes would differ.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.classify.engines import LAYERS, TOLERANCE, Engine, Precision, make_engine
+from curation.classify.devices import gpu_name
+from curation.classify.engines import LAYERS, TOLERANCE, Device, Engine, Precision, make_engine
 from curation.classify.onnx_export import can_export
 from curation.classify.windows import padded
 from curation.wheels import cache_folder
@@ -38,8 +39,8 @@ SAMPLE = tuple(
 """Texts that scores are compared on: harmless ones, rude ones, and many between, where rounding shows most."""
 
 _GAIN = 1.1  # what is worth leaving float32 for
-_ROWS, _TOKENS = 8, 128
-_ROUNDS = (2, _ROWS, _ROWS)  # rows of each round
+_TOKENS = 128
+_ROUNDS: dict[Device, tuple[int, ...]] = {"cpu": (2, 8, 8), "cuda": (8, 256, 256)}  # rows of each round
 _HOPELESS = 0.3  # of float32's speed: not tried further (bfloat16 without matrix units is tens of times slower)
 
 
@@ -63,14 +64,17 @@ class Choice:
 
 def choose(
     make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, key: str,
-    threads: int,
+    threads: int, device: Device = "cpu",
 ) -> Choice:  # fmt: skip
-    """The choice for the model with weights `key` on this machine's processor; measured when it has not been yet."""
+    """The choice for the model with weights `key` on this machine's processor, or on this process's GPU; measured when
+    it has not been yet.
+    """
     versions = [version_of(name) for name in ("torch", "transformers", "onnxruntime")]
-    file = cache_folder() / "precision" / f"{digest([key, threads, _processor(), versions, LAYERS])}.json"
+    computer = _processor() if device == "cpu" else [gpu_name()]
+    file = cache_folder() / "precision" / f"{digest([key, threads, computer, versions, LAYERS])}.json"
     if file.is_file():
         return _read(file)
-    measured = _measure(make_model, probabilities, tokenizer, key, threads)
+    measured = _measure(make_model, probabilities, tokenizer, key, threads, device)
     choice = Choice(fastest(measured), measured)
     write_json(file, asdict(choice))
     return choice
@@ -86,26 +90,29 @@ def fastest(measured: dict[str, Measured]) -> Precision:
 
 def _measure(
     make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, key: str,
-    threads: int,
+    threads: int, device: Device,
 ) -> dict[str, Measured]:  # fmt: skip
     import numpy as np
     import torch
 
-    torch.set_num_threads(threads)
+    if device == "cpu":
+        torch.set_num_threads(threads)
     model = make_model().eval()
     tokens = min(_TOKENS, getattr(model.config, "max_position_embeddings", _TOKENS) - 2)
-    ids = np.random.default_rng(0).integers(5, model.config.vocab_size, (_ROWS, tokens))
+    ids = np.random.default_rng(0).integers(5, model.config.vocab_size, (_ROUNDS[device][-1], tokens))
     windows = tokenizer(list(SAMPLE), truncation=True, max_length=tokens)["input_ids"]
     sample, mask = padded(windows, tokenizer.pad_token_id or 0)
     candidates: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
-    if can_export():
+    if device == "cuda":
+        candidates = ("float32", "bfloat16")
+    elif can_export():
         candidates = (*candidates, "onnx-int8")
     found: dict[str, Measured] = {}
     reference = None
     for precision in candidates:
-        engine = make_engine(make_model().eval(), key, precision, "cpu", threads)
+        engine = make_engine(make_model().eval(), key, precision, device, threads)
         hopeless = _HOPELESS * found["float32"].tokens_per_second if found else 0.0
-        speed = _speed(engine, ids, hopeless)
+        speed = _speed(engine, ids, hopeless, device)
         rows = slice(None if speed >= hopeless else 2)
         scores = probabilities(torch.from_numpy(engine.logits(sample[rows], mask[rows]))).numpy()
         reference = scores if reference is None else reference
@@ -113,15 +120,17 @@ def _measure(
     return found
 
 
-def _speed(engine: Engine, ids: NDArray[np.int64], hopeless: float) -> float:
-    """Tokens a second of processor time: wall-clock time would measure what else the machine is doing."""
+def _speed(engine: Engine, ids: NDArray[np.int64], hopeless: float, device: Device) -> float:
+    """Tokens a second of processor time: wall-clock time would measure what else the machine is doing. On a GPU,
+    which the processor only waits for, it is all there is.
+    """
     import numpy as np
 
-    best = 0.0
-    for rows in _ROUNDS:
-        start = time.process_time()
+    best, clock = 0.0, time.process_time if device == "cpu" else time.perf_counter
+    for rows in _ROUNDS[device]:
+        start = clock()
         engine.logits(ids[:rows], np.ones_like(ids[:rows]))
-        best = max(best, ids[:rows].size / max(time.process_time() - start, 1e-9))
+        best = max(best, ids[:rows].size / max(clock() - start, 1e-9))
         if best < hopeless:
             break
     return best

@@ -7,8 +7,9 @@ batch in order of arrival mostly consists of, nearly vanishes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,11 +32,35 @@ def cut(tokenizer: Any, texts: list[str], longest: int, overlap: int) -> Windows
     """
     encoded = tokenizer(texts, truncation=True, max_length=longest, return_overflowing_tokens=True, stride=overlap,
                         return_attention_mask=False, return_token_type_ids=False)  # fmt: skip
+    return _distinct(len(texts), zip(encoded["overflow_to_sample_mapping"], encoded["input_ids"], strict=True))
+
+
+class Cutter:
+    """`cut` for texts by the ten thousand: on a copy of the tokenizer that a thread has to itself, and without the
+    lists that transformers makes of all that a tokenizer knows of a text.
+    """
+
+    def __init__(self, tokenizer: Any, longest: int, overlap: int) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(longest, stride=overlap)
+
+    def __call__(self, texts: list[str]) -> Windows:
+        """The windows that `cut` gives."""
+        encoded = self._tokenizer.encode_batch_fast(texts)
+        pieces = ((owner, piece.ids) for owner, text in enumerate(encoded) for piece in (text, *text.overflowing))
+        return _distinct(len(texts), pieces)
+
+
+def _distinct(texts: int, pieces: Iterable[tuple[int, list[int]]]) -> Windows:
+    """Windows of (text, token ids)."""
     numbers: dict[tuple[int, ...], int] = {}
-    found: list[list[int]] = [[] for _ in texts]
-    for ids, owner in zip(encoded["input_ids"], encoded["overflow_to_sample_mapping"], strict=True):
-        found[owner].append(numbers.setdefault(tuple(ids), len(numbers)))
-    return Windows(tuple(numbers), tuple(map(tuple, found)))
+    of_text: list[list[int]] = [[] for _ in range(texts)]
+    for owner, ids in pieces:
+        of_text[owner].append(numbers.setdefault(tuple(ids), len(numbers)))
+    return Windows(tuple(numbers), tuple(map(tuple, of_text)))
 
 
 def buckets(lengths: list[int], budget: int) -> Iterator[list[int]]:
@@ -54,10 +79,17 @@ def padded(rows: list[tuple[int, ...]], pad: int) -> tuple[NDArray[np.int64], ND
     """Token ids and attention mask, int64 [rows, longest row], padded on the right."""
     import numpy as np
 
-    longest = max(map(len, rows))
-    ids = np.full((len(rows), longest), pad, dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = row
-        mask[number, : len(row)] = 1
-    return ids, mask
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    text = np.arange(lengths.max())[None, :] < lengths[:, None]
+    ids = np.full(text.shape, pad, dtype=np.int64)
+    ids[text] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum()))
+    return ids, text.astype(np.int64)
+
+
+def highest(scores: NDArray[np.float32], windows: Windows) -> NDArray[np.float32]:
+    """[texts, attributes]: the highest score of each text's windows; a NaN stays a NaN."""
+    import numpy as np
+
+    counts = np.fromiter(map(len, windows.of_text), dtype=np.int64, count=len(windows.of_text))
+    order = np.fromiter(chain.from_iterable(windows.of_text), dtype=np.int64, count=int(counts.sum()))
+    return np.maximum.reduceat(scores[order], counts.cumsum() - counts, axis=0)

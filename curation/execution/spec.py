@@ -50,3 +50,10 @@ class ExecutionSpec(Spec):
     ray: RaySpec = RaySpec()
     slurm: SlurmSpec | None = None
     """Hand every job to Slurm as an array and wait for it."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether what scores is surely not the command's machine, or not as it is: a node of Slurm, a worker with GPUs
+        of its own.
+        """
+        return self.slurm is not None or self.ray.gpus > 0

@@ -43,6 +43,12 @@ def weights_of(spec: ScorerSpec) -> str:
     return digest([weights, read_calibration(spec.calibration, uncalibrated(spec)).fingerprint])
 
 
+def possible_weights(spec: ScorerSpec) -> set[str]:
+    """What `weights_of` may turn out to be where part of `spec` is left to the machine that scores."""
+    kind = SCORERS.get(spec.name)
+    return {kind.weights(each) for each in kind.possible(spec)}
+
+
 def uncalibrated(spec: ScorerSpec) -> ScorerSpec:
     """The same scorer without its calibration."""
     return spec.model_copy(update={"calibration": None})
@@ -53,5 +59,5 @@ def card_of(spec: ScorerSpec) -> Card:
     return SCORERS.get(spec.name).card(spec)
 
 
-__all__ = ["SCORERS", "Card", "Scorer", "ScorerSpec", "card_of", "load_scorer", "loaded_scorer", "uncalibrated",
-           "weights_of"]  # fmt: skip
+__all__ = ["SCORERS", "Card", "Scorer", "ScorerSpec", "card_of", "load_scorer", "loaded_scorer", "possible_weights",
+           "uncalibrated", "weights_of"]  # fmt: skip

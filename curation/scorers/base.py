@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,6 +45,10 @@ class Scorer(ABC):
     """What the columns of a score mean."""
     identity: str
     """Name and weights, for results that must say what scored them."""
+    documents_together: int = 256
+    """Documents that a step hands over together, at most."""
+    texts_together: int = 8192
+    """Texts that it likes to get together, at most: with 200 characters each, under 2 MB."""
     _calibration: Calibration | None = None
 
     @classmethod
@@ -58,8 +63,20 @@ class Scorer(ABC):
 
     @classmethod
     def resolved(cls, spec: Any) -> Any:
-        """`spec` with what depends on the machine made definite, to be asked once and sent to all workers."""
+        """`spec` with what depends on the machine made definite, to be asked once where texts are scored, and sent to
+        all workers.
+        """
         return spec
+
+    @classmethod
+    def deferred(cls, spec: Any) -> Any:
+        """`spec` with what depends on the machine marked as the workers' to say, for a machine that does not score."""
+        return spec
+
+    @classmethod
+    def possible(cls, spec: Any) -> list[Any]:
+        """What a worker may make of `spec` when it has been deferred; else `spec`."""
+        return [spec]
 
     @staticmethod
     @abstractmethod
@@ -83,8 +100,21 @@ class Scorer(ABC):
         """
         import numpy as np
 
+        return self._sound(texts, lambda: self._raw_scores(texts) if texts else np.zeros((0, len(self.attributes))))
+
+    def score_all(self, chunks: Iterable[list[str]]) -> Iterator[NDArray[np.float32]]:
+        """Score chunks of texts, none of them empty: what `score` gives for each, in order. Some chunks more may be
+        taken from `chunks` than have come out: a scorer on a GPU works ahead.
+        """
+        for texts in chunks:
+            yield self.score(texts)
+
+    def _sound(self, texts: list[str], compute: Callable[[], Any]) -> NDArray[np.float32]:
+        """What `compute` returns for `texts`, checked and calibrated. Raises ScoringError."""
+        import numpy as np
+
         try:
-            scores = np.asarray(self._raw_scores(texts) if texts else np.zeros((0, len(self.attributes))), np.float32)
+            scores = np.asarray(compute(), np.float32)
         except Exception as error:
             raise ScoringError(f"scorer {self.identity} failed: {type(error).__name__}: {error}") from error
         if scores.shape != (len(texts), len(self.attributes)):

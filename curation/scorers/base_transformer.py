@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property, partial
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from curation.classify.engines import LAYERS, Device, Precision, make_engine
-from curation.classify.windows import buckets, cut, padded
+from curation.classify.ahead import CHUNK, DEPTH, Ahead, Queued
+from curation.classify.batch_size import ON_CPU, choose_batch
+from curation.classify.devices import has_gpu, torch_device
+from curation.classify.engines import LAYERS, Device, Engine, Precision, TorchEngine, make_engine
+from curation.classify.windows import Cutter, buckets, cut, highest, padded
 from curation.scorers.base import Scorer, ScorerSpec
 from infra.errors import UnavailableError
 from infra.fingerprint import digest
@@ -24,25 +30,38 @@ if TYPE_CHECKING:
 _SHIFTED = ("roberta", "camembert", "longformer", "mpnet", "data2vec")  # positions begin after that of padding
 _LONGEST = 512
 _COUNT = ("precision", "device", "batch_tokens", "window", "overlap")  # options that change scores, if only a little
+_OPEN = ("auto", "worker")
+_MANY = 8192  # documents that a GPU is given together
 
 
 class TransformerSpec(ScorerSpec):
     """How a transformer classifier is computed."""
 
-    precision: Literal["auto"] | Precision = "auto"
-    """Number format: float32, bfloat16, int8, onnx or onnx-int8. auto takes the fastest on this machine, measured once
-    per model; on a GPU, bfloat16. A score differs from float32's by at most 1e-4 (float32, onnx), 0.02 (bfloat16)
+    precision: Literal["auto", "worker"] | Precision = "auto"
+    """Number format: float32, bfloat16, int8, onnx or onnx-int8. auto takes the fastest on the machine that scores,
+    measured once per model. A score differs from float32's by at most 1e-4 (float32, onnx), 0.02 (bfloat16)
     or 0.1 (8 bits), and as much from the same text's in another batch."""
-    device: Literal["auto"] | Device = "auto"
-    """Where it is computed; auto takes a GPU if there is one."""
+    device: Literal["auto", "worker"] | Device = "auto"
+    """Where it is computed; auto takes a GPU if the machine that scores has one. What a configuration shows as
+    `worker`, here and under `precision`, was left to the machines of a cluster."""
     threads: int = Field(1, ge=1)
     """Processor cores that one worker uses. One worker per core with one thread each does more than one with many."""
-    batch_tokens: int = Field(2048, ge=64)
-    """Tokens, padding included, that are scored at once; about 2,000 is fastest on a CPU, 32,000 on a GPU."""
+    batch_tokens: Literal["auto"] | Annotated[int, Field(ge=64)] = "auto"
+    """Tokens, padding included, that are scored at once. auto is 2,048 on a CPU; on a GPU it is measured once per
+    model, and halved where the memory turns out too small."""
     window: int | None = Field(None, ge=16)
     """Tokens of a text that are read at once; by default what the model can read, at most 512."""
     overlap: int = Field(32, ge=0)
     """Tokens that the next window of a longer text repeats; at most half a window."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What depends on the machine, once it has been asked."""
+
+    device: Device
+    precision: Precision
+    batch_tokens: int
 
 
 @dataclass(frozen=True)
@@ -58,7 +77,12 @@ class Outputs:
 
         logits = logits.float()
         each = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=-1)
-        return torch.stack([each[..., list(which)].sum(-1) for which in self.classes.values()], dim=-1).clamp(0, 1)
+        columns = [
+            torch.stack([each[..., place] for place in which], dim=-1).sum(-1) for which in self.classes.values()
+        ]
+        return torch.stack(columns, dim=-1).clamp(
+            0, 1
+        )  # a list as an index would be copied to the device, and waited for
 
 
 @dataclass(frozen=True)
@@ -81,22 +105,21 @@ class TransformerScorer(Scorer):
     """A fast tokenizer of transformers; gives offsets."""
     window: int
     """Most tokens, special tokens included, that the model is given at once."""
-    device: Device
-    """Where the model is."""
 
     def __init__(self, spec: TransformerSpec, parts: Parts) -> None:
         import torch
 
-        assert spec.device != "auto" and spec.precision != "auto", "resolved before it is loaded"
         if spec.device == "cpu":
             torch.set_num_threads(spec.threads)
-        model = parts.make_model().eval()
-        key = self.files(spec)
+        self._made: Any = parts.make_model().eval()
         self.identity = f"{parts.called}@{self.weights(spec)[:12]}"
-        self.attributes, self.tokenizer, self.device = tuple(parts.outputs.classes), parts.tokenizer, spec.device
-        self.window = _window(spec, model.config, parts.tokenizer)
+        self.attributes, self.tokenizer = tuple(parts.outputs.classes), parts.tokenizer
+        self.window = _window(spec, self._made.config, parts.tokenizer)
         self._spec, self._parts, self._overlap = spec, parts, min(spec.overlap, self.window // 2)
-        self._engine = make_engine(model, key, spec.precision, spec.device, spec.threads)
+        if spec.device == "cuda":
+            self.documents_together, self.texts_together = _MANY, CHUNK
+        if spec.device == "cpu" and _is_settled(spec):
+            self._engine  # noqa: B018  # made now: what it lacks is told before a worker starts
 
     @classmethod
     @abstractmethod
@@ -110,31 +133,96 @@ class TransformerScorer(Scorer):
 
     @classmethod
     def load(cls, spec: Any) -> TransformerScorer:
-        """Load the model onto its device. Raises InputError, UnavailableError."""
-        definite = cls.resolved(spec)
+        """Load the model; it goes to its device with the first text. Raises InputError, UnavailableError."""
+        definite = spec if _is_settled(spec) or _is_deferred(spec) else cls.resolved(spec)
         return cls(definite, cls.parts(definite))
 
     @classmethod
     def weights(cls, spec: Any) -> str:
-        """Checksum of the files and of the options that change scores, number format and device included."""
-        definite = cls.resolved(spec)
-        return digest([cls.files(spec), definite.model_dump(mode="json", include=set(_COUNT)), LAYERS])
+        """Checksum of the files and of the options that change scores, number format and device included. On a GPU the
+        size of a batch is not: it is measured, and changes while the memory is short.
+        """
+        definite = spec if _is_settled(spec) or _is_deferred(spec) else cls.resolved(spec)
+        options = definite.model_dump(mode="json", include=set(_COUNT))
+        if definite.device != "cpu":
+            options["batch_tokens"] = "auto"
+        return digest([cls.files(spec), options, LAYERS])
 
     @classmethod
     def resolved(cls, spec: Any) -> Any:
-        """The same with a definite device and precision; measures the machine the first time."""
-        device, precision = _device(spec), spec.precision
-        if precision == "auto":
-            precision = "bfloat16" if device == "cuda" else cls._fastest(spec)
-        return spec.model_copy(update={"device": device, "precision": precision})
+        """The same with a definite device, precision and batch; measures the machine the first time. Raises
+        UnavailableError where a GPU is asked for and there is none.
+        """
+        device, precision, batch = _device(spec), spec.precision, spec.batch_tokens
+        if precision in _OPEN:
+            precision = cls._fastest(spec, device)
+        if batch == "auto":
+            batch = ON_CPU if device == "cpu" else choose_batch(cls.parts(spec).make_model, cls.files(spec), precision)
+        return spec.model_copy(update={"device": device, "precision": precision, "batch_tokens": batch})
 
     @classmethod
-    def _fastest(cls, spec: Any) -> Precision:
+    def deferred(cls, spec: Any) -> Any:
+        """The same with `worker` for what only the machine that scores can tell."""
+        asked = {name: "worker" for name in ("device", "precision") if getattr(spec, name) == "auto"}
+        return spec.model_copy(update=asked) if asked else spec
+
+    @classmethod
+    def possible(cls, spec: Any) -> list[Any]:
+        """Every device and number format that a worker may choose."""
+        devices = get_args(Device) if spec.device == "worker" else (spec.device,)
+        formats = get_args(Precision) if spec.precision == "worker" else (spec.precision,)
+        if not _is_deferred(spec):
+            return [spec]
+        batch = ON_CPU if spec.batch_tokens == "auto" else spec.batch_tokens  # on a GPU it makes no difference
+        return [
+            spec.model_copy(update={"device": device, "precision": precision, "batch_tokens": batch})
+            for device, precision in product(devices, formats)
+        ]
+
+    @classmethod
+    def _fastest(cls, spec: Any, device: Device) -> Precision:
         from curation.classify.precision import choose
 
         parts = cls.parts(spec)
         probabilities = parts.outputs.probabilities
-        return choose(parts.make_model, probabilities, parts.tokenizer, cls.files(spec), spec.threads).precision
+        choice = choose(parts.make_model, probabilities, parts.tokenizer, cls.files(spec), spec.threads, device)
+        return choice.precision
+
+    @property
+    def precision(self) -> Precision:
+        """The number format."""
+        return _settled(self._spec).precision
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch, at most; on a GPU whose memory was too small, what it has come down to."""
+        return _settled(self._spec).batch_tokens if self._ahead is None else self._ahead.batch_tokens
+
+    @property
+    def device(self) -> str:
+        """torch's name of where the model is."""
+        return torch_device(self._spec.device)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """Made with the first text: who only asks for attributes needs no GPU, and takes no room on one."""
+        spec, settled = self._spec, _settled(self._spec)
+        _device(spec)
+        model, self._made = self._made, None
+        return make_engine(model, self.files(spec), settled.precision, settled.device, spec.threads)
+
+    @cached_property
+    def _ahead(self) -> Ahead | None:
+        """How texts are scored on a GPU; None on a CPU, and with ONNX."""
+        engine = self._engine
+        if not isinstance(engine, TorchEngine) or engine.device == "cpu":
+            return None
+        cutter = Cutter(self.tokenizer, self.window, self._overlap)
+        return Ahead(cutter, engine, self.probabilities, self._pad, _settled(self._spec).batch_tokens)
+
+    @property
+    def _pad(self) -> int:
+        return self.tokenizer.pad_token_id or 0
 
     @cached_property
     def model(self) -> Any:
@@ -145,25 +233,68 @@ class TransformerScorer(Scorer):
         """The model's logits [n, classes] as scores [n, attributes]; can be differentiated."""
         return self._parts.outputs.probabilities(logits)
 
+    def score_all(self, chunks: Iterable[list[str]]) -> Iterator[NDArray[np.float32]]:
+        """See Scorer; on a GPU chunks are tokenised while others are computed."""
+        if self._ahead is None:
+            yield from super().score_all(chunks)
+            return
+        for texts, queued in _at_work(self._ahead, chunks):
+            yield self._sound(texts, partial(_taken, queued))
+
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        if self._ahead is not None:
+            chunks = (texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK))
+            return np.concatenate([_taken(queued) for _, queued in _at_work(self._ahead, chunks)])
+        return self._in_turn(texts)
+
+    def _in_turn(self, texts: list[str]) -> NDArray[np.float32]:
+        """Batch by batch, as a CPU does it."""
         import numpy as np
         import torch
 
         windows = cut(self.tokenizer, texts, self.window, self._overlap)
         scores = np.full((len(windows.ids), len(self.attributes)), np.nan, dtype=np.float32)
-        pad = self.tokenizer.pad_token_id or 0
-        for rows in buckets(list(map(len, windows.ids)), self._spec.batch_tokens):
-            logits = self._engine.logits(*padded([windows.ids[row] for row in rows], pad))
+        for rows in buckets(list(map(len, windows.ids)), _settled(self._spec).batch_tokens):
+            logits = self._engine.logits(*padded([windows.ids[row] for row in rows], self._pad))
             scores[rows] = self.probabilities(torch.from_numpy(logits)).numpy()
-        return np.stack([scores[list(of_text)].max(axis=0) for of_text in windows.of_text])  # a NaN stays a NaN
+        return highest(scores, windows)
+
+
+def _at_work(ahead: Ahead, chunks: Iterable[list[str]]) -> Iterator[tuple[list[str], Future[Queued]]]:
+    """Every chunk with its scores to be, when some more have been begun."""
+    begun: deque[tuple[list[str], Future[Queued]]] = deque()
+    for texts in chunks:
+        begun.append((texts, ahead.start(texts)))
+        if len(begun) == DEPTH:
+            yield begun.popleft()
+    yield from begun
+
+
+def _taken(queued: Future[Queued]) -> NDArray[np.float32]:
+    return queued.result().taken()
+
+
+def _is_settled(spec: TransformerSpec) -> bool:
+    return spec.device not in _OPEN and spec.precision not in _OPEN and spec.batch_tokens != "auto"
+
+
+def _settled(spec: TransformerSpec) -> Settled:
+    assert spec.device != "auto" and spec.device != "worker", "resolved before it scores"
+    assert spec.precision != "auto" and spec.precision != "worker" and spec.batch_tokens != "auto"
+    return Settled(spec.device, spec.precision, spec.batch_tokens)
+
+
+def _is_deferred(spec: TransformerSpec) -> bool:
+    return "worker" in (spec.device, spec.precision)
 
 
 def _device(spec: TransformerSpec) -> Device:
-    import torch
-
-    if spec.device == "cuda" and not torch.cuda.is_available():
+    there = has_gpu()
+    if spec.device == "cuda" and not there:
         raise UnavailableError(f"scorer {spec.name}: device is cuda, and this machine has no GPU; say device: cpu")
-    return "cuda" if spec.device != "cpu" and torch.cuda.is_available() else "cpu"
+    return "cuda" if spec.device != "cpu" and there else "cpu"
 
 
 def _window(spec: TransformerSpec, config: Any, tokenizer: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Discriminator, Field, model_validator
 
@@ -70,12 +70,6 @@ class Ensemble(Scorer):
     def weights(cls, spec: EnsembleSpec) -> str:
         """Over the members' weights and the way they are put together."""
         return digest([[weights_of(each) for each in spec.scorers], spec.combine, spec.weights])
-
-    @classmethod
-    def resolved(cls, spec: EnsembleSpec) -> Any:
-        """The same with definite members."""
-        members = tuple(SCORERS.get(each.name).resolved(each) for each in spec.scorers)
-        return spec.model_copy(update={"scorers": members})
 
     @staticmethod
     def card(spec: EnsembleSpec) -> Card:

@@ -10,7 +10,7 @@ from pydantic import Field
 from curation.any_scorer import AnyScorer
 from curation.documents import batches, marks_of
 from curation.scorers import card_of, loaded_scorer, weights_of
-from curation.scoring import document_scores
+from curation.scoring import scored
 from curation.steps.base import Context, Step, StepSpec
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class Score(Step):
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Add the scores to each document. Raises ScoringError naming the document that could not be scored."""
         scorer, names = loaded_scorer(self.spec.scorer), self.attributes()
-        for batch in batches(documents):
-            table = document_scores(batch, scorer, self.spec.passage)
+        together = batches(documents, scorer.documents_together)
+        for batch, table in scored(together, scorer, self.spec.passage):
             for document, scores in zip(batch, table.tolist(), strict=True):
                 marks_of(document).scores.update(zip(names, scores, strict=True))
                 yield document

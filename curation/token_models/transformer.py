@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from curation.classify.devices import has_gpu, torch_device
 from curation.classify.quiet import quiet
 from curation.classify.windows import buckets, padded
 from curation.token_models.base import TokenModel, WordScores
@@ -45,9 +46,9 @@ class TransformerModel(TokenModel):
     ) -> None:  # fmt: skip
         import torch
 
-        if not torch.cuda.is_available():
+        if not has_gpu():
             torch.set_num_threads(1)  # one process per core does more, and sums come out the same on every machine
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch_device("cuda" if has_gpu() else "cpu")
         self.encoder, self.tokenizer = encoder.eval().to(self.device), tokenizer
         self.in_context, self.window, self.batch_tokens = in_context, window, batch_tokens
         self.lexical, self.lexical_share = lexical, lexical_share

@@ -81,7 +81,7 @@ def test_a_machine_is_measured_once_for_each_model(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("HORMESIS_CACHE", str(tmp_path))
     asked = []
 
-    def measure(model: object, scores: object, tokenizer: object, key: str, threads: int) -> dict[str, Measured]:
+    def measure(model: object, scores: object, tokenizer: object, key: str, *_: object) -> dict[str, Measured]:
         asked.append(key)
         return {"float32": Measured(100, 0), "int8": Measured(200, 0.01)}
 
@@ -106,7 +106,7 @@ def test_auto_is_measured_on_the_machine_itself(
 def test_every_scorer_of_a_curation_is_made_definite_where_the_run_starts(
     tmp_path: Path, classifier: TransformersSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Transformers, "_fastest", classmethod(lambda cls, spec: "int8"))
+    monkeypatch.setattr(Transformers, "_fastest", classmethod(lambda cls, spec, device: "int8"))
     member = {"name": "transformers", "model": "org/tiny", "folder": classifier.folder}
     scorers = {"name": "ensemble", "scorers": [member, {"name": "profanity"}]}
     steps = [{"step": "score", "scorer": member, "prefix": "a_"}, {"step": "score", "scorer": scorers}]

@@ -30,7 +30,7 @@ def tagger(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def scored(*records: dict, scorer: str = "profanity", **options: object) -> list[dict]:
     asked = {"spans": False, "all_spans": False, "tagger": "words", "attribute": None, "passage": 200, **options}
     lines = [json.dumps(record).encode() + b"\n" for record in records]
-    return [json.loads(line) for line in prepare(scorer, **asked).lines(lines)]  # type: ignore[arg-type]
+    return [json.loads(line) for line in prepare(scorer, **asked).lines([lines])]  # type: ignore[arg-type]
 
 
 def test_a_line_comes_back_with_its_score_and_all_that_it_had() -> None:
@@ -76,7 +76,7 @@ def test_any_scorer_gives_spans_through_a_tagger_of_choice(classifier_folder: Pa
 def test_a_bad_line_is_named(line: bytes, reason: str) -> None:
     lines = [b'{"text": "fine"}\n', b"\n", line]
     with pytest.raises(DataError, match=f"standard input:3: .*{reason}"):
-        list(prepare("profanity", False, False, "words", None, 200).lines(lines))
+        list(prepare("profanity", False, False, "words", None, 200).lines([lines]))
 
 
 def test_unknown_names_and_keys_are_refused_before_a_line_is_read() -> None:

@@ -10,7 +10,7 @@ from subprocess import DEVNULL, PIPE
 
 import pytest
 
-from infra.workers import worker_pool
+from infra.workers import worker_number, worker_pool
 
 PROGRAM = """
 import os, subprocess, sys, time
@@ -75,3 +75,18 @@ def _mark():
 
 def _marked(_):
     return os.environ.get("MARKED_BY_SETUP")
+
+
+def number_of(barrier_folder):
+    """The worker's number, when as many workers as there are tasks have begun."""
+    number = worker_number()
+    (barrier_folder / str(os.getpid())).touch()
+    while len(list(barrier_folder.iterdir())) < 3:
+        time.sleep(0.01)
+    return number
+
+
+def test_workers_of_a_pool_are_numbered(tmp_path):
+    with worker_pool(3) as pool:
+        assert sorted(pool.map(number_of, [tmp_path] * 3)) == [0, 1, 2]
+    assert worker_number() == 0
