@@ -1,21 +1,28 @@
-"""Everything that needs a GPU, in one command: speed, costs, policy overhead, resume, and a dose-response study.
+"""Everything that needs a GPU, in one command of parts: about 7 minutes on an H100, and more for the study.
 
-    python -m benchmarks.gpu --pack carried                    # where ../shared/data is: the study's texts, 25 MB
+    python -m benchmarks.gpu --pack carried                    # where ../shared/data and all packages are
     python -m benchmarks.gpu --carried carried --out runs/gpu  # where the GPU is; again, to go on where it stopped
 
-With `--rehearse`, in both commands, everything is small and a CPU does.
+`--pack` builds the mixture that is trained on and gathers the texts: 25 MB. The machine with the GPU needs PyTorch,
+transformers and what training and scoring import; datatrove, polars and plotly only for the study. With `--rehearse`,
+in both commands, everything is small and a CPU does.
 
 | part | what it does |
 |---|---|
-| data | the text curated, and a mixture of sequences of 2,048 tokens built of it |
-| throughput | olmo-1b against transformers with torch's AdamW, paired |
+| parity | losses and gradient norms of every policy against the CPU of the same machine |
+| throughput | olmo-1b against transformers, plain and compiled, and against its products and attention alone |
+| accumulated | the same with 8 micro-batches a step |
+| fp8 | the same in fp8 |
 | overhead | what a loss policy costs an olmo-1b step |
-| train | a whole olmo-1b run on the mixture: tokens/s, MFU, and the five dearest operations of its profile |
+| train | a whole olmo-1b run on the mixture: tokens/s, MFU, and the dearest operations of its profile |
+| small | an olmo-150m run with a checkpoint every 20 steps: tokens/s and the share of time that checkpoints take |
 | resume | a run killed with SIGKILL and taken up again ends with the bytes of an undisturbed one |
-| study | doses 0 to 25 %, two policies, two seeds, ITI: `benchmarks/keep_study.py runs/gpu/study` keeps its report |
+| scoring | a classifier against Detoxify as shipped and the tokenizer alone |
+| decoding | tokens/s of steering methods against `transformers.generate` |
+| study | doses 0, 10, 25 % × keep, mask, one seed: `benchmarks/keep_study.py runs/gpu/study` keeps its report |
 
-A part that is done is not done again, one that fails stops no other, and OUT/gpu.md tells what is there. The bar for
-`train` is OLMo-core's published 44,000 tokens/s of OLMo-1B on an H100; 50,000 are aimed at.
+A part that is done is not done again, one that fails stops no other, and OUT/gpu.md tells what is there. OLMo-core
+publishes 44,000 to 46,000 tokens/s of OLMo-1B on an H100; `train` aims at 62,000.
 """
 
 from __future__ import annotations
@@ -54,6 +61,7 @@ class Sizes:
     """How much of everything."""
 
     preset: str
+    small_preset: str
     sequence: int
     rows: int
     batch: int
@@ -64,9 +72,9 @@ class Sizes:
     study: dict[str, Any]
 
 
-FULL = Sizes("olmo-1b", 2048, 8, 64, "bf16", 30, 7_500_000, 16384, {})
-SMALL = Sizes("olmo-tiny", 64, 4, 8, "fp32", 3, 30_000, 512, {
-    "doses": [0, 0.25], "seeds": [0], "mixture.sequence_length": 64, "mixture.components.clean.tokens": 30_000,
+FULL = Sizes("olmo-1b", "olmo-150m", 2048, 8, 64, "bf16", 10, 3_200_000, 16384, {})
+SMALL = Sizes("olmo-tiny", "olmo-tiny", 64, 4, 8, "fp32", 3, 30_000, 512, {
+    "doses": [0, 0.25], "mixture.sequence_length": 64, "mixture.components.clean.tokens": 30_000,
     "mixture.hold_out": {"clean": 4000, "risky": 6000}, "mixture.tokenizer.train_bpe.vocab_size": 512,
     "pretrain.model": "olmo-tiny", "pretrain.precision": "fp32", "pretrain.epochs": 1, "labelled.per_class": 40,
     "methods": {"none": {}}, "analysis.toxicity.limit": 20, "analysis.toxicity.max_new_tokens": 8,
@@ -81,25 +89,38 @@ class Bench:
 
     def parts(self) -> dict[str, Callable[[], str]]:
         """Each part by name; it returns what the page says of it."""
-        return {name: getattr(self, name) for name in ("data", "throughput", "overhead", "train", "resume", "study")}
+        names = ("parity", "throughput", "accumulated", "fp8", "overhead", "train", "small", "resume", "scoring",
+                 "decoding", "study")  # fmt: skip
+        return {name: getattr(self, name) for name in names}
 
-    def data(self) -> str:
-        """Curation and mixture, as the study's but for the length of a sequence."""
-        sections = json.loads(self._python("-c", _SECTIONS, str(self.carried / STUDY.name)))
-        sizes, mixture = self.sizes, sections["mixture"]
+    def build(self) -> None:
+        """Curation and mixture, as the study's but for the length of a sequence; where all packages are."""
+        sections, sizes = json.loads(self._python("-c", _SECTIONS, str(self.carried / STUDY.name))), self.sizes
+        mixture = sections["mixture"]
         mixture |= {"curation": str(self.out / "curation"), "sequence_length": sizes.sequence}
         mixture["tokenizer"]["train_bpe"]["vocab_size"] = sizes.vocabulary
         mixture["components"]["clean"]["tokens"] = sizes.tokens
         mixture["hold_out"] = sizes.study.get("mixture.hold_out", mixture["hold_out"])
-        for kind in ("curation", "mixture"):
+        for kind, out in (("curation", self.out / "curation"), ("mixture", self.carried / "mixture")):
             file = self.carried / f"gpu-{kind}.yaml"
             file.write_text(json.dumps({"kind": kind, **sections[kind]}))  # JSON is YAML
-            self._run(file, self.out / kind)
-        return "curation and mixture are built"
+            self._run(file, out)
+
+    def parity(self) -> str:
+        """Against a CPU."""
+        return self._python("-m", "benchmarks.parity", gate=True)
 
     def throughput(self) -> str:
-        """olmo-1b against transformers."""
-        return self._python("-m", "benchmarks.pretrain_throughput", *self._size(), gate=True)
+        """olmo-1b against transformers and the limit."""
+        return self._throughput()
+
+    def accumulated(self) -> str:
+        """The optimizer's work spread over micro-batches."""
+        return self._throughput("--micro-batches", "8", "--rounds", str(max(self.sizes.rounds // 3, 1)))
+
+    def fp8(self) -> str:
+        """Products of the layers in fp8."""
+        return self._throughput("--precision", "fp8")
 
     def overhead(self) -> str:
         """Policies against a plain sum of cross-entropies."""
@@ -107,31 +128,57 @@ class Bench:
 
     def train(self) -> str:
         """A whole run with a profile."""
-        spec = self._pretrain("train", profile={"after": 10, "steps": 3}, log_every=5, checkpoint_every=1000)
-        out = self._run(spec, self.out / "train")
-        lines = [json.loads(line) for line in (out / "log.jsonl").open()]
-        rows = [f"| {line['step']} | {line['tokens_per_second']:,.0f} | {line['mfu']} |" for line in lines[1:]]
-        costs = (out / "profile" / "costs.txt").read_text().splitlines()[:8]
-        return "\n".join(["| step | tokens/s | MFU |", "|---|---|---|", *rows, "", "```", *costs, "```"])
+        file = self._pretrain("train", profile={"after": 10, "steps": 3}, log_every=4, checkpoint_every=1000)
+        out = self._run(file, self.out / "train")
+        costs = (out / "profile" / "costs.txt").read_text().splitlines()[:12]
+        return "\n".join([*_log_table(out), "", "```", *costs, "```"])
+
+    def small(self) -> str:
+        """Checkpoints beside a small model's steps."""
+        sizes = self.sizes
+        file = self._pretrain("small", model=sizes.small_preset, micro_batch_size=2 * sizes.rows,
+                              global_batch_size=2 * sizes.rows, log_every=20, checkpoint_every=20)  # fmt: skip
+        return "\n".join(_log_table(self._run(file, self.out / "small")))
 
     def resume(self) -> str:
         """Undisturbed, and killed once: the same weights bit for bit."""
-        spec = self._pretrain("resume", deterministic=True, checkpoint_every=10)
-        whole, killed = self._run(spec, self.out / "undisturbed"), self.out / "killed"
+        file = self._pretrain("resume", model=self.sizes.small_preset, deterministic=True, checkpoint_every=10)
+        whole, killed = self._run(file, self.out / "undisturbed"), self.out / "killed"
         if not is_artifact(killed):
-            step = self._kill_after(spec, killed, steps=15)
-            self._run(spec, killed)
+            step = self._kill_after(file, killed, steps=15)
+            self._run(file, killed)
         else:
             step = 0
         same = digest_file(whole / "hf" / "model.safetensors") == digest_file(killed / "hf" / "model.safetensors")
         assert same, "the resumed run ended with other weights"
         return f"killed after step {step}, taken up again: the same weights bit for bit"
 
+    def scoring(self) -> str:
+        """A classifier of random weights over comments."""
+        words = ["--texts", str(self.carried / "toxic.jsonl.gz"), "--tokenizer", str(self._tokenizer)]
+        return self._python("-m", "benchmarks.gpu_scoring", *words, *self._rehearse, gate=True)
+
+    def decoding(self) -> str:
+        """Steering methods on a model of random weights."""
+        words = ["--tokenizer", str(self._tokenizer), "--prompts", str(self.carried / "prompts.jsonl.gz")]
+        return self._python("-m", "benchmarks.decoding", *words, *self._rehearse)
+
     def study(self) -> str:
         """The dose-response study."""
         changes = [f"{key}={json.dumps(value)}" for key, value in self.sizes.study.items()]
         out = self._run(self.carried / STUDY.name, self.out / "study", *changes)
         return self._python("-m", "hormesis", "show", str(out))
+
+    @property
+    def _tokenizer(self) -> Path:
+        return self.carried / "mixture" / "tokenizer" / "tokenizer.json"
+
+    @property
+    def _rehearse(self) -> list[str]:
+        return ["--rehearse"] if self.sizes is SMALL else []
+
+    def _throughput(self, *words: str) -> str:
+        return self._python("-m", "benchmarks.pretrain_throughput", *self._size(), *words, gate=True)
 
     def _size(self) -> list[str]:
         sizes = self.sizes
@@ -142,7 +189,7 @@ class Bench:
 
     def _pretrain(self, name: str, **keys: Any) -> Path:
         sizes, file = self.sizes, self.out / f"{name}.yaml"
-        spec = {"kind": "pretrain", "name": name, "mixture": str(self.out / "mixture"), "model": sizes.preset,
+        spec = {"kind": "pretrain", "name": name, "mixture": str(self.carried / "mixture"), "model": sizes.preset,
                 "precision": sizes.precision, "micro_batch_size": sizes.rows, "global_batch_size": sizes.batch,
                 "loss": "slung-masked", "optimizer": {"lr": 4e-4}, **keys}  # fmt: skip
         file.write_text(json.dumps(spec))
@@ -182,15 +229,24 @@ print(json.dumps({name: data[name] for name in ("curation", "mixture")}))
 """
 
 
-def pack(folder: Path, most: int | None) -> None:
-    """Gather the study and its texts, of each file at most so many lines."""
+def _log_table(run: Path) -> list[str]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").open()]
+    rows = [f"| {line['step']} | {line['tokens_per_second']:,.0f} | {line['mfu']} | {line['checkpoint_share']:.1%} |"
+            for line in lines]  # fmt: skip
+    return ["| step | tokens/s | MFU | share of time for checkpoints |", "|---|---|---|---|", *rows]
+
+
+def pack(folder: Path, most: int | None, bench: Bench) -> None:
+    """Gather the study and its texts, of each file at most so many lines, and build the mixture."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(STUDY, folder / STUDY.name)
     for name, sources in PACKED.items():
         with gzip.GzipFile(folder / name, "wb", mtime=0) as file:
             for line in _lines(sources, most):
                 file.write(line)
-        print(f"{folder / name}: {(folder / name).stat().st_size / 2**20:.1f} MiB")
+    bench.build()
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"{folder}: {size / 2**20:.1f} MiB")
 
 
 def _lines(sources: list[str], most: int | None) -> Iterator[bytes]:
@@ -228,15 +284,18 @@ def main() -> int:
     parser.add_argument("--pack", type=Path, help="folder to fill")
     parser.add_argument("--carried", type=Path, help="folder that --pack has filled")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "gpu")
-    parser.add_argument("--parts", nargs="+", default=list(Bench(Path(), Path(), FULL).parts()))
+    names = list(Bench(Path(), Path(), FULL).parts())
+    parser.add_argument("--parts", nargs="+", choices=names, default=names)
     parser.add_argument("--rehearse", action="store_true", help="everything small: does it run at all?")
     given = parser.parse_args()
+    sizes = SMALL if given.rehearse else FULL
     if given.pack:
-        pack(given.pack, 1500 if given.rehearse else None)
+        given.out.mkdir(parents=True, exist_ok=True)
+        pack(given.pack, 1500 if given.rehearse else 60_000, Bench(given.pack, given.out, sizes))
         return 0
     if given.carried is None:
         parser.error("say --pack FOLDER or --carried FOLDER")
-    return measure(Bench(given.carried, given.out, SMALL if given.rehearse else FULL), given.parts)
+    return measure(Bench(given.carried, given.out, sizes), given.parts)
 
 
 if __name__ == "__main__":
