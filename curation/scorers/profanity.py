@@ -38,6 +38,7 @@ class Profanity(Scorer):
     """Probability that a text is offensive, by its words alone."""
 
     options = ProfanitySpec
+    documents_together = 1024  # a call costs as much as some hundred texts
 
     def __init__(self) -> None:
         from profanity_check import profanity_check as package

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Most by which a score may move with the other texts of its batch: sums over padded rows round differently."""
+_ON_A_GPU = 32_768  # pieces of a batch at least: with 2,048 it waits for its kernels to be launched
 _FOLDER, _LEXICAL = "encoder", "lexical"
 _NEVER = -30.0  # logit of a word that the tokenizer drops (control characters and the like)
 
@@ -120,7 +121,8 @@ class TransformerModel(TokenModel):
         import torch
 
         found: list[NDArray[np.float64]] = [np.zeros(0)] * len(windows)
-        for rows in buckets([len(window.ids) for window in windows], self.batch_tokens):
+        together = self.batch_tokens if self.device == "cpu" else max(self.batch_tokens, _ON_A_GPU)
+        for rows in buckets([len(window.ids) for window in windows], together):
             ids, mask = padded([windows[row].ids for row in rows], self.tokenizer.pad_token_id or 0)
             with torch.inference_mode():
                 asked = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}

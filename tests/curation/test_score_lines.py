@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,12 @@ from pathlib import Path
 import pytest
 from made_taggers import train
 
-from curation.score_lines import prepare
+from curation.score_lines import arriving, prepare
 from curation.scorers import load_scorer
-from curation.scorers.profanity import ProfanitySpec
+from curation.scorers.profanity import Profanity, ProfanitySpec
 from curation.token_models.trained import read_card
 from infra.artifact import Artifact
-from infra.errors import ConfigError, DataError, InputError
+from infra.errors import ConfigError, DataError, InputError, ScoringError
 
 ROOT = Path(__file__).parents[2]
 RUDE = {"id": 7, "text": "😀 And you, idiot, know it.", "kept": {"π": [1, None]}}
@@ -99,3 +100,72 @@ def test_the_command_is_a_filter(tagger: Artifact) -> None:
     assert len(rude["spans"]) == 1 and fine["spans"] == []
     failed = subprocess.run(command, input=f"{given}oops\n", capture_output=True, text=True, cwd=ROOT)
     assert failed.returncode == 1 and "standard input:3" in failed.stderr and "Traceback" not in failed.stderr
+
+
+def test_lines_keep_their_order_over_batches_and_blocks() -> None:
+    chosen = prepare("profanity", False, False, "words", None, 200)
+    texts = [f"{number} {'you idiot' if number % 3 else 'a fine day'}" for number in range(700)]
+    lines = [json.dumps({"text": text}).encode() for text in texts]
+    answers = [json.loads(line) for line in chosen.lines([lines[:300], [], lines[300:301], lines[301:]])]
+    assert [each["text"] for each in answers] == texts
+    expected = load_scorer(ProfanitySpec()).score(texts)[:, 0].tolist()
+    assert [each["scores"]["toxicity"] for each in answers] == pytest.approx(expected)
+
+
+def test_many_lines_are_one_call_of_the_scorer(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    original = Profanity._raw_scores
+    monkeypatch.setattr(Profanity, "_raw_scores", lambda self, texts: sizes.append(len(texts)) or original(self, texts))
+    assert len(scored(*[FINE] * 256)) == 256
+    assert sizes == [256]
+
+
+def test_good_lines_before_a_bad_one_come_out_before_the_error() -> None:
+    chosen = prepare("profanity", False, False, "words", None, 200)
+    answers = chosen.lines([[json.dumps(RUDE).encode(), json.dumps(FINE).encode(), b"oops", b"{}"]])
+    assert [json.loads(next(answers))["text"] for _ in range(2)] == [RUDE["text"], FINE["text"]]
+    with pytest.raises(DataError, match="standard input:3"):
+        next(answers)
+
+
+def test_a_text_that_cannot_be_scored_does_not_take_those_before_it_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Profanity._raw_scores
+
+    def fails(self: Profanity, texts: list[str]) -> object:
+        if "boom" in texts:
+            raise RuntimeError("no")
+        return original(self, texts)
+
+    monkeypatch.setattr(Profanity, "_raw_scores", fails)
+    chosen = prepare("profanity", False, False, "words", None, 200)
+    answers = chosen.lines([[json.dumps({"text": text}).encode() for text in ("fine", "day", "boom", "end")]])
+    assert [json.loads(next(answers))["text"] for _ in range(2)] == ["fine", "day"]
+    with pytest.raises(ScoringError):
+        next(answers)
+
+
+def test_blocks_are_what_has_come_with_lines_whole_and_none_lost() -> None:
+    reading, writing = os.pipe()
+    blocks = arriving(reading)
+    os.write(writing, b"one\ntwo\nthr")
+    assert next(blocks) == [b"one", b"two"]
+    os.write(writing, b"ee\nfo")
+    assert next(blocks) == [b"three"]
+    os.write(writing, b"u")
+    os.write(writing, b"r\n\n" + b"x" * 100)
+    os.close(writing)
+    assert [line for block in blocks for line in block] == [b"four", b"", b"x" * 100]
+    os.close(reading)
+
+
+def test_when_the_input_pauses_all_that_came_is_answered() -> None:
+    command = [sys.executable, "-m", "hormesis", "score", "--scorer", "profanity"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for texts in (["one", "two"], ["three"]):
+            process.stdin.write("".join(json.dumps({"text": text}) + "\n" for text in texts).encode())
+            process.stdin.flush()  # and now nothing comes until the answers are there
+            assert [json.loads(process.stdout.readline())["text"] for _ in texts] == texts
+        process.stdin.close()
+        assert process.stdout.read() == b""
+    assert process.returncode == 0

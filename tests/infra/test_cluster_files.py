@@ -67,6 +67,28 @@ def test_the_ray_job_runs_the_shipped_file_on_the_pinned_ray(name: str, tmp_path
         assert all(any(word.startswith(mount) for mount in mounts) for word in words)
 
 
+def test_the_curation_job_grows_over_many_pods_with_gpus(tmp_path: Path) -> None:
+    from hormesis import load
+
+    settings, *_, job = documents("kuberay-rayjob.yaml")
+    (tmp_path / "curation.yaml").write_text(settings["data"]["curation.yaml"])
+    _, spec = load(tmp_path / "curation.yaml", None)
+    needs = spec.execution.ray  # type: ignore[attr-defined]
+    assert job["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"]
+    groups = {group["groupName"]: group for group in job["spec"]["rayClusterSpec"]["workerGroupSpecs"]}
+    room = {name: group["template"]["spec"]["containers"][0]["resources"]["limits"] for name, group in groups.items()}
+    gpus = groups["gpu-workers"]
+    assert gpus["minReplicas"] == 0 and gpus["maxReplicas"] > 1
+    in_a_pod = int(room["gpu-workers"]["nvidia.com/gpu"]) // needs.gpus
+    assert needs.cpus * in_a_pod <= int(room["gpu-workers"]["cpu"])
+    assert needs.memory_gb * 1e9 * in_a_pod <= int(room["gpu-workers"]["memory"].removesuffix("Gi")) * 2**30 * 0.8
+    words = job["spec"]["entrypoint"].split()
+    asked = int(words[words.index("--workers") + 1])  # without it Ray is never asked for more than what there is
+    assert asked == gpus["maxReplicas"] * in_a_pod
+    cores = groups["workers"]["maxReplicas"] * int(room["workers"]["cpu"])
+    assert f"{cores}" in settings["data"]["curation.yaml"] and "nvidia.com/gpu" not in room["workers"]
+
+
 def test_the_workers_of_the_training_job_fit_its_pods_exactly(tmp_path: Path) -> None:
     from hormesis import load
 
