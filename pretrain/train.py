@@ -13,7 +13,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from infra.atomic import write_json, write_text
+from infra.atomic import remove_temporaries, write_json, write_text
 from infra.errors import JobError, Preempted
 from infra.progress import Advance
 from infra.stage import Workspace, is_leader
@@ -109,7 +109,8 @@ class Run:
 
     def complete(self) -> None:
         """Train to the end, then evaluate and export. Collective."""
-        self._drop_indices()
+        if is_first():
+            remove_temporaries(self.workspace.path / INDICES)
         self._resume()
         with contextlib.closing(self.record), contextlib.closing(self.checkpoints):
             with self.workspace.progress("pretrain", self.steps, "steps") as advance, Preemption() as preemption:
@@ -117,12 +118,6 @@ class Run:
                 self._train(advance, preemption)
             self.checkpoints.finish()
             self._finish()
-
-    def _drop_indices(self) -> None:
-        """Megatron's index files are made anew by every process start: a kill may have left half of one."""
-        if is_first():
-            shutil.rmtree(self.workspace.path / INDICES, ignore_errors=True)
-        dist.barrier()
 
     def _resume(self) -> None:
         state = self.checkpoints.restore(self._state, self.workspace.note)
