@@ -99,6 +99,10 @@ class Batch:
     component: Tensor
     document: Tensor | None
 
+    def tensors(self) -> Iterator[Tensor]:
+        """All that there are."""
+        return (value for value in vars(self).values() if value is not None)
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with every tensor changed."""
         tensors = ((name, value) for name, value in vars(self).items() if value is not None)
@@ -109,7 +113,7 @@ class Batch:
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batches:
     """Division of an epoch into steps, micro-batches and data-parallel ranks. The last step may be short."""
 
@@ -144,6 +148,9 @@ class Batches:
         for number in range(self.micro_batches(step)):
             rows = self.dataset.read(self._samples(step, number), self.micro_size)
             yield _collate(rows, self.dataset.settings.packing.reset_attention).to(device)
+
+    def close(self) -> None:
+        """End what reads ahead; here nothing does."""
 
     def _samples(self, step: int, number: int) -> range:
         """Samples of one micro-batch of this rank."""
