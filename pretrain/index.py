@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from infra.atomic import TEMPORARY, sync, sync_folder
 from infra.fingerprint import digest
+from mixtures import long_arrays
 
 Array: TypeAlias = NDArray[Any]
 New: TypeAlias = Callable[[str, tuple[int, ...], DTypeLike], Array]
@@ -51,7 +52,8 @@ def _build(files: Path, build: Callable[[New], None]) -> None:
         return open_memmap(temporary / f"{name}.npy", "w+", dtype, shape).view(np.ndarray)
 
     try:
-        build(new)
+        with long_arrays.kept_in(temporary / "scratch"):
+            build(new)
         for path in temporary.iterdir():
             sync(path)
         temporary.chmod(0o755)  # mkdtemp makes folders private; ranks of another user may read these
@@ -65,7 +67,7 @@ def _build(files: Path, build: Callable[[New], None]) -> None:
 
 
 def fill_stream(
-    new: New, documents: Sequence[Array], shuffled: Sequence[bool], lengths: Array, sequence_length: int, seed: int
+    new: New, documents: Sequence[range], shuffled: Sequence[bool], lengths: Array, sequence_length: int, seed: int
 ) -> None:
     """Order of a stream's documents, where its samples begin, and their order: `order`, `begins`, `shuffle`.
 
@@ -74,21 +76,32 @@ def fill_stream(
     interleaved and samples follow each other.
     """
     count = sum(map(len, documents))
-    order = new("order", (count,), np.int32 if len(lengths) <= np.iinfo(np.int32).max else np.int64)
+    order = new("order", (count,), _number_type(lengths))
     state = np.random.RandomState(seed)
     free = len(documents) == 1 and shuffled[0]
     if free:
-        order[:] = documents[0]
+        _count(order, documents[0])
         state.shuffle(order)
     else:
-        order[:] = interleaved(documents, lengths, shuffled, seed)
+        interleave(order, documents, lengths, shuffled, seed)
     tokens = sum(int(lengths[order[at : at + _CHUNK]].sum(dtype=np.int64)) for at in range(0, count, _CHUNK))
     samples = -(-tokens // sequence_length)
     _fill_begins(new("begins", (samples + 1, 2), np.int64), order, lengths, sequence_length)
     shuffle = new("shuffle", (samples,), np.uint32 if samples < np.iinfo(np.uint32).max - 1 else np.int64)
-    shuffle[:] = np.arange(samples, dtype=shuffle.dtype)
+    _count(shuffle, range(samples))
     if free:
         state.shuffle(shuffle)
+
+
+def _number_type(lengths: Array) -> DTypeLike:
+    return np.int32 if len(lengths) <= np.iinfo(np.int32).max else np.int64
+
+
+def _count(into: Array, numbers: range) -> None:
+    """Write the numbers, in chunks."""
+    for at in range(0, len(numbers), _CHUNK):
+        part = numbers[at : at + _CHUNK]
+        into[at : at + len(part)] = np.arange(part.start, part.stop)
 
 
 def _fill_begins(begins: Array, order: Array, lengths: Array, sequence_length: int) -> None:
@@ -124,17 +137,39 @@ def fill_blend(new: New, sizes: Sequence[int]) -> None:
         helpers.build_exhaustive_blending_indices(stream, sample, np.array(sizes, np.int64), len(sizes))
 
 
-def interleaved(parts: Sequence[Array], lengths: Array, shuffled: Sequence[bool], seed: int) -> Array:
-    """The documents of all parts in one order, each part spread evenly over it by tokens; int32.
+def interleave(order: Array, parts: Sequence[range], lengths: Array, shuffled: Sequence[bool], seed: int) -> None:
+    """Write the documents of all parts in one order, each part spread evenly over it by tokens.
 
     A part's own order follows from the part and the seed only, so that a component keeps its order whatever is beside
     it. `lengths` are by document.
     """
-    documents, places = [], []
-    for part, free in zip(parts, shuffled, strict=True):
-        state = np.random.RandomState(seed)
-        own = state.permutation(part) if free else part
-        sizes = lengths[own].astype(np.int64)
-        places.append((np.cumsum(sizes) - sizes + state.random_sample(len(own)) * sizes) / sizes.sum())
-        documents.append(own)
-    return np.concatenate(documents)[np.argsort(np.concatenate(places), kind="stable")]
+    placed = [_placed(part, lengths, free, seed) for part, free in zip(parts, shuffled, strict=True)]
+    windows = -(-len(order) // _CHUNK)
+    bounds = [np.searchsorted(places, np.arange(1, windows) / windows) for _, places in placed]
+    cuts = [[0, *bound.tolist(), len(part)] for bound, part in zip(bounds, parts, strict=True)]
+    filled = 0
+    for number in range(windows):
+        slices = [slice(cut[number], cut[number + 1]) for cut in cuts]
+        documents = np.concatenate([own[here] for (own, _), here in zip(placed, slices, strict=True)])
+        places = np.concatenate([own[here] for (_, own), here in zip(placed, slices, strict=True)])
+        order[filled : filled + len(documents)] = documents[np.argsort(places, kind="stable")]
+        filled += len(documents)
+
+
+def _placed(part: range, lengths: Array, free: bool, seed: int) -> tuple[Array, Array]:
+    """A part's documents in its own order, and a place between 0 and 1 for each, ascending."""
+    documents = long_arrays.new(len(part), _number_type(lengths)).view(np.ndarray)
+    places = long_arrays.new(len(part), np.float64).view(np.ndarray)
+    state = np.random.RandomState(seed)
+    _count(documents, part)
+    if free:
+        state.shuffle(documents)
+    before = 0
+    for at in range(0, len(part), _CHUNK):
+        sizes = lengths[documents[at : at + _CHUNK]].astype(np.int64)
+        ends = before + np.cumsum(sizes)
+        places[at : at + _CHUNK] = ends - sizes + state.random_sample(len(sizes)) * sizes
+        before = int(ends[-1])
+    for at in range(0, len(part), _CHUNK):
+        places[at : at + _CHUNK] /= before
+    return documents, places

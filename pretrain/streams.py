@@ -24,7 +24,6 @@ from mixtures.risk import STRUCTURAL, UNSCORED
 from pretrain.index import Array, New, fill_stream, kept_arrays
 from pretrain.parts import Tokens
 
-_INT32 = int(np.iinfo(np.int32).max)
 PADDING = -1  # the document of what is no document's
 
 
@@ -154,11 +153,11 @@ class Stream:
         shuffled = [part.shuffled for part in self._parts]
         fill_stream(new, own, shuffled, self._lengths(), self._length, self._seed)
 
-    def _documents_of(self, place: int) -> Array:
+    def _documents_of(self, place: int) -> range:
         """The documents of one part, as they are numbered in the stream."""
         before, end = int(self._firsts[place]), int(self._ends[place])
         first, last = self._parts[place].documents or (0, end - before)
-        return np.arange(before + first, before + last, dtype=np.int32 if end <= _INT32 else np.int64)
+        return range(before + first, before + last)
 
     def _lengths(self) -> Array:
         """Tokens of every document of the stream."""

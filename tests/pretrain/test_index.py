@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from megatron.core.datasets import gpt_dataset, helpers
 
-from pretrain.index import _CHUNK, fill_blend, fill_stream, kept_arrays
+from pretrain.index import _CHUNK, fill_blend, fill_stream, interleave, kept_arrays
 
 lengths = st.lists(st.integers(0, 30), min_size=1, max_size=60).filter(any)
 
@@ -34,7 +34,7 @@ def test_documents_and_samples_are_drawn_and_cut_as_megatron_does_it(sizes, leng
     sizes, documents = np.array(sizes, np.int32), np.arange(len(sizes), dtype=np.int32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pretrain.index._CHUNK", chunk)
-        ours = filled(fill_stream, [documents], [True], sizes, length, seed)
+        ours = filled(fill_stream, [range(len(sizes))], [True], sizes, length, seed)
     state, tokens = np.random.RandomState(seed), int(sizes.sum())
     order = gpt_dataset._build_document_index(documents, 1, state, False)
     cuts = helpers.build_sample_idx(sizes, order, length, 1, tokens, False, 0)
@@ -58,8 +58,29 @@ def test_streams_are_blended_as_megatron_does_it(sizes):
 
 def test_samples_are_counted_exactly_where_megatron_rounds():
     tokens = 3 * 2**24 + 1  # one more than fits a float32
-    ours = filled(fill_stream, [np.arange(2)], [False], np.array([tokens - 5, 5], np.int32), 3, 0)
+    ours = filled(fill_stream, [range(2)], [False], np.array([tokens - 5, 5], np.int32), 3, 0)
     assert len(ours["shuffle"]) == 2**24 + 1
+
+
+@given(st.lists(lengths, min_size=1, max_size=3), st.integers(0, 3), st.sampled_from([2, 9, _CHUNK]), st.booleans())
+def test_documents_are_interleaved_alike_however_many_are_looked_at_together(parts, seed, chunk, shuffled):
+    sizes = np.concatenate([np.array(part, np.int32) for part in parts])
+    ends = np.cumsum([len(part) for part in parts]).tolist()
+    ranges = [range(first, end) for first, end in zip([0, *ends], ends, strict=False)]
+    free = [shuffled, *[True] * (len(parts) - 1)]
+    order = np.zeros(len(sizes), np.int32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pretrain.index._CHUNK", chunk)
+        interleave(order, ranges, sizes, free, seed)
+    documents, places = [], []
+    for part, may in zip(ranges, free, strict=True):
+        state = np.random.RandomState(seed)
+        own = state.permutation(np.array(part)) if may else np.array(part)
+        tokens = sizes[own].astype(np.int64)
+        places.append((np.cumsum(tokens) - tokens + state.random_sample(len(own)) * tokens) / tokens.sum())
+        documents.append(own)
+    expected = np.concatenate(documents)[np.argsort(np.concatenate(places), kind="stable")]
+    assert np.array_equal(order, expected)
 
 
 def test_an_index_is_built_once_and_mapped(tmp_path: Path) -> None:
