@@ -89,7 +89,7 @@ def private_bytes() -> int:
 
 
 def measure_memory(folder: Path, documents: int, together: str, results: multiprocessing.SimpleQueue[float]) -> None:
-    """Seconds of opening an epoch whose documents have one token each, and private bytes a document afterwards."""
+    """Put two results: seconds of opening an epoch whose documents have one token each, and private bytes a document afterwards."""
     names = [folder / "many", folder / "more"]
     parts = [Tokens(prefix.name, prefix, risk_prefix(prefix)) for prefix in names]
     packing = PackingSpec(together=together, reset_attention=True)
