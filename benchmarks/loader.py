@@ -89,7 +89,7 @@ def private_bytes() -> int:
 
 
 def measure_memory(folder: Path, documents: int, together: str, results: multiprocessing.SimpleQueue[float]) -> None:
-    """Put two results: seconds of opening an epoch whose documents have one token each, and private bytes a document afterwards."""
+    """Open an epoch of documents of one token; put the seconds it took, and the private bytes a document afterwards."""
     names = [folder / "many", folder / "more"]
     parts = [Tokens(prefix.name, prefix, risk_prefix(prefix)) for prefix in names]
     packing = PackingSpec(together=together, reset_attention=True)
@@ -103,7 +103,7 @@ def measure_memory(folder: Path, documents: int, together: str, results: multipr
 
 
 def memories(folder: Path, documents: int) -> Iterator[str]:
-    """A line for packing by component and together: first the process that builds the index, then another."""
+    """Lines of packing by component and together: of the process that builds the index, and of one after it."""
     for name, share in (("many", 0.9), ("more", 0.1)):
         write_component(folder / name, np.ones(int(share * documents), np.int32))
     context = multiprocessing.get_context("spawn")

@@ -212,7 +212,8 @@ class Run:
         self._current = None
 
     def _offenders(self, batches: Batches, step: int) -> list[str]:
-        return offenders(self.trainer, batches, step, self.inputs.mixture)
+        with contextlib.closing(batches):
+            return offenders(self.trainer, batches, step, self.inputs.mixture)
 
     def _skip(self, taken: Taken) -> None:
         """Count a step whose gradient was not finite; past the limit, stop and name the documents it was made of."""

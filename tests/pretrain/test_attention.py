@@ -49,6 +49,7 @@ def test_block_masks_skip_and_take_whole_what_the_definition_says(sizes, queries
             assert defined[row, 0, 128 * block : 128 * (block + 1), 128 * column : 128 * (column + 1)].all()
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("key_heads", [4, 2])
 def test_a_document_by_itself_flexattention_and_the_mask_of_all_pairs_agree(key_heads):
     document, grouped = numbered([[70, 3, 150, 1, 60], [250]], 300), key_heads != 4

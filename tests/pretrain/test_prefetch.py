@@ -5,20 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from made_mixture import EOS, random_documents, write_pair
+from run_folders import log, workspace
 
+from infra.fingerprint import digest_file
 from mixtures.indexed import risk_prefix
 from mixtures.spec import PackingSpec
 from pretrain.data import Batch, Batches, DataSettings, build_epoch
 from pretrain.distributed import process_groups
 from pretrain.parts import Tokens
 from pretrain.prefetch import PrefetchedBatches, read_ahead
-from pretrain.spec import ParallelSpec
+from pretrain.spec import ParallelSpec, PretrainSpec
+from pretrain.train import pretrain
 
 CPU = torch.device("cpu")
 
@@ -97,6 +100,19 @@ def test_an_error_of_the_thread_comes_up_at_its_step_as_it_was(batches: Batches,
         list(reader)
     batches.dataset.streams[0]._shuffle = shuffle
     assert same(ahead.read(2, CPU), batches.read(2, CPU))
+
+
+def test_a_run_whose_batches_a_thread_reads_ends_with_the_same_bytes_and_without_a_thread(
+    settings: Callable[..., PretrainSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = settings(epochs=2, evaluate_every=3)
+    pretrain(spec, workspace(tmp_path / "plain"))
+    for module in ("train", "evaluate"):
+        monkeypatch.setattr(f"pretrain.{module}.read_ahead", lambda batches, _: PrefetchedBatches(**vars(batches)))
+    pretrain(spec, workspace(tmp_path / "ahead"))
+    weights = [digest_file(tmp_path / name / "hf" / "model.safetensors") for name in ("plain", "ahead")]
+    assert weights[0] == weights[1] and log(tmp_path / "plain")[0]["loss"] == log(tmp_path / "ahead")[0]["loss"]
+    assert "prefetch" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_process_that_ends_without_closing_does_not_hang(tmp_path: Path) -> None:
