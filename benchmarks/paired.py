@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -90,7 +89,7 @@ class OneBatch:
         self.batch = batch(size, device)
         self.passes = size.micro_batches
         self.micro_size = size.rows
-        self.dataset = SimpleNamespace(config=SimpleNamespace(sequence_length=size.sequence))
+        self.sequence_length = size.sequence
 
     def micro_batches(self, _step: int) -> int:
         """The same rows so many times."""

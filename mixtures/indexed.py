@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,26 +91,36 @@ def write_idx(path: Path, lengths: NDArray[Any], dtype: str, tokens_sha256: str 
 
 
 class Indexed:
-    """An IndexedDataset opened for reading: one flat memory map `tokens`; document i begins at `starts[i]`."""
+    """An IndexedDataset opened for reading: one flat memory map `tokens`; document i begins at `starts[i]`.
+
+    `sizes`, int32, and `pointers`, int64, are the tokens and the first byte of each sequence, mapped as well: an array
+    with an entry a document in memory would be paid for by every rank of a machine.
+    """
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
-        data = _read(idx_path(prefix))
-        if data[:9] != _HEADER or len(data) < 34:
+        data = _map_index(idx_path(prefix))
+        if len(data) < 34 or data[:9].tobytes() != _HEADER:
             raise ArtifactError(f"{idx_path(prefix)}: not a Megatron index; run the stage again")
-        version, code, sequences, documents = struct.unpack_from("<QBQQ", data, 9)
+        version, code, sequences, documents = struct.unpack_from("<QBQQ", data[:34].tobytes(), 9)
         names = {value: name for name, value in _CODES.items()}
         end = 34 + 12 * sequences + 8 * documents
         if version != 1 or code not in names or len(data) < end:
             raise ArtifactError(f"{idx_path(prefix)}: damaged Megatron index; run the stage again")
-        sizes = np.frombuffer(data, "<i4", sequences, 34)
-        ends = np.frombuffer(data, "<i8", documents, 34 + 12 * sequences)
-        if not documents or ends[0] != 0 or ends[-1] != sequences or np.any(np.diff(ends) < 0):
+        self.sizes: NDArray[np.int32] = np.frombuffer(data, "<i4", sequences, 34)
+        self.pointers: NDArray[np.int64] = np.frombuffer(data, "<i8", sequences, 34 + 4 * sequences)
+        self.ends: NDArray[np.int64] = np.frombuffer(data, "<i8", documents, 34 + 12 * sequences)
+        if not documents or self.ends[0] != 0 or self.ends[-1] != sequences or not _ascends(self.ends):
             raise ArtifactError(f"{idx_path(prefix)}: its documents do not cover its sequences; run the stage again")
-        self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])[ends]
-        trailer = data[end : end + 40]
+        trailer = data[end : end + 40].tobytes()
         self.tokens_sha256 = trailer[8:].hex() if trailer[:8] == _TRAILER and len(trailer) == 40 else None
-        self.tokens = _map(bin_path(prefix), names[code], int(self.starts[-1]))
+        count = sum(int(self.sizes[part].sum(dtype=np.int64)) for part in long_arrays.chunks(sequences))
+        self.tokens = _map(bin_path(prefix), names[code], count)
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """First token of each document, and their number behind the last; in memory once it is asked for."""
+        return np.concatenate([[0], np.cumsum(self.sizes, dtype=np.int64)])[self.ends]
 
     @property
     def lengths(self) -> NDArray[np.int32]:
@@ -119,6 +130,10 @@ class Indexed:
     def document(self, index: int) -> Tokens:
         """Tokens of document `index`."""
         return self.tokens[self.starts[index] : self.starts[index + 1]]
+
+    def is_cut_like(self, other: Indexed) -> bool:
+        """Whether both have the same sequences and documents."""
+        return _equal(self.sizes, other.sizes) and _equal(self.ends, other.ends)
 
 
 def open_pair(prefix: Path, tokens_sha256: str) -> tuple[Indexed, Indexed]:
@@ -130,19 +145,28 @@ def open_pair(prefix: Path, tokens_sha256: str) -> tuple[Indexed, Indexed]:
             f"{risk.prefix}: the risk twin was made for other tokens "
             f"(it names {carried}, the tokens are {tokens_sha256[:12]}); build the mixture again"
         )
-    if not np.array_equal(tokens.starts, risk.starts):
+    if not tokens.is_cut_like(risk):
         raise ArtifactError(
             f"{risk.prefix}: the risk twin has other documents than its tokens; build the mixture again"
         )
-    risk.starts = tokens.starts  # once in memory, as there may be a thousand pairs
     return tokens, risk
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: missing; run the stage again") from None
+def _ascends(values: NDArray[np.int64]) -> bool:
+    pairs = (values[part.start : part.stop + 1] for part in long_arrays.chunks(len(values)))
+    return not any(np.any(np.diff(each) < 0) for each in pairs)
+
+
+def _equal(left: NDArray[Any], right: NDArray[Any]) -> bool:
+    parts = long_arrays.chunks(len(left))
+    return len(left) == len(right) and all(np.array_equal(left[part], right[part]) for part in parts)
+
+
+def _map_index(path: Path) -> NDArray[np.uint8]:
+    """Memory map of an index file; an empty file cannot be mapped and is an empty array."""
+    if not path.exists():
+        raise ArtifactError(f"{path}: missing; run the stage again")
+    return np.memmap(path, np.uint8, "r").view(np.ndarray) if path.stat().st_size else np.zeros(0, np.uint8)
 
 
 def _map(path: Path, dtype: str, count: int) -> Tokens:

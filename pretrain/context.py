@@ -21,13 +21,18 @@ from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.utils import get_batch_on_this_cp_rank
 from torch import Tensor, nn
 
+from pretrain.attention import within_documents
 from pretrain.data import Batch
 
 
 def on_this_rank(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """This context rank's part of every batch; the batch itself where sequences are not divided."""
+    """This context rank's part of every batch; the batch itself where sequences are not divided.
+
+    `document` stays whole: a rank's queries look at the keys of all ranks.
+    """
     for batch in batches:
-        yield replace(batch, **get_batch_on_this_cp_rank(dict(vars(batch))))  # an attention mask by its queries
+        divided = {name: value for name, value in vars(batch).items() if name != "document"}
+        yield replace(batch, **get_batch_on_this_cp_rank(divided))
 
 
 class CoreAttention(nn.Module):
@@ -46,15 +51,15 @@ class ContextParallelAttention(CoreAttention):
     ) -> Tensor:
         """Attend; query is [this rank's sequence, batch, heads, width], the result the same with heads × width.
 
-        `attention_mask`, bool [batch, 1, this rank's sequence, sequence], says which keys a query sees.
+        `attention_mask` is the document of each token of the whole sequence, int [batch, sequence], where attention
+        begins anew at each document.
         """
         rank, ranks = parallel_state.get_context_parallel_rank(), parallel_state.get_context_parallel_world_size()
         key, value = _whole(key, ranks), _whole(value, ranks)
         early, late = query.chunk(2)
-        masks = (None, None) if attention_mask is None else attention_mask.chunk(2, dim=2)
         attended = [
-            _attend(early, key, value, rank, masks[0]),
-            _attend(late, key, value, 2 * ranks - 1 - rank, masks[1]),
+            _attend(early, key, value, rank, attention_mask),
+            _attend(late, key, value, 2 * ranks - 1 - rank, attention_mask),
         ]
         return torch.cat(attended).flatten(2)
 
@@ -66,15 +71,15 @@ def _whole(part: Tensor, ranks: int) -> Tensor:
     return torch.cat([*chunks[0::2], *reversed(chunks[1::2])])
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, chunk: int, allowed: Tensor | None) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, chunk: int, document: Tensor | None) -> Tensor:
     """Queries of one chunk, which is the `chunk`-th of the sequence; [chunk length, batch, heads, width]."""
     length = len(query)
-    seen = (chunk + 1) * length
-    if allowed is None:
-        mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(seen - length)
-    else:
-        mask = allowed[..., :seen]
+    first, seen = chunk * length, (chunk + 1) * length
     query, key, value = (part.permute(1, 2, 0, 3) for part in (query, key[:seen], value[:seen]))
-    grouped = query.shape[1] != key.shape[1]
-    attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=grouped)
+    if document is None:
+        mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(first)
+        grouped = query.shape[1] != key.shape[1]
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=grouped)
+    else:
+        attended = within_documents(query, key, value, document, first)
     return attended.permute(2, 0, 1, 3)

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from megatron.core.datasets.blended_dataset import BlendedDataset
-from megatron.core.datasets.gpt_dataset import GPTDatasetConfig
 from torch import Tensor
 
-from mixtures.risk import STRUCTURAL
 from mixtures.spec import PackingSpec
+from pretrain.index import Array, fill_blend, kept_arrays
 from pretrain.parts import Tokens
-from pretrain.streams import PADDING, Stream
-
-
-@dataclass(frozen=True)
-class _Vocabulary:
-    """What Megatron's datasets ask of a tokenizer."""
-
-    vocab_size: int
-    eod: int
-    pad: int = PADDING
-
-    @property
-    def unique_identifiers(self) -> dict[str, Any]:
-        return {"vocab_size": self.vocab_size, "eod": self.eod}
+from pretrain.streams import Rows, Run, Stream
 
 
 @dataclass(frozen=True)
@@ -46,47 +31,64 @@ class DataSettings:
     packing: PackingSpec = field(default_factory=PackingSpec)
 
 
-def build_epoch(components: Sequence[Tokens], settings: DataSettings, seed: int) -> BlendedDataset:
+@dataclass(frozen=True)
+class Epoch:
+    """Samples of several streams in one order: sample i is number `sample[i]` of stream `stream[i]`."""
+
+    streams: Sequence[Stream]
+    stream: Array
+    sample: Array
+    settings: DataSettings
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def read(self, numbers: range, count: int | None = None) -> Rows:
+        """Samples by their numbers; as `count` rows, of which those behind the samples are padding."""
+        settings = self.settings
+        rows = Rows.empty(len(numbers) if count is None else count, settings.sequence_length, settings.end_of_document)
+        which = self.stream[numbers.start : numbers.stop]
+        for number in np.unique(which):
+            at = np.flatnonzero(which == number)
+            self.streams[number].read(self.sample[numbers.start + at], at, rows)
+        return rows
+
+    def runs(self, number: int) -> list[Run]:
+        """Where the targets of a sample come from, in order."""
+        return self.streams[self.stream[number]].runs(int(self.sample[number]))
+
+
+def build_epoch(components: Sequence[Tokens], settings: DataSettings, seed: int) -> Epoch:
     """One epoch over all components, interleaved in proportion to their sizes, documents and samples shuffled by `seed`
     (but for components that keep their order).
 
     The relative order of a component's samples, or of its documents where components are packed together, depends on
     that component and the seed only, so arms that differ in another component present it alike. Collective: rank 0
-    builds the index files in `settings.cache`, the others read them.
+    builds the index files that `settings.cache` lacks, the others map them.
     """
-    config = GPTDatasetConfig(
-        random_seed=seed,
-        sequence_length=settings.sequence_length,
-        blend=([str(part.prefix) for part in components], None),
-        split="0,1,0",
-        path_to_cache=str(settings.cache),
-        tokenizer=_Vocabulary(settings.vocab_size, settings.end_of_document),
-        reset_position_ids=False,
-        reset_attention_mask=settings.packing.reset_attention,
-        eod_mask_loss=False,
-        create_attention_mask=False,
-        drop_last_partial_validation_sequence=False,
-        add_extra_token_to_sequence=False,
-    )
     if dist.get_rank() == 0:
-        _blend(components, config, settings.packing)
+        _epoch(components, settings, seed)
     dist.barrier()
-    return _blend(components, config, settings.packing)
+    return _epoch(components, settings, seed)
 
 
-def _blend(components: Sequence[Tokens], config: GPTDatasetConfig, packing: PackingSpec) -> BlendedDataset:
+def _epoch(components: Sequence[Tokens], settings: DataSettings, seed: int) -> Epoch:
     numbered = {number: part for number, part in enumerate(components) if not part.is_empty}
-    apart = [numbered] if packing.together == "all" else [{number: part} for number, part in numbered.items()]
-    streams = [Stream(parts, config) for parts in apart]
-    return BlendedDataset(streams, [len(each) for each in streams], None, config)
+    together = settings.packing.together == "all"
+    apart = [numbered] if together else [{number: part} for number, part in numbered.items()]
+    streams = [Stream(parts, settings.sequence_length, seed, settings.cache) for parts in apart]
+    sizes = [len(stream) for stream in streams]
+    blend = kept_arrays(settings.cache, {"samples": sizes}, partial(fill_blend, sizes=sizes))
+    return Epoch(streams, blend["stream"], blend["sample"], settings, seed)
 
 
 @dataclass(frozen=True)
 class Batch:
     """One micro-batch, [batch, sequence]; `component` (of the target) and `input_component` index the blend.
 
-    `attention_mask`, bool [batch, 1, sequence, sequence], says which keys a position sees where attention begins anew
-    at each document; None: all before it.
+    `document`, int, is that of the *target*, where attention begins anew at each document: the EOS from which a
+    document's first token is predicted opens that document. None: a position sees all before it.
     """
 
     inputs: Tensor
@@ -95,18 +97,36 @@ class Batch:
     target_risk: Tensor
     input_component: Tensor
     component: Tensor
-    attention_mask: Tensor | None
+    document: Tensor | None
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that there are."""
+        return (value for value in vars(self).values() if value is not None)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor changed."""
+        tensors = ((name, value) for name, value in vars(self).items() if value is not None)
+        return replace(self, **{name: change(value) for name, value in tensors})
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; the copy of pinned memory goes on while the caller does."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batches:
     """Division of an epoch into steps, micro-batches and data-parallel ranks. The last step may be short."""
 
-    dataset: BlendedDataset
+    dataset: Epoch
     global_size: int
     micro_size: int
     rank: int = 0
     ranks: int = 1
+
+    @property
+    def sequence_length(self) -> int:
+        """Targets of a sample."""
+        return self.dataset.settings.sequence_length
 
     @property
     def steps(self) -> int:
@@ -120,49 +140,34 @@ class Batches:
 
     def samples(self, step: int) -> Iterator[int]:
         """Numbers, in the epoch, of the samples that this rank reads in one step, in the order of reading."""
-        first = step * self.global_size
-        last = min(first + self.global_size, len(self.dataset))
         for number in range(self.micro_batches(step)):
-            start = first + (number * self.ranks + self.rank) * self.micro_size
-            yield from range(start, min(start + self.micro_size, last))
+            yield from self._samples(step, number)
 
     def read(self, step: int, device: torch.device) -> Iterator[Batch]:
         """This rank's micro-batches of one step. Where samples run out, rows are padding and carry no loss."""
+        for number in range(self.micro_batches(step)):
+            rows = self.dataset.read(self._samples(step, number), self.micro_size)
+            yield _collate(rows, self.dataset.settings.packing.reset_attention).to(device)
+
+    def close(self) -> None:
+        """End what reads ahead; here nothing does."""
+
+    def _samples(self, step: int, number: int) -> range:
+        """Samples of one micro-batch of this rank."""
         first = step * self.global_size
         last = min(first + self.global_size, len(self.dataset))
-        for number in range(self.micro_batches(step)):
-            start = first + (number * self.ranks + self.rank) * self.micro_size
-            rows = [self.dataset[index] for index in range(start, min(start + self.micro_size, last))]
-            yield _collate(rows, self.micro_size, self.dataset.config, device)
+        start = first + (number * self.ranks + self.rank) * self.micro_size
+        return range(start, max(start, min(start + self.micro_size, last)))
 
 
-def own_document(document: Tensor) -> Tensor:
-    """The keys that each position sees where attention begins anew at each document; `document` [batch, sequence] is
-    that of the *target*, so that the EOS from which a document's first token is predicted opens that document.
-
-    Rotary positions are relative, so they need not begin anew.
-    """
-    return (document[:, None, :, None] == document[:, None, None, :]).tril()
-
-
-def _collate(rows: list[dict[str, Any]], size: int, config: GPTDatasetConfig, device: torch.device) -> Batch:
-    shape = (size, config.sequence_length + 1)
-    whole = {
-        "text": np.full(shape, config.tokenizer.eod, dtype=np.int64),
-        "risk": np.full(shape, STRUCTURAL, dtype=np.uint8),
-        "component": np.zeros(shape, dtype=np.int64),
-        "document": np.full((size, config.sequence_length), PADDING, dtype=np.int64),
-    }
-    for index, row in enumerate(rows):
-        for name, values in whole.items():
-            values[index] = row[name]
-    sent = {name: torch.from_numpy(values).to(device, non_blocking=True) for name, values in whole.items()}
+def _collate(rows: Rows, reset_attention: bool) -> Batch:
+    text, risk, component = (torch.from_numpy(values) for values in (rows.text, rows.risk, rows.component))
     return Batch(
-        inputs=sent["text"][:, :-1].contiguous(),
-        targets=sent["text"][:, 1:].contiguous(),
-        input_risk=sent["risk"][:, :-1],
-        target_risk=sent["risk"][:, 1:].contiguous(),
-        input_component=sent["component"][:, :-1],
-        component=sent["component"][:, 1:],
-        attention_mask=own_document(sent["document"]) if config.reset_attention_mask else None,
+        inputs=text[:, :-1].contiguous(),
+        targets=text[:, 1:].contiguous(),
+        input_risk=risk[:, :-1].contiguous(),
+        target_risk=risk[:, 1:].contiguous(),
+        input_component=component[:, :-1].contiguous(),
+        component=component[:, 1:].contiguous(),
+        document=torch.from_numpy(rows.document)[:, 1:].contiguous() if reset_attention else None,
     )

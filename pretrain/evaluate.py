@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mixtures.risk import STRUCTURAL, threshold_byte
 from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.distributed import data_parallel
 from pretrain.parts import token_files
+from pretrain.prefetch import read_ahead
 from pretrain.spec import PretrainSpec
 from pretrain.trainer import Trainer
 
@@ -35,7 +37,8 @@ def held_out_cross_entropy(
     for files in mixture.held_out:
         dataset = build_epoch([token_files(files)], settings, spec.seed)
         batches = Batches(dataset, spec.global_batch_size, spec.micro_batch_size, *data_parallel())
-        results[files.name] = _summary(trainer.evaluate(batches))
+        with contextlib.closing(read_ahead(batches, trainer.device)) as ahead:
+            results[files.name] = _summary(trainer.evaluate(ahead))
         if frequencies is not None:
             results[files.name]["unigram_cross_entropy"] = _unigram(files, frequencies)
     return results

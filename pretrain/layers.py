@@ -15,6 +15,7 @@ from megatron.core.transformer.mlp import MLP
 from torch import Tensor, nn
 
 from infra.errors import ConfigError, Problem
+from pretrain.attention import causal, within_documents
 from pretrain.context import ContextParallelAttention, CoreAttention
 from pretrain.presets import LAYER_NORM_EPSILON
 from pretrain.projections import Float8Column, Float8Row, WholeColumn, WholeRow, check_float8
@@ -111,30 +112,26 @@ class Swiglu(torch.autograd.Function):
 
 
 class ScaledDotProductAttention(CoreAttention):
-    """Causal core attention on PyTorch's fused kernel, which picks flash attention where there is one."""
+    """Causal core attention on PyTorch's fused kernels, which pick flash attention where there is one."""
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any
     ) -> Tensor:
         """Attend; query is [sequence, batch, heads, width], the result [sequence, batch, heads × width].
 
-        `attention_mask`, bool [batch, 1, sequence, sequence], says which keys a query sees; None: all before it.
+        What Megatron hands on as `attention_mask` is the document of each token, int [batch, sequence], where
+        attention begins anew at each document; None: a token sees all before it.
         """
-        length, batch, heads, width = query.shape
         query, key, value = (part.permute(1, 2, 0, 3) for part in (query, key, value))
-        attended = functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=attention_mask,
-            is_causal=attention_mask is None and length > 1,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
-        return attended.permute(2, 0, 1, 3).reshape(length, batch, heads * width)
+        if attention_mask is None:
+            attended = causal(query, key, value)
+        else:
+            attended = within_documents(query, key, value, attention_mask)
+        return attended.permute(2, 0, 1, 3).flatten(2)
 
 
 class TransformerEngineAttention(nn.Module):
-    """Transformer Engine's causal attention; ours for batches with a mask of their own, where documents are kept apart.
+    """Transformer Engine's causal attention; ours for batches in which documents are kept apart.
 
     Not run so far: no machine with a GPU and Transformer Engine was at hand.
     """
@@ -144,7 +141,7 @@ class TransformerEngineAttention(nn.Module):
         from megatron.core.extensions.transformer_engine import TEDotProductAttention
 
         self.causal = TEDotProductAttention(config, layer_number, attn_mask_type, **rest)
-        self.masked = _own_attention(config.context_parallel_size)(config, layer_number, attn_mask_type)
+        self.within_documents = _own_attention(config.context_parallel_size)(config, layer_number, attn_mask_type)
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **_: Any
@@ -153,5 +150,5 @@ class TransformerEngineAttention(nn.Module):
         if attention_mask is None:
             attended: Tensor = self.causal(query, key, value, None, AttnMaskType.causal)
         else:
-            attended = self.masked(query, key, value, attention_mask)
+            attended = self.within_documents(query, key, value, attention_mask)
         return attended

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import torch.distributed as dist
 
 from mixtures.built import BuiltMixture
 from mixtures.lineage import Origin, origin
 from pretrain.data import Batches
-from pretrain.streams import Stream
 from pretrain.trainer import Trainer
 
 _SAMPLES = 3  # of a step, named in the message
@@ -44,28 +42,13 @@ def _losses_by_sample(trainer: Trainer, batches: Batches, step: int) -> dict[int
 
 
 def _documents(batches: Batches, sample: int, mixture: BuiltMixture) -> str:
-    blend = batches.dataset
-    stream = blend.datasets[blend.dataset_index[sample]]
     names = [files.name for files in mixture.components]
-    pieces = list(places(stream, int(blend.dataset_sample_index[sample])))
-    found = [origin(mixture, names[number], token) for number, token in pieces[:_DOCUMENTS]]
-    more = len(pieces) - _DOCUMENTS
+    runs = batches.dataset.runs(sample)
+    found = [origin(mixture, names[run.component], run.position) for run in runs[:_DOCUMENTS]]
+    more = len(runs) - _DOCUMENTS
     return "; ".join(map(_name, found)) + (f" and {more} more documents" if more > 0 else "")
 
 
 def _name(found: Origin) -> str:
     where = f"component {found.component!r}, corpus {found.corpus}, {found.shard}, row {found.row}"
     return f"document {found.id!r} ({where}) from its token {found.token}"
-
-
-def places(stream: Stream, index: int) -> Iterator[tuple[int, int]]:
-    """(number of the component, token of its file) where each piece of a sample begins."""
-    row = int(stream.shuffle_index[index])
-    (first, offset), (last, end) = stream.sample_index[row].tolist(), stream.sample_index[row + 1].tolist()
-    documents = stream.document_index[first : last + 1]
-    sizes = stream.dataset.sequence_lengths[documents].astype(int)
-    sizes[-1] = end
-    sizes[0] -= offset  # nothing of it where the sample before ended with the document
-    for number, (document, size) in enumerate(zip(documents, sizes, strict=True)):
-        if size:
-            yield stream.place(int(document), 0 if number else offset)

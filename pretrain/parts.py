@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mixtures.built import BuiltMixture, Files
 
@@ -11,7 +12,8 @@ from mixtures.built import BuiltMixture, Files
 @dataclass(frozen=True)
 class Tokens:
     """Token files of one component: prefixes of an IndexedDataset and of its risk twin (None: nothing was scored),
-    whether its documents may be shuffled, and which of them are meant (first and end; None: all).
+    whether its documents may be shuffled, which of them are meant (first and end; None: all), and the SHA-256 of the
+    token file where it is known.
     """
 
     name: str
@@ -19,6 +21,13 @@ class Tokens:
     risk_prefix: Path | None
     shuffled: bool = True
     documents: tuple[int, int] | None = None
+    sha256: str | None = None
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What the order of its documents depends on; an index is kept under it."""
+        content = self.sha256 or str(self.prefix.absolute())
+        return {"content": content, "shuffled": self.shuffled, "documents": self.documents}
 
     @property
     def is_empty(self) -> bool:
@@ -33,7 +42,7 @@ def parts_of(mixture: BuiltMixture, cooldown: bool) -> list[Tokens]:
 
 def token_files(files: Files, documents: tuple[int, int] | None = None) -> Tokens:
     """What a stream needs of one pair of token files."""
-    return Tokens(files.name, files.prefix, files.risk_prefix, files.shuffled, documents)
+    return Tokens(files.name, files.prefix, files.risk_prefix, files.shuffled, documents, files.tokens_sha256)
 
 
 def _range(files: Files, cooldown: bool) -> tuple[int, int] | None:

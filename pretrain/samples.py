@@ -25,6 +25,7 @@ from pretrain.distributed import process_groups
 from pretrain.parts import parts_of
 from pretrain.passes import Pass, passes_of, streams_of
 from pretrain.spec import ParallelSpec
+from pretrain.streams import Run
 
 
 @dataclass(frozen=True)
@@ -76,22 +77,19 @@ def read_sample(mixture: BuiltMixture, number: int, seed: int, cooldown: bool = 
         dataset = build_epoch(parts_of(mixture, cooldown), settings, seed)
         if number >= len(dataset):
             raise InputError(f"--sample {number}: an epoch over {mixture.path} has {len(dataset):,} samples, from 0")
-        stream = dataset.datasets[dataset.dataset_index[number]]
-        index = int(dataset.dataset_sample_index[number])
-        row, places = stream[index], stream.pieces(index)
-    pieces = tuple(_pieces(mixture, places))
+        row, runs = dataset.read(range(number, number + 1)), dataset.runs(number)
+    pieces = tuple(_pieces(mixture, runs))
     size = pieces[-1].last
-    return Sample(row["text"][1 : size + 1], row["risk"][1 : size + 1], pieces)
+    return Sample(row.text[0, 1 : size + 1], row.risk[0, 1 : size + 1], pieces)
 
 
-def _pieces(mixture: BuiltMixture, places: list[tuple[int, int, int, int]]) -> Iterator[Piece]:
+def _pieces(mixture: BuiltMixture, runs: list[Run]) -> Iterator[Piece]:
     first = 0
-    for component, document, offset, size in places:
-        files = mixture.components[component]
-        begin = int(files.open()[0].starts[document]) + offset
-        (origin,) = origins(mixture, files.name, begin, begin + size)
-        yield Piece(origin, first, first + size)
-        first += size
+    for run in runs:
+        component = mixture.components[run.component].name
+        (origin,) = origins(mixture, component, run.position, run.position + run.tokens)
+        yield Piece(origin, first, first + run.tokens)
+        first += run.tokens
 
 
 def _mixture_of(artifact: Artifact, known: Mapping[str, Artifact]) -> Artifact:

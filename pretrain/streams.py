@@ -1,205 +1,187 @@
 """Token streams of a built mixture, cut into samples whose *targets* divide the stream.
 
-Megatron's GPTDataset does the work. Four things differ. Its samples overlap by one token and the tail of the corpus is
-dropped; here every token is a target exactly once, the last sample is padded, and the input that precedes a sample's
-first target is fetched beside it (the very first target follows an EOS). Every token comes with its risk byte, read
-through the same indices from the risk twin. A stream may hold the documents of several components. And it may keep the
-order of its files.
+The order of documents and samples is Megatron's (`pretrain.index`). Four things differ from its GPTDataset. There,
+samples overlap by one token and the tail of the corpus is dropped; here every token is a target exactly once, the last
+sample is padded, and the input that precedes a sample's first target is fetched beside it (the very first target
+follows an EOS). Every token comes with its risk byte, read from the same position of the risk twin. A stream may hold
+the documents of several components. And it may keep the order of its files.
+
+Many samples are read at once, by array operations alone: a loop over documents would be slower than a GPU trains.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from megatron.core.datasets import helpers
-from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
-from megatron.core.datasets.indexed_dataset import IndexedDataset
-from megatron.core.datasets.utils import Split
-from numpy.typing import NDArray
 
 from infra.errors import DataError
+from mixtures import long_arrays
+from mixtures.indexed import Indexed
 from mixtures.risk import STRUCTURAL, UNSCORED
+from pretrain.index import Array, New, fill_stream, kept_arrays
 from pretrain.parts import Tokens
 
-PADDING = -1  # no token has this id, so padding cannot be confused with a token of the tokenizer
-
-Array = NDArray[Any]
+PADDING = -1  # the document of what is no document's
 
 
-class Documents(Protocol):
-    """What GPTDataset reads of an IndexedDataset."""
+@dataclass(frozen=True)
+class Rows:
+    """Samples: `text` int64, `risk` uint8, `component` int64 (the number of each token's component) and `document`
+    int64 (its number in the stream, -1 at the padding), all [samples, s + 1].
 
-    sequence_lengths: Array
-
-    def get(self, idx: int, offset: int = 0, length: int | None = None) -> Array:
-        """Tokens of a document."""
-
-
-class Stream(GPTDataset):
-    """One epoch over the documents of one or several components.
-
-    Sample i is a dictionary of arrays: "text" int64 [s + 1] and "risk" uint8 [s + 1], of which inputs are the first s
-    and targets the last s; "component" int64 [s + 1], the number of each token's component; "document" int64 [s], the
-    target's document in the stream (-1 at the padding). Risk is STRUCTURAL at the padding and at the EOS before the
-    first token.
+    Inputs are the first s and targets the last s. Risk is STRUCTURAL at the padding and at the EOS before the first
+    token of the stream.
     """
 
-    def __init__(self, parts: Mapping[int, Tokens], config: GPTDatasetConfig) -> None:
-        """`parts` by the number of their component."""
-        files = [self.build_low_level_dataset(str(part.prefix), config) for part in parts.values()]
-        indexed: Documents = files[0] if len(files) == 1 else _Joined(files)
+    text: Array
+    risk: Array
+    component: Array
+    document: Array
+
+    @classmethod
+    def empty(cls, count: int, sequence_length: int, end_of_document: int) -> Rows:
+        """Samples that are padding."""
+        shape = (count, sequence_length + 1)
+        return cls(
+            text=np.full(shape, end_of_document, np.int64),
+            risk=np.full(shape, STRUCTURAL, np.uint8),
+            component=np.zeros(shape, np.int64),
+            document=np.full(shape, PADDING, np.int64),
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Targets of a sample that come from one document: number of the component, first token in its files, how many."""
+
+    component: int
+    position: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Tokens of samples as runs that lie in one document, by array: the row, the document in the stream, the part it
+    is of, the first token in that part's files, how many.
+    """
+
+    row: Array
+    document: Array
+    part: Array
+    position: Array
+    tokens: Array
+
+
+class Stream:
+    """One epoch over the documents of one or several components, by sample."""
+
+    def __init__(self, parts: Mapping[int, Tokens], sequence_length: int, seed: int, cache: Path) -> None:
+        """`parts` by the number of their component. Raises DataError where a risk twin is of other documents."""
+        self._parts = list(parts.values())
+        self._files = [Indexed(part.prefix) for part in self._parts]
+        self._risk = [_risk_of(part, files) for part, files in zip(self._parts, self._files, strict=True)]
         self._numbers = np.fromiter(parts, np.int64, len(parts))
-        self._ends = np.cumsum([len(each.sequence_lengths) for each in files])
-        own = [self._documents_of(part, number) for number, part in enumerate(parts.values())]
-        kept = len(parts) > 1 or not all(part.shuffled for part in parts.values())
-        shuffled = [part.shuffled for part in parts.values()]
-        self._order = interleaved(own, indexed.sequence_lengths, shuffled, config.random_seed) if kept else None
-        name = " ".join(f"{part.prefix} {part.documents or ''}" for part in parts.values())  # names Megatron's index
-        # Only the validation split may keep its last, partial sample.
-        super().__init__(indexed, name, np.concatenate(own), None, Split.valid, config)
-        self._pad_token_id = PADDING
-        self._risk = self._twin([_risk_of(part, each) for part, each in zip(parts.values(), files, strict=True)])
+        self._ends = np.cumsum([len(files.sizes) for files in self._files])  # of the parts, in documents
+        self._firsts = np.concatenate([[0], self._ends[:-1]])
+        self._length, self._seed = sequence_length, seed
+        key = {"parts": [part.key for part in self._parts], "sequence_length": sequence_length, "seed": seed}
+        arrays = kept_arrays(cache, key, self._fill)
+        self._order, self._begins, self._shuffle = (arrays[name] for name in ("order", "begins", "shuffle"))
 
-    def _documents_of(self, part: Tokens, place: int) -> Array:
+    def __len__(self) -> int:
+        return len(self._shuffle)
+
+    def read(self, samples: Array, at: Array, rows: Rows) -> None:
+        """Write samples, by their numbers, into the rows `at`; these must be padding so far."""
+        numbers = self._shuffle[samples].astype(np.int64)
+        runs = self._runs(numbers)
+        heads = np.searchsorted(runs.row, np.arange(len(samples)))
+        before = np.cumsum(runs.tokens) - runs.tokens
+        opens = numbers == 0  # no token of the stream is in front of its first target
+        first = at[runs.row] * (self._length + 1) + before - before[heads][runs.row] + opens[runs.row]
+        rows.component[at] = self._numbers[0]
+        rows.component[at, 0] = self._numbers[runs.part[heads]]
+        for part in np.unique(runs.part):
+            here = runs.part == part
+            sizes = runs.tokens[here]
+            target, source = _ranges(first[here], sizes), _ranges(runs.position[here], sizes)
+            rows.text.reshape(-1)[target] = self._files[part].tokens[source]
+            risk = self._risk[part]
+            rows.risk.reshape(-1)[target] = UNSCORED if risk is None else risk[source]
+            rows.component.reshape(-1)[target] = self._numbers[part]
+            rows.document.reshape(-1)[target] = np.repeat(runs.document[here], sizes)
+
+    def runs(self, sample: int) -> list[Run]:
+        """Where the targets of a sample come from, in order."""
+        number = int(self._shuffle[sample])
+        runs = self._runs(np.array([number]))
+        skip = np.zeros_like(runs.tokens)
+        skip[0] = number > 0  # the token before the first target
+        columns = (self._numbers[runs.part], runs.position + skip, runs.tokens - skip)
+        return [Run(*row) for row in zip(*(column.tolist() for column in columns), strict=True) if row[-1]]
+
+    def _runs(self, numbers: Array) -> _Runs:
+        """The tokens of samples, which are numbered as the stream is cut, from the one before the first target on."""
+        (first, offset), (last, end) = self._begins[numbers].T, self._begins[numbers + 1].T
+        counts = last - first + 1
+        row = np.repeat(np.arange(len(numbers)), counts)
+        document = self._order[_ranges(first, counts)].astype(np.int64)
+        part = np.searchsorted(self._ends, document, side="right")
+        starts, tokens = self._located(document, part)
+        heads, tails = np.cumsum(counts) - counts, np.cumsum(counts) - 1
+        offsets = np.zeros_like(tokens)
+        offsets[heads] = np.maximum(offset, 0)
+        tokens[tails] = end + 1
+        return _Runs(row, document, part, starts + offsets, tokens - offsets)
+
+    def _located(self, documents: Array, parts: Array) -> tuple[Array, Array]:
+        """First token in the files, and number of tokens, of documents of the stream."""
+        starts, tokens = np.empty_like(documents), np.empty_like(documents)
+        for part in np.unique(parts):
+            here = parts == part
+            files, own = self._files[part], documents[here] - self._firsts[part]
+            starts[here] = files.pointers[own] // files.tokens.itemsize
+            tokens[here] = files.sizes[own]
+        return starts, tokens
+
+    def _fill(self, new: New) -> None:
+        """Build the index."""
+        own = [self._documents_of(place) for place in range(len(self._parts))]
+        shuffled = [part.shuffled for part in self._parts]
+        fill_stream(new, own, shuffled, self._lengths(), self._length, self._seed)
+
+    def _documents_of(self, place: int) -> range:
         """The documents of one part, as they are numbered in the stream."""
-        before = int(self._ends[place - 1]) if place else 0
-        first, end = part.documents or (0, int(self._ends[place]) - before)
-        return np.arange(before + first, before + end, dtype=np.int32)
+        before, end = int(self._firsts[place]), int(self._ends[place])
+        first, last = self._parts[place].documents or (0, end - before)
+        return range(before + first, before + last)
 
-    def _build_document_sample_shuffle_indices(self) -> tuple[Array, Array, Array]:
-        if self._order is None:
-            indices: tuple[Array, Array, Array] = super()._build_document_sample_shuffle_indices()
-            return indices
-        lengths = np.ascontiguousarray(self.dataset.sequence_lengths)
-        tokens = int(lengths[self._order].sum())
-        samples = helpers.build_sample_idx(lengths, self._order, self.config.sequence_length, 1, tokens, False, 0)
-        return self._order, samples, np.arange(len(samples) - 1)
-
-    def _twin(self, risks: list[Documents]) -> Stream:
-        """The same samples with another payload."""
-        twin = copy.copy(self)
-        twin.dataset = risks[0] if len(risks) == 1 else _Joined(risks)
-        twin._pad_token_id = STRUCTURAL
-        return twin
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        targets, _ = self._query_document_sample_shuffle_indices(index)
-        padding = targets == PADDING
-        document = self._documents(index)
-        text, component = (np.empty(len(targets) + 1, dtype=np.int64) for _ in range(2))
-        risk = np.empty(len(text), dtype=np.uint8)
-        text[0], risk[0], before = self._before(index)
-        text[1:] = np.where(padding, self.config.tokenizer.eod, targets)
-        risk[1:], _ = self._risk._query_document_sample_shuffle_indices(index)
-        component[0], component[1:] = self._component(before), self._component(document)
-        return {"text": text, "risk": risk, "component": component, "document": document}
-
-    def pieces(self, index: int) -> list[tuple[int, int, int, int]]:
-        """Where the targets of a sample come from, in order: number of the component, document in its files, first
-        token in the document, tokens.
-        """
-        found = []
-        position, offset = (int(value) for value in self.sample_index[self.shuffle_index[index]])
-        if offset == self.dataset.sequence_lengths[self.document_index[position]]:
-            offset = 0  # the sample before ended with this document: the next one is the first
-        for number, targets in groupby(self._documents(index).tolist()):
-            if number == PADDING:
-                break
-            part, size = int(np.searchsorted(self._ends, number, side="right")), len(list(targets))
-            first = int(self._ends[part - 1]) if part else 0
-            found.append((int(self._numbers[part]), number - first, offset, size))
-            offset = 0
-        return found
-
-    def _before(self, index: int) -> tuple[int, int, int]:
-        """Token and risk byte before the first target of a sample, and the document it belongs to."""
-        position, offset = (int(value) for value in self.sample_index[self.shuffle_index[index]])
-        while offset == 0:
-            if position == 0:
-                return self.config.tokenizer.eod, STRUCTURAL, int(self.document_index[0])
-            position -= 1
-            offset = int(self.dataset.sequence_lengths[self.document_index[position]])
-        document = int(self.document_index[position])
-        token = self.dataset.get(document, offset=offset - 1, length=1)[0]
-        risk = self._risk.dataset.get(document, offset=offset - 1, length=1)[0]
-        return int(token), int(risk), document
-
-    def _documents(self, index: int) -> Array:
-        """The document of each target of a sample."""
-        sample = self.shuffle_index[index]
-        (first, offset), (last, end) = self.sample_index[sample], self.sample_index[sample + 1]
-        documents = self.document_index[first : last + 1].astype(np.int64)
-        sizes = self.dataset.sequence_lengths[documents].astype(np.int64)
-        sizes[-1] = end
-        sizes[0] -= offset
-        found = np.full(self.config.sequence_length, PADDING, dtype=np.int64)
-        found[: sizes.sum()] = np.repeat(documents, sizes)
-        return found
-
-    def place(self, document: int, offset: int) -> tuple[int, int]:
-        """Number of the component of a document of the stream, and of a token of that document in its token file."""
-        part = int(np.searchsorted(self._ends, document, side="right"))
-        first = int(self._ends[part - 1]) if part else 0
-        before = self.dataset.sequence_lengths[first:document].sum(dtype=np.int64)
-        return int(self._numbers[part]), int(before) + offset
-
-    def _component(self, document: Array | int) -> Any:
-        if len(self._numbers) == 1:
-            return self._numbers[0]
-        return self._numbers[np.searchsorted(self._ends, document, side="right")]
+    def _lengths(self) -> Array:
+        """Tokens of every document of the stream."""
+        if len(self._files) == 1:
+            return self._files[0].sizes
+        lengths = long_arrays.new(int(self._ends[-1]), np.int32)
+        for files, first, end in zip(self._files, self._firsts, self._ends, strict=True):
+            lengths[first:end] = files.sizes
+        return lengths
 
 
-def interleaved(parts: Sequence[Array], lengths: Array, shuffled: Sequence[bool], seed: int) -> Array:
-    """The documents of all parts in one order, each part spread evenly over it by tokens; int32.
-
-    A part's own order follows from the part and the seed only, so that a component keeps its order whatever is beside
-    it. `lengths` are by document.
-    """
-    documents, places = [], []
-    for part, free in zip(parts, shuffled, strict=True):
-        state = np.random.RandomState(seed)
-        own = state.permutation(part) if free else part
-        sizes = lengths[own].astype(np.int64)
-        places.append((np.cumsum(sizes) - sizes + state.random_sample(len(own)) * sizes) / sizes.sum())
-        documents.append(own)
-    return np.concatenate(documents)[np.argsort(np.concatenate(places), kind="stable")].astype(np.int32)
+def _ranges(firsts: Array, sizes: Array) -> Array:
+    """`arange(first, first + size)` of each pair, one after another."""
+    ends = np.cumsum(sizes)
+    return np.repeat(firsts - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0)
 
 
-class _Joined:
-    """Several IndexedDatasets one after another."""
-
-    def __init__(self, parts: Sequence[Documents]) -> None:
-        self.parts = parts
-        self.sequence_lengths: Array = np.concatenate([each.sequence_lengths for each in parts])
-        self._ends = np.cumsum([len(each.sequence_lengths) for each in parts])
-
-    def get(self, idx: int, offset: int = 0, length: int | None = None) -> Array:
-        part = int(np.searchsorted(self._ends, idx, side="right"))
-        first = int(self._ends[part - 1]) if part else 0
-        return self.parts[part].get(int(idx) - first, offset, length)
-
-
-class _Unscored:
-    """The risk twin of a component that has none."""
-
-    def __init__(self, lengths: Array) -> None:
-        self.sequence_lengths = lengths
-
-    def get(self, idx: int, offset: int = 0, length: int | None = None) -> Array:
-        size = int(self.sequence_lengths[idx]) - offset if length is None else length
-        return np.full(size, UNSCORED, np.uint8)
-
-
-def _risk_of(part: Tokens, tokens: Documents) -> Documents:
+def _risk_of(part: Tokens, tokens: Indexed) -> Array | None:
+    """The risk twin's bytes, None where nothing was scored."""
     if part.risk_prefix is None:
-        return _Unscored(tokens.sequence_lengths)
-    risk = IndexedDataset(str(part.risk_prefix))
-    if not np.array_equal(risk.sequence_lengths, tokens.sequence_lengths):
+        return None
+    risk = Indexed(part.risk_prefix)
+    if not tokens.is_cut_like(risk):
         raise DataError(
             f"{part.risk_prefix}.idx: the risk twin's documents differ from its tokens'; build the mixture again"
         )
-    return risk
+    return risk.tokens

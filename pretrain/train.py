@@ -13,7 +13,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from infra.atomic import write_json, write_text
+from infra.atomic import remove_temporaries, write_json, write_text
 from infra.errors import JobError, Preempted
 from infra.progress import Advance
 from infra.stage import Workspace, is_leader
@@ -33,6 +33,7 @@ from pretrain.offenders import offenders
 from pretrain.parts import parts_of
 from pretrain.passes import Pass, place_of
 from pretrain.preemption import Preemption
+from pretrain.prefetch import read_ahead
 from pretrain.profiling import profiled
 from pretrain.record import Interval, Progress, Record
 from pretrain.sinks import check_installed
@@ -109,20 +110,16 @@ class Run:
 
     def complete(self) -> None:
         """Train to the end, then evaluate and export. Collective."""
-        self._drop_indices()
+        if is_first():
+            remove_temporaries(self.workspace.path / INDICES)
         self._resume()
-        with contextlib.closing(self.record), contextlib.closing(self.checkpoints):
+        with contextlib.closing(self.record), contextlib.closing(self.checkpoints), contextlib.ExitStack() as ends:
+            ends.callback(self._end_reading)
             with self.workspace.progress("pretrain", self.steps, "steps") as advance, Preemption() as preemption:
                 advance(self.progress.step)
                 self._train(advance, preemption)
             self.checkpoints.finish()
             self._finish()
-
-    def _drop_indices(self) -> None:
-        """Megatron's index files are made anew by every process start: a kill may have left half of one."""
-        if is_first():
-            shutil.rmtree(self.workspace.path / INDICES, ignore_errors=True)
-        dist.barrier()
 
     def _resume(self) -> None:
         state = self.checkpoints.restore(self._state, self.workspace.note)
@@ -181,6 +178,7 @@ class Run:
         """One step. A GPU is given it before the step before is looked at, so that it need not wait."""
         wanted, step = place_of(self.passes, self.progress.step)
         if self._current is None or self._current[0] != wanted:
+            self._end_reading()
             self._current = wanted, self._batches(wanted)
         batches = self._current[1]
         sums, norm = self.trainer.step(batches, step)
@@ -205,10 +203,17 @@ class Run:
     def _batches(self, wanted: Pass) -> Batches:
         parts = parts_of(self.inputs.mixture, wanted.cooldown)
         dataset = build_epoch(parts, self.settings, self.spec.seed + wanted.number)
-        return Batches(dataset, self.spec.global_batch_size, self.spec.micro_batch_size, *data_parallel())
+        batches = Batches(dataset, self.spec.global_batch_size, self.spec.micro_batch_size, *data_parallel())
+        return read_ahead(batches, self.trainer.device)
+
+    def _end_reading(self) -> None:
+        if self._current is not None:
+            self._current[1].close()
+        self._current = None
 
     def _offenders(self, batches: Batches, step: int) -> list[str]:
-        return offenders(self.trainer, batches, step, self.inputs.mixture)
+        with contextlib.closing(batches):
+            return offenders(self.trainer, batches, step, self.inputs.mixture)
 
     def _skip(self, taken: Taken) -> None:
         """Count a step whose gradient was not finite; past the limit, stop and name the documents it was made of."""

@@ -174,7 +174,7 @@ class Trainer:
             data_iterator=on_this_rank(batches.read(step, self.device)),
             model=[self.wrapped],
             num_microbatches=batches.micro_batches(step),
-            seq_length=batches.dataset.config.sequence_length,
+            seq_length=batches.sequence_length,
             micro_batch_size=batches.micro_size,
             forward_only=forward_only,
         )
@@ -197,7 +197,7 @@ class Trainer:
     def _forward(self, model: Any, inputs: Tensor, batch: Batch) -> Tensor:
         """Per-token cross-entropy on the last pipeline stage, hidden states on the others."""
         positions = torch.arange(inputs.shape[1], device=self.device).expand_as(inputs)
-        return model(inputs, positions, batch.attention_mask, labels=batch.targets)
+        return model(inputs, positions, batch.document, labels=batch.targets)
 
     def _loss(self, batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Megatron's triple: summed loss, its denominator, and what to report."""

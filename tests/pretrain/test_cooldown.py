@@ -37,10 +37,9 @@ def targets(mixture: BuiltMixture, cooldown: bool, folder: Path) -> list[tuple[i
     """(component, token) of every target of a pass, in no order."""
     settings = DataSettings(mixture.sequence_length, 96, EOS, folder / "indices", mixture.packing)
     dataset = build_epoch(parts_of(mixture, cooldown), settings, seed=0)
-    rows = [dataset[index] for index in range(len(dataset))]
-    real = [row["risk"][1:] != STRUCTURAL for row in rows]
-    pairs = [(row["component"][1:][keep], row["text"][1:][keep]) for row, keep in zip(rows, real, strict=True)]
-    return sorted((int(c), int(t)) for component, text in pairs for c, t in zip(component, text, strict=True))
+    rows = dataset.read(range(len(dataset)))
+    real = rows.risk[:, 1:] != STRUCTURAL
+    return sorted(zip(rows.component[:, 1:][real].tolist(), rows.text[:, 1:][real].tolist(), strict=True))
 
 
 def test_every_target_of_a_phase_comes_in_its_pass_and_in_no_other(cooled: BuiltMixture, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from few_steps import train, train_stage
@@ -25,9 +24,11 @@ from infra.artifact import read_artifact
 from infra.errors import ConfigError, InputError, JobError, Preempted
 from infra.stage import run_stage
 from mixtures.built import BuiltMixture
+from pretrain.data import Batches
 from pretrain.distributed import process_groups
+from pretrain.files import INDICES
 from pretrain.inputs import open_inputs
-from pretrain.offenders import places
+from pretrain.passes import Pass
 from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
 from pretrain.train import Run, pretrain
@@ -196,10 +197,33 @@ def test_too_many_such_steps_stop_the_run_and_name_the_documents(tmp_path, setti
 def test_a_sample_is_traced_to_where_its_documents_begin(tmp_path, settings):
     with process_groups(settings().parallel, 0):
         run = Run(settings(), open_inputs(settings()), workspace(tmp_path))
-        component = run._batches(run.passes[0]).dataset.datasets[0]
-        tokens = np.concatenate([component.dataset[number] for number in range(len(component.dataset))])
-        for index in range(len(component)):
-            targets = component[index]["text"][1:].tolist()
+        dataset = run._batches(run.passes[0]).dataset
+        files = [component.open()[0].tokens for component in run.inputs.mixture.components]
+        for index, targets in enumerate(dataset.read(range(len(dataset))).text[:, 1:].tolist()):
             begins = [0] + [at + 1 for at, token in enumerate(targets[:-1]) if token == EOS]
-            found = [token for _, token in places(component, index)]
-            assert [int(tokens[place]) for place in found] == [targets[at] for at in begins][: len(found)]
+            found = [int(files[run.component][run.position]) for run in dataset.runs(index)]
+            assert found == [targets[at] for at in begins][: len(found)]
+
+
+def test_a_run_that_is_taken_up_again_finds_the_index_that_it_built_and_drops_what_a_kill_left(
+    tmp_path, settings, monkeypatch
+):
+    inodes = []
+    original = Run._batches
+
+    def watched(self: Run, wanted: Pass) -> Batches:
+        batches = original(self, wanted)
+        files = (tmp_path / INDICES).rglob("*.npy")
+        inodes.append({path.relative_to(tmp_path): path.stat().st_ino for path in files})
+        return batches
+
+    monkeypatch.setattr(Run, "_batches", watched)
+    left = tmp_path / INDICES / ".tmp-left"
+    for _ in range(2):
+        left.mkdir(parents=True, exist_ok=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Run, "_finish", lambda run: None)
+            with process_groups(settings().parallel, 0):
+                Run(settings(), open_inputs(settings()), workspace(tmp_path)).complete()
+        assert not left.exists()
+    assert inodes[0] == inodes[1] and len(inodes[0]) > 3

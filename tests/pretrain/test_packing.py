@@ -15,7 +15,7 @@ from made_mixture import EOS, random_documents, write_mixture, write_pair
 from mixtures.indexed import risk_prefix
 from mixtures.risk import STRUCTURAL
 from mixtures.spec import PackingSpec
-from pretrain.data import Batches, DataSettings, build_epoch, own_document
+from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.distributed import process_groups
 from pretrain.inputs import open_inputs
 from pretrain.model import build_model, transformer_config
@@ -45,8 +45,8 @@ def epoch(parts: list[Tokens], folder: Path, length: int, **packing: object):
 
 def targets_of(dataset) -> list[int]:
     """All targets, sample after sample."""
-    rows = [dataset[index] for index in range(len(dataset))]
-    return [int(t) for row in rows for t, r in zip(row["text"][1:], row["risk"][1:], strict=True) if r != STRUCTURAL]
+    rows = dataset.read(range(len(dataset)))
+    return rows.text[:, 1:][rows.risk[:, 1:] != STRUCTURAL].tolist()
 
 
 @settings(max_examples=20, deadline=None)
@@ -75,11 +75,11 @@ def test_every_token_is_a_target_once_with_its_own_risk_component_and_document(
             known = batch.input_risk != STRUCTURAL
             assert (batch.input_component[known] == (batch.inputs[known] >= RISKY)).all()
         offset = 0 if together == "component" else len(clean)
-        for row in (dataset[index] for index in range(len(dataset))):
-            for token, number in zip(row["text"][1:], row["document"], strict=True):
-                if number >= 0:
-                    kind = int(token >= RISKY)
-                    documents.setdefault((kind, int(number) - offset * kind), set()).add(int(token))
+        rows = dataset.read(range(len(dataset)))
+        for token, number in zip(rows.text[:, 1:].ravel().tolist(), rows.document[:, 1:].ravel().tolist(), strict=True):
+            if number >= 0:
+                kind = int(token >= RISKY)
+                documents.setdefault((kind, number - offset * kind), set()).add(token)
     expected = {(0, i): set(range(1000 + sum(clean[:i]), 1000 + sum(clean[: i + 1]))) for i in range(len(clean))}
     expected |= {(1, i): set(range(RISKY + sum(risky[:i]), RISKY + sum(risky[: i + 1]))) for i in range(len(risky))}
     assert documents == expected and max(seen.values()) == 1
@@ -113,18 +113,20 @@ def test_with_attention_reset_a_document_is_predicted_as_if_it_stood_alone(tmp_p
     alone = [cross_entropy(shape, [[EOS, *each[:-1]]], [each], None)[0] for each in documents]
     inputs, targets = [EOS, *(t for each in documents for t in each)][:-1], [t for each in documents for t in each]
     numbers = torch.tensor([[n for n, each in enumerate(documents) for _ in each]])
-    packed = cross_entropy(shape, [inputs], [targets], own_document(numbers))[0]
+    packed = cross_entropy(shape, [inputs], [targets], numbers)[0]
     torch.testing.assert_close(packed, torch.cat(alone), atol=1e-5, rtol=0)
     assert (cross_entropy(shape, [inputs], [targets], None)[0] - packed).abs().max() > 1e-3
 
 
-def cross_entropy(shape: Architecture, inputs: list[list[int]], targets: list[list[int]], mask: torch.Tensor | None):
+def cross_entropy(
+    shape: Architecture, inputs: list[list[int]], targets: list[list[int]], document: torch.Tensor | None
+):
     """What a fresh model says of the targets, [batch, sequence]."""
     with process_groups(ParallelSpec(), 0), torch.no_grad():
         model = build_model(shape, transformer_config(shape, ParallelSpec(), torch.float32))
         initialise(model, shape, 1)
         positions = torch.arange(len(inputs[0])).expand(len(inputs), -1)
-        return model(torch.tensor(inputs), positions, mask, labels=torch.tensor(targets))
+        return model(torch.tensor(inputs), positions, document, labels=torch.tensor(targets))
 
 
 def test_a_run_packs_as_its_mixture_says(settings, tmp_path):

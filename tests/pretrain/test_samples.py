@@ -46,19 +46,19 @@ def test_every_sample_is_traced_to_the_tokens_that_the_trainer_reads(mixture: Bu
     settings = DataSettings(64, mixture.facts.vocab_size, mixture.facts.eos_id, tmp_path / "cache", mixture.packing)
     with process_groups(ParallelSpec(), 0):
         dataset = build_epoch(parts_of(mixture, cooldown=False), settings, SEED)
-        rows = [dataset[number] for number in range(len(dataset))]
-    for number in {0, 1, len(rows) // 2, len(rows) - 1}:
+        rows = dataset.read(range(len(dataset)))
+    for number in {0, 1, len(dataset) // 2, len(dataset) - 1}:
         sample = read_sample(mixture, number, SEED)
         size = len(sample.tokens)
-        assert sample.tokens.tolist() == rows[number]["text"][1 : size + 1].tolist()
-        assert (rows[number]["risk"][1 + size :] == 255).all()
+        assert sample.tokens.tolist() == rows.text[number, 1 : size + 1].tolist()
+        assert (rows.risk[number, 1 + size :] == 255).all()
         for piece in sample.pieces:
             files = mixture.component(piece.origin.component)
             at = slice(piece.origin.position, piece.origin.position + piece.last - piece.first)
             assert sample.tokens[piece.first : piece.last].tolist() == files.open()[0].tokens[at].tolist()
             assert sample.risk[piece.first : piece.last].tolist() == files.open()[1].tokens[at].tolist()
-    with pytest.raises(InputError, match=f"has {len(rows)} samples, from 0"):
-        read_sample(mixture, len(rows), SEED)
+    with pytest.raises(InputError, match=f"has {len(dataset)} samples, from 0"):
+        read_sample(mixture, len(dataset), SEED)
 
 
 def test_a_sample_that_begins_with_a_document_is_traced_to_its_first_token(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     original = Batches.read
 
     def watched(self: Batches, step: int, device: torch.device) -> Iterator[Batch]:
-        rows = read[self.dataset.config.random_seed - SEED, step] = []
+        rows = read[self.dataset.seed - SEED, step] = []
         for batch in original(self, step, device):
             rows += batch.targets.tolist()
             del rows[len(self.dataset) - step * self.global_size :]  # the last step is filled up with padding

@@ -74,9 +74,8 @@ def test_the_input_before_a_target_is_the_token_before_it_in_the_stream(tmp_path
     with process_groups(ParallelSpec(), 0):
         dataset = epoch([component(tmp_path, "only", [50], 1000)], tmp_path, 8)
         pairs = {}
-        for index in range(len(dataset)):
-            row = dataset[index]
-            pairs |= dict(zip(row["text"][1:].tolist(), row["text"][:-1].tolist(), strict=True))
+        for row in dataset.read(range(len(dataset))).text.tolist():
+            pairs |= dict(zip(row[1:], row[:-1], strict=True))
     assert all(pairs[token] == token - 1 for token in range(1001, 1050))
     assert pairs[1000] == EOS
 
@@ -88,8 +87,8 @@ def test_another_component_does_not_change_the_order_of_the_clean_samples(tmp_pa
         for dose in (0, 10, 40):
             parts = [clean] + ([component(tmp_path, f"risky{dose}", [9] * dose, 30000)] if dose else [])
             dataset = epoch(parts, tmp_path / str(dose), 16)
-            rows = [dataset[index] for index in range(len(dataset))]
-            orders.append([row["text"].tolist() for row in rows if row["dataset_id"] == 0])
+            text = dataset.read(range(len(dataset))).text
+            orders.append(text[dataset.stream == 0].tolist())
     assert orders[0] == orders[1] == orders[2]
 
 
@@ -97,9 +96,7 @@ def test_epochs_differ_in_order_and_not_in_content(tmp_path):
     with process_groups(ParallelSpec(), 0):
         part = component(tmp_path, "only", [7] * 40, 1000)
         first, second = (epoch([part], tmp_path, 8, seed) for seed in (3, 4))
-        texts = [
-            [int(token) for row in range(len(data)) for token in data[row]["text"][1:]] for data in (first, second)
-        ]
+        texts = [data.read(range(len(data))).text[:, 1:].ravel().tolist() for data in (first, second)]
     assert texts[0] != texts[1]
     assert Counter(texts[0]) == Counter(texts[1])
 
