@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from curation.classify.engines import LAYERS, TOLERANCE, Engine, Precision, make_engine
 from curation.classify.onnx_export import can_export
 from curation.classify.windows import padded
-from curation.wheels import cache_folder
 from infra.artifact import version_of
 from infra.atomic import write_json
+from infra.digest_cache import cache_folder
 from infra.fingerprint import digest
 
 if TYPE_CHECKING:
