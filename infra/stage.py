@@ -209,6 +209,8 @@ def run_stage(
     place = _place(target, fingerprint)
     if is_artifact(place):
         return read_artifact(place, stage.kind)
+    if is_leader():
+        check_inputs(inputs)
     partial = partial_of(place, fingerprint)
     shared = (store or target.parent / "store").absolute()
     partial.mkdir(parents=True, exist_ok=True)
@@ -218,7 +220,6 @@ def run_stage(
     with locked(partial, wait=True):
         if is_artifact(place):  # another process finished it while this one waited to start
             return read_artifact(place, stage.kind)
-        check_inputs(inputs)
         _clean(place, partial, stage.costly)
         # absolute, since workers of a cluster stand in other folders
         workspace = Workspace(partial.absolute(), shared, workers, quiet, ray, earlier_notes(partial))

@@ -70,12 +70,13 @@ class BuiltMixture:
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = True) -> BuiltMixture:
-        """Open the artifact at `path`, check that each risk twin names its tokens and, with `verify`, every checksum.
+        """Open the artifact at `path`, check that each risk twin names its tokens and, with `verify`, every checksum
+        (of files that changed since they were last compared; of none where inputs are trusted).
 
         Raises InputError where there is no mixture, ArtifactError where it is damaged. Where many processes open one
         mixture, one of them verifies and the others pass `verify=False`.
         """
-        artifact = read_artifact(path, "mixture")
+        artifact = open_input(path, "mixture") if verify else read_artifact(path, "mixture")
         manifest = json.loads((artifact.path / "mixture.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise ArtifactError(
@@ -97,8 +98,6 @@ class BuiltMixture:
         )
         for files in (*mixture.components, *mixture.held_out):
             files.open()
-        if verify:
-            mixture.verify()
         return mixture
 
     @property
@@ -120,12 +119,6 @@ class BuiltMixture:
         return _find(
             self.held_out, name, f"{self.path}: nothing of component {name!r} is held out; set hold_out.{name}"
         )
-
-    def verify(self) -> None:
-        """Compare all files with their checksums, unless inputs are trusted; raises ArtifactError naming the one that
-        differs. Files that did not change since they were last compared are not read.
-        """
-        open_input(self.path, "mixture")
 
 
 def _files(records: list[dict[str, Any]], folder: Path) -> tuple[Files, ...]:
