@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from infra.artifact import Artifact, compare, is_artifact, read_artifact, verify
@@ -48,14 +49,12 @@ def input_digests(files: Sequence[str | Path]) -> list[str]:
     found = digests(files)
     if trusted():
         return found
-    owners: dict[Path, Artifact | None] = {}
-    for file, seen in zip(map(Path, files), found, strict=True):
-        owner = owners[file.parent] if file.parent in owners else owners.setdefault(file.parent, _owner(file.parent))
-        if owner is None:
-            continue
-        name = file.absolute().relative_to(owner.path).as_posix()
-        if name in owner.files:
-            compare(owner, name, seen)
+    owner_of = cache(_owner)  # a hundred thousand files lie in a few folders
+    for file, seen in zip(map(os.path.abspath, files), found, strict=True):
+        if owner := owner_of(os.path.dirname(file)):
+            name = os.path.relpath(file, owner.path)
+            if name in owner.files:
+                compare(owner, name, seen)
     return found
 
 
@@ -64,8 +63,8 @@ def input_digest(file: str | Path) -> str:
     return input_digests([file])[0]
 
 
-def _owner(folder: Path) -> Artifact | None:
-    """The artifact that a folder is, or is in."""
-    absolute = folder.absolute()
-    place = next((above for above in (absolute, *absolute.parents) if is_artifact(above)), None)
+def _owner(folder: str) -> Artifact | None:
+    """The artifact that an absolute folder is, or is in."""
+    path = Path(folder)
+    place = next((above for above in (path, *path.parents) if is_artifact(above)), None)
     return None if place is None else read_artifact(place)
