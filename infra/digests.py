@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from infra import digest_cache
 from infra.digest_cache import Stamp
@@ -49,8 +50,7 @@ def cores() -> int:
     return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
 
 
-@dataclass(frozen=True)
-class _Hashed:
+class _Hashed(NamedTuple):
     """A digest, the stamp of the file it is of, and whether that stamp will tell a later change."""
 
     path: str
