@@ -14,6 +14,7 @@ import typer
 from analysis.study.kinds import STAGES
 from infra.cluster import RayCluster
 from infra.errors import HormesisError, InputError, UserError
+from infra.inputs import TRUST, open_input
 from infra.spec import Spec, load_spec, nearest
 from infra.stage import Kind, say
 
@@ -36,6 +37,7 @@ Folder = Annotated[Path, typer.Argument(help="an artifact or study folder", show
 Out = Annotated[Path | None, typer.Option("--out", help="folder of the result [runs/NAME]")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="override a key: --set a.b=c (repeatable)")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="processes to use [all cores, or all of Ray's]")]
+Trust = Annotated[bool, typer.Option("--trust", help="do not compare input artifacts with their checksums")]
 Ray = Annotated[str | None, typer.Option("--ray", help="run on Ray: auto, local, ray://HOST:10001, HOST:6379")]
 
 
@@ -85,8 +87,12 @@ def plan(file: File, set_: Sets = None) -> None:
 
 
 @app.command()
-def run(file: File, out: Out = None, set_: Sets = None, workers: Workers = None, ray: Ray = None) -> None:
+def run(
+    file: File, out: Out = None, set_: Sets = None, workers: Workers = None, ray: Ray = None, trust: Trust = False
+) -> None:
     """Do it; picks up where it stopped."""
+    if trust:
+        os.environ[TRUST] = "1"
     kind, spec = load(file, set_)
     cluster = RayCluster(ray, workers) if ray else None
     try:
@@ -125,10 +131,9 @@ def export(
     step: Annotated[int | None, typer.Option("--step", help="a model's checkpoint: short for --set step=N")] = None,
 ) -> None:
     """Hand it to the next tool."""
-    from infra.artifact import read_artifact
     from infra.export import export_artifact
 
-    artifact = read_artifact(folder)
+    artifact = open_input(folder)
     target = out or folder.parent / f"{folder.resolve().name}-{to}"
     exports = stage_of(artifact.kind).exports
     settings = [*(set_ or []), *([] if step is None else [f"step={step}"])]

@@ -9,7 +9,8 @@ from typing import Any
 
 from curation.source_spec import SourceSpec
 from infra.errors import InputError, UnavailableError
-from infra.fingerprint import digest, digest_file
+from infra.fingerprint import digest
+from infra.inputs import input_digests
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SECONDS = 10.0  # to wait for the hub before saying that it cannot be reached
@@ -27,7 +28,9 @@ def commit_of(source: SourceSpec) -> str:
     """
     folder = Path(dataset_name(source))
     if folder.is_dir():
-        return digest([[file.relative_to(folder).as_posix(), digest_file(file)] for file in _files(folder)])
+        files = _files(folder)
+        found = zip(files, input_digests(files), strict=True)
+        return digest([[file.relative_to(folder).as_posix(), sha256] for file, sha256 in found])
     if _COMMIT.fullmatch(source.revision):
         return source.revision
     from huggingface_hub import HfApi

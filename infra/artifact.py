@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import socket
 import stat
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from infra.atomic import write_json
+from infra.digests import digests
 from infra.errors import ArtifactError, InputError
 from infra.fingerprint import digest_file
 
@@ -42,6 +46,7 @@ class Artifact:
     packages: dict[str, str]
 
 
+_asked: ContextVar[dict[Path, None] | None] = ContextVar("_asked", default=None)
 _FIELDS = tuple(each.name for each in dataclasses.fields(Artifact) if each.name not in ("path", "notes"))
 
 
@@ -94,16 +99,47 @@ def _size(file: str) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def verify(artifact: Artifact) -> None:
-    """Compare every file's content with its checksum; raises ArtifactError naming the first that differs."""
-    for name, entry in artifact.files.items():
-        if digest_file(artifact.path / name) != entry["sha256"]:
-            raise ArtifactError(f"{artifact.path / name}: content differs from its checksum; run the stage again")
+def verify(artifact: Artifact, below: str = "") -> None:
+    """Compare every file's content with its checksum, those below the folder `below` only where one is given.
+
+    Files that did not change since they were last read are not read again. Raises ArtifactError naming the first that
+    differs.
+    """
+    names = [name for name in artifact.files if name.startswith(below)]
+    for name, seen in zip(names, digests([artifact.path / name for name in names]), strict=True):
+        compare(artifact, name, seen)
+
+
+def compare(artifact: Artifact, name: str, seen: str) -> None:
+    """Raise ArtifactError where the digest `seen` of a file is not the artifact's, nor what the file gives now."""
+    file, expected = artifact.path / name, artifact.files[name]["sha256"]
+    if seen != expected and digest_file(file) != expected:
+        raise ArtifactError(
+            f"{file}: content differs from its checksum, so the {artifact.kind} artifact {artifact.path} is damaged; "
+            "move that folder away and run its stage again, or copy it anew (--trust or HORMESIS_TRUST=1 takes it as "
+            "it is)"
+        )
 
 
 def fingerprint_of(path: str | Path, kind: str | None = None) -> str:
-    """Fingerprint of the artifact at `path`, whose files are not looked at: who reads them finds what is damaged."""
-    return str(_record(Path(path), kind)["fingerprint"])
+    """Fingerprint of the artifact at `path`, whose files are not looked at: `run_stage` does that for every artifact
+    whose fingerprint was asked for here, before the stage begins.
+    """
+    found = str(_record(Path(path), kind)["fingerprint"])
+    if (asked := _asked.get()) is not None:
+        asked[Path(path)] = None
+    return found
+
+
+@contextlib.contextmanager
+def asked_artifacts() -> Iterator[dict[Path, None]]:
+    """The artifacts whose fingerprint is asked for inside the block, by path: what a stage will read."""
+    asked: dict[Path, None] = {}
+    before = _asked.set(asked)
+    try:
+        yield asked
+    finally:
+        _asked.reset(before)
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -111,7 +147,10 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path: path.relative_to(folder) for path in files}
     kept = [path for path in files if str(names[path]) != MANIFEST and not names[path].name.startswith(".")]
-    return {names[path].as_posix(): {"size": path.stat().st_size, "sha256": digest_file(path)} for path in kept}
+    return {
+        names[path].as_posix(): {"size": path.stat().st_size, "sha256": sha256}
+        for path, sha256 in zip(kept, digests(kept), strict=True)
+    }
 
 
 def write_manifest(folder: Path, files: dict[str, dict[str, Any]], **fields: Any) -> None:

@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import TypeAlias
 
+from infra.digests import digest_of
+
 _IDENTITIES = ("ETag", "md5Hash", "content_md5")  # as fsspec's S3, Google and Azure file systems call them
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -45,7 +47,7 @@ def digest(value: object) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 (hex) of a file's content."""
+    """SHA-256 (hex) of a file's content, read now: of what was just written. Inputs are for `infra.digests`."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -53,9 +55,10 @@ def digest_file(path: Path) -> str:
 def digest_location(url: str) -> str:
     """Content digest of a local file; of a remote one, the identity of its content that its store offers (S3's ETag,
     the MD5 of Google's and Azure's), and where there is none, the digest of its bytes. Never its name or time.
+    Raises InputError for a local file that cannot be read.
     """
     if "://" not in url:
-        return digest_file(Path(url))
+        return digest_of(url)
     import fsspec
 
     filesystem, path = fsspec.core.url_to_fs(url)

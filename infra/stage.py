@@ -13,12 +13,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from infra.artifact import MANIFEST, Artifact, describe_files, is_artifact, now, read_artifact, write_manifest
+from infra.artifact import (
+    MANIFEST,
+    Artifact,
+    asked_artifacts,
+    describe_files,
+    is_artifact,
+    now,
+    read_artifact,
+    write_manifest,
+)
 from infra.atomic import remove_temporaries, sync_folder, write_json
 from infra.cluster import RayCluster
+from infra.digest_cache import relocate
 from infra.errors import ArtifactError, BusyError, InputError
 from infra.export import Export
 from infra.fingerprint import digest
+from infra.inputs import check_inputs
 from infra.progress import PROGRESS_FILE, Advance, bar, console
 from infra.ranks import JOB_FILE
 from infra.spec import Spec
@@ -189,13 +200,17 @@ def run_stage(
 
     The same fingerprint, whole: nothing is done. Another fingerprint at `target`: the work goes to `target-<8 digits>`.
     A work folder of the same fingerprint left by a killed run: it is taken up again.
-    Another process is at it: this one waits, and then finds it done. Raises whatever the stage raises.
+    Another process is at it: this one waits, and then finds it done. Raises whatever the stage raises, and
+    ArtifactError where the content of an input is not what its artifact says.
     """
-    identity = stage.identity(spec)
+    with asked_artifacts() as inputs:
+        identity = stage.identity(spec)
     fingerprint = digest([stage.kind, stage.version, identity.config, identity.inputs])
     place = _place(target, fingerprint)
     if is_artifact(place):
         return read_artifact(place, stage.kind)
+    if is_leader():
+        check_inputs(inputs)
     partial = partial_of(place, fingerprint)
     shared = (store or target.parent / "store").absolute()
     partial.mkdir(parents=True, exist_ok=True)
@@ -225,6 +240,7 @@ def run_stage(
             started=started,
         )
         os.replace(partial, place)
+        relocate(partial, place)
         sync_folder(place.parent)
     return read_artifact(place, stage.kind)
 

@@ -13,8 +13,8 @@ from curation.execution import opened
 from infra.artifact import Artifact
 from infra.atomic import write_bytes, write_json
 from infra.fingerprint import digest
-from infra.stage import Workspace, run_stage
-from mixtures import risk
+from infra.stage import Workspace
+from mixtures import inner, risk
 from mixtures.catalogue import Component, open_corpora, open_tokens, prepared, resolve
 from mixtures.contamination.found import report
 from mixtures.contamination.stage import look_for_sets
@@ -109,7 +109,7 @@ def make_tokenizer(spec: MixtureSpec, workspace: Workspace) -> Artifact:
 
     wanted = tokenizer_stage_spec(spec)
     target = tokenizer_place(spec, workspace.store)
-    return run_stage(TOKENIZER, wanted, target, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet)
+    return inner.make(TOKENIZER, wanted, target, workspace)
 
 
 def make_tokens(
@@ -122,8 +122,7 @@ def make_tokens(
     wanted = tokens_spec(spec, source, tokenizer)
     target = tokens_place(spec, source, tokenizer, workspace.store)
     stage = replace(TOKENS, run=partial(make, workers=workers))
-    return run_stage(stage, wanted, target, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet,
-                     ray=workspace.ray)  # fmt: skip
+    return inner.make(stage, wanted, target, workspace)
 
 
 def _blend(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from infra.artifact import Artifact
+from infra.inputs import check_input
 from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace, run_stage
 
@@ -22,9 +23,11 @@ def inner_stage(
 
 
 def make(stage: Stage[S], spec: S, place: Path, workspace: Workspace) -> Artifact:
-    """Its artifact at `place`, made if it is not there, with the workers of the mixture."""
-    return run_stage(stage, spec, place, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet,
-                     ray=workspace.ray)  # fmt: skip
+    """Its artifact at `place`, made if it is not there, with the workers of the mixture; its content is compared."""
+    artifact = run_stage(stage, spec, place, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet,
+                         ray=workspace.ray)  # fmt: skip
+    check_input(artifact)
+    return artifact
 
 
 def _plan(spec: Spec) -> Plan:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from curation.corpus import schema
 from infra.artifact import read_artifact
 from infra.atomic import atomic_path
+from infra.digests import digest_of
 from infra.errors import DataError, InputError
 from infra.fingerprint import digest_file
 from infra.stage import Workspace
@@ -104,7 +105,7 @@ def _jobs(spec: TokensSpec, source: MegatronSpec, folder: Path) -> list[ImportJo
     facts = read_facts(tokenizer)
     _refuse_other_tokenizer(prefix, tokenizer)
     twin = source.has_twin and spec.risk is not None
-    tokens = open_pair(prefix, digest_file(bin_path(prefix)))[0] if twin else Indexed(prefix)
+    tokens = open_pair(prefix, digest_of(bin_path(prefix)))[0] if twin else Indexed(prefix)
     return [
         ImportJob(prefix, first, last, twin, folder / f"{number:05d}", spec.corpus, tokenizer, facts.eos_id,
                   facts.vocab_size)

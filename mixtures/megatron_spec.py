@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from functools import lru_cache
 from pathlib import Path
 
 from infra.errors import InputError
-from infra.fingerprint import digest, digest_file
+from infra.fingerprint import digest
+from infra.inputs import input_digests
 from infra.spec import Location, Spec
 
 _NEEDED, _TWIN = (".bin", ".idx"), (".risk.bin", ".risk.idx")
@@ -28,20 +27,11 @@ class MegatronSpec(Spec):
 
 
 def digest_megatron(spec: MegatronSpec) -> str:
-    """Hash over the content of the files. Raises InputError where there are none."""
+    """Hash over the content of the files. Raises InputError where there are none, ArtifactError where they are those of
+    a mixture and damaged.
+    """
     for suffix in _NEEDED:
         if not Path(spec.prefix + suffix).is_file():
             raise InputError(f"megatron: {spec.prefix}{suffix}: no such file")
     files = [spec.prefix + suffix for suffix in (*_NEEDED, *(_TWIN if spec.has_twin else ()))]
-    return digest([spec.unscored, *(_digest(file, *_stamp(file)) for file in files)])
-
-
-def _stamp(file: str) -> tuple[int, int]:
-    found = os.stat(file)
-    return found.st_size, found.st_mtime_ns
-
-
-@lru_cache(64)
-def _digest(file: str, size: int, modified: int) -> str:
-    """A command asks several times; a file of terabytes is read once."""
-    return digest_file(Path(file))
+    return digest([spec.unscored, *input_digests(files)])

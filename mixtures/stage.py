@@ -9,7 +9,7 @@ from typing import Any
 from infra.artifact import Artifact, fingerprint_of
 from infra.errors import InputError
 from infra.export import ExportWith
-from infra.fingerprint import digest_file
+from infra.inputs import input_digest
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 from mixtures.contamination.stage import identity_of
 from mixtures.handover.spec import OlmoCoreOptions
@@ -36,7 +36,7 @@ def _tokenizer_files(source: TokenizerSpec) -> dict[str, str]:
     if not path.is_file():
         raise InputError(f"tokenizer.file: {path}: no such file")
     files = {"tokenizer.json": path, "tokenizer_config.json": path.with_name("tokenizer_config.json")}
-    return {name: digest_file(file) for name, file in files.items() if file.is_file()}
+    return {name: input_digest(file) for name, file in files.items() if file.is_file()}
 
 
 def _tokenizer_identity(spec: TokenizerStageSpec) -> Identity:

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from infra.artifact import is_artifact
 from infra.atomic import atomic_path, write_json
 from infra.errors import ArtifactError, InputError
+from infra.inputs import open_input
 from infra.spec import Spec
 from posttrain.model import CausalModel, HeadLayout
 
@@ -68,6 +70,8 @@ def load_fitted(location: str | Path) -> Fitted:
     from safetensors.torch import load_file
 
     folder = Path(location)
+    if is_artifact(folder):
+        open_input(folder, "posttrain")
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         tensors = load_file(folder / TENSORS)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from infra.errors import InputError, UnavailableError
-from pretrain.location import HUB, fingerprint, weights_folder
+from pretrain.location import HUB, check_weights, fingerprint, weights_folder
 
 _OUTPUT_PROJECTIONS = ("o_proj", "dense", "out_proj", "c_proj")  # Llama and Olmo; GPT-NeoX; OPT and GPT-J; GPT-2
 _NO_LIMIT = 1 << 20
@@ -74,13 +74,15 @@ def load_model(location: str, device: str | None = None) -> CausalModel:
     """Load a pretrain artifact, a Hugging Face folder or `hf:org/model`, weights from safetensors only.
 
     Float32 on a CPU, bfloat16 on a GPU. Raises InputError for what is not a causal language model with an
-    end-of-text token, UnavailableError for what cannot be downloaded or steered here.
+    end-of-text token, UnavailableError for what cannot be downloaded or steered here, ArtifactError for damaged
+    weights.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # hormesis draws its own, and stays quiet where there is no terminal
     identity, folder = fingerprint(location), weights_folder(location)
+    check_weights(location)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infra.artifact import is_artifact, read_artifact
+from infra.artifact import fingerprint_of, is_artifact, read_artifact
 from infra.errors import InputError
-from infra.fingerprint import digest, digest_file
+from infra.fingerprint import digest
+from infra.inputs import input_digests, open_input
 from pretrain.files import MODEL
 
 HUB = "hf:"
@@ -21,6 +22,12 @@ def weights_folder(location: str) -> str:
     return location
 
 
+def check_weights(location: str) -> None:
+    """Compare the weights of a pretrain artifact with their checksums. Raises ArtifactError."""
+    if not location.startswith(HUB) and is_artifact(Path(location)):
+        open_input(location, "pretrain", below=f"{MODEL}/")
+
+
 def fingerprint(location: str) -> str:
     """Fingerprint of a pretrain artifact, of a Hugging Face folder's files, or of a hub name (`hf:org/model`).
 
@@ -30,10 +37,10 @@ def fingerprint(location: str) -> str:
         return digest(["hub", location])
     path = Path(location)
     if is_artifact(path):
-        return read_artifact(path, "pretrain").fingerprint
+        return fingerprint_of(path, "pretrain")
     if not (path / "config.json").is_file():
         raise InputError(
             f"{location}: no config.json here; a model is a pretrain artifact, a Hugging Face folder, or hf:org/model"
         )
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors"))
-    return digest([[file.name, digest_file(file)] for file in files])
+    return digest([[file.name, sha256] for file, sha256 in zip(files, input_digests(files), strict=True)])

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.artifact import read_artifact
 from infra.errors import InputError
+from infra.inputs import open_input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def read_calibration(folder: str | Path, scorer: ScorerSpec) -> Calibration:
     """The calibration in `folder`. Raises InputError where it is none, or was fitted to another scorer."""
     from curation.scorers import possible_weights
 
-    artifact = read_artifact(folder, "calibration")
+    artifact = open_input(folder, "calibration")
     record: dict[str, Any] = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
     if record["weights"] not in possible_weights(scorer):
         raise InputError(

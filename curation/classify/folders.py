@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from functools import cache
 from pathlib import Path
 
 from infra.errors import InputError, UnavailableError
-from infra.fingerprint import digest, digest_file
+from infra.fingerprint import digest
+from infra.inputs import input_digest, input_digests
 
 _SECONDS = 10.0  # to wait for the hub: a machine without a network must say so soon
 _TOKENIZER = ("*.json", "*.txt", "*.model")
@@ -42,17 +42,9 @@ def digest_folder(folder: Path) -> str:
     files = sorted(file for file in folder.glob("*") if file.is_file() and not file.name.startswith("."))
     if not files:
         raise InputError(f"{folder}: no such folder, or an empty one")
-    return digest([[file.name, digest_model_file(file)] for file in files])
+    return digest([[file.name, sha256] for file, sha256 in zip(files, input_digests(files), strict=True)])
 
 
 def digest_model_file(file: Path) -> str:
-    """SHA-256 of a file; computed once per process for one that does not change, as weights are large."""
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    state = file.stat()
-    return _digest(file, state.st_size, state.st_mtime_ns)
-
-
-@cache
-def _digest(file: Path, size: int, modified: int) -> str:
-    return digest_file(file)
+    """SHA-256 of a file. Raises InputError where there is none, ArtifactError where it is an artifact's and damaged."""
+    return input_digest(file)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from curation.classify.engines import LAYERS
-from curation.wheels import cache_folder
 from infra.artifact import version_of
 from infra.atomic import atomic_path
+from infra.digest_cache import cache_folder
 from infra.errors import UnavailableError
 from infra.fingerprint import digest
 

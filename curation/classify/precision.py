@@ -18,9 +18,9 @@ from curation.classify.devices import gpu_name
 from curation.classify.engines import LAYERS, TOLERANCE, Device, Engine, Precision, make_engine
 from curation.classify.onnx_export import can_export
 from curation.classify.windows import padded
-from curation.wheels import cache_folder
 from infra.artifact import version_of
 from infra.atomic import write_json
+from infra.digest_cache import cache_folder
 from infra.fingerprint import digest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.atomic import atomic_path, write_json
 from infra.errors import InputError
-from infra.fingerprint import digest_file
+from infra.inputs import input_digests
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def student_digests(folder: str) -> list[str]:
     files = [Path(folder, name) for name in (WEIGHTS, RARITY, MODEL)]
     if missing := [file for file in files if not file.is_file()]:
         raise InputError(f"{missing[0]}: no such file; `kind: distillation` makes a distilled scorer")
-    return list(map(digest_file, files))
+    return input_digests(files)
 
 
 def _runs(ngrams: tuple[int, int], size: int) -> Any:

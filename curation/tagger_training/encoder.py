@@ -10,7 +10,8 @@ from pathlib import Path
 
 from curation.classify.folders import digest_folder, model_folder
 from curation.tagger_training.spec import TransformerSpec
-from curation.wheels import cache_folder, parse_wheel, wheel_file
+from curation.wheels import parse_wheel, wheel_file
+from infra.digest_cache import cache_folder
 from infra.errors import InputError
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from curation.records import Span
 from curation.token_models.base import TokenModel, WordScores
 from infra.artifact import read_artifact
+from infra.inputs import open_input
 
 KIND = "tagger"
 CARD = "card.json"
@@ -43,7 +44,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
 def load_trained(path: str | Path) -> Trained:
     """Load a tagger artifact, once per process for the same content. Raises InputError, ArtifactError."""
-    return _loaded(str(path), read_artifact(path, KIND).fingerprint)
+    return _loaded(str(path), open_input(path, KIND).fingerprint)
 
 
 @lru_cache(maxsize=4)

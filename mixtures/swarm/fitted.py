@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from infra.artifact import read_artifact, verify
+from infra.artifact import read_artifact
 from infra.atomic import atomic_path
 from infra.errors import InputError
+from infra.inputs import check_input
 from mixtures.swarm.capped import Array
 from mixtures.swarm.responses import RESPONSES
 from mixtures.swarm.responses.base import Response
@@ -85,7 +86,7 @@ def open_swarm(folder: Path) -> tuple[FittedSwarm, dict[str, Any]]:
     artifact = read_artifact(folder, "swarm")
     if RECORD not in artifact.files:
         raise InputError(f"{folder}: is a design without results; train its mixtures, then fit with `proxies:`")
-    verify(artifact)
+    check_input(artifact)
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     return FittedSwarm.load(folder, record), record
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from infra.artifact import Artifact
 from infra.errors import InputError
-from infra.fingerprint import digest_file
+from infra.inputs import input_digest
 from infra.stage import Identity, Page, Plan, Stage, Workspace
 from mixtures.swarm.spec import ProxiesSpec, SwarmSpec
 
@@ -28,7 +28,7 @@ def _files(key: str, proxies: ProxiesSpec | None) -> dict[str, str]:
     for name, path in (("mixtures", proxies.mixtures), ("results", proxies.results)):
         if not Path(path).is_file():
             raise InputError(f"{key}.{name}: {path}: no such file")
-        found[f"{key}.{name}"] = digest_file(Path(path))
+        found[f"{key}.{name}"] = input_digest(path)
     return found
 
 

@@ -249,7 +249,7 @@ def test_a_bucket_that_cannot_be_read_is_one_clear_message(monkeypatch: pytest.M
     class Closed:
         protocol = "s3"
 
-        def glob(self, path: str) -> list[str]:
+        def glob(self, path: str, detail: bool) -> dict[str, object]:
             raise RuntimeError("Unable to locate\ncredentials")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (Closed(), "bucket/a.jsonl"))

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import os
 import sys
 import zipfile
 
 import pytest
 
 import hormesis
+from infra.artifact import describe_files, now, write_manifest
+from infra.inputs import TRUST
 
 NOUNS, PLACES = ("house", "fence", "bench"), ("river", "school", "station", "market")
 COLOURS = ("red", "green", "blue", "white", "black")
@@ -153,3 +156,18 @@ def test_amounts_beyond_the_cap_and_tokenizers_without_an_end_are_refused(door, 
 def test_artifacts_that_are_not_there_are_named(door, specification, words):
     code, message = door(specification)
     assert code == 2 and all(word in message for word in words), message
+
+
+def test_a_damaged_input_is_refused_unless_it_is_trusted(door, tmp_path, monkeypatch):
+    monkeypatch.setenv(TRUST, "")
+    made = tmp_path / "made"
+    made.mkdir()
+    lines = (tmp_path / "a.jsonl").read_text()
+    (made / "a.jsonl").write_text(lines)
+    about = {"kind": "curation", "version": 1, "fingerprint": "f" * 64, "started": now()}
+    write_manifest(made, describe_files(made), config={}, inputs={}, counts={}, notes=[], **about)
+    (made / "a.jsonl").write_text(lines.replace(SENTENCES[0], SENTENCES[0].swapcase()))
+    code, message = door(source(path="made/a.jsonl"))
+    assert code == 1 and message.count("content differs from its checksum") == 1 and "--trust" in message
+    assert nothing_was_made(tmp_path, "job")
+    assert door(source(path="made/a.jsonl"), "--trust")[0] == 0 and os.environ[TRUST] == "1"

@@ -18,10 +18,12 @@ from tagged import Doc, build, clean_documents, mixture_spec, risky_documents, w
 from infra.artifact import read_artifact
 from infra.errors import AmountError, ArtifactError, InputError, JobError, RanksFailed
 from infra.fingerprint import digest_file
+from infra.inputs import TRUST
 from mixtures import risk, tokens
 from mixtures.built import BuiltMixture, Files
 from mixtures.indexed import bin_path
 from mixtures.lineage import origin, origins
+from mixtures.megatron_spec import MegatronSpec, digest_megatron
 from mixtures.plan import plan_mixture
 from mixtures.show import show_mixture
 from mixtures.spec import MixtureSpec, with_dose
@@ -304,12 +306,43 @@ def test_a_document_without_what_is_asked_stops_the_build(
     assert not (tmp_path / "m").exists()
 
 
-def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+def test_a_damaged_shard_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     curated = write_curation(tmp_path / "demo", {"clean": clean_documents(60), "forum": risky_documents(60)})
     shard = curated / "corpora" / "forum" / "00001.parquet"
     shard.write_bytes(b"x" * shard.stat().st_size)
+    with pytest.raises(ArtifactError, match=r"forum/00001.parquet: content differs"):
+        build(mixture_spec(curated, hold_out={}), tmp_path / "m")
+    monkeypatch.setenv(TRUST, "1")
     with pytest.raises(RanksFailed, match=r"forum/00001.parquet: cannot be read"):
         build(mixture_spec(curated, hold_out={}), tmp_path / "m")
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".idx", ".risk.bin", ".risk.idx"])
+def test_a_flipped_byte_of_a_mixture_is_noticed_by_who_reads_it(
+    curation: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = build(mixture_spec(curation, seed=5), tmp_path / "m")
+    prefix = built.component("risky").prefix
+    source = MegatronSpec(prefix=str(prefix))
+    before = digest_megatron(source)
+    file = prefix.with_name(prefix.name + suffix)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ArtifactError, match=rf"risky{suffix}: content differs"):
+        digest_megatron(source)
+    with pytest.raises(ArtifactError, match=rf"risky{suffix}: content differs"):
+        BuiltMixture.open(built.path)
+    monkeypatch.setenv(TRUST, "1")
+    assert digest_megatron(source) != before
+
+
+def test_a_flipped_byte_in_the_store_is_noticed(curation: Path, tmp_path: Path) -> None:
+    build(mixture_spec(curation, seed=5), tmp_path / "m")
+    for file in (tmp_path / "store").glob("tokens-*/00000.bin"):
+        file.write_bytes(bytes(file.stat().st_size))
+    with pytest.raises(ArtifactError, match=r"00000.bin: content differs from its checksum, so the tokens artifact"):
+        build(mixture_spec(curation, seed=5, sequence_length=32), tmp_path / "n")
 
 
 @pytest.mark.parametrize(

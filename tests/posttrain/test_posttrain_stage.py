@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from conftest import save_model
 from pydantic import ValidationError
 
-from infra.artifact import Artifact
+from infra.artifact import Artifact, describe_files, now, write_manifest
 from infra.errors import ArtifactError, InputError
 from infra.stage import run_stage
 from posttrain.fitted import load_fitted
@@ -97,10 +98,37 @@ def test_damaged_and_missing_steering_is_one_clear_error(model_folder: Path, mix
         (artifact.path / "steering.json").write_text(broken)
         with pytest.raises(ArtifactError):
             load_fitted(artifact.path)
+    (artifact.path / "artifact.json").unlink()  # a copy of the two files alone
     (artifact.path / "steering.json").write_text(json.dumps(record))
     (artifact.path / "steering.safetensors").write_bytes(b"\x80\x04not a tensor file")
     with pytest.raises(ArtifactError, match="damaged"):
         load_fitted(artifact.path)
+
+
+@pytest.mark.parametrize("name", ["steering.json", "steering.safetensors"])
+def test_a_flipped_byte_of_steering_is_noticed(model_folder: Path, mixture: Path, tmp_path: Path, name: str) -> None:
+    artifact = run(tmp_path / "a", spec(model_folder, mixture, "sasa"))
+    flip(artifact.path / name)
+    with pytest.raises(ArtifactError, match=rf"{name}: content differs from its checksum, so the posttrain artifact"):
+        load_steered(model_folder, artifact.path, 1.0)
+
+
+def test_a_flipped_byte_of_weights_is_noticed(model_folder: Path, tmp_path: Path) -> None:
+    trained = tmp_path / "trained"
+    shutil.copytree(model_folder, trained / "hf")
+    about = {"kind": "pretrain", "version": 1, "fingerprint": "f" * 64, "started": now()}
+    write_manifest(trained, describe_files(trained), config={}, inputs={}, counts={}, notes=[], **about)
+    load_model(str(trained), "cpu")
+    flip(trained / "hf" / "model.safetensors")
+    for location in (trained, trained / "hf"):
+        with pytest.raises(ArtifactError, match=r"model\.safetensors: content differs"):
+            load_model(str(location), "cpu")
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
 
 
 def test_what_is_not_a_model_is_refused(tmp_path: Path) -> None:

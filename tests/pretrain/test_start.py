@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from infra.artifact import Artifact
 from infra.errors import ArtifactError, InputError
+from infra.inputs import TRUST
 from infra.stage import Workspace, run_stage
 from pretrain.distributed import process_groups
 from pretrain.inputs import open_inputs
@@ -93,10 +94,13 @@ def test_a_schedule_that_another_trainer_began_goes_on(tmp_path, settings, same_
     assert [line["lr"] for line in log(artifact)] == pytest.approx([1e-4 + 9e-4 * part for part in cosine])
 
 
-def test_a_damaged_checkpoint_is_no_start(tmp_path, settings, earlier, same_text):
+def test_a_damaged_checkpoint_is_no_start(tmp_path, settings, earlier, same_text, monkeypatch):
     file = earlier.path / "checkpoints" / "step-000000004" / "common.pt"
     file.write_bytes(bytes(byte ^ 1 for byte in file.read_bytes()))
     spec = settings(mixture=same_text, start_from={"model": str(earlier.path), "step": 4})
+    with pytest.raises(ArtifactError, match=r"step-000000004/common.pt: content differs"):
+        run_stage(PRETRAIN, spec, tmp_path / "w", quiet=True)
+    monkeypatch.setenv(TRUST, "1")  # the checkpoint has checksums of its own
     with pytest.raises(ArtifactError, match="step-000000004: the checkpoint is damaged"):
         run_stage(PRETRAIN, spec, tmp_path / "w", quiet=True)
 

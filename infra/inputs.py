@@ -1,0 +1,70 @@
+"""What a stage reads of others, checked: an artifact's files must be what its `artifact.json` says they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from infra.artifact import Artifact, compare, is_artifact, read_artifact, verify
+from infra.digests import digests
+
+TRUST = "HORMESIS_TRUST"  # a variable, so that the workers and ranks of this command know as well
+
+
+def trusted() -> bool:
+    """Whether the user has said that inputs are taken as they are, with `--trust` or HORMESIS_TRUST=1."""
+    return os.environ.get(TRUST, "0") not in ("", "0")
+
+
+def open_input(path: str | Path, kind: str | None = None, below: str = "") -> Artifact:
+    """Open an artifact that is about to be used, with every file (below the folder `below`) compared with its checksum.
+
+    Raises InputError where there is none or one of another kind, ArtifactError where it is damaged.
+    """
+    artifact = read_artifact(path, kind)
+    check_input(artifact, below)
+    return artifact
+
+
+def check_input(artifact: Artifact, below: str = "") -> None:
+    """Compare the content of an artifact that is about to be used, unless inputs are trusted. Raises ArtifactError."""
+    if not trusted():
+        verify(artifact, below)
+
+
+def check_inputs(paths: Iterable[Path]) -> None:
+    """Open several artifacts as inputs. Raises what `open_input` raises."""
+    for path in paths if not trusted() else ():
+        open_input(path)
+
+
+def input_digests(files: Sequence[str | Path]) -> list[str]:
+    """`digests` of files that a stage reads by their paths, in order.
+
+    A file inside an artifact must be what the artifact says, or a damaged model would only look like another one.
+    Raises InputError for what cannot be read, ArtifactError for what is damaged.
+    """
+    found = digests(files)
+    if trusted():
+        return found
+    owner_of = cache(_owner)  # a hundred thousand files lie in a few folders
+    for file, seen in zip(map(os.path.abspath, files), found, strict=True):
+        if owner := owner_of(os.path.dirname(file)):
+            name = os.path.relpath(file, owner.path)
+            if name in owner.files:
+                compare(owner, name, seen)
+    return found
+
+
+def input_digest(file: str | Path) -> str:
+    """`input_digests` of one file."""
+    return input_digests([file])[0]
+
+
+def _owner(folder: str) -> Artifact | None:
+    """The artifact that an absolute folder is, or is in."""
+    path = Path(folder)
+    place = next((above for above in (path, *path.parents) if is_artifact(above)), None)
+    return None if place is None else read_artifact(place)
