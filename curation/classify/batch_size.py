@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from curation.classify.devices import gpu_name, torch_device
 from curation.classify.engines import LAYERS, Precision, TorchEngine, make_engine
-from curation.wheels import cache_folder
 from infra.artifact import version_of
 from infra.atomic import write_json
+from infra.digest_cache import cache_folder
 from infra.fingerprint import digest
 
 if TYPE_CHECKING:
