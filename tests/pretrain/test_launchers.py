@@ -17,7 +17,7 @@ import pytest
 
 from infra.artifact import read_artifact
 from infra.errors import JobError, Preempted, RanksFailed, UnavailableError
-from infra.stage import Workspace, run_stage
+from infra.stage import Workspace, run_stage, work_folder
 from pretrain.launch.work import Work
 from pretrain.launchers.base_processes import ProcessLauncher
 from pretrain.launchers.slurm import Slurm, submit_together
@@ -183,7 +183,7 @@ def test_a_training_ends_when_the_command_that_started_it_is_killed(on_path):
 STAND_IN = """#!/bin/bash
 # in place of Python: `-m pretrain.launch.worker FOLDER`
 echo "$3" >> "$FAKE_SLURM/trained"
-[ -e "$FAKE_SLURM/stop" ] && exit 143
+grep -qxF "$3" "$FAKE_SLURM/stop" 2> /dev/null && exit 143
 [ -e "$FAKE_SLURM/silent" ] && exit 1
 [ -e "$FAKE_SLURM/later" ] && exit 0
 touch "$3/pretrain.json"; echo '{"steps": 1}' > "$3/launch/counts.json"
@@ -205,8 +205,6 @@ def arms(slurm, settings, on_path) -> tuple[Path, Callable[[int], PretrainSpec]]
 
 
 def test_the_arms_of_a_study_become_one_array_and_each_waits_for_its_own_task(tmp_path, arms):
-    from infra.stage import work_folder
-
     slurm, arm = arms
     (slurm / "later").touch()  # the tasks end when the queue is looked at for the first time
     specs = [arm(seed) for seed in range(3)]
@@ -223,18 +221,36 @@ def test_the_arms_of_a_study_become_one_array_and_each_waits_for_its_own_task(tm
     assert len((slurm / "submitted").read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize("stopped", [0, 2])
+def test_an_arm_that_is_told_to_stop_goes_back_into_the_queue_alone(tmp_path, arms, stopped):
+    """Also the last, whose own job number is that of the whole array."""
+    slurm, arm = arms
+    specs = [with_requeues(arm(seed), 2) for seed in range(3)]
+    folders = [str(work_folder(PRETRAIN, spec, tmp_path / f"arm {spec.seed}")) for spec in specs]
+    (slurm / "stop").write_text(folders[stopped])
+    submit_together(list(zip(specs, map(Path, folders), strict=True)), tmp_path / "logs")
+    assert (slurm / "trained").read_text().splitlines() == [*folders, folders[stopped], folders[stopped]]
+    assert (slurm / "requeued").read_text().split() == [f"4242_{stopped}"] * 2
+
+
+def with_requeues(spec: PretrainSpec, requeues: int) -> PretrainSpec:
+    """The specification with a limit to how often its job may go back into the queue."""
+    return spec.model_copy(update={"launcher": spec.launcher.model_copy(update={"requeues": requeues})})
+
+
 def test_a_job_that_was_told_to_stop_goes_back_into_the_queue(tmp_path, arms):
     slurm, arm = arms
-    (slurm / "stop").touch()
+    spec = with_requeues(arm(0), 1)
+    (slurm / "stop").write_text(str(work_folder(PRETRAIN, spec, tmp_path / "out")))
     with pytest.raises(JobError, match=r"Slurm job 4242 ended before .* without a word"):
-        run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True)
+        run_stage(PRETRAIN, spec, tmp_path / "out", quiet=True)
     assert (slurm / "requeued").read_text() == "4242\n"
     (slurm / "stop").rename(slurm / "silent")
     with pytest.raises(JobError, match=r"log: .*4242\.log"):
-        run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True)
+        run_stage(PRETRAIN, spec, tmp_path / "out", quiet=True)
     assert (slurm / "requeued").read_text() == "4242\n"
     (slurm / "silent").unlink()
-    assert run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True).counts == {"steps": 1}
+    assert run_stage(PRETRAIN, spec, tmp_path / "out", quiet=True).counts == {"steps": 1}
 
 
 def test_without_slurm_and_with_a_refusal_the_message_says_what_is_wrong(tmp_path, arms, monkeypatch):
