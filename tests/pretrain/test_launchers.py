@@ -18,9 +18,12 @@ import pytest
 from infra.artifact import read_artifact
 from infra.errors import JobError, Preempted, RanksFailed, UnavailableError
 from infra.stage import Workspace, run_stage, work_folder
+from pretrain.launch.environment import COMMON
+from pretrain.launch.sbatch import script_for
 from pretrain.launch.work import Work
 from pretrain.launchers.base_processes import ProcessLauncher
-from pretrain.launchers.slurm import Slurm, submit_together
+from pretrain.launchers.ray import Ray, TrainingWorker
+from pretrain.launchers.slurm import Slurm, SlurmSpec, submit_together
 from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
 
@@ -80,6 +83,29 @@ def test_two_launched_processes_train_as_one_does(tmp_path, settings, on_path, s
     assert two.counts["tokens"] == alone.counts["tokens"]
     assert not list(tmp_path.glob(".*partial"))
     assert name != "slurm" or "--mpi=none" in (slurm / "srun").read_text().split()
+
+
+def test_a_ray_worker_gets_what_slurms_script_exports_and_env_wins(cluster, settings, monkeypatch):
+    class Telling(TrainingWorker):
+        def environment(self) -> dict[str, str]:
+            return dict(os.environ)
+
+    monkeypatch.setattr("pretrain.launchers.ray.TrainingWorker", Telling)
+    monkeypatch.setenv("NCCL_IB_HCA", "mlx5")
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "lo")
+    env = {"NCCL_SOCKET_IFNAME": "ib0", "NCCL_DEBUG": "INFO"}
+    spec = settings(launcher={"name": "ray", "workers": 1, "gpus": 0, "cpus": 1, "env": env}).launcher
+    launcher = Ray(spec)
+    launcher._ray = cluster
+    with launcher._room(1) as room:
+        (actor,) = launcher._actors(room, 1)
+        seen = cluster.get(actor.environment.remote())
+        cluster.kill(actor)
+    assert COMMON | {"OMP_NUM_THREADS": "1", "NCCL_IB_HCA": "mlx5"} | env == {
+        name: seen.get(name) for name in (*COMMON, "OMP_NUM_THREADS", "NCCL_IB_HCA", *env)
+    }
+    script = script_for(SlurmSpec(cpus_per_gpu=1, env=env), "run", [Path("/shared/run")], Path("/shared/logs"))
+    assert all(f"export {name}={value}\n" in script for name, value in (COMMON | env).items())
 
 
 class Told(ProcessLauncher):
