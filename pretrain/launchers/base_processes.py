@@ -34,6 +34,10 @@ class ProcessLauncher(Launcher):
     def running(self) -> bool:
         """Whether the processes are at it."""
 
+    def begun(self, work: Work) -> bool:
+        """Whether processes that an earlier command started are at work."""
+        return False
+
     @property
     def tries(self) -> int:
         """How often processes that died are started, all in all."""
@@ -47,6 +51,8 @@ class ProcessLauncher(Launcher):
     def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
         """Train in other processes. Raises RanksFailed with what they report, JobError when they end without a word."""
         work, ranks = Work(workspace.path), self.ranks()
+        if work.counts() is None and not self.begun(work):
+            check_inputs(spec)
         work.write(spec)
         for number in range(self.tries):
             if work.counts() is not None:  # since just now, or since an earlier command, which was killed
@@ -75,6 +81,19 @@ class ProcessLauncher(Launcher):
             "the processes ended before the training did, and without a word: killed, out of memory, or told to stop "
             f"(log: {work.log}); run the same command again to go on from the newest checkpoint"
         )
+
+
+def check_inputs(*specs: PretrainSpec) -> None:
+    """Raise what is wrong with the inputs of trainings that are about to start.
+
+    Here every byte of a mixture is compared with its checksum, once for all of them, and not while GPUs wait.
+    """
+    from pretrain.inputs import open_inputs  # built on the specification, which is built on the launchers
+
+    verified: set[str] = set()
+    for spec in specs:
+        open_inputs(spec, verify=spec.mixture not in verified)
+        verified.add(spec.mixture)
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def gather_gradients(run: Run) -> dict[str, torch.Tensor]:
     weights = [parameter.clone() for parameter in parameters]
     for parameter in parameters:
         parameter.copy_(parameter.main_grad)
-    gradients = gather(run.trainer.model, run.inputs.shape) or {}
+    gradients = dict(gather(run.trainer.model, run.inputs.shape))
     for parameter, weight in zip(parameters, weights, strict=True):
         parameter.copy_(weight)
     return gradients

@@ -161,7 +161,8 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
     from pretrain.launch.worker import UNFINISHED, work_in
 
     def train(outcome: Exception | None) -> int:
-        def train_here(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+        def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool) -> dict[str, Any]:
+            assert verified
             if outcome:
                 raise outcome
             return {}
