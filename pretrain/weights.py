@@ -82,7 +82,7 @@ def gather(model: OlmoModel, shape: Architecture, timeout: float = COLLECTIVE_TI
     holders = sorted(dist.get_process_group_ranks(group))  # stage by stage of the pipeline, and in each by tensor rank
     ranks, _ = _tensor_ranks()
     dtype = next(iter(local.values())).dtype
-    for name, size in _megatron_shapes(shape, ranks).items():
+    for name, size in megatron_shapes(shape, ranks).items():
         stage = _stage(name, shape)
         owners = holders[stage * ranks : (stage + 1) * ranks]
         if rank == 0:
@@ -98,7 +98,7 @@ def _received(size: tuple[int, int], dtype: torch.dtype, owner: int, group: dist
     return part
 
 
-def _megatron_shapes(shape: Architecture, ranks: int) -> dict[str, tuple[int, int]]:
+def megatron_shapes(shape: Architecture, ranks: int) -> dict[str, tuple[int, int]]:
     """Name, with layers counted over all pipeline stages, and size on one of `ranks` tensor ranks of every weight."""
     hidden, ffn, keys = shape.hidden_size, shape.ffn_hidden_size, shape.num_query_groups * shape.head_size
     layer = {
