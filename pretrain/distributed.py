@@ -39,14 +39,15 @@ def process_groups(
     seed: int,
     *,
     timeout: float = COLLECTIVE_TIMEOUT,
-    first: Callable[[], object] = lambda: None,
+    first: Callable[[], object] | None = None,
 ) -> Iterator[None]:
     """Initialise torch.distributed and Megatron's groups for one run; on a CPU, also the CUDA shim.
 
-    `first` is what rank 0 does before there are groups: the others wait for it as long as it takes, while in a
-    collective they wait `timeout` minutes. Without torchrun the store lives in this process: no port is taken. Random
-    state and groups are as before afterwards. Raises ConfigError when the ranks do not divide into copies of the model,
-    JobError when groups exist already, when `first` fails on rank 0, and when a collective takes too long.
+    `first` is what rank 0 does before there are groups: the others wait as long as that takes, and what it has done
+    before it came here. In a collective they wait `timeout` minutes. Without torchrun the store lives in this process:
+    no port is taken. Random state and groups are as before afterwards. Raises ConfigError when the ranks do not divide
+    into copies of the model, JobError when groups exist already, when `first` fails on rank 0, and when a collective
+    takes too long.
     """
     if dist.is_initialized():
         raise JobError("torch.distributed is already initialised in this process; run trainings one after another")
@@ -101,14 +102,16 @@ def _timeouts_explained(minutes: float) -> Iterator[None]:
         ) from error
 
 
-def _initialise(timeout: timedelta, first: Callable[[], object]) -> None:
+def _initialise(timeout: timedelta, first: Callable[[], object] | None) -> None:
     if "WORLD_SIZE" not in os.environ:
-        first()
+        if first is not None:
+            first()
         dist.init_process_group(backend(), store=dist.HashStore(), rank=0, world_size=1, timeout=timeout)
         return
-    store, rank, ranks = next(dist.rendezvous("env://", timeout=max(timeout, _MEETING)))
+    store, rank, ranks = next(dist.rendezvous("env://", timeout=_MEETING if first is None else _AS_LONG_AS_IT_TAKES))
     store = dist.PrefixStore(f"hormesis-{next(_runs)}", store)
-    _after_the_first(store, rank, first)
+    if first is not None:
+        _after_the_first(store, rank, first)
     dist.init_process_group(backend(), store=store, rank=rank, world_size=ranks, timeout=timeout)
 
 

@@ -55,7 +55,7 @@ def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False
     if not summary.exists():
         check_installed(spec.logs)
         keep_freed_memory()
-        check = partial(open_inputs, spec, verify=not verified)
+        check = None if verified else partial(open_inputs, spec)
         groups = process_groups(spec.parallel, spec.seed, timeout=spec.collective_timeout, first=check)
         with groups, repeatable(spec.deterministic):
             Run(spec, open_inputs(spec, verify=False), workspace).complete()

@@ -34,10 +34,6 @@ class ProcessLauncher(Launcher):
     def running(self) -> bool:
         """Whether the processes are at it."""
 
-    def begun(self, work: Work) -> bool:
-        """Whether processes that an earlier command started are at work."""
-        return False
-
     @property
     def tries(self) -> int:
         """How often processes that died are started, all in all."""
@@ -51,8 +47,7 @@ class ProcessLauncher(Launcher):
     def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
         """Train in other processes. Raises RanksFailed with what they report, JobError when they end without a word."""
         work, ranks = Work(workspace.path), self.ranks()
-        if work.counts() is None and not self.begun(work):
-            check_inputs(spec)
+        check_inputs(spec, verify=False)  # the stage has compared every byte, before any GPU is taken
         work.write(spec)
         for number in range(self.tries):
             if work.counts() is not None:  # since just now, or since an earlier command, which was killed
@@ -83,16 +78,16 @@ class ProcessLauncher(Launcher):
         )
 
 
-def check_inputs(*specs: PretrainSpec) -> None:
-    """Raise what is wrong with the inputs of trainings that are about to start.
+def check_inputs(*specs: PretrainSpec, verify: bool) -> None:
+    """Raise what is wrong with the inputs of trainings that are about to start, and not once they had their turn.
 
-    Here every byte of a mixture is compared with its checksum, once for all of them, and not while GPUs wait.
+    With `verify` every byte of a mixture is compared with its checksum, once for all of them.
     """
     from pretrain.inputs import open_inputs  # built on the specification, which is built on the launchers
 
     verified: set[str] = set()
     for spec in specs:
-        open_inputs(spec, verify=spec.mixture not in verified)
+        open_inputs(spec, verify=verify and spec.mixture not in verified)
         verified.add(spec.mixture)
 
 

@@ -86,7 +86,9 @@ class Slurm(ProcessLauncher):
     @contextlib.contextmanager
     def started(self, work: Work, ranks: int) -> Iterator[None]:
         """Find the folder's job, or submit one; it goes on when this command is stopped."""
-        if not self.begun(work):
+        require_slurm(KEY)
+        job = work.job()
+        if job is None or not queued(job.id):
             submit_for(self.spec, work.spec().name, [work.folder])
         job = work.job()
         assert job is not None
@@ -96,12 +98,6 @@ class Slurm(ProcessLauncher):
         except BaseException:
             say(f"Slurm job {job.id} goes on; the same command waits for it again, `scancel {job.id}` ends it")
             raise
-
-    def begun(self, work: Work) -> bool:
-        """Whether Slurm has the folder's job."""
-        require_slurm(KEY)
-        job = work.job()
-        return job is not None and queued(job.id)
 
     def running(self) -> bool:
         """Whether Slurm has the job still; one look more, as a network file system may show the last files late."""
@@ -144,7 +140,7 @@ def submit_together(todo: Sequence[tuple[PretrainSpec, Path]], logs: Path) -> No
 
 def _submit_array(group: list[tuple[PretrainSpec, Path]], logs: Path) -> None:
     require_slurm(KEY)
-    check_inputs(*(spec for spec, _ in group))
+    check_inputs(*(spec for spec, _ in group), verify=True)
     for spec, folder in group:
         Work(folder).write(spec)
     launcher = group[0][0].launcher
