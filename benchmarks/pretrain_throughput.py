@@ -99,8 +99,7 @@ def main() -> int:
         fill = partial(initialise, shape=size.shape, seed=0)
         policy = LossPolicy.of(LossSpec(), ["all"], 1)
         trainer = Trainer(size.spec(), size.shape, policy, fill, replacement=0, steps=100_000)
-        weights = gather(trainer.model, size.shape)
-        assert weights is not None
+        weights = dict(gather(trainer.model, size.shape))
         peer = Peer(size, {name: weight.float().clone() for name, weight in weights.items()}, trainer.device)
         batches = OneBatch(size, trainer.device)
         arms: dict[str, Callable[[], object]] = {

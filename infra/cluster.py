@@ -47,9 +47,11 @@ def connected(cluster: RayCluster) -> Iterator[Any]:
         ray.shutdown()
 
 
-def passed_on() -> dict[str, str]:
-    """Environment variables of this command that the workers get too: where caches are, whether a hub is reached."""
-    return {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
+def passed_on(*also: str) -> dict[str, str]:
+    """Environment variables of this command that the workers get too: where caches are, whether a hub is reached, and
+    those whose names begin with one of `also`.
+    """
+    return {name: value for name, value in os.environ.items() if name.startswith((*_PASSED, *also))}
 
 
 def _arguments(cluster: RayCluster) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Slurm as its command-line tools show it: submit a script, ask whether a job is still there."""
+"""Slurm as its command-line tools show it: submit a script, ask whether a job is still there, go back in the queue."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,3 +36,14 @@ def queued(job: str) -> bool:
     command = ["squeue", "--noheader", "--format=%i", f"--jobs={job}"]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     return bool(done.stdout.strip()) if done.returncode == 0 else "Invalid job id" not in done.stderr
+
+
+def requeue_this_task() -> None:
+    """Put the job that this process is part of back into the queue; of an array this task alone.
+
+    SLURM_JOB_ID would not do: that of one task is the number of the array, and stands for every task.
+    """
+    job = os.environ["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    subprocess.run(["scontrol", "requeue", job], check=False)  # noqa: S603, S607

@@ -27,6 +27,7 @@ from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShard
 from infra.atomic import sync_folder, write_json
 from infra.errors import ArtifactError, ConfigError, Problem
 from infra.fingerprint import digest_file
+from pretrain.distributed import any_rank
 
 _COMPLETE = "complete.json"
 _DIVIDED = "param_state_sharding_type"  # Megatron's distributed optimizer stores this key, and no other does
@@ -91,11 +92,8 @@ class Checkpoints:
 
         A damaged checkpoint is passed over and said to be so.
         """
-        chosen = [self._newest_whole(note) if dist.get_rank() == 0 else None]
-        dist.broadcast_object_list(chosen)
-        if chosen[0] is None:
-            return None
-        return load_state(state_of(True), chosen[0])
+        place = self._newest_whole(note)
+        return None if place is None else load_state(state_of(True), str(place))
 
     def drop_unkept(self, last: int) -> None:
         """Leave what stays in the artifact, the checkpoint of step `last` among it; not collective."""
@@ -123,15 +121,25 @@ class Checkpoints:
     def _stays(self, place: Path) -> bool:
         return self.keep_every is not None and _step(place) % self.keep_every == 0
 
-    def _newest_whole(self, note: Callable[[str], None]) -> str | None:
-        for unfinished in self.folder.glob("writing-*"):
-            shutil.rmtree(unfinished)
-        for place in reversed(self._places()):
-            if _is_whole(place):
-                return str(place)
-            note(f"checkpoint {place.name} is damaged and was passed over")
-            shutil.rmtree(place)
+    def _newest_whole(self, note: Callable[[str], None]) -> Path | None:
+        """Collective. What is not whole goes."""
+        for name in self._newest_first():
+            if is_whole(self.folder / name):
+                return self.folder / name
+            if dist.get_rank() == 0:
+                note(f"checkpoint {name} is damaged and was passed over")
+                shutil.rmtree(self.folder / name)
         return None
+
+    def _newest_first(self) -> list[str]:
+        """Names of the checkpoints as rank 0 sees them, after what a kill has left unfinished is gone. Collective."""
+        names: list[list[str]] = [[]]
+        if dist.get_rank() == 0:
+            for unfinished in self.folder.glob("writing-*"):
+                shutil.rmtree(unfinished)
+            names = [[place.name for place in reversed(self._places())]]
+        dist.broadcast_object_list(names)
+        return names[0]
 
 
 def load_state(wanted: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -196,16 +204,22 @@ def _step(place: Path) -> int:
 
 
 def check_whole(place: Path) -> None:
-    """Raises ArtifactError when a checkpoint is damaged."""
-    if not _is_whole(place):
+    """Raises ArtifactError, on every rank, when a checkpoint is damaged. Collective."""
+    if not is_whole(place):
         raise ArtifactError(f"{place}: the checkpoint is damaged; copy it again or start from another")
 
 
-def _is_whole(place: Path) -> bool:
-    """Whether every file is there with the checksum it was written with."""
+def is_whole(place: Path) -> bool:
+    """Whether every file is there with the checksum it was written with; the ranks divide the reading. Collective."""
+    (damaged,) = any_rank(not _is_own_share_whole(place)).read()
+    return not damaged
+
+
+def _is_own_share_whole(place: Path) -> bool:
     try:
         files = json.loads((place / _COMPLETE).read_text(encoding="utf-8"))["files"]
-        return all(digest_file(place / name) == digest for name, digest in files.items())
+        mine = sorted(files)[dist.get_rank() :: dist.get_world_size()]
+        return all(digest_file(place / name) == files[name] for name in mine)
     except (OSError, ValueError, KeyError):
         return False
 

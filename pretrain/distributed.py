@@ -6,8 +6,10 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -17,8 +19,12 @@ from megatron.core.tensor_parallel import model_parallel_cuda_manual_seed
 from infra.errors import ConfigError, JobError, Problem
 from pretrain.device import backend, cpu_as_cuda, current_device
 from pretrain.late import Late
-from pretrain.spec import ParallelSpec
+from pretrain.spec import COLLECTIVE_TIMEOUT, ParallelSpec
 
+_READY = "ready"
+_AS_LONG_AS_IT_TAKES = timedelta(days=14)
+_MEETING = timedelta(minutes=10)  # nodes of one job start some minutes apart
+_TIMED_OUT = re.compile(r"tim(ed|e) ?out", re.IGNORECASE)
 _runs = itertools.count()  # every run takes keys of its own in torchrun's store, which outlives the run
 
 
@@ -28,12 +34,20 @@ def world_size() -> int:
 
 
 @contextlib.contextmanager
-def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
+def process_groups(
+    parallel: ParallelSpec,
+    seed: int,
+    *,
+    timeout: float = COLLECTIVE_TIMEOUT,
+    first: Callable[[], object] | None = None,
+) -> Iterator[None]:
     """Initialise torch.distributed and Megatron's groups for one run; on a CPU, also the CUDA shim.
 
-    Without torchrun the store lives in this process: no port is taken. Random state and groups are as before
-    afterwards. Raises ConfigError when the ranks do not divide into copies of the model, JobError when groups exist
-    already.
+    `first` is what rank 0 does before there are groups: the others wait as long as that takes, and what it has done
+    before it came here. In a collective they wait `timeout` minutes. Without torchrun the store lives in this process:
+    no port is taken. Random state and groups are as before afterwards. Raises ConfigError when the ranks do not divide
+    into copies of the model, JobError when groups exist already, when `first` fails on rank 0, and when a collective
+    takes too long.
     """
     if dist.is_initialized():
         raise JobError("torch.distributed is already initialised in this process; run trainings one after another")
@@ -45,11 +59,14 @@ def process_groups(parallel: ParallelSpec, seed: int) -> Iterator[None]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     hook = sys.excepthook
-    with torch.random.fork_rng(), cpu_as_cuda(), _quiet_megatron():
-        _initialise()
+    with _timeouts_explained(timeout), torch.random.fork_rng(), cpu_as_cuda(), _quiet_megatron():
+        _initialise(timedelta(minutes=timeout), first)
         try:
             parallel_state.initialize_model_parallel(
-                parallel.tensor, parallel.pipeline, context_parallel_size=parallel.context
+                parallel.tensor,
+                parallel.pipeline,
+                context_parallel_size=parallel.context,
+                distributed_timeout_minutes=timeout,
             )
             model_parallel_cuda_manual_seed(seed)
             yield
@@ -71,18 +88,63 @@ def _quiet_megatron() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _initialise() -> None:
+@contextlib.contextmanager
+def _timeouts_explained(minutes: float) -> Iterator[None]:
+    """gloo raises where a collective takes too long; under NCCL a watchdog ends the process and says why in its log."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _TIMED_OUT.search(str(error)):
+            raise
+        raise JobError(
+            f"the other ranks did not come to a collective within {minutes:g} minutes: one has died or hangs (see the "
+            "logs of all ranks), or it is only slow; then raise collective_timeout"
+        ) from error
+
+
+def _initialise(timeout: timedelta, first: Callable[[], object] | None) -> None:
     if "WORLD_SIZE" not in os.environ:
-        dist.init_process_group(backend(), store=dist.HashStore(), rank=0, world_size=1)
+        if first is not None:
+            first()
+        dist.init_process_group(backend(), store=dist.HashStore(), rank=0, world_size=1, timeout=timeout)
         return
-    store, rank, ranks = next(dist.rendezvous("env://"))
+    store, rank, ranks = next(dist.rendezvous("env://", timeout=_MEETING if first is None else _AS_LONG_AS_IT_TAKES))
     store = dist.PrefixStore(f"hormesis-{next(_runs)}", store)
-    dist.init_process_group(backend(), store=store, rank=rank, world_size=ranks)
+    if first is not None:
+        _after_the_first(store, rank, first)
+    dist.init_process_group(backend(), store=store, rank=rank, world_size=ranks, timeout=timeout)
+
+
+def _after_the_first(store: dist.Store, rank: int, first: Callable[[], object]) -> None:
+    """Rank 0 does `first`, however long it takes; the others fail where it has failed."""
+    if rank != 0:
+        store.wait([_READY], _AS_LONG_AS_IT_TAKES)
+        if reason := store.get(_READY).decode():
+            raise JobError(reason)
+        return
+    try:
+        first()
+    except Exception as error:
+        store.set(_READY, str(error) or type(error).__name__)
+        raise
+    store.set(_READY, "")
 
 
 def is_first() -> bool:
     """Whether this process writes files and speaks to the user."""
     return dist.get_rank() == 0
+
+
+def copy_group(timeout: float) -> dist.ProcessGroup:
+    """The ranks that hold this rank's copy of the weights, in a group that sends from CPU to CPU and waits `timeout`
+    minutes. Collective for them.
+    """
+    group: dist.ProcessGroup = parallel_state.get_model_parallel_group()
+    ranks = sorted(dist.get_process_group_ranks(group))
+    if backend() == "gloo" or len(ranks) == 1:
+        return group
+    within = timedelta(minutes=timeout)
+    return dist.new_group(ranks, timeout=within, backend="gloo", use_local_synchronization=True)
 
 
 def data_parallel() -> tuple[int, int]:

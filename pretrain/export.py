@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from infra.atomic import atomic_path, write_json
@@ -15,13 +15,17 @@ from infra.errors import InputError
 from pretrain.hugging_face import hf_config
 from pretrain.model import OlmoModel
 from pretrain.presets import Architecture
-from pretrain.weights import State, load
+from pretrain.weight_file import write_weights
+from pretrain.weights import load, weight_shapes
 
 WEIGHTS = "model.safetensors"
+Weights = Iterable[tuple[str, Tensor]]
 
 
-def export(state: State, shape: Architecture, tokenizer: Path, end_of_document: int, target: Path) -> None:
-    """Write the folder `target` from the weights that `weights.gather` returned; loads with AutoModelForCausalLM.
+def export(
+    weights: Weights, dtype: torch.dtype, shape: Architecture, tokenizer: Path, end_of_document: int, target: Path
+) -> None:
+    """Write the folder `target` from the weights that `weights.gather` gives; loads with AutoModelForCausalLM.
 
     The embedding is stored once: the configuration ties `lm_head` to it. Equal weights give equal bytes.
     """
@@ -29,16 +33,15 @@ def export(state: State, shape: Architecture, tokenizer: Path, end_of_document: 
     for file in sorted(tokenizer.iterdir()):
         if file.is_file() and not file.name.startswith((".", "artifact")):
             shutil.copyfile(file, target / file.name)
-    save_model(state, shape, end_of_document, target)
+    save_model(weights, dtype, shape, end_of_document, target)
 
 
-def save_model(state: State, shape: Architecture, end_of_document: int, target: Path) -> None:
+def save_model(weights: Weights, dtype: torch.dtype, shape: Architecture, end_of_document: int, target: Path) -> None:
     """Write the weights and their configuration, without a tokenizer, into a folder that is there."""
-    dtype = str(next(iter(state.values())).dtype).removeprefix("torch.")
-    write_json(target / "config.json", hf_config(shape, end_of_document, dtype))
+    write_json(target / "config.json", hf_config(shape, end_of_document, str(dtype).removeprefix("torch.")))
     write_json(target / "generation_config.json", {"eos_token_id": end_of_document, "do_sample": True})
     with atomic_path(target / WEIGHTS) as temporary:
-        save_file({name: weight.contiguous() for name, weight in state.items()}, temporary, metadata={"format": "pt"})
+        write_weights(temporary, weight_shapes(shape), dtype, weights)
 
 
 def import_weights(model: OlmoModel, shape: Architecture, folder: Path) -> None:

@@ -20,7 +20,7 @@ from pretrain.model import build_model, transformer_config
 from pretrain.presets import Architecture
 from pretrain.spec import ParallelSpec
 from pretrain.start import checkpoint_folder
-from pretrain.weights import State, hugging_face_weights
+from pretrain.weights import gather
 
 _EARLIER = "**This is the checkpoint after step {step}. The figures below are of the finished run.**\n\n"
 
@@ -35,15 +35,15 @@ def to_hugging_face(artifact: Artifact, folder: Path, step: int | None) -> None:
     shutil.copytree(finished, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS))
     shape = read_architecture(finished)
     end = json.loads((finished / "config.json").read_text(encoding="utf-8"))["eos_token_id"]
-    save_model(_weights(place, shape, artifact.config["precision"]), shape, end, folder)
+    _save(place, shape, artifact.config["precision"], end, folder)
     text = (finished / CARD).read_text(encoding="utf-8")
     write_text(folder / CARD, text.replace("\n# ", f"\n{_EARLIER.format(step=step)}# ", 1))
 
 
-def _weights(checkpoint: Path, shape: Architecture, precision: str) -> State:
-    """The weights of a checkpoint, however the run was divided, on the CPU."""
+def _save(checkpoint: Path, shape: Architecture, precision: str, end_of_document: int, folder: Path) -> None:
+    """The weights of a checkpoint, however the run was divided."""
     dtype = torch.bfloat16 if precision != "fp32" else torch.float32
     with process_groups(ParallelSpec(), seed=0):
         model = build_model(shape, transformer_config(shape, ParallelSpec(), dtype)).to(current_device())
         load_checkpoint(model, checkpoint)
-        return {name: weight.cpu() for name, weight in hugging_face_weights(model, shape).items()}
+        save_model(gather(model, shape), dtype, shape, end_of_document, folder)

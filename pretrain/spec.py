@@ -16,6 +16,9 @@ LogitsMemory = Literal["auto", "hold", "recompute"]
 Implementation = Literal["auto", "local", "transformer_engine"]
 Positive = Annotated[int, Field(ge=1)]
 
+COLLECTIVE_TIMEOUT = 30.0
+"""Minutes that a rank waits for the others in a collective, unless a file says otherwise."""
+
 LOGITS_AT_ONCE = 2**26
 """Logits that are worked on at one time on a GPU: 256 MiB in fp32."""
 
@@ -222,6 +225,10 @@ class PretrainSpec(Spec):
     """Trace some steps with torch.profiler."""
     parallel: ParallelSpec = ParallelSpec()
     """Tensor, sequence, pipeline and context parallelism."""
+    collective_timeout: Annotated[float, Field(gt=0.0)] = COLLECTIVE_TIMEOUT
+    """Minutes that a rank waits for the others in a collective before the run fails; what rank 0 does alone (the
+    export's writing) must fit into it.
+    """
     launcher: AnyLauncher = LocalSpec()
     """What starts the processes: local, torchrun, slurm or ray, as a name or with options."""
 

@@ -29,6 +29,7 @@ _HOW = {
     "checkpoint_every",
     "max_skipped",
     "parallel",
+    "collective_timeout",
     "launcher",
     "recompute",
     "logits",
@@ -67,8 +68,11 @@ def _run(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
     return launcher_of(spec.launcher).train(spec, workspace)
 
 
-def train_here(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
-    """Train in this process, as one rank of as many as the environment says; returns the counts of the artifact."""
+def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> dict[str, Any]:
+    """Train in this process, as one rank of as many as the environment says; returns the counts of the artifact.
+
+    `verified`: the mixture's checksums have been compared already.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Megatron warns at import that Apex and Transformer Engine are not there
         try:
@@ -78,7 +82,7 @@ def train_here(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
                 raise
             message = f"pretraining needs the package {error.name}; install it with `pip install 'hormesis[megatron]'`"
             raise UnavailableError(message) from None
-        return pretrain(spec, workspace)
+        return pretrain(spec, workspace, verified=verified)
 
 
 def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bool) -> list[Table]:

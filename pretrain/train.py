@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import math
@@ -23,7 +24,7 @@ from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.device import has_fast_bf16, keep_freed_memory, repeatable
 from pretrain.distributed import any_rank, data_parallel, is_first, process_groups
 from pretrain.evaluate import held_out_cross_entropy
-from pretrain.export import export
+from pretrain.export import Weights, export
 from pretrain.files import CARD, CHECKPOINTS, INDICES, MODEL, PROFILE, SUMMARY
 from pretrain.initial import first_weights, take_up
 from pretrain.inputs import Inputs, open_inputs
@@ -43,8 +44,9 @@ from pretrain.trainer import Trainer
 from pretrain.weights import gather
 
 
-def pretrain(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
-    """Train, evaluate and export in `workspace.path`; returns the counts for artifact.json.
+def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> dict[str, Any]:
+    """Train, evaluate and export in `workspace.path`; returns the counts for artifact.json. `verified` says that the
+    mixture's checksums have been compared; else rank 0 does that before there are process groups.
 
     Takes up the newest checkpoint found there, and ends with the same weights, bit for bit, as an undisturbed run on
     the same machine with the same number of threads and ranks. Raises UserError or JobError.
@@ -53,8 +55,10 @@ def pretrain(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
     if not summary.exists():
         check_installed(spec.logs)
         keep_freed_memory()
-        with process_groups(spec.parallel, spec.seed), repeatable(spec.deterministic):
-            Run(spec, open_inputs(spec, verify=is_first()), workspace).complete()
+        check = None if verified else partial(open_inputs, spec)
+        groups = process_groups(spec.parallel, spec.seed, timeout=spec.collective_timeout, first=check)
+        with groups, repeatable(spec.deterministic):
+            Run(spec, open_inputs(spec, verify=False), workspace).complete()
     if not is_leader():  # the leader may have renamed the folder by now
         return {}
     found = json.loads(summary.read_text(encoding="utf-8"))
@@ -252,11 +256,16 @@ class Run:
     def _finish(self) -> None:
         """Evaluate, export, and write the summary last: it says that all the rest is there."""
         held_out = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings, unigram=True)
-        state = gather(self.trainer.model, self.inputs.shape)
-        if state is not None:
-            mixture = self.inputs.mixture
-            summary, folder = self.record.summary(held_out), self.workspace.path / MODEL
-            export(state, self.inputs.shape, mixture.tokenizer, mixture.facts.eos_id, folder)
-            write_text(folder / CARD, model_card(self.spec, self.inputs, summary))
-            write_json(self.workspace.path / SUMMARY, summary)
+        weights = gather(self.trainer.model, self.inputs.shape, self.spec.collective_timeout)
+        if is_first():
+            self._write(weights, self.record.summary(held_out))
+        else:
+            collections.deque(weights, maxlen=0)  # nothing comes, but this rank's own have to be sent
         dist.barrier()
+
+    def _write(self, weights: Weights, summary: dict[str, Any]) -> None:
+        mixture, folder = self.inputs.mixture, self.workspace.path / MODEL
+        dtype = next(self.trainer.model.parameters()).dtype
+        export(weights, dtype, self.inputs.shape, mixture.tokenizer, mixture.facts.eos_id, folder)
+        write_text(folder / CARD, model_card(self.spec, self.inputs, summary))
+        write_json(self.workspace.path / SUMMARY, summary)

@@ -11,7 +11,7 @@ decoder.layers.I.mlp.linear_fc2                  down_proj                   by 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.distributed as dist
@@ -19,13 +19,16 @@ import torch.nn.functional as functional
 from megatron.core import parallel_state
 from torch import Tensor
 
+from pretrain.distributed import copy_group
 from pretrain.model import OlmoModel, initial_weight
 from pretrain.presets import Architecture
+from pretrain.spec import COLLECTIVE_TIMEOUT
 
 State = dict[str, Tensor]
 ReadWeight = Callable[[str], Tensor]
 
 EMBEDDING = "model.embed_tokens.weight"
+_EMBEDDING = "embedding.word_embeddings.weight"
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.+)")
 
 
@@ -66,34 +69,54 @@ def load(model: OlmoModel, shape: Architecture, read: ReadWeight) -> None:
         parameter.copy_(full.to(parameter.dtype))
 
 
-def hugging_face_weights(model: OlmoModel, shape: Architecture) -> State:
-    """Weights of a model that is not divided, as Hugging Face names and lays them out; no copy is made of most."""
-    state: State = {}
-    for name, value in model.named_parameters():
-        state |= _hf_weights(_global_name(name, shape), [value.detach()], shape)
-    return state
+def gather(model: OlmoModel, shape: Architecture, timeout: float = COLLECTIVE_TIMEOUT) -> Iterator[tuple[str, Tensor]]:
+    """Hugging Face weights, one by one, on the CPU of rank 0; the other ranks send what they have and get nothing.
+
+    Collective: every rank goes on to the end. Only the ranks of the first copy of the model take part, so that rank 0
+    holds one weight at a time besides its own, however many copies there are. `timeout` is in minutes.
+    """
+    if parallel_state.get_data_parallel_rank(with_context_parallel=True) != 0:
+        return
+    local = {_global_name(name, shape): value.detach() for name, value in model.named_parameters()}
+    group, rank = copy_group(timeout), dist.get_rank()
+    holders = sorted(dist.get_process_group_ranks(group))  # stage by stage of the pipeline, and in each by tensor rank
+    ranks, _ = _tensor_ranks()
+    dtype = next(iter(local.values())).dtype
+    for name, size in megatron_shapes(shape, ranks).items():
+        stage = _stage(name, shape)
+        owners = holders[stage * ranks : (stage + 1) * ranks]
+        if rank == 0:
+            parts = [local[name].cpu() if owner == 0 else _received(size, dtype, owner, group) for owner in owners]
+            yield from _hf_weights(name, parts, shape).items()
+        elif rank in owners:
+            dist.send(local[name].cpu().contiguous(), 0, group)
 
 
-def gather(model: OlmoModel, shape: Architecture) -> State | None:
-    """Collect the whole model on rank 0 as Hugging Face weights on the CPU; None on the other ranks. Collective."""
-    if dist.get_world_size() == 1:
-        return {name: weight.cpu() for name, weight in hugging_face_weights(model, shape).items()}
-    local = {_global_name(name, shape): value.detach().cpu() for name, value in model.named_parameters()}
-    first = parallel_state.get_data_parallel_rank(with_context_parallel=True) == 0
-    mine = (parallel_state.get_tensor_model_parallel_rank(), local) if first else None
-    parts: list[tuple[int, State] | None] = [None] * dist.get_world_size()
-    dist.gather_object(mine, parts if dist.get_rank() == 0 else None)
-    if dist.get_rank() != 0:
-        return None
-    held = sorted((part for part in parts if part is not None), key=lambda part: part[0])
-    names = dict.fromkeys(name for _, state in held for name in state)
-    return {key: value for name in names for key, value in _hf_weights(name, _parts(name, held), shape).items()}
+def _received(size: tuple[int, int], dtype: torch.dtype, owner: int, group: dist.ProcessGroup) -> Tensor:
+    part = torch.empty(size, dtype=dtype)
+    dist.recv(part, owner, group)
+    return part
 
 
-def _parts(name: str, held: list[tuple[int, State]]) -> list[Tensor]:
-    """One part per tensor rank, in their order; with pipelines the tied embedding is held twice."""
-    by_rank = {rank: state[name] for rank, state in held if name in state}
-    return [by_rank[rank] for rank in sorted(by_rank)]
+def megatron_shapes(shape: Architecture, ranks: int) -> dict[str, tuple[int, int]]:
+    """Name, with layers counted over all pipeline stages, and size on one of `ranks` tensor ranks of every weight."""
+    hidden, ffn, keys = shape.hidden_size, shape.ffn_hidden_size, shape.num_query_groups * shape.head_size
+    layer = {
+        "self_attention.linear_qkv": ((hidden + 2 * keys) // ranks, hidden),
+        "self_attention.linear_proj": (hidden, hidden // ranks),
+        "mlp.linear_fc1": (2 * ffn // ranks, hidden),
+        "mlp.linear_fc2": (hidden, ffn // ranks),
+    }
+    layers = {
+        f"decoder.layers.{n}.{part}.weight": size for n in range(shape.num_layers) for part, size in layer.items()
+    }
+    return {_EMBEDDING: (-(-shape.vocab_size // ranks), hidden)} | layers
+
+
+def _stage(name: str, shape: Architecture) -> int:
+    """Pipeline stage of a weight; the tied embedding is the first stage's."""
+    stages = parallel_state.get_pipeline_model_parallel_world_size()
+    return 0 if name == _EMBEDDING else _layer_and_kind(name)[0] // (shape.num_layers // stages)
 
 
 def _tensor_ranks() -> tuple[int, int]:
@@ -103,7 +126,7 @@ def _tensor_ranks() -> tuple[int, int]:
 def _global_name(name: str, shape: Architecture) -> str:
     """Megatron name with layers counted over all pipeline stages; the last stage's tied output is the embedding."""
     if name == "output_layer.weight":
-        return "embedding.word_embeddings.weight"
+        return _EMBEDDING
     if not (found := _LAYER.fullmatch(name)):
         return name
     stages = parallel_state.get_pipeline_model_parallel_world_size()
@@ -121,7 +144,7 @@ def _megatron_weight(name: str, shape: Architecture, read: ReadWeight, ranks: in
     def rows(weight: Tensor) -> Tensor:
         return weight.chunk(ranks, 0)[rank]
 
-    if name == "embedding.word_embeddings.weight":
+    if name == _EMBEDDING:
         padding = -shape.vocab_size % ranks
         return rows(functional.pad(read(EMBEDDING), (0, 0, 0, padding)))
     layer, kind = _layer_and_kind(name)
@@ -138,7 +161,7 @@ def _megatron_weight(name: str, shape: Architecture, read: ReadWeight, ranks: in
 
 def _hf_weights(name: str, parts: list[Tensor], shape: Architecture) -> State:
     """The Hugging Face weights that one Megatron weight holds; `parts` are those of the tensor ranks."""
-    if name == "embedding.word_embeddings.weight":
+    if name == _EMBEDDING:
         return {EMBEDDING: torch.cat(parts)[: shape.vocab_size]}
     layer, kind = _layer_and_kind(name)
     if kind == "self_attention.linear_qkv.weight":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from datatrove.executor import SlurmPipelineExecutor
 
@@ -15,10 +18,14 @@ from curation.execution.base import Job
 from curation.execution.spec import SlurmSpec
 from infra.errors import RankFailure, UnavailableError
 from infra.ranks import report_failure
-from infra.slurm import queued, require_slurm
+from infra.slurm import queued, requeue_this_task, require_slurm
 
 POLL = 10.0  # seconds between two looks at the queue
 ARRAY = "slurm_array"  # file that keeps the id of the array, for a command that is killed and run again
+
+
+TOLD = signal.SIGUSR1
+"""Signal that `sbatch_args: {signal: USR1@300}` sends ahead of the time limit."""
 
 
 class SlurmExecutor(SlurmPipelineExecutor):
@@ -26,8 +33,16 @@ class SlurmExecutor(SlurmPipelineExecutor):
 
     def __init__(self, job: Job, options: SlurmSpec) -> None:
         super().__init__([], len(job.labels), logging_dir=str(job.logging_dir), job_name=_name(job),
-                         **options.model_dump())  # fmt: skip
+                         requeue_signals=None, **options.model_dump())  # fmt: skip
         self.job = job
+
+    def run(self) -> None:
+        """In a task of the array: run its ranks; told that it will be stopped, go back into the queue.
+
+        datatrove would requeue SLURM_JOB_ID, which for one of the tasks is the number of the whole array.
+        """
+        signal.signal(TOLD, _leave)
+        super().run()
 
     def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> None:
         from curation.execution.rank import run_rank
@@ -85,6 +100,11 @@ class SlurmWorkers:
                     yield rank, failures.get(rank) if rank in unfinished else None
             if waiting:
                 time.sleep(self.poll)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    requeue_this_task()
+    sys.exit(128 + TOLD)
 
 
 def _name(job: Job) -> str:

@@ -8,17 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pretrain.launch.environment import environment
 from pretrain.launch.worker import UNFINISHED
 
 if TYPE_CHECKING:
     from pretrain.launchers.slurm import SlurmSpec
-
-_ENVIRONMENT = {
-    "CUDA_DEVICE_MAX_CONNECTIONS": "1",  # Megatron overlaps tensor-parallel communication by the order of launches
-    "NCCL_DEBUG": "WARN",
-    "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",  # a rank that waits for a dead one ends instead of waiting for ever
-    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
-}
 
 
 def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) -> str:
@@ -39,7 +33,7 @@ def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) 
         options=list(_flags(options, quote=True)),
         folders=folders,
         activate=spec.activate,
-        environment={**_ENVIRONMENT, "OMP_NUM_THREADS": spec.cpus_per_gpu, **spec.env},
+        environment=environment(spec.cpus_per_gpu, spec.env),
         cpus=spec.cpus_per_gpu,
         srun=list(_flags(spec.srun, quote=False)),
         python=spec.python or ("python" if spec.activate else sys.executable),

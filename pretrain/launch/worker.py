@@ -51,7 +51,7 @@ def work_in(folder: Path) -> int:
         if is_leader():
             remove_temporaries(folder)
         workspace = Workspace(folder, folder.parent / "store", quiet=not is_leader(), _notes=earlier_notes(folder))
-        counts = train_here(spec, workspace)
+        counts = train_here(spec, workspace, verified=True)  # by the command, before it started anybody
     except HormesisError as error:
         print(f"rank {rank}: {error}", file=sys.stderr, flush=True)
         if error.exit_code != UNFINISHED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from infra.spec import Spec
 from pretrain.gpus import GpuName
@@ -13,6 +13,18 @@ from pretrain.gpus import GpuName
 if TYPE_CHECKING:
     from infra.stage import Workspace
     from pretrain.spec import PretrainSpec
+
+
+def _one_line(value: str | int | bool) -> str | int | bool:
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError("must be printable text on one line")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+Setting = Annotated[bool | int | str, AfterValidator(_one_line)]
+Variables = dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Line]
+"""Environment of processes, for example {NCCL_SOCKET_IFNAME: ib0}."""
 
 
 class LauncherSpec(Spec):

@@ -47,6 +47,7 @@ class ProcessLauncher(Launcher):
     def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
         """Train in other processes. Raises RanksFailed with what they report, JobError when they end without a word."""
         work, ranks = Work(workspace.path), self.ranks()
+        check_inputs(spec, verify=False)  # the stage has compared every byte, before any GPU is taken
         work.write(spec)
         for number in range(self.tries):
             if work.counts() is not None:  # since just now, or since an earlier command, which was killed
@@ -75,6 +76,19 @@ class ProcessLauncher(Launcher):
             "the processes ended before the training did, and without a word: killed, out of memory, or told to stop "
             f"(log: {work.log}); run the same command again to go on from the newest checkpoint"
         )
+
+
+def check_inputs(*specs: PretrainSpec, verify: bool) -> None:
+    """Raise what is wrong with the inputs of trainings that are about to start, and not once they had their turn.
+
+    With `verify` every byte of a mixture is compared with its checksum, once for all of them.
+    """
+    from pretrain.inputs import open_inputs  # built on the specification, which is built on the launchers
+
+    verified: set[str] = set()
+    for spec in specs:
+        open_inputs(spec, verify=verify and spec.mixture not in verified)
+        verified.add(spec.mixture)
 
 
 @contextlib.contextmanager

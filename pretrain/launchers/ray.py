@@ -13,8 +13,9 @@ from pydantic import Field
 from infra.cluster import RayCluster, connected, passed_on
 from infra.errors import JobError
 from infra.stage import say
+from pretrain.launch.environment import INHERITED, environment
 from pretrain.launch.work import Work
-from pretrain.launchers.base import LauncherSpec
+from pretrain.launchers.base import LauncherSpec, Variables
 from pretrain.launchers.base_processes import ProcessLauncher
 
 PATIENCE = 60.0
@@ -35,6 +36,9 @@ class RaySpec(LauncherSpec):
     """Cores of a worker."""
     restarts: Annotated[int, Field(ge=0)] = 3
     """How often the workers start again, from the newest checkpoint, after one has died (killed, a node lost)."""
+
+    env: Variables = Field(default_factory=dict)
+    """Environment of the workers, for example {NCCL_SOCKET_IFNAME: eth0}."""
 
     @property
     def ranks(self) -> int | None:
@@ -127,11 +131,11 @@ class Ray(ProcessLauncher):
     def _actors(self, room: Any, ranks: int) -> list[Any]:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        threads = {"OMP_NUM_THREADS": str(self.spec.cpus), **passed_on()}
+        variables = environment(self.spec.cpus, passed_on(*INHERITED), self.spec.env)
         worker = self._ray.remote(num_cpus=self.spec.cpus, num_gpus=self.spec.gpus)(TrainingWorker)
         return [
             worker.options(
-                runtime_env={"env_vars": threads},
+                runtime_env={"env_vars": variables},
                 scheduling_strategy=PlacementGroupSchedulingStrategy(room, placement_group_bundle_index=index),
             ).remote()
             for index in range(ranks)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from infra.atomic import write_text
 from infra.slurm import queued, require_slurm, submit
@@ -15,8 +15,8 @@ from infra.spec import Location
 from infra.stage import say
 from pretrain.launch.sbatch import script_for
 from pretrain.launch.work import SlurmJob, Work
-from pretrain.launchers.base import LauncherSpec
-from pretrain.launchers.base_processes import ProcessLauncher
+from pretrain.launchers.base import LauncherSpec, Line, Setting, Variables
+from pretrain.launchers.base_processes import ProcessLauncher, check_inputs
 
 if TYPE_CHECKING:
     from pretrain.spec import PretrainSpec
@@ -24,17 +24,9 @@ if TYPE_CHECKING:
 KEY = "launcher"
 
 
-def _one_line(value: str | int | bool) -> str | int | bool:
-    if isinstance(value, str) and not value.isprintable():
-        raise ValueError("must be printable text on one line")
-    return value
-
-
 Positive = Annotated[int, Field(ge=1)]
-Line = Annotated[str, AfterValidator(_one_line)]
-VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")]
-Options = dict[OptionName, Annotated[bool | int | str, AfterValidator(_one_line)]]
+Options = dict[OptionName, Setting]
 """Long options without their dashes: {account: my-project, exclusive: true}."""
 
 
@@ -62,7 +54,7 @@ class SlurmSpec(LauncherSpec):
     """Shell script that every node sources first: modules, virtual environment."""
     python: Line | None = None
     """Python of the nodes; without it the `python` of `activate`, else the one that this command runs in."""
-    env: dict[VariableName, Line] = Field(default_factory=dict)
+    env: Variables = Field(default_factory=dict)
     """Environment of the processes, for example {NCCL_SOCKET_IFNAME: ib0}."""
     sbatch: Options = Field(default_factory=dict)
     """Further options of sbatch; they win over hormesis' own."""
@@ -98,7 +90,7 @@ class Slurm(ProcessLauncher):
         job = work.job()
         if job is None or not queued(job.id):
             submit_for(self.spec, work.spec().name, [work.folder])
-            job = work.job()
+        job = work.job()
         assert job is not None
         self.job, self._grace = job, True
         try:
@@ -148,6 +140,7 @@ def submit_together(todo: Sequence[tuple[PretrainSpec, Path]], logs: Path) -> No
 
 def _submit_array(group: list[tuple[PretrainSpec, Path]], logs: Path) -> None:
     require_slurm(KEY)
+    check_inputs(*(spec for spec, _ in group), verify=True)
     for spec, folder in group:
         Work(folder).write(spec)
     launcher = group[0][0].launcher

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from infra.doctor import gpu_names
+from pretrain.launch.environment import COMMON
 from pretrain.launch.work import Work
 from pretrain.launchers.base import LauncherSpec
 from pretrain.launchers.base_processes import ProcessLauncher
@@ -56,7 +57,12 @@ class Torchrun(ProcessLauncher):
         command = [sys.executable, "-m", "pretrain.launch.agent", str(os.getpid()), str(work.folder), *options]
         with work.log.open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                env={**COMMON, **os.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             yield

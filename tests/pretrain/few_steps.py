@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
+import torch.distributed as dist
 
-from infra.errors import HormesisError
+from infra.errors import HormesisError, InputError
 from infra.stage import Workspace, run_stage
+from mixtures.built import BuiltMixture
 from pretrain.checkpoint import Checkpoints
 from pretrain.distributed import process_groups
 from pretrain.inputs import open_inputs
-from pretrain.spec import PretrainSpec
+from pretrain.spec import ParallelSpec, PretrainSpec
 from pretrain.stage import PRETRAIN
 from pretrain.sums import Sums
 from pretrain.train import Run, pretrain
@@ -45,7 +48,7 @@ def gather_gradients(run: Run) -> dict[str, torch.Tensor]:
     weights = [parameter.clone() for parameter in parameters]
     for parameter in parameters:
         parameter.copy_(parameter.main_grad)
-    gradients = gather(run.trainer.model, run.inputs.shape) or {}
+    gradients = dict(gather(run.trainer.model, run.inputs.shape))
     for parameter, weight in zip(parameters, weights, strict=True):
         parameter.copy_(weight)
     return gradients
@@ -69,6 +72,46 @@ def train(spec: str, folder: Path, killed_after: int | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(Killed), mock.patch.object(Checkpoints, "save", save_and_die):
         pretrain(PretrainSpec.model_validate_json(spec), Workspace(folder, folder / "store", quiet=True))
+
+
+def train_after_a_long_check(spec: str, folder: Path, seconds: float) -> None:
+    """Train where comparing the mixture with its checksums takes rank 0 that long. Collective."""
+    opened = BuiltMixture.open
+
+    def slowly(path: str, *, verify: bool = True) -> BuiltMixture:
+        if verify:
+            time.sleep(seconds)
+            (folder / "checked").touch()
+        return opened(path, verify=verify)
+
+    with mock.patch.object(BuiltMixture, "open", slowly):
+        train(spec, folder)
+
+
+def fail_before_the_groups(folder: Path) -> None:
+    """What every rank raises where the first cannot use the inputs."""
+
+    def refuse() -> None:
+        raise InputError("the mixture is damaged")
+
+    try:
+        with process_groups(ParallelSpec(), 0, first=refuse):
+            pass
+    except HormesisError as error:
+        (folder / os.environ["RANK"]).write_text(str(error))
+
+
+def wait_in_vain(folder: Path) -> None:
+    """What the first rank raises where the second does not come to a collective."""
+    try:
+        with process_groups(ParallelSpec(), 0, timeout=2 / 60):
+            dist.barrier()
+            if dist.get_rank() == 0:
+                dist.all_reduce(torch.ones(1))
+            else:
+                time.sleep(5)
+    except HormesisError as error:
+        (folder / os.environ["RANK"]).write_text(str(error))
 
 
 def train_stage(spec: str, target: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said_to_be(tmp_path, whole):
 
 def test_a_run_killed_after_its_summary_is_not_done_again(tmp_path, settings, monkeypatch):
     counts = pretrain(settings(), workspace(tmp_path / "w"))
-    monkeypatch.setattr("pretrain.train.process_groups", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("pretrain.train.process_groups", lambda *_, **__: pytest.fail("trained again"))
     assert pretrain(settings(), workspace(tmp_path / "w")) == counts
 
 

@@ -17,10 +17,13 @@ import pytest
 
 from infra.artifact import read_artifact
 from infra.errors import JobError, Preempted, RanksFailed, UnavailableError
-from infra.stage import Workspace, run_stage
+from infra.stage import Workspace, run_stage, work_folder
+from pretrain.launch.environment import COMMON
+from pretrain.launch.sbatch import script_for
 from pretrain.launch.work import Work
 from pretrain.launchers.base_processes import ProcessLauncher
-from pretrain.launchers.slurm import Slurm, submit_together
+from pretrain.launchers.ray import Ray, TrainingWorker
+from pretrain.launchers.slurm import Slurm, SlurmSpec, submit_together
 from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
 
@@ -82,6 +85,29 @@ def test_two_launched_processes_train_as_one_does(tmp_path, settings, on_path, s
     assert name != "slurm" or "--mpi=none" in (slurm / "srun").read_text().split()
 
 
+def test_a_ray_worker_gets_what_slurms_script_exports_and_env_wins(cluster, settings, monkeypatch):
+    class Telling(TrainingWorker):
+        def environment(self) -> dict[str, str]:
+            return dict(os.environ)
+
+    monkeypatch.setattr("pretrain.launchers.ray.TrainingWorker", Telling)
+    monkeypatch.setenv("NCCL_IB_HCA", "mlx5")
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "lo")
+    env = {"NCCL_SOCKET_IFNAME": "ib0", "NCCL_DEBUG": "INFO"}
+    spec = settings(launcher={"name": "ray", "workers": 1, "gpus": 0, "cpus": 1, "env": env}).launcher
+    launcher = Ray(spec)
+    launcher._ray = cluster
+    with launcher._room(1) as room:
+        (actor,) = launcher._actors(room, 1)
+        seen = cluster.get(actor.environment.remote())
+        cluster.kill(actor)
+    assert COMMON | {"OMP_NUM_THREADS": "1", "NCCL_IB_HCA": "mlx5"} | env == {
+        name: seen.get(name) for name in (*COMMON, "OMP_NUM_THREADS", "NCCL_IB_HCA", *env)
+    }
+    script = script_for(SlurmSpec(cpus_per_gpu=1, env=env), "run", [Path("/shared/run")], Path("/shared/logs"))
+    assert all(f"export {name}={value}\n" in script for name, value in (COMMON | env).items())
+
+
 class Told(ProcessLauncher):
     """A launcher whose processes are functions that the test gives, one a try."""
 
@@ -135,7 +161,8 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
     from pretrain.launch.worker import UNFINISHED, work_in
 
     def train(outcome: Exception | None) -> int:
-        def train_here(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+        def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool) -> dict[str, Any]:
+            assert verified
             if outcome:
                 raise outcome
             return {}
@@ -183,7 +210,7 @@ def test_a_training_ends_when_the_command_that_started_it_is_killed(on_path):
 STAND_IN = """#!/bin/bash
 # in place of Python: `-m pretrain.launch.worker FOLDER`
 echo "$3" >> "$FAKE_SLURM/trained"
-[ -e "$FAKE_SLURM/stop" ] && exit 143
+grep -qxF "$3" "$FAKE_SLURM/stop" 2> /dev/null && exit 143
 [ -e "$FAKE_SLURM/silent" ] && exit 1
 [ -e "$FAKE_SLURM/later" ] && exit 0
 touch "$3/pretrain.json"; echo '{"steps": 1}' > "$3/launch/counts.json"
@@ -205,8 +232,6 @@ def arms(slurm, settings, on_path) -> tuple[Path, Callable[[int], PretrainSpec]]
 
 
 def test_the_arms_of_a_study_become_one_array_and_each_waits_for_its_own_task(tmp_path, arms):
-    from infra.stage import work_folder
-
     slurm, arm = arms
     (slurm / "later").touch()  # the tasks end when the queue is looked at for the first time
     specs = [arm(seed) for seed in range(3)]
@@ -223,18 +248,36 @@ def test_the_arms_of_a_study_become_one_array_and_each_waits_for_its_own_task(tm
     assert len((slurm / "submitted").read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize("stopped", [0, 2])
+def test_an_arm_that_is_told_to_stop_goes_back_into_the_queue_alone(tmp_path, arms, stopped):
+    """Also the last, whose own job number is that of the whole array."""
+    slurm, arm = arms
+    specs = [with_requeues(arm(seed), 2) for seed in range(3)]
+    folders = [str(work_folder(PRETRAIN, spec, tmp_path / f"arm {spec.seed}")) for spec in specs]
+    (slurm / "stop").write_text(folders[stopped])
+    submit_together(list(zip(specs, map(Path, folders), strict=True)), tmp_path / "logs")
+    assert (slurm / "trained").read_text().splitlines() == [*folders, folders[stopped], folders[stopped]]
+    assert (slurm / "requeued").read_text().split() == [f"4242_{stopped}"] * 2
+
+
+def with_requeues(spec: PretrainSpec, requeues: int) -> PretrainSpec:
+    """The specification with a limit to how often its job may go back into the queue."""
+    return spec.model_copy(update={"launcher": spec.launcher.model_copy(update={"requeues": requeues})})
+
+
 def test_a_job_that_was_told_to_stop_goes_back_into_the_queue(tmp_path, arms):
     slurm, arm = arms
-    (slurm / "stop").touch()
+    spec = with_requeues(arm(0), 1)
+    (slurm / "stop").write_text(str(work_folder(PRETRAIN, spec, tmp_path / "out")))
     with pytest.raises(JobError, match=r"Slurm job 4242 ended before .* without a word"):
-        run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True)
+        run_stage(PRETRAIN, spec, tmp_path / "out", quiet=True)
     assert (slurm / "requeued").read_text() == "4242\n"
     (slurm / "stop").rename(slurm / "silent")
     with pytest.raises(JobError, match=r"log: .*4242\.log"):
-        run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True)
+        run_stage(PRETRAIN, spec, tmp_path / "out", quiet=True)
     assert (slurm / "requeued").read_text() == "4242\n"
     (slurm / "silent").unlink()
-    assert run_stage(PRETRAIN, arm(0), tmp_path / "out", quiet=True).counts == {"steps": 1}
+    assert run_stage(PRETRAIN, spec, tmp_path / "out", quiet=True).counts == {"steps": 1}
 
 
 def test_without_slurm_and_with_a_refusal_the_message_says_what_is_wrong(tmp_path, arms, monkeypatch):

@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 import torch
-from few_steps import few_steps, save_few_steps
+from few_steps import (
+    fail_before_the_groups,
+    few_steps,
+    save_few_steps,
+    train_after_a_long_check,
+    wait_in_vain,
+)
 from made_mixture import random_documents, write_mixture
 from many_ranks import on_ranks
 
@@ -142,3 +148,23 @@ def test_the_stage_runs_under_torchrun_and_writes_one_artifact(tmp_path, setting
     losses = [[json.loads(line)["loss"] for line in (each.path / "log.jsonl").open()] for each in (two, alone)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     assert not list(tmp_path.glob(".*partial"))
+
+
+def test_eight_ranks_begin_with_a_check_that_takes_longer_than_a_collective_may(tmp_path, settings):
+    spec = settings(micro_batch_size=1, collective_timeout=8 / 60)
+    on_ranks(8, train_after_a_long_check, spec.model_dump_json(), tmp_path / "w", 9.0)
+    assert (tmp_path / "w" / "checked").exists()
+    assert json.loads((tmp_path / "w" / "pretrain.json").read_text())["ranks"] == 8
+
+
+def test_inputs_that_the_first_rank_refuses_end_all_with_its_reason(tmp_path):
+    on_ranks(3, fail_before_the_groups, tmp_path)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == dict.fromkeys(
+        "012", "the mixture is damaged"
+    )
+
+
+def test_a_rank_whose_collective_nobody_joins_says_how_long_it_has_waited_and_which_key_helps(tmp_path):
+    on_ranks(2, wait_in_vain, tmp_path)
+    assert "within 0.0333333 minutes" in (tmp_path / "0").read_text()
+    assert "raise collective_timeout" in (tmp_path / "0").read_text()

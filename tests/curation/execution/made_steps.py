@@ -48,7 +48,8 @@ class Write(PipelineStep):
 
 
 class Trip(PipelineStep):
-    """Something bad at the second document of one rank: `data` (our error), `bug`, or `kill` (-9 to this process).
+    """Something bad at the second document of one rank: `data` (our error), `bug`, `kill` (-9 to this process), or
+    `leave` (Slurm's word that the job will be stopped).
 
     With a `once` file it happens only while that file is not there.
     """
@@ -72,6 +73,8 @@ class Trip(PipelineStep):
             raise DataError("made.jsonl:2: not valid JSON")
         if self.what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.what == "leave":
+            os.kill(os.getpid(), signal.SIGUSR1)
         raise ZeroDivisionError("a bug")
 
 
