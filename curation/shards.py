@@ -19,7 +19,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from curation.corpus import schema
 from curation.documents import as_datatrove, marks_of
-from curation.parts import Part
+from curation.parts import Part, pattern_of
 from curation.records import BadLine, RawDocument
 from curation.removed import Removals
 from curation.rows import UNFINISHED, RowsWriter
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 RANK = "_rank"
 _RUN_CHARACTERS = 200_000_000  # of a stored shard, whatever the number of its documents
+_SHOWN = 3  # damaged files of a shard in a message
 _HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
 
 
@@ -42,7 +43,8 @@ _HOPELESS = 100  # a file whose first lines are all bad is not the file that was
 class Shard:
     """One shard: its corpus, its number in it, and what it reads: parts of sources, or a stored file below work/.
 
-    `piece` is the place of the piece that this shard is the first one of, if its documents were cut from one.
+    `piece` is the place of the piece that this shard is the first one of, if its documents were cut from one. `crowd`
+    says that its corpus has very many small files, which are counted by folder.
     """
 
     corpus: str
@@ -52,6 +54,7 @@ class Shard:
     limit: int | None = None
     stored: str = ""
     piece: str = ""
+    crowd: bool = False
 
     @property
     def place(self) -> str:
@@ -84,8 +87,25 @@ class ReadSources(PipelineStep):
             return
         target = self.quarantine / f"{shard.place}.jsonl"
         with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as quarantine:
-            documents = (each for part in shard.parts for each in self._hopefully(part, quarantine))
-            yield from map(as_datatrove, islice(documents, shard.limit))
+            yield from map(as_datatrove, islice(self._documents(shard, quarantine), shard.limit))
+
+    def _documents(self, shard: Shard, quarantine: Any) -> Iterator[RawDocument]:
+        """Documents of all parts; after a damaged file the others are still read, so that all damage is told at once
+        (not where a limit asks for the first ones only, or that could be the whole corpus).
+        """
+        damage: list[DataError] = []
+        for part in shard.parts:
+            try:
+                for document in self._hopefully(part, quarantine):
+                    if not damage:
+                        yield document
+            except DataError as error:
+                damage.append(error)
+                if shard.limit is not None:
+                    break
+        if damage:
+            more = f"; and {len(damage) - _SHOWN} more files" if len(damage) > _SHOWN else ""
+            raise DataError("; ".join(map(str, damage[:_SHOWN])) + more)
 
     def _hopefully(self, part: Part, quarantine: Any) -> Iterator[RawDocument]:
         """Documents of a part; gives up when its first lines are all bad."""
@@ -261,11 +281,12 @@ class WriteShard(PipelineStep):
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
-        summary = Summary()
+        summary, crowd = Summary(), self.shards[rank].crowd
         with RowsWriter(self.shards, self.target, schema()) as rows:
             for document in data:
                 marks = marks_of(document)
-                summary.add(document.text, marks.source, marks.scores, marks.spans)
+                source = pattern_of(marks.source) if crowd else marks.source
+                summary.add(document.text, source, marks.scores, marks.spans)
                 rows.write(document, rank)
         rows.rename(rank)
         self.removals.finish()
