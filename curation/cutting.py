@@ -133,8 +133,9 @@ def _is_small_file(part: Part) -> bool:
 
 
 def _is_cut_by_rows(part: Part) -> bool:
-    is_parquet = isinstance(part.source, SourceSpec) and part.location.endswith(".parquet")
-    return is_parquet and not part.source.unique and not _is_small(part)
+    if not isinstance(part.source, SourceSpec) or _is_small(part):
+        return False
+    return part.location.endswith(".parquet") and not part.source.unique
 
 
 def _by_rows(part: Part, documents: int, rows: int | None) -> Iterator[Part]:
