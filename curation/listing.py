@@ -17,8 +17,9 @@ Listed = list[tuple[str, int | None]]
 def files_matching(filesystem: AbstractFileSystem, pattern: str) -> Listed:
     """Every file that matches, by fsspec's rules for wildcards. Raises whatever the file system raises."""
     folder, _, name = pattern.rpartition("/")
-    if "file" in filesystem.protocol and not has_magic(folder) and has_magic(name) and "**" not in name:
-        return sorted(_in_folder(folder or "/", pattern))
+    if "file" in filesystem.protocol and has_magic(name) and "**" not in pattern:
+        folders = filesystem.glob(folder) if has_magic(folder) else [folder or "/"]
+        return sorted(file for each in folders for file in _in_folder(each, pattern))
     found = filesystem.glob(pattern, detail=True)
     return sorted((path, about["size"]) for path, about in found.items() if _is_file(filesystem, path, about["type"]))
 
