@@ -57,14 +57,21 @@ def parts_of(source: AnySource, number: int) -> list[Part]:
         return [Part(source, number, _hub_label(source))]
     if source.path.startswith("wheel:"):
         return _inside_wheel(source, number)
-    return _files(source, number)
+    return _fingerprinted.pop((source, number), None) or _files(source, number)
 
 
-def files_of(source: AnySource) -> list[Part]:
-    """The parts of a source whose files can be listed; none of a data set, a wheel or threads."""
+_fingerprinted: dict[tuple[SourceSpec, int], list[Part]] = {}
+
+
+def files_of(source: AnySource, number: int) -> list[Part]:
+    """The parts of a source whose files can be listed, for a fingerprint; none of a data set, a wheel or threads.
+
+    Always listed anew. The next `parts_of` takes this listing: what is read is what has been fingerprinted.
+    """
     if isinstance(source, ForumSpec) or source.path.startswith(("hf:", "wheel:")):
         return []
-    return _files(source, 0)
+    _fingerprinted[source, number] = files = _files(source, number)
+    return files
 
 
 def content_of(source: AnySource, files: list[Part] | None = None) -> list[object]:
@@ -82,7 +89,7 @@ def content_of(source: AnySource, files: list[Part] | None = None) -> list[objec
         if source.sha256 is None:
             wheel_file(source.path, None)  # raises, and says which checksum it has
         return ["wheel", source.path, source.sha256, settings]
-    return ["files", _contents(source, files or files_of(source)), settings]
+    return ["files", _contents(source, _files(source, 0) if files is None else files), settings]
 
 
 def _contents(source: SourceSpec, parts: list[Part]) -> list[list[str]]:

@@ -34,7 +34,8 @@ def identity(spec: CurationSpec) -> Identity:
         "steps": [step.settings() for step in steps],
         "shard_documents": spec.shard_documents,
     }
-    files = {name: [files_of(source) for source in corpus.sources] for name, corpus in spec.corpora.items()}
+    files = {name: [files_of(source, number) for number, source in enumerate(corpus.sources)]
+             for name, corpus in spec.corpora.items()}  # fmt: skip
     if any(files_of_a_shard(chain.from_iterable(each), spec.shard_documents) > 1 for each in files.values()):
         config["small_files"] = "merged"  # another layout than that of versions which gave each a shard
     inputs = {f"corpora.{name}": digest(list(map(content_of, corpus.sources, files[name])))
