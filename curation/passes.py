@@ -25,6 +25,7 @@ from curation.shards import (
     StoreShard,
     Within,
     WriteShard,
+    packed,
     pass_folder,
     remove_unfinished,
 )
@@ -59,9 +60,9 @@ class Curation:
         self.spec, self.work = spec, work
         self.steps = tuple(make_step(each) for each in spec.steps)
         self.passes = _cut(self.steps)
-        self._read_from: Shared[Shard] = Shared()
+        self._parts: Shared[bytes] = Shared()
         self.shards: Shared[Shard] = Shared()
-        """Known when the big files have been cut; without what they read, which only the first pass needs."""
+        """Known when the big files have been cut; without their parts, which only the first pass needs."""
 
     def check(self) -> None:
         """Raise a UserError for what cannot work: missing weights, equal names, scores that nobody gives."""
@@ -112,15 +113,16 @@ class Curation:
         """Make shards of what is big; then all shards are known."""
         pieces = pieces_of(self.spec, lambda parts: row_counts(parts, self.work / "rows.json", workspace.progress))
         self._check_open_files([piece.shard for piece in pieces], workspace)  # before anything is read
-        if big := Shared(piece.shard for piece in pieces if piece.cut):
+        if cut_first := [piece.shard for piece in pieces if piece.cut]:
+            big, parts = _without_parts(cut_first), packed(cut_first)
             folder = cut_folder(self.work)
             removals = Removals(big, folder / "removed")
-            read = ReadSources(big, self.work, folder / "quarantine", removals, self._keeps_damaged)
+            read = ReadSources(big, parts, self.work, folder / "quarantine", removals, self._keeps_damaged)
             cut = StoreRuns(big, folder / "stored", folder / "records", removals, self.spec.shard_documents)
             labels = tuple(shard.label for shard in big)
             execute(Job("read and cut", (read, cut), labels, folder / "jobs"), workspace, workers)
-        self._read_from = Shared(shards_of(pieces, self.work))
-        self.shards = Shared(replace(shard, parts=()) for shard in self._read_from)
+        shards = shards_of(pieces, self.work)
+        self.shards, self._parts = _without_parts(shards), packed(shards)
         self._check_open_files(self.shards, workspace)
 
     def _check_open_files(self, shards: Sequence[Shard], workspace: Workspace) -> None:
@@ -159,7 +161,7 @@ class Curation:
     def _read(self, each: Pass, removals: Removals) -> PipelineStep:
         if each.number == 0:
             quarantine = self.work / "quarantine"
-            return ReadSources(self._read_from, self.work, quarantine, removals, self._keeps_damaged)
+            return ReadSources(self.shards, self._parts, self.work, quarantine, removals, self._keeps_damaged)
         return ReadStored(Shared(_stored_by(each.number - 1, self.shards)), self.work, removals)
 
     def _write(self, each: Pass, removals: Removals, target: Path) -> PipelineStep:
@@ -167,6 +169,10 @@ class Curation:
         if each.last:
             return WriteShard(self.shards, target / "corpora", folder / "records", removals)
         return StoreShard(self.shards, folder / "stored", folder / "records", removals)
+
+
+def _without_parts(shards: Sequence[Shard]) -> Shared[Shard]:
+    return Shared(replace(shard, parts=()) for shard in shards)
 
 
 def _stored_by(number: int, shards: Sequence[Shard]) -> list[Shard]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -72,10 +73,11 @@ class ReadSources(PipelineStep):
     type = "curation"
 
     def __init__(
-        self, shards: Shared[Shard], work: Path, quarantine: Path, removals: Removals, keep_damaged: bool
-    ) -> None:
+        self, shards: Shared[Shard], parts: Shared[bytes], work: Path, quarantine: Path, removals: Removals,
+        keep_damaged: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.shards, self.work, self.quarantine = shards, work, quarantine
+        self.shards, self.parts, self.work, self.quarantine = shards, parts, work, quarantine
         self.removals, self.keep_damaged = removals, keep_damaged
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
@@ -87,21 +89,22 @@ class ReadSources(PipelineStep):
             return
         target = self.quarantine / f"{shard.place}.jsonl"
         with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as quarantine:
-            yield from map(as_datatrove, islice(self._documents(shard, quarantine), shard.limit))
+            documents = self._documents(unpacked(self.parts[rank]), shard.limit is None, quarantine)
+            yield from map(as_datatrove, islice(documents, shard.limit))
 
-    def _documents(self, shard: Shard, quarantine: Any) -> Iterator[RawDocument]:
-        """Documents of all parts; after a damaged file the others are still read, so that all damage is told at once
-        (not where a limit asks for the first ones only, or that could be the whole corpus).
+    def _documents(self, parts: tuple[Part, ...], all_damage: bool, quarantine: Any) -> Iterator[RawDocument]:
+        """Documents of all parts; under `all_damage` the others are still read after a damaged file, so that everything
+        is told at once (not where a limit asks for the first ones only, as that could be the whole corpus).
         """
         damage: list[DataError] = []
-        for part in shard.parts:
+        for part in parts:
             try:
                 for document in self._hopefully(part, quarantine):
                     if not damage:
                         yield document
             except DataError as error:
                 damage.append(error)
-                if shard.limit is not None:
+                if not all_damage:
                     break
         if damage:
             more = f"; and {len(damage) - _SHOWN} more files" if len(damage) > _SHOWN else ""
@@ -125,6 +128,18 @@ class ReadSources(PipelineStep):
 
     def _on_skip(self, document: RawDocument, reason: str) -> None:
         self.removals.add(as_datatrove(document), "read", reason)
+
+
+def packed(shards: Iterable[Shard]) -> Shared[bytes]:
+    """What every shard reads, so that a worker unpacks only its own: all together may be a million files."""
+    from curation.execution.base import Shared
+
+    return Shared(pickle.dumps(shard.parts) for shard in shards)
+
+
+def unpacked(parts: bytes) -> tuple[Part, ...]:
+    """The inverse of `packed`, for one shard."""
+    return pickle.loads(parts)  # noqa: S301  # our own
 
 
 class ReadStored(PipelineStep):
