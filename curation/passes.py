@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING
 from curation.cutting import cut_folder, pieces_of, shards_of
 from curation.execution.base import Job, Shared, execute
 from curation.footers import row_counts
+from curation.reading import ReadSources, ReadStored, packed
 from curation.removed import Removals, Removed
 from curation.shards import (
-    ReadSources,
-    ReadStored,
     Shard,
     StoreRuns,
     StoreShard,
     Within,
     WriteShard,
-    packed,
     pass_folder,
     remove_unfinished,
 )

@@ -1,4 +1,4 @@
-"""Shards: the unit of work of every pass, and the datatrove steps that read, lead, store and write them.
+"""Shards: the unit of work of every pass, and the datatrove steps that lead, store and write them.
 
 One rank is one shard. Which documents a shard holds follows from the sources and the settings, never from the workers;
 a shard keeps its place through all passes, so that the written corpus has its documents in the order of the sources.
@@ -7,11 +7,8 @@ a shard keeps its place through all passes, so that the written corpus has its d
 from __future__ import annotations
 
 import itertools
-import json
-import pickle
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +16,13 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
 from curation.corpus import schema
-from curation.documents import as_datatrove, marks_of
+from curation.documents import marks_of
 from curation.parts import Part, pattern_of
-from curation.records import BadLine, RawDocument
 from curation.removed import Removals
 from curation.rows import UNFINISHED, RowsWriter
-from curation.sources import read_part
-from curation.stored import SUFFIX, store, stored
+from curation.stored import SUFFIX, store
 from curation.summary import Summary
 from infra.atomic import atomic_path, write_json
-from infra.errors import DataError
 
 if TYPE_CHECKING:
     from curation.execution.base import Shared
@@ -36,8 +30,6 @@ if TYPE_CHECKING:
 
 RANK = "_rank"
 _RUN_CHARACTERS = 200_000_000  # of a stored shard, whatever the number of its documents
-_SHOWN = 3  # damaged files of a shard in a message
-_HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
 
 
 @dataclass(frozen=True)
@@ -61,102 +53,6 @@ class Shard:
     def place(self) -> str:
         """`CORPUS/NNNNN`: the shard's files are called so, with a suffix, wherever they lie."""
         return f"{self.corpus}/{self.number:05d}"
-
-
-class ReadSources(PipelineStep):
-    """Documents of a shard's parts. Bad lines go to the shard's quarantine, empty texts to the removals.
-
-    A shard that was cut from a piece, whose parts have been read, has its documents stored below `work`.
-    """
-
-    name = "read"
-    type = "curation"
-
-    def __init__(
-        self, shards: Shared[Shard], parts: Shared[bytes], work: Path, quarantine: Path, removals: Removals,
-        keep_damaged: bool,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.shards, self.parts, self.work, self.quarantine = shards, parts, work, quarantine
-        self.removals, self.keep_damaged = removals, keep_damaged
-
-    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        """Yield the documents of shard `rank`."""
-        self.removals.begin(rank)
-        shard = self.shards[rank]
-        if shard.stored:
-            yield from stored(self.work / shard.stored)
-            return
-        target = self.quarantine / f"{shard.place}.jsonl"
-        with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as quarantine:
-            documents = self._documents(unpacked(self.parts[rank]), shard.limit is None, quarantine)
-            yield from map(as_datatrove, islice(documents, shard.limit))
-
-    def _documents(self, parts: tuple[Part, ...], all_damage: bool, quarantine: Any) -> Iterator[RawDocument]:
-        """Documents of all parts; under `all_damage` the others are still read after a damaged file, so that everything
-        is told at once (not where a limit asks for the first ones only, as that could be the whole corpus).
-        """
-        damage: list[DataError] = []
-        for part in parts:
-            try:
-                for document in self._hopefully(part, quarantine):
-                    if not damage:
-                        yield document
-            except DataError as error:
-                damage.append(error)
-                if not all_damage:
-                    break
-        if damage:
-            more = f"; and {len(damage) - _SHOWN} more files" if len(damage) > _SHOWN else ""
-            raise DataError("; ".join(map(str, damage[:_SHOWN])) + more)
-
-    def _hopefully(self, part: Part, quarantine: Any) -> Iterator[RawDocument]:
-        """Documents of a part; gives up when its first lines are all bad."""
-        bad: list[BadLine] = []
-        good = False
-
-        def on_bad(line: BadLine) -> None:
-            quarantine.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
-            if not good and len(bad) < _HOPELESS:
-                bad.append(line)
-                if len(bad) == _HOPELESS:
-                    raise DataError(f"{bad[0]}; so are the {_HOPELESS - 1} lines after it, so the file is given up")
-
-        for document in read_part(part, on_bad, self._on_skip, self.keep_damaged):
-            good = True
-            yield document
-
-    def _on_skip(self, document: RawDocument, reason: str) -> None:
-        self.removals.add(as_datatrove(document), "read", reason)
-
-
-def packed(shards: Iterable[Shard]) -> Shared[bytes]:
-    """What every shard reads, so that a worker unpacks only its own: all together may be a million files."""
-    from curation.execution.base import Shared
-
-    return Shared(pickle.dumps(shard.parts) for shard in shards)
-
-
-def unpacked(parts: bytes) -> tuple[Part, ...]:
-    """The inverse of `packed`, for one shard."""
-    return pickle.loads(parts)  # noqa: S301  # our own
-
-
-class ReadStored(PipelineStep):
-    """Documents that an earlier pass has stored."""
-
-    name = "read stored"
-    type = "curation"
-
-    def __init__(self, shards: Shared[Shard], work: Path, removals: Removals | None = None) -> None:
-        super().__init__()
-        self.shards, self.work, self.removals = shards, work, removals
-
-    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        """Yield the documents of shard `rank`."""
-        if self.removals is not None:
-            self.removals.begin(rank)
-        yield from stored(self.work / self.shards[rank].stored)
 
 
 class Apply(PipelineStep):

@@ -62,7 +62,7 @@ class Context:
 
     def documents(self) -> PipelineStep:
         """First step of a job: the documents of shard `rank` as they come to this step. Needs `reads_corpus`."""
-        from curation.shards import ReadStored
+        from curation.reading import ReadStored
 
         return ReadStored(self.shards, self.work)
 
