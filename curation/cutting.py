@@ -1,29 +1,34 @@
 """From sources to shards of bounded size, so that one big file keeps every worker busy.
 
-Small files are read where they lie, a file a shard. A big Parquet file is taken apart by its rows. Whatever else is
-big, or must be read from its beginning (compressed lines, a data set of the hub, a corpus with a limit), is read once
-by one worker, which stores its documents in shards. All this follows from the sources and the settings alone.
+Small files are read where they lie, a file a shard; where there are very many, neighbours share one. A big Parquet
+file is taken apart by its rows. Whatever else is big, or must be read from its beginning (compressed lines, a data set
+of the hub, a corpus with a limit), is read once by one worker, which stores its documents in shards. All this follows
+from the sources and the settings alone.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.parts import Part, parts_of, rows_of, size_of
+from curation.parts import Part, parts_of
 from curation.shards import Shard
-from curation.source_spec import ForumSpec
+from curation.source_spec import ForumSpec, SourceSpec
 from curation.stored import SUFFIX
 
 if TYPE_CHECKING:
-    from curation.spec import CorpusSpec, CurationSpec
+    from curation.spec import CurationSpec
 
 CUT_ABOVE = 4 << 20
-"""Stored bytes of a file up to which it is one shard."""
+"""Stored bytes up to which files are one shard."""
+_SHARDS = 64  # that a corpus of small files has at least, if it has as many files: for workers to share
+
+CountRows = Callable[[list[Part]], dict[str, int | None]]
+"""Rows of Parquet files by their location; None where one cannot be opened."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,20 @@ class Piece:
     cut: bool
 
 
-def pieces_of(spec: CurationSpec) -> list[Piece]:
+def pieces_of(spec: CurationSpec, count_rows: CountRows) -> list[Piece]:
     """All pieces in the order of the corpora, sources and files."""
+    parts = {name: [part for number, source in enumerate(corpus.sources) for part in parts_of(source, number)]
+             for name, corpus in spec.corpora.items()}  # fmt: skip
+    rows = count_rows([part for name, corpus in spec.corpora.items() if not corpus.limit
+                       for part in parts[name] if _is_cut_by_rows(part)])  # fmt: skip
     found = []
     for name, corpus in spec.corpora.items():
-        groups = list(_groups(corpus, spec.shard_documents))
-        found += [Piece(Shard(name, number, f"{name}: {_label(parts)}", parts, corpus.limit), cut)
-                  for number, (parts, cut) in enumerate(groups)]  # fmt: skip
+        most = files_of_a_shard(parts[name], spec.shard_documents)
+        groups = (
+            [(tuple(parts[name]), True)] if corpus.limit else _groups(parts[name], spec.shard_documents, most, rows)
+        )
+        found += [Piece(Shard(name, number, f"{name}: {_label(group)}", group, corpus.limit, crowd=most > 1), cut)
+                  for number, (group, cut) in enumerate(groups)]  # fmt: skip
     return found
 
 
@@ -71,27 +83,63 @@ def _shards_of(piece: Piece, work: Path) -> Iterator[Shard]:
     for run in range(cut_record(work, place)["runs"]):
         stored = f"cut/stored/{place}/{run:05d}{SUFFIX}"
         label = f"{piece.shard.label}, shard {run + 1}"
-        yield Shard(piece.shard.corpus, 0, label, stored=stored, piece=place if run == 0 else "")
+        first = place if run == 0 else ""
+        yield Shard(piece.shard.corpus, 0, label, stored=stored, piece=first, crowd=piece.shard.crowd)
 
 
-def _groups(corpus: CorpusSpec, documents: int) -> Iterator[tuple[tuple[Part, ...], bool]]:
-    """(parts, whether to cut) for each piece of a corpus."""
-    parts = [part for number, source in enumerate(corpus.sources) for part in parts_of(source, number)]
-    if corpus.limit:
-        yield tuple(parts), True
-        return
+def files_of_a_shard(parts: Iterable[Part], documents: int) -> int:
+    """How many small files of a corpus share a shard, at most: 1 unless there are very many of them."""
+    return max(1, min(documents, sum(map(_is_small_file, parts)) // _SHARDS))
+
+
+def _groups(
+    parts: list[Part], documents: int, most: int, rows: dict[str, int | None]
+) -> Iterator[tuple[tuple[Part, ...], bool]]:
+    """(parts, whether to cut) for each piece of a corpus; `most` small files share one."""
+    for small, run in itertools.groupby(parts, _is_small_file):
+        if small:
+            yield from ((group, False) for group in _together(run, most))
+            continue
+        for part in run:
+            if _is_cut_by_rows(part):
+                yield from (((piece,), False) for piece in _by_rows(part, documents, rows[part.location]))
+            else:
+                yield (part,), not _is_small(part)
+
+
+def _together(parts: Iterable[Part], most: int) -> Iterator[tuple[Part, ...]]:
+    """Neighbours, up to so many and up to what is one shard of bytes; a file whose size nobody knows counts as full."""
+    group: list[Part] = []
+    size = 0
     for part in parts:
-        if isinstance(part.source, ForumSpec) or (part.location and size_of(part) <= CUT_ABOVE):
-            yield (part,), False
-        elif part.location.endswith(".parquet") and not part.source.unique:
-            yield from (((piece,), False) for piece in _by_rows(part, documents))
-        else:
-            yield (part,), True
+        held = CUT_ABOVE if part.size is None else part.size
+        if group and (len(group) == most or size + held > CUT_ABOVE):
+            yield tuple(group)
+            group, size = [], 0
+        group.append(part)
+        size += held
+    if group:
+        yield tuple(group)
 
 
-def _by_rows(part: Part, documents: int) -> Iterator[Part]:
+def _is_small(part: Part) -> bool:
+    """Whether a part is one shard as it is."""
+    return isinstance(part.source, ForumSpec) or bool(part.location and (part.size or 0) <= CUT_ABOVE)
+
+
+def _is_small_file(part: Part) -> bool:
+    """Whether a part may share a shard: a file of its own, not one in a wheel, which a fingerprint does not open."""
+    return _is_small(part) and bool(part.location) and part.archive is None
+
+
+def _is_cut_by_rows(part: Part) -> bool:
+    if not isinstance(part.source, SourceSpec) or _is_small(part):
+        return False
+    return part.location.endswith(".parquet") and not part.source.unique
+
+
+def _by_rows(part: Part, documents: int, rows: int | None) -> Iterator[Part]:
     """A Parquet file by its rows; one that cannot be opened is left whole, for the reader to tell."""
-    rows = rows_of(part)
     if rows is None:
         yield part
         return

@@ -11,6 +11,7 @@ from typing import Any
 
 from curation.corpus import MANIFEST, removed_schema
 from curation.cutting import cut_folder, cut_record
+from curation.ids import SharedIds, shared_ids
 from curation.passes import Curation
 from curation.removed import Removals
 from curation.shards import Shard, pass_folder, remove_unfinished
@@ -127,17 +128,25 @@ def _tell_duplicates(spec: CurationSpec, name: str, corpus: dict[str, Any], work
     """Name the ids that several documents share. Ids that we give ourselves (file:line) are never shared."""
     if not any(getattr(source, "id", None) for source in spec.corpora[name].sources):
         return
-    from curation.ids import shared_ids
+    found = _shared_ids(name, corpus, workspace)
+    corpus["shared_ids"] = found.count
+    if found.places:
+        rows = [json.dumps({"id": each, "places": places}, ensure_ascii=False)
+                for each, places in found.places.items()]  # fmt: skip
+        write_text(workspace.path / "shared_ids" / f"{name}.jsonl", "".join(row + "\n" for row in rows))
+        first, places = next(iter(found.places.items()))
+        named = "" if found.complete else "the first of them in "
+        workspace.note(f"corpus {name}: {found.count} ids belong to several documents, all of which are kept; see "
+                       f"{named}shared_ids/{name}.jsonl: {first} at {', '.join(places[:3])}")  # fmt: skip
 
-    folder = workspace.path / "corpora" / name
-    found = shared_ids([folder / file["name"] for file in corpus["files"]], corpus["documents"])
-    corpus["shared_ids"] = len(found)
-    if found:
-        rows = [json.dumps({"id": each, "places": places}, ensure_ascii=False) for each, places in found.items()]
-        write_text(folder.parents[1] / "shared_ids" / f"{name}.jsonl", "".join(row + "\n" for row in rows))
-        first, places = next(iter(found.items()))
-        workspace.note(f"corpus {name}: {len(found)} ids belong to several documents, all of which are kept; see "
-                       f"shared_ids/{name}.jsonl: {first} at {', '.join(places[:3])}")  # fmt: skip
+
+def _shared_ids(name: str, corpus: dict[str, Any], workspace: Workspace) -> SharedIds:
+    work = workspace.path / "work" / "ids"
+    shutil.rmtree(work, ignore_errors=True)  # of a killed run
+    work.mkdir(parents=True)
+    shards = [workspace.path / "corpora" / name / file["name"] for file in corpus["files"]]
+    with workspace.progress(f"ids of {name}", corpus["documents"], "documents") as advance:
+        return shared_ids(shards, corpus["documents"], work, advance)
 
 
 def _first(files: list[Path]) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from glob import has_magic
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from curation.dolma.spec import attribute_files
+from curation.listing import Listed, files_matching
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from curation.wheels import parse_wheel, wheel_file
 from infra.errors import InputError
@@ -17,17 +20,19 @@ from infra.fingerprint import digest, digest_location
 from infra.inputs import input_digests
 
 if TYPE_CHECKING:
-    from datatrove.io import DataFolder
+    from fsspec import AbstractFileSystem
 
 _LINES = (".jsonl", ".json", ".ndjson", ".txt")
 SUFFIXES = (*(f"{suffix}{packed}" for suffix in _LINES for packed in ("", ".gz", ".zst")), ".parquet")
+_SUFFIX = re.compile("(?:" + "|".join(map(re.escape, SUFFIXES)) + ")$")
 THREADS_PER_PART = 500
 
 
 @dataclass(frozen=True)
 class Part:
     """One part of a source. `label` names it without the machine's folders; `first` and `count` are threads of a forum
-    or rows of a Parquet file (all of them where `count` is 0).
+    or rows of a Parquet file (all of them where `count` is 0); `size` is the file's stored bytes, None where there is
+    no file or nobody says.
     """
 
     source: AnySource
@@ -37,6 +42,7 @@ class Part:
     archive: str | None = None
     first: int = 0
     count: int = 0
+    size: int | None = None
 
 
 def parts_of(source: AnySource, number: int) -> list[Part]:
@@ -51,11 +57,27 @@ def parts_of(source: AnySource, number: int) -> list[Part]:
         return [Part(source, number, _hub_label(source))]
     if source.path.startswith("wheel:"):
         return _inside_wheel(source, number)
-    return _files(source, number)
+    return _fingerprinted.pop((source, number), None) or _files(source, number)
 
 
-def content_of(source: AnySource) -> list[object]:
-    """What identifies a source's content, for a fingerprint: checksums, never paths or times."""
+_fingerprinted: dict[tuple[SourceSpec, int], list[Part]] = {}
+
+
+def files_of(source: AnySource, number: int) -> list[Part]:
+    """The parts of a source whose files can be listed, for a fingerprint; none of a data set, a wheel or threads.
+
+    Always listed anew. The next `parts_of` takes this listing: what is read is what has been fingerprinted.
+    """
+    if isinstance(source, ForumSpec) or source.path.startswith(("hf:", "wheel:")):
+        return []
+    _fingerprinted[source, number] = files = _files(source, number)
+    return files
+
+
+def content_of(source: AnySource, files: list[Part] | None = None) -> list[object]:
+    """What identifies a source's content, for a fingerprint: checksums, never paths or times; `files` spares listing
+    them anew.
+    """
     if isinstance(source, ForumSpec):
         return ["forum", source.seed, source.documents, source.benign, [content_of(each) for each in source.sentences]]
     settings = source.model_dump(mode="json", exclude={"path", "sha256", "revision"})
@@ -67,7 +89,7 @@ def content_of(source: AnySource) -> list[object]:
         if source.sha256 is None:
             wheel_file(source.path, None)  # raises, and says which checksum it has
         return ["wheel", source.path, source.sha256, settings]
-    return ["files", _contents(source, _files(source, 0)), settings]
+    return ["files", _contents(source, _files(source, 0) if files is None else files), settings]
 
 
 def _contents(source: SourceSpec, parts: list[Part]) -> list[list[str]]:
@@ -88,17 +110,24 @@ def _remote_digest(url: str) -> str:
         raise InputError(f"{url}: no such file") from None
 
 
-def folder_of(part: Part) -> tuple[DataFolder, str]:
-    """datatrove's view of the folder that holds a part's file, and the file's name in it."""
+def opened(part: Part) -> IO[bytes]:
+    """A part's file, to be read as it is stored. Raises OSError."""
+    if part.archive is None and "://" not in part.location:
+        return open(part.location, "rb")
     import fsspec
-    from datatrove.io import DataFolder
 
     if part.archive:
-        filesystem, path = fsspec.filesystem("zip", fo=part.archive), part.location
-    else:
-        filesystem, path = fsspec.core.url_to_fs(part.location)
-    folder, _, name = path.rpartition("/")
-    return DataFolder(folder or "/", fs=filesystem), name
+        return _opened_archive(part.archive).open(part.location, "rb")
+    filesystem, path = fsspec.core.url_to_fs(part.location)
+    return filesystem.open(path, "rb")
+
+
+@lru_cache(maxsize=4)
+def _opened_archive(file: str) -> AbstractFileSystem:
+    """fsspec closes a zip file as soon as nobody holds its file system, with streams out of it still open."""
+    import fsspec
+
+    return fsspec.filesystem("zip", fo=file)
 
 
 def _hub_label(source: SourceSpec) -> str:
@@ -115,8 +144,8 @@ def _inside_wheel(source: SourceSpec, number: int) -> list[Part]:
         filesystem = fsspec.filesystem("zip", fo=archive)
     except Exception as error:
         raise InputError(f"{source.path}: {archive} is no readable wheel: {error}") from None
-    found = _known(source, sorted(_glob(filesystem, wheel.inner)))
-    return [Part(source, number, f"wheel:{wheel.requirement}/{path}", path, archive) for path in found]
+    found = _known(source, files_matching(filesystem, wheel.inner))
+    return [Part(source, number, f"wheel:{wheel.requirement}/{path}", path, archive, size=size) for path, size in found]
 
 
 def _files(source: SourceSpec, number: int) -> list[Part]:
@@ -124,7 +153,7 @@ def _files(source: SourceSpec, number: int) -> list[Part]:
 
     filesystem, path = fsspec.core.url_to_fs(source.path)
     try:
-        found = _known(source, sorted(_glob(filesystem, path)))
+        found = _known(source, files_matching(filesystem, path))
     except InputError:
         raise
     except Exception as error:  # whatever the client of a bucket raises: no credentials, no such bucket, no network
@@ -133,30 +162,24 @@ def _files(source: SourceSpec, number: int) -> list[Part]:
     fixed = _fixed_folder(path)
     local = "file" in filesystem.protocol
     return [
-        Part(source, number, _label(file, fixed), file if local else filesystem.unstrip_protocol(file))
-        for file in found
-    ]  # fmt: skip
+        Part(source, number, _below(fixed, file), file if local else filesystem.unstrip_protocol(file), size=size)
+        for file, size in found
+    ]
 
 
-def _label(file: str, folder: str) -> str:
-    """A file's path below `folder`, or its whole path where that is ''."""
-    if folder and file.startswith(f"{folder}/"):
-        return file[len(folder) + 1 :]  # `relpath` takes seconds for a hundred thousand files
-    return posixpath.relpath(file, folder) if folder else file
+def _below(folder: str, file: str) -> str:
+    """`file` as seen from `folder`, which is almost always its beginning; `relpath` asks for the current folder."""
+    if not folder:
+        return file
+    return file[len(folder) + 1 :] if file.startswith(f"{folder}/") else posixpath.relpath(file, folder)
 
 
-def _glob(filesystem: object, pattern: str) -> Iterator[str]:
-    for file, about in filesystem.glob(pattern, detail=True).items():  # type: ignore[attr-defined]
-        if about["type"] == "file" or filesystem.isfile(file):  # type: ignore[attr-defined]
-            yield file
-
-
-def _known(source: SourceSpec, found: list[str]) -> list[str]:
+def _known(source: SourceSpec, found: Listed) -> Listed:
     """Refuse an empty match and files of no known format."""
     if not found:
         what = "no file matches" if has_magic(source.path) else "no such file"
         raise InputError(f"{source.path}: {what}")
-    if unknown := [file for file in found if not file.endswith(SUFFIXES)]:
+    if unknown := [file for file, _ in found if not file.endswith(SUFFIXES)]:
         raise InputError(f"{unknown[0]}: unknown format; the suffix must be one of {', '.join(SUFFIXES)}")
     return found
 
@@ -168,32 +191,18 @@ def _fixed_folder(pattern: str) -> str:
     return "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else "")
 
 
+def pattern_of(label: str) -> str:
+    """The files of a part's folder and format: `news/*.txt` for `news/1.txt`."""
+    folder, slash, _ = label.rpartition("/")
+    suffix = _SUFFIX.search(label)
+    return f"{folder}{slash}*{suffix[0] if suffix else ''}"
+
+
 def fingerprint_of_sources(sources: tuple[AnySource, ...]) -> str:
     """One digest over the contents of several sources."""
     return digest([content_of(source) for source in sources])
 
 
-def rows_of(part: Part) -> int | None:
-    """Rows of a part's Parquet file; None where it cannot be opened."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    folder, name = folder_of(part)
-    try:
-        with folder.open(name, "rb") as stream:
-            return int(pq.read_metadata(stream).num_rows)
-    except (pa.ArrowException, OSError):
-        return None
-
-
-def size_of(part: Part) -> int:
-    """Stored bytes of a part's file; 0 where there is no file or nobody says."""
-    if not part.location:
-        return 0
-    if not part.archive and "://" not in part.location:
-        return os.path.getsize(part.location)
-    import fsspec
-
-    filesystem, path = (fsspec.filesystem("zip", fo=part.archive), part.location) if part.archive else (
-        fsspec.core.url_to_fs(part.location))  # fmt: skip
-    return int(filesystem.size(path) or 0)
+def stored_bytes(parts: Iterable[Part]) -> int | None:
+    """Stored bytes of all parts, as far as they are known; None where none is."""
+    return sum(part.size or 0 for part in parts) or None

@@ -7,16 +7,18 @@ step that needs them. All jobs run through `execution`, which skips what is done
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curation.cutting import cut_folder, pieces_of, shards_of
 from curation.execution.base import Job, Shared, execute
+from curation.footers import row_counts
+from curation.reading import ReadSources, ReadStored, packed
 from curation.removed import Removals, Removed
 from curation.shards import (
-    ReadSources,
-    ReadStored,
     Shard,
     StoreRuns,
     StoreShard,
@@ -28,6 +30,7 @@ from curation.shards import (
 from curation.steps import Context, Step, make_step
 from curation.stored import SUFFIX
 from infra.errors import InputError
+from infra.open_files import require
 
 if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
@@ -55,8 +58,9 @@ class Curation:
         self.spec, self.work = spec, work
         self.steps = tuple(make_step(each) for each in spec.steps)
         self.passes = _cut(self.steps)
+        self._parts: Shared[bytes] = Shared()
         self.shards: Shared[Shard] = Shared()
-        """Known when the big files have been cut."""
+        """Known when the big files have been cut; without their parts, which only the first pass needs."""
 
     def check(self) -> None:
         """Raise a UserError for what cannot work: missing weights, equal names, scores that nobody gives."""
@@ -90,7 +94,7 @@ class Curation:
         step = self.steps[number]
         name = f"{number}-{step.spec.step}"
         ranks = [rank for rank, shard in enumerate(self.shards) if self.applies(step, shard.corpus)]
-        places = [replace(shard, stored=_stored(stored, shard)) for shard in self.shards]
+        places = _stored_by(stored, self.shards)
         known = {corpus: self.attributes(corpus, number) for corpus in self.spec.corpora}
         return Context(name, self.work / "steps" / name, self.work, Shared(places[rank] for rank in ranks),
                        Shared(ranks), Removed(removals, name), len(ranks) == len(places), known)  # fmt: skip
@@ -105,15 +109,30 @@ class Curation:
 
     def _cut_pieces(self, workspace: Workspace, workers: Workers) -> None:
         """Make shards of what is big; then all shards are known."""
-        pieces = pieces_of(self.spec)
-        if big := Shared(piece.shard for piece in pieces if piece.cut):
+        pieces = pieces_of(self.spec, lambda parts: row_counts(parts, self.work / "rows.json", workspace.progress))
+        self._check_open_files([piece.shard for piece in pieces], workspace)  # before anything is read
+        if cut_first := [piece.shard for piece in pieces if piece.cut]:
+            big, parts = _without_parts(cut_first), packed(cut_first)
             folder = cut_folder(self.work)
             removals = Removals(big, folder / "removed")
-            read = ReadSources(big, self.work, folder / "quarantine", removals, self._keeps_damaged)
+            read = ReadSources(big, parts, self.work, folder / "quarantine", removals, self._keeps_damaged)
             cut = StoreRuns(big, folder / "stored", folder / "records", removals, self.spec.shard_documents)
             labels = tuple(shard.label for shard in big)
             execute(Job("read and cut", (read, cut), labels, folder / "jobs"), workspace, workers)
-        self.shards = Shared(shards_of(pieces, self.work))
+        shards = shards_of(pieces, self.work)
+        self.shards, self._parts = _without_parts(shards), packed(shards)
+        self._check_open_files(self.shards, workspace)
+
+    def _check_open_files(self, shards: Sequence[Shard], workspace: Workspace) -> None:
+        """Raise the limit of open files as the steps need it. Raises InputError. Workers elsewhere have limits of their
+        own, which they look at when their rank begins.
+        """
+        if workspace.ray is not None or self.spec.execution.slurm is not None:
+            return
+        counts = Counter(shard.corpus for shard in shards)
+        for step in self.steps:
+            known = {corpus: count for corpus, count in counts.items() if self.applies(step, corpus)}
+            require(step.open_files(known), f"the step {step.spec.step} ({sum(known.values()):,} shards)")
 
     @property
     def _keeps_damaged(self) -> bool:
@@ -140,9 +159,8 @@ class Curation:
     def _read(self, each: Pass, removals: Removals) -> PipelineStep:
         if each.number == 0:
             quarantine = self.work / "quarantine"
-            return ReadSources(self.shards, self.work, quarantine, removals, self._keeps_damaged)
-        places = Shared(replace(shard, stored=_stored(each.number - 1, shard)) for shard in self.shards)
-        return ReadStored(places, self.work, removals)
+            return ReadSources(self.shards, self._parts, self.work, quarantine, removals, self._keeps_damaged)
+        return ReadStored(Shared(_stored_by(each.number - 1, self.shards)), self.work, removals)
 
     def _write(self, each: Pass, removals: Removals, target: Path) -> PipelineStep:
         folder = pass_folder(self.work, each.number)
@@ -151,8 +169,13 @@ class Curation:
         return StoreShard(self.shards, folder / "stored", folder / "records", removals)
 
 
-def _stored(number: int, shard: Shard) -> str:
-    return f"passes/{number}/stored/{shard.place}{SUFFIX}"
+def _without_parts(shards: Sequence[Shard]) -> Shared[Shard]:
+    return Shared(replace(shard, parts=()) for shard in shards)
+
+
+def _stored_by(number: int, shards: Sequence[Shard]) -> list[Shard]:
+    """The shards as a pass has stored them."""
+    return [replace(shard, stored=f"passes/{number}/stored/{shard.place}{SUFFIX}") for shard in shards]
 
 
 def _cut(steps: tuple[Step, ...]) -> tuple[Pass, ...]:

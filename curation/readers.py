@@ -1,20 +1,15 @@
-"""datatrove's readers, made safe: a bad line is told and skipped, a damaged file is an error, nothing is lost in
-silence.
+"""Readers of the formats: a bad line is told and skipped, a damaged file is an error, nothing is lost in silence.
 
-datatrove's own JsonlReader drops what follows an invalid byte and counts a broken line nowhere.
+datatrove's own JsonlReader drops what follows an invalid byte and counts a broken line nowhere; its ParquetReader takes
+all columns and gives a file up at its first damage; and its way to a file costs more than a small file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from datatrove.data import Document
-from datatrove.pipeline.readers import JsonlReader
-from datatrove.pipeline.readers.base import BaseDiskReader
-
-from curation.documents import as_datatrove, marks_of, metadata_of
 from curation.extract import Extractor, OnBad, UnreadableError
 from curation.lines import LONGEST, DamagedFile, numbered_lines
 from curation.records import RawDocument
@@ -27,23 +22,19 @@ _BOM = b"\xef\xbb\xbf"
 _BATCH_BYTES = 16_000_000  # of a Parquet row group that are turned into Python objects at once
 
 
-class SafeJsonlReader(JsonlReader):
+class JsonlReader:
     """JSON Lines, each line decoded on its own, with what Dolma attribute files say of it."""
 
-    def __init__(
-        self, folder: Any, extract: Extractor, on_bad: OnBad, attributes: AttributeLines | None = None
-    ) -> None:
-        super().__init__(folder, compression=None)
+    def __init__(self, extract: Extractor, on_bad: OnBad, attributes: AttributeLines | None = None) -> None:
         self._extract, self._on_bad, self._attributes = extract, on_bad, attributes
 
-    def read_file(self, filepath: str) -> Iterator[Document]:
+    def read(self, stream: IO[bytes]) -> Iterator[RawDocument]:
         """Documents of one file, in order."""
-        with self.data_folder.open(filepath, "rb") as stream:
-            for number, line in _told_lines(stream, self._extract, self._on_bad):
-                if line.strip() and (document := self._document(number, line)):
-                    yield document
+        for number, line in _told_lines(stream, self._extract, self._on_bad):
+            if line.strip() and (document := self._document(number, line)):
+                yield document
 
-    def _document(self, number: int, line: bytes) -> Document | None:
+    def _document(self, number: int, line: bytes) -> RawDocument | None:
         import orjson
 
         try:
@@ -57,26 +48,22 @@ class SafeJsonlReader(JsonlReader):
         except UnreadableError as error:
             self._on_bad(self._extract.bad(number, str(error), line))
             return None
-        return as_datatrove(raw) if raw else None
+        return raw
 
 
-class TextReader(BaseDiskReader):
+class TextReader:
     """Plain UTF-8 text: a document a file, a line or a paragraph."""
 
-    name = "text"
-
-    def __init__(self, folder: Any, extract: Extractor, on_bad: OnBad) -> None:
-        super().__init__(folder)
+    def __init__(self, extract: Extractor, on_bad: OnBad) -> None:
         self._extract, self._on_bad = extract, on_bad
 
-    def read_file(self, filepath: str) -> Iterator[Document]:
+    def read(self, stream: IO[bytes]) -> Iterator[RawDocument]:
         """Documents of one file, in order."""
-        with self.data_folder.open(filepath, "rb") as stream:
-            for number, block in self._blocks(_told_lines(stream, self._extract, self._on_bad)):
-                if not block.strip():
-                    continue
-                if document := self._document(number, block.removeprefix(_BOM) if number == 1 else block):
-                    yield document
+        for number, block in self._blocks(_told_lines(stream, self._extract, self._on_bad)):
+            if not block.strip():
+                continue
+            if document := self._document(number, block.removeprefix(_BOM) if number == 1 else block):
+                yield document
 
     def _blocks(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         """(number of the first line, bytes) of each document."""
@@ -102,7 +89,7 @@ class TextReader(BaseDiskReader):
         elif size:
             yield start, b"\n".join(block)
 
-    def _document(self, number: int, block: bytes) -> Document | None:
+    def _document(self, number: int, block: bytes) -> RawDocument | None:
         try:
             text = block.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -110,42 +97,34 @@ class TextReader(BaseDiskReader):
             self._on_bad(self._extract.bad(line, _not_utf8(error), block))
             return None
         record = {self._extract.source.text: text.rstrip("\r")}
-        raw = self._extract.document(record, number)
-        return as_datatrove(raw) if raw else None
+        return self._extract.document(record, number)
 
 
-class SafeParquetReader(BaseDiskReader):
-    """Parquet: only the columns that are asked for, in batches bounded by bytes; a damaged row group costs that group.
-
-    datatrove's reader takes all columns, a thousand rows at a time, and gives a file up at its first damage.
+class ParquetReader:
+    """Parquet: only the columns that are asked for, in batches bounded by bytes; a damaged row group costs that
+    group.
     """
 
-    name = "Parquet"
-
-    def __init__(
-        self, folder: Any, extract: Extractor, on_bad: OnBad, first: int = 0, count: int | None = None
-    ) -> None:
-        super().__init__(folder)
+    def __init__(self, extract: Extractor, on_bad: OnBad, first: int = 0, count: int | None = None) -> None:
         self._extract, self._on_bad = extract, on_bad
         self._rows = range(first, first + count) if count is not None else range(first, 1 << 62)
 
-    def read_file(self, filepath: str) -> Iterator[Document]:
+    def read(self, stream: IO[bytes]) -> Iterator[RawDocument]:
         """Documents of one file, or of its rows `first` to `first + count`, in order."""
         import pyarrow.parquet as pq
 
-        with self.data_folder.open(filepath, "rb") as stream:
-            try:
-                file = pq.ParquetFile(stream, page_checksum_verification=True)
-            except Exception as error:  # whatever Arrow makes of a damaged footer
-                self._on_bad(self._extract.damaged(1, f"damaged Parquet file: {error}"))
-                return
-            columns = self._columns(file.schema_arrow.names)
-            start = 0
-            for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                if start < self._rows.stop and start + rows > self._rows.start:
-                    yield from self._group(file, group, start, columns)
-                start += rows
+        try:
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
+        except Exception as error:  # whatever Arrow makes of a damaged footer
+            self._on_bad(self._extract.damaged(1, f"damaged Parquet file: {error}"))
+            return
+        columns = self._columns(file.schema_arrow.names)
+        start = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if start < self._rows.stop and start + rows > self._rows.start:
+                yield from self._group(file, group, start, columns)
+            start += rows
 
     def _columns(self, names: list[str]) -> list[str]:
         """Columns that hold the keys of the source. Raises InputError where the text's is not there."""
@@ -159,7 +138,7 @@ class SafeParquetReader(BaseDiskReader):
                 raise InputError(f'{self._extract.label}: no column "{key}"; there are: {", ".join(names)}')
         return list(dict.fromkeys(found))
 
-    def _group(self, file: Any, group: int, start: int, columns: list[str]) -> Iterator[Document]:
+    def _group(self, file: Any, group: int, start: int, columns: list[str]) -> Iterator[RawDocument]:
         """Documents of a row group whose first row is `start`."""
         row, about = start, file.metadata.row_group(group)
         size = max(1, min(1000, _BATCH_BYTES * about.num_rows // max(1, about.total_byte_size)))
@@ -183,13 +162,12 @@ class SafeParquetReader(BaseDiskReader):
         reason = f"damaged Parquet file: rows {row + 1} to {end} cannot be read: {why}"
         self._on_bad(self._extract.damaged(row + 1, reason))
 
-    def _document(self, record: dict[str, Any], number: int) -> Document | None:
+    def _document(self, record: dict[str, Any], number: int) -> RawDocument | None:
         try:
-            raw = self._extract.document(record, number)
+            return self._extract.document(record, number)
         except UnreadableError as error:
             self._on_bad(self._extract.bad(number, str(error), b""))
             return None
-        return as_datatrove(raw) if raw else None
 
 
 def _told_lines(stream: Any, extract: Extractor, on_bad: OnBad) -> Iterator[tuple[int, bytes]]:
@@ -202,12 +180,6 @@ def _told_lines(stream: Any, extract: Extractor, on_bad: OnBad) -> Iterator[tupl
         yield from numbered_lines(stream, extract.label, on_long)
     except DamagedFile as error:
         on_bad(extract.damaged(error.line, error.reason))
-
-
-def as_raw(document: Document) -> RawDocument:
-    """The document as a source gives it."""
-    marks = marks_of(document)
-    return RawDocument(document.id, document.text, marks.source, metadata_of(document), marks.scores, marks.spans)
 
 
 def _why(line: bytes, error: Exception) -> str:

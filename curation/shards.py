@@ -1,4 +1,4 @@
-"""Shards: the unit of work of every pass, and the datatrove steps that read, lead, store and write them.
+"""Shards: the unit of work of every pass, and the datatrove steps that lead, store and write them.
 
 One rank is one shard. Which documents a shard holds follows from the sources and the settings, never from the workers;
 a shard keeps its place through all passes, so that the written corpus has its documents in the order of the sources.
@@ -7,10 +7,8 @@ a shard keeps its place through all passes, so that the written corpus has its d
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +16,13 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
 from curation.corpus import schema
-from curation.documents import as_datatrove, marks_of
-from curation.parts import Part
-from curation.records import BadLine, RawDocument
+from curation.documents import marks_of
+from curation.parts import Part, pattern_of
 from curation.removed import Removals
 from curation.rows import UNFINISHED, RowsWriter
-from curation.sources import read_part
-from curation.stored import SUFFIX, store, stored
+from curation.stored import SUFFIX, store
 from curation.summary import Summary
 from infra.atomic import atomic_path, write_json
-from infra.errors import DataError
 
 if TYPE_CHECKING:
     from curation.execution.base import Shared
@@ -35,14 +30,14 @@ if TYPE_CHECKING:
 
 RANK = "_rank"
 _RUN_CHARACTERS = 200_000_000  # of a stored shard, whatever the number of its documents
-_HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
 
 
 @dataclass(frozen=True)
 class Shard:
     """One shard: its corpus, its number in it, and what it reads: parts of sources, or a stored file below work/.
 
-    `piece` is the place of the piece that this shard is the first one of, if its documents were cut from one.
+    `piece` is the place of the piece that this shard is the first one of, if its documents were cut from one. `crowd`
+    says that its corpus has very many small files, which are counted by folder.
     """
 
     corpus: str
@@ -52,76 +47,12 @@ class Shard:
     limit: int | None = None
     stored: str = ""
     piece: str = ""
+    crowd: bool = False
 
     @property
     def place(self) -> str:
         """`CORPUS/NNNNN`: the shard's files are called so, with a suffix, wherever they lie."""
         return f"{self.corpus}/{self.number:05d}"
-
-
-class ReadSources(PipelineStep):
-    """Documents of a shard's parts. Bad lines go to the shard's quarantine, empty texts to the removals.
-
-    A shard that was cut from a piece, whose parts have been read, has its documents stored below `work`.
-    """
-
-    name = "read"
-    type = "curation"
-
-    def __init__(
-        self, shards: Shared[Shard], work: Path, quarantine: Path, removals: Removals, keep_damaged: bool
-    ) -> None:
-        super().__init__()
-        self.shards, self.work, self.quarantine = shards, work, quarantine
-        self.removals, self.keep_damaged = removals, keep_damaged
-
-    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        """Yield the documents of shard `rank`."""
-        self.removals.begin(rank)
-        shard = self.shards[rank]
-        if shard.stored:
-            yield from stored(self.work / shard.stored)
-            return
-        target = self.quarantine / f"{shard.place}.jsonl"
-        with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as quarantine:
-            documents = (each for part in shard.parts for each in self._hopefully(part, quarantine))
-            yield from map(as_datatrove, islice(documents, shard.limit))
-
-    def _hopefully(self, part: Part, quarantine: Any) -> Iterator[RawDocument]:
-        """Documents of a part; gives up when its first lines are all bad."""
-        bad: list[BadLine] = []
-        good = False
-
-        def on_bad(line: BadLine) -> None:
-            quarantine.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
-            if not good and len(bad) < _HOPELESS:
-                bad.append(line)
-                if len(bad) == _HOPELESS:
-                    raise DataError(f"{bad[0]}; so are the {_HOPELESS - 1} lines after it, so the file is given up")
-
-        for document in read_part(part, on_bad, self._on_skip, self.keep_damaged):
-            good = True
-            yield document
-
-    def _on_skip(self, document: RawDocument, reason: str) -> None:
-        self.removals.add(as_datatrove(document), "read", reason)
-
-
-class ReadStored(PipelineStep):
-    """Documents that an earlier pass has stored."""
-
-    name = "read stored"
-    type = "curation"
-
-    def __init__(self, shards: Shared[Shard], work: Path, removals: Removals | None = None) -> None:
-        super().__init__()
-        self.shards, self.work, self.removals = shards, work, removals
-
-    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        """Yield the documents of shard `rank`."""
-        if self.removals is not None:
-            self.removals.begin(rank)
-        yield from stored(self.work / self.shards[rank].stored)
 
 
 class Apply(PipelineStep):
@@ -261,11 +192,12 @@ class WriteShard(PipelineStep):
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
-        summary = Summary()
+        summary, crowd = Summary(), self.shards[rank].crowd
         with RowsWriter(self.shards, self.target, schema()) as rows:
             for document in data:
                 marks = marks_of(document)
-                summary.add(document.text, marks.source, marks.scores, marks.spans)
+                source = pattern_of(marks.source) if crowd else marks.source
+                summary.add(document.text, source, marks.scores, marks.spans)
                 rows.write(document, rank)
         rows.rename(rank)
         self.removals.finish()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import posixpath
 from collections.abc import Iterator
+from typing import IO
 
 from curation.extract import Extractor, OnBad, OnSkip, UnreadableError
-from curation.parts import Part, folder_of, parts_of
+from curation.parts import Part, opened, parts_of
 from curation.records import BadLine, RawDocument
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from infra.errors import DataError
-
-_TALKATIVE = "datatrove.pipeline.readers"
 
 
 def read_source(source: AnySource, on_bad: OnBad | None = None) -> Iterator[RawDocument]:
@@ -21,14 +20,8 @@ def read_source(source: AnySource, on_bad: OnBad | None = None) -> Iterator[RawD
     Raises InputError (missing file, wrong checksum), UnavailableError (hub or wheel that cannot be had), DataError
     (damaged file).
     """
-    from loguru import logger
-
-    logger.disable(_TALKATIVE)  # it tells of every file on the terminal of whoever reads prompts or labelled texts
-    try:
-        for part in parts_of(source, 0):
-            yield from read_part(part, on_bad or _refuse)
-    finally:
-        logger.enable(_TALKATIVE)
+    for part in parts_of(source, 0):
+        yield from read_part(part, on_bad or _refuse)
 
 
 def read_part(
@@ -49,27 +42,31 @@ def read_part(
 
 
 def _read_file(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
-    from curation.dolma.read import AttributeLines
-    from curation.readers import SafeJsonlReader, SafeParquetReader, TextReader, as_raw
-
-    folder, name = folder_of(part)
     try:
-        with contextlib.ExitStack() as stack:
-            if name.endswith(".parquet"):
-                reader = SafeParquetReader(folder, extract, on_bad, part.first, part.count or None)
-            elif ".txt" in name:
-                reader = TextReader(folder, extract, on_bad)
-            else:
-                wanted = extract.source.attributes
-                attributes = stack.enter_context(AttributeLines(part.location, wanted)) if wanted else None
-                reader = SafeJsonlReader(folder, extract, on_bad, attributes)
-            yield from map(as_raw, reader.read_files_shard([name]))
+        with opened(part) as stream:
+            yield from _read_stream(stream, part, extract, on_bad)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):  # of what is written meanwhile, not of this file
             raise
         gone = isinstance(error, FileNotFoundError)
         why = "it was there when the run began, and is gone" if gone else f"it cannot be read: {error}"
         raise DataError(f"{part.label}: {why}") from None
+
+
+def _read_stream(stream: IO[bytes], part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+    from curation.dolma.read import AttributeLines
+    from curation.readers import JsonlReader, ParquetReader, TextReader
+
+    wanted = extract.source.attributes
+    if part.location.endswith(".parquet"):
+        yield from ParquetReader(extract, on_bad, part.first, part.count or None).read(stream)
+    elif ".txt" in posixpath.basename(part.location):
+        yield from TextReader(extract, on_bad).read(stream)
+    elif wanted:
+        with AttributeLines(part.location, wanted) as attributes:
+            yield from JsonlReader(extract, on_bad, attributes).read(stream)
+    else:
+        yield from JsonlReader(extract, on_bad).read(stream)
 
 
 def _read_rows(source: SourceSpec, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:

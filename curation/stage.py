@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from curation.corpus import KIND
-from curation.parts import content_of, parts_of
+from curation.parts import content_of, files_of, parts_of, stored_bytes
 from curation.source_spec import ForumSpec
 from curation.spec import CorpusSpec, CurationSpec
 from infra.artifact import Artifact
@@ -22,6 +23,7 @@ def identity(spec: CurationSpec) -> Identity:
     """What makes a curation what it is: contents of the sources, checksums of weights, settings; no paths, and not what
     is put up with of bad input: that decides whether there is a result. What else it could be is in the manifest.
     """
+    from curation.cutting import files_of_a_shard
     from curation.placement import placed
     from curation.steps import make_step
 
@@ -32,7 +34,11 @@ def identity(spec: CurationSpec) -> Identity:
         "steps": [step.settings() for step in steps],
         "shard_documents": spec.shard_documents,
     }
-    inputs = {f"corpora.{name}": digest([content_of(source) for source in corpus.sources])
+    files = {name: [files_of(source, number) for number, source in enumerate(corpus.sources)]
+             for name, corpus in spec.corpora.items()}  # fmt: skip
+    if any(files_of_a_shard(chain.from_iterable(each), spec.shard_documents) > 1 for each in files.values()):
+        config["small_files"] = "merged"  # another layout than that of versions which gave each a shard
+    inputs = {f"corpora.{name}": digest(list(map(content_of, corpus.sources, files[name])))
               for name, corpus in spec.corpora.items()}  # fmt: skip
     used = {f"steps[{number}].{name}": value for number, step in enumerate(steps)
             for name, value in step.inputs().items()}  # fmt: skip
@@ -73,7 +79,6 @@ def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
 
 def plan(spec: CurationSpec) -> Plan:
     """Files and bytes of every source, without reading any."""
-    from curation.parts import size_of
     from curation.steps import make_step
 
     rows = []
@@ -81,7 +86,7 @@ def plan(spec: CurationSpec) -> Plan:
         for number, source in enumerate(corpus.sources):
             parts = parts_of(source, number)
             threads = source.documents if isinstance(source, ForumSpec) else None
-            rows.append((name, source.path, len(parts), threads, sum(map(size_of, parts)) or None))
+            rows.append((name, source.path, len(parts), threads, stored_bytes(parts)))
     columns = ("corpus", "source", "parts", "threads", "bytes as stored")
     table = Table("Sources", columns, tuple(rows))
     steps = Table("Steps", ("step", "corpora"), tuple(

@@ -19,6 +19,7 @@ from infra.progress import Advance, bar
 
 _BUFFER = 1 << 18  # bytes read at once: they stay in a core's cache between the copy and the hash
 _BATCH_BYTES, _BATCH_FILES = 1 << 24, 256  # handed to a thread together
+_REMEMBERED_BYTES, _REMEMBERED_FILES = 1 << 23, 10_000  # that are worth a transaction of their own
 _LONG_BYTES, _LONG_FILES = 1 << 30, 20_000  # from here on a terminal shows a bar
 _MOST_THREADS = 16  # more than any disk needs
 
@@ -34,10 +35,22 @@ def digests(files: Sequence[str | Path], *, threads: int | None = None) -> list[
     known = digest_cache.lookup(stamps)
     todo = {path: stamp.size for path, stamp in stamps.items() if path not in known}
     with contextlib.closing(_hash(todo, threads or cores())) as batches:
-        for batch in batches:
-            known.update((file.path, file.digest) for file in batch)
-            digest_cache.remember((file.path, file.stamp, file.digest) for file in batch if file.lasting)
+        for several in _gathered(batches):
+            known.update((file.path, file.digest) for file in several)
+            digest_cache.remember((file.path, file.stamp, file.digest) for file in several if file.lasting)
     return [known[path] for path in paths]
+
+
+def _gathered(batches: Iterator[list[_Hashed]]) -> Iterator[list[_Hashed]]:
+    """Batches of small files put together, as opening the cache's file takes as long as hashing dozens of them."""
+    several: list[_Hashed] = []
+    for batch in batches:
+        several += batch
+        if len(several) >= _REMEMBERED_FILES or sum(file.stamp.size for file in batch) > _REMEMBERED_BYTES:
+            yield several
+            several = []
+    if several:
+        yield several
 
 
 def digest_of(file: str | Path) -> str:

@@ -30,13 +30,14 @@ class Job:
     The steps are pickled to the workers and copied for every rank, so that no rank sees what another one left behind;
     what all ranks only read (the list of shards) goes into a `Shared`, which is not copied. `labels` name for people
     what each rank reads. `logging_dir` holds datatrove's logs, statistics and completion markers, and must lie where
-    all workers can write.
+    all workers can write. `open_files` is what a rank has open at once, where that grows with the corpus.
     """
 
     name: str
     pipeline: tuple[PipelineStep, ...]
     labels: tuple[str, ...]
     logging_dir: Path
+    open_files: int = 0
 
     def unfinished(self) -> list[int]:
         """Ranks without a completion marker, in order."""

@@ -11,6 +11,7 @@ from datatrove.executor.base import DistributedEnvVars, PipelineExecutor
 from curation.execution.base import Job
 from curation.execution.pulse import Pulse
 from infra.errors import HormesisError, RankFailure
+from infra.open_files import require
 from infra.ranks import report_failure, write
 
 _PLACE = re.compile(r"(?P<where>[^\n]+?:\d+): (?P<reason>.*)", re.DOTALL)
@@ -56,6 +57,7 @@ def run_rank(job: Job, rank: int) -> RankFailure | None:
     base.add_task_logger, base.close_task_logger = _log_to_file, _close_log
     executor = RankExecutor(job, rank)
     try:
+        require(job.open_files, f"the job {job.name}")
         executor._run_for_rank(rank)
     except Exception as error:
         failure = _failure(job, rank, error, executor.pulse.last)

@@ -51,16 +51,18 @@ class Context:
     attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By corpus, the scores that its documents have when they come to this step."""
 
-    def job(self, name: str, *pipeline: PipelineStep, labels: tuple[str, ...] | None = None) -> Job:
+    def job(
+        self, name: str, *pipeline: PipelineStep, labels: tuple[str, ...] | None = None, open_files: int = 0
+    ) -> Job:
         """A job of this step, a rank a shard unless `labels` names other ranks. Its name is unique within the step."""
         from curation.execution.base import Job
 
         found = labels if labels is not None else tuple(shard.label for shard in self.shards)
-        return Job(f"{self.name}: {name}", pipeline, found, self.folder / "jobs" / name.replace(" ", "-"))
+        return Job(f"{self.name}: {name}", pipeline, found, self.folder / "jobs" / name.replace(" ", "-"), open_files)
 
     def documents(self) -> PipelineStep:
         """First step of a job: the documents of shard `rank` as they come to this step. Needs `reads_corpus`."""
-        from curation.shards import ReadStored
+        from curation.reading import ReadStored
 
         return ReadStored(self.shards, self.work)
 
@@ -116,6 +118,12 @@ class Step:
     def phases(self, context: Context) -> list[Job]:
         """Jobs to be done, one after the other, before the main pass."""
         return []
+
+    def open_files(self, shards: dict[str, int]) -> int:
+        """Files that one process has open at once, at most, given the shards of each corpus that the step works on;
+        0 where that does not grow with them.
+        """
+        return 0
 
     @property
     def edits_text(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curation.steps.base import Context, Step, StepSpec
 
@@ -24,6 +24,8 @@ class DedupStep(Step):
     """datatrove's stages as jobs, then its filter in the main pass."""
 
     reads_corpus = True
+    files_of_a_shard: ClassVar[int]
+    """Files of every shard that one rank of a stage has open at once, at most."""
 
     def stages(self, context: Context) -> list[Job]:
         """The jobs for one group of shards, whose documents are compared with each other."""
@@ -43,6 +45,11 @@ class DedupStep(Step):
 
     def _groups(self, context: Context) -> list[Context]:
         return [context.together()] if self.spec.across_corpora else context.by_corpus()
+
+    def open_files(self, shards: dict[str, int]) -> int:
+        """Those of the largest group."""
+        group = sum(shards.values()) if self.spec.across_corpora else max(shards.values(), default=0)
+        return self.files_of_a_shard * group
 
     def describe(self) -> str:
         """`minhash` or `minhash, across corpora`."""

@@ -34,6 +34,7 @@ class ExactDedup(DedupStep):
     """datatrove's three stages; the shard's number, as priority, decides which of two equal documents stays."""
 
     options = ExactDedupSpec
+    files_of_a_shard = 3  # its hashes are read, its duplicates and their counts written
     spec: ExactDedupSpec
 
     def stages(self, context: Context) -> list[Job]:
@@ -52,7 +53,10 @@ class ExactDedup(DedupStep):
         sign = ExactDedupSignature(hashes, _config(), parts)
         find = ExactFindDedups(hashes, found, _config(), lines_to_buffer=1000)
         labels = tuple(f"{context.name}: hashes {part + 1} of {parts}" for part in range(parts))
-        return [context.job("hash", context.documents(), Ranked(), sign), context.job("find", find, labels=labels)]
+        return [
+            context.job("hash", context.documents(), Ranked(), sign),
+            context.job("find", find, labels=labels, open_files=self.files_of_a_shard * len(context.shards)),
+        ]
 
     def removal(self, context: Context) -> PipelineStep:
         """Remove what was found."""

@@ -48,6 +48,7 @@ class Minhash(DedupStep):
     """datatrove's four stages."""
 
     options = MinhashSpec
+    files_of_a_shard = 2  # its clusters and what is to be removed are written; before that, its signatures read
     spec: MinhashSpec
 
     def stages(self, context: Context) -> list[Job]:
@@ -55,12 +56,14 @@ class Minhash(DedupStep):
         names = ("signatures", "pairs", "clusters", "remove")
         signatures, pairs, clusters, remove = (folder_of(context, name) for name in names)
         sign, match, cluster = minhash_steps(self.spec, signatures, pairs, clusters)
+        files = self.files_of_a_shard * len(context.shards)
         bands = tuple(f"{context.name}: {label}" for label in band_labels(self.spec))
         return [
             context.job("signatures", context.documents(), sign),
-            context.job("pairs", match, labels=bands),
-            context.job("clusters", cluster, _keep_first(clusters, remove), labels=(f"{context.name}: clusters",)),
-        ]
+            context.job("pairs", match, labels=bands, open_files=files),
+            context.job("clusters", cluster, _keep_first(clusters, remove),
+                        labels=(f"{context.name}: clusters",), open_files=files),
+        ]  # fmt: skip
 
     def removal(self, context: Context) -> PipelineStep:
         """Remove what was found."""

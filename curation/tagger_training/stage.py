@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curation.parts import content_of, parts_of, size_of
+from curation.parts import content_of, parts_of, stored_bytes
 from curation.resolve import resolved
 from curation.tagger_training.spec import AnyExamples, DistilSpec, LexicalSpec, TaggerTrainingSpec, TransformerSpec
 from curation.taggers import tagger_inputs
@@ -48,8 +48,8 @@ def plan(spec: TaggerTrainingSpec) -> Plan:
         *((f"test {name}", (test,)) for name, test in spec.tests.items()),
     ]
     rows = [
-        (what, source.path, len(parts_of(source, number)), sum(map(size_of, parts_of(source, number))) or None)
-        for what, sources in used for number, source in enumerate(sources)
+        (what, source.path, len(parts), stored_bytes(parts))
+        for what, sources in used for source in sources for parts in (parts_of(source, 0),)
     ]  # fmt: skip
     table = Table("Examples", ("use", "source", "files", "bytes as stored"), tuple(rows))
     settings = ", ".join(f"{key} {value}" for key, value in portable(spec.model).items() if key != "name")

@@ -217,8 +217,8 @@ def test_a_file_that_vanishes_while_others_are_read_is_named_and_the_others_are_
         write_jsonl(tmp_path / f"{name}.jsonl", [{"text": name}])
     listed = passes.pieces_of
 
-    def gone(spec: Any) -> Any:
-        found = listed(spec)
+    def gone(*arguments: Any) -> Any:
+        found = listed(*arguments)
         (tmp_path / "a.jsonl").unlink()
         return found
 
@@ -249,7 +249,7 @@ def test_a_bucket_that_cannot_be_read_is_one_clear_message(monkeypatch: pytest.M
     class Closed:
         protocol = "s3"
 
-        def glob(self, path: str, detail: bool) -> dict[str, object]:
+        def glob(self, path: str, detail: bool) -> dict[str, Any]:
             raise RuntimeError("Unable to locate\ncredentials")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (Closed(), "bucket/a.jsonl"))
