@@ -89,3 +89,15 @@ def test_a_kind_that_cannot_use_ray_refuses_it(tmp_path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(InputError, match="--ray: kind count runs on this machine only"):
         stage.start(Spec(), tmp_path / "out", 1, RayCluster("auto"))
+
+
+def test_small_files_that_share_shards_give_the_same_bytes_on_ray_and_here(tmp_path: Path, cluster: Any) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(130):
+        (tmp_path / "many" / f"{number:03d}.txt").write_text(f"Document number {number} is here.")
+    job = tmp_path / "job.yaml"
+    job.write_text("kind: curation\nname: job\ncorpora: {it: {sources: [{path: 'many/*.txt'}]}}\nsteps: []\n")
+    finish(start(job, tmp_path / "here", "--workers", "2"))
+    finish(start(job, tmp_path / "ray", "--ray", cluster.address, "--workers", "2"))
+    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
+    assert len(list((tmp_path / "ray" / "corpora" / "it").iterdir())) == 65
