@@ -87,7 +87,13 @@ class _Reader:
     def batch(self, paths: list[str]) -> list[_Hashed]:
         """Read one batch of files."""
         buffer = memoryview(bytearray(_BUFFER))
-        return [self._file(path, buffer) for path in paths]
+        hashed = [self._file(path, buffer) for path in paths]
+        self._tell(sum(file.stamp.size for file in hashed if file.stamp.size <= _BUFFER))
+        return hashed
+
+    def _tell(self, count: int) -> None:
+        with self.lock:
+            self.advance(count)
 
     def _file(self, path: str, buffer: memoryview) -> _Hashed:
         try:
@@ -113,8 +119,8 @@ class _Reader:
             left -= count
             if self.stopped:
                 raise _Stopped
-            with self.lock:
-                self.advance(count)
+            if size > _BUFFER:  # small files are told of by the batch: a bar costs as much as one of them
+                self._tell(count)
         return sha256.hexdigest()
 
 
