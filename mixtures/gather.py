@@ -1,0 +1,161 @@
+"""Copying documents from the shards of a corpus into one array, shard after shard, whatever order they are asked for.
+
+A shard is opened once for all documents that are wanted of it, so at most two files are open at a time, however many
+shards a corpus has. Where a document begins follows from the sizes of those before it: no index is read to find it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.errors import ArtifactError
+from mixtures import long_arrays
+from mixtures.catalogue import TokenisedCorpus
+from mixtures.indexed import bin_path, open_pair, risk_prefix
+from mixtures.risk import Bytes
+from mixtures.select import Ints
+from mixtures.shard_files import shard_record
+
+_SHORT = 96  # tokens: below that, indexing token by token is faster than a system call a document
+_FEW = 16  # documents: below that, mapping a file takes longer than reading them
+_BLOCK = 1 << 19  # tokens whose places are listed at a time
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the documents of a tokenised corpus lie.
+
+    `first` [shards + 1] is the position of each shard's first document, `begins` [documents + 1] the tokens of the
+    corpus before each document.
+    """
+
+    source: TokenisedCorpus
+    first: Ints
+    begins: Ints
+
+    def positions(self, shard: NDArray[np.int32], row: NDArray[np.int32]) -> Ints:
+        """Positions in the corpus of documents named by shard and row."""
+        return self.first[shard] + row
+
+    def check(self, shard: int) -> None:
+        """Raise ArtifactError when a shard's files do not belong together or to the table of its documents."""
+        prefix = self.source.prefix(shard)
+        tokens, _ = open_pair(prefix, shard_record(prefix)["tokens_sha256"])
+        begins = self.begins[self.first[shard] : self.first[shard + 1] + 1]
+        if not np.array_equal(begins - begins[0], tokens.starts):
+            raise ArtifactError(f"{prefix}: its documents are not those of its table; build the mixture again")
+
+    def dtype(self, shard: int) -> str:
+        """Type of the tokens of a shard."""
+        prefix = self.source.prefix(shard)
+        return str(open_pair(prefix, shard_record(prefix)["tokens_sha256"])[0].tokens.dtype)
+
+
+def locate(source: TokenisedCorpus) -> Located:
+    """Find out where all documents of a corpus lie, from their sizes."""
+    documents, shards = source.documents, len(source.corpus.shards)
+    begins = long_arrays.new(len(documents) + 1, np.int64)
+    before = 0
+    for chunk in long_arrays.chunks(len(documents)):
+        begins[chunk.start + 1 : chunk.stop + 1] = before + np.cumsum(documents.tokens[chunk])
+        before = int(begins[chunk.stop])
+    return Located(source, np.searchsorted(documents.shard, np.arange(shards + 1)).astype(np.int64), begins)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Documents to be copied, sorted by shard and row: shard, first token there, tokens, first token in the output."""
+
+    shard: Ints
+    begin: Ints
+    size: Ints
+    target: Ints
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def at(self, here: slice) -> Copies:
+        """Those of a range."""
+        return Copies(self.shard[here], self.begin[here], self.size[here], self.target[here])
+
+
+def gather(located: Located, position: Ints, size: Ints, target: Ints, tokens: NDArray[Any], risks: Bytes) -> None:
+    """Copy the first `size` tokens of the documents at `position`, and their risk bytes, to `target` of the arrays.
+
+    Raises ArtifactError where a shard ends too early.
+    """
+    order = np.argsort(position, kind="stable")
+    position = position[order]
+    shard = np.searchsorted(located.first, position, side="right") - 1
+    begin = located.begins[position] - located.begins[located.first[shard]]
+    copies = Copies(shard, begin, size[order], target[order])
+    bounds = np.concatenate([[0], np.flatnonzero(np.diff(shard)) + 1, [len(shard)]])
+    for first, last in itertools.pairwise(bounds.tolist()):
+        prefix = located.source.prefix(int(shard[first]))
+        visit = copies.at(slice(first, last))
+        few = len(visit) < _FEW or int(visit.size.sum()) >= _SHORT * len(visit)
+        for path, output in ((bin_path(prefix), tokens), (bin_path(risk_prefix(prefix)), risks)):
+            (_read if few else _index)(path, visit, output)
+
+
+def _read(path: Path, copies: Copies, output: NDArray[Any]) -> None:
+    """Copy documents with a read each, straight to where they belong."""
+    width, view = output.itemsize, memoryview(output.data).cast("B")
+    columns = (copies.begin * width, copies.target * width, (copies.target + copies.size) * width)
+    with _opened(path) as file:
+        for begin, first, last in zip(*(column.tolist() for column in columns), strict=True):
+            while first < last:
+                if not (count := os.preadv(file, [view[first:last]], begin)):
+                    raise _ends_early(path)
+                first, begin = first + count, begin + count
+
+
+def _index(path: Path, copies: Copies, output: NDArray[Any]) -> None:
+    """Copy many short documents by the place of each of their tokens."""
+    with _opened(path) as file:
+        size = os.fstat(file).st_size
+        if size < int((copies.begin + copies.size).max()) * output.itemsize:
+            raise _ends_early(path)
+        shard = np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_READ), output.dtype)
+    for block in _blocks(copies):
+        ends = np.cumsum(block.size)
+        before, tokens = ends - block.size, np.arange(int(ends[-1]))
+        output[np.repeat(block.target - before, block.size) + tokens] = shard[
+            np.repeat(block.begin - before, block.size) + tokens
+        ]
+
+
+def _blocks(copies: Copies) -> Iterator[Copies]:
+    """At most _BLOCK tokens at a time, or a document."""
+    ends, first = np.cumsum(copies.size), 0
+    while first < len(copies):
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + _BLOCK, side="right")))
+        yield copies.at(slice(first, last))
+        first = last
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: missing; run the stage again") from None
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _ends_early(path: Path) -> ArtifactError:
+    return ArtifactError(f"{path}: shorter than its table of documents says; run the stage again")
