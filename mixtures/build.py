@@ -21,21 +21,13 @@ from mixtures.gather import Located, locate
 from mixtures.long_arrays import kept_in
 from mixtures.overlap.measure import measure
 from mixtures.overlap.stage import find_duplicates
-from mixtures.pieces import (
-    Stream,
-    files_to_hash,
-    forget,
-    hash_file,
-    pieces_of,
-    reserve,
-    stream_of,
-    write_piece,
-)
+from mixtures.pieces import files_to_hash, forget, hash_file, reserve, write_piece
 from mixtures.places import tokenizer_place, tokens_place, tokens_spec
 from mixtures.provenance import PROVENANCE, provenance
 from mixtures.ranks import alone, for_each, forget_jobs
 from mixtures.select import all_of
 from mixtures.spec import MixtureSpec, Source, tokenizer_stage_spec, used
+from mixtures.streams import Stream, pieces_of, stream_of
 from mixtures.tokenizer import read_facts
 from mixtures.write import finish_component, write_documents, write_held_out_texts
 
@@ -66,7 +58,7 @@ def _build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
         contaminated = look_for_sets(spec, corpora, workspace, workers)
         components = prepared(spec, resolve(spec, sources, contaminated), tokenizer.path)
         streams = _streams(components, folder)
-        _write(streams, workspace, workers)
+        write_streams(streams, workspace, workers)
         like = None if spec.overlap is None else find_duplicates(spec, corpora, workspace, workers)
     for name in _TOKENIZER_FILES:
         write_bytes(folder / "tokenizer" / name, (tokenizer.path / name).read_bytes())
@@ -113,7 +105,7 @@ def _streams(components: list[Component], folder: Path) -> list[Stream]:
     return training + held_out
 
 
-def _write(streams: list[Stream], workspace: Workspace, workers: Workers | None) -> None:
+def write_streams(streams: list[Stream], workspace: Workspace, workers: Workers | None) -> None:
     """Write and hash the token files; a piece of a file is a rank, and then a whole file is."""
     if sum(stream.tokens for stream in streams) < SMALL:
         workspace, workers = alone(workspace), None

@@ -6,13 +6,10 @@ shards a corpus has. Where a document begins follows from the sizes of those bef
 
 from __future__ import annotations
 
-import itertools
 import mmap
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +18,7 @@ from numpy.typing import NDArray
 from infra.errors import ArtifactError
 from mixtures import long_arrays
 from mixtures.catalogue import TokenisedCorpus
-from mixtures.indexed import bin_path, open_pair, risk_prefix
+from mixtures.indexed import RISK_SUFFIX, open_pair
 from mixtures.risk import Bytes
 from mixtures.select import Ints
 from mixtures.shard_files import shard_record
@@ -35,13 +32,18 @@ _BLOCK = 1 << 19  # tokens whose places are listed at a time
 class Located:
     """Where the documents of a tokenised corpus lie.
 
-    `first` [shards + 1] is the position of each shard's first document, `begins` [documents + 1] the tokens of the
-    corpus before each document.
+    `names` are those of the shards' files, `first` [shards + 1] is the position of each shard's first document,
+    `begins` [documents + 1] the tokens of the corpus before each document.
     """
 
     source: TokenisedCorpus
+    names: tuple[str, ...]
     first: Ints
     begins: Ints
+
+    def prefix(self, shard: int) -> str:
+        """Token file prefix of a shard; text, as making paths would take longer than opening the files."""
+        return f"{self.source.tokens}/{self.names[shard]}"
 
     def positions(self, shard: NDArray[np.int32], row: NDArray[np.int32]) -> Ints:
         """Positions in the corpus of documents named by shard and row."""
@@ -69,14 +71,14 @@ def locate(source: TokenisedCorpus) -> Located:
     for chunk in long_arrays.chunks(len(documents)):
         begins[chunk.start + 1 : chunk.stop + 1] = before + np.cumsum(documents.tokens[chunk])
         before = int(begins[chunk.stop])
-    return Located(source, np.searchsorted(documents.shard, np.arange(shards + 1)).astype(np.int64), begins)
+    first = np.searchsorted(documents.shard, np.arange(shards + 1)).astype(np.int64)
+    return Located(source, tuple(shard.stem for shard in source.corpus.shards), first, begins)
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Documents to be copied, sorted by shard and row: shard, first token there, tokens, first token in the output."""
+    """Documents to be copied, sorted by shard and row: where they begin in their shard, tokens, where they go."""
 
-    shard: Ints
     begin: Ints
     size: Ints
     target: Ints
@@ -86,7 +88,7 @@ class Copies:
 
     def at(self, here: slice) -> Copies:
         """Those of a range."""
-        return Copies(self.shard[here], self.begin[here], self.size[here], self.target[here])
+        return Copies(self.begin[here], self.size[here], self.target[here])
 
 
 def gather(located: Located, position: Ints, size: Ints, target: Ints, tokens: NDArray[Any], risks: Bytes) -> None:
@@ -94,45 +96,64 @@ def gather(located: Located, position: Ints, size: Ints, target: Ints, tokens: N
 
     Raises ArtifactError where a shard ends too early.
     """
+    if not len(position):
+        return
     order = np.argsort(position, kind="stable")
     position = position[order]
     shard = np.searchsorted(located.first, position, side="right") - 1
     begin = located.begins[position] - located.begins[located.first[shard]]
-    copies = Copies(shard, begin, size[order], target[order])
-    bounds = np.concatenate([[0], np.flatnonzero(np.diff(shard)) + 1, [len(shard)]])
-    for first, last in itertools.pairwise(bounds.tolist()):
-        prefix = located.source.prefix(int(shard[first]))
-        visit = copies.at(slice(first, last))
-        few = len(visit) < _FEW or int(visit.size.sum()) >= _SHORT * len(visit)
-        for path, output in ((bin_path(prefix), tokens), (bin_path(risk_prefix(prefix)), risks)):
-            (_read if few else _index)(path, visit, output)
+    copies = Copies(begin, size[order], target[order])
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(shard)) + 1])
+    prefixes = [located.prefix(number) for number in shard[starts].tolist()]
+    for suffix, output in ((".bin", tokens), (f"{RISK_SUFFIX}.bin", risks)):
+        _copy([prefix + suffix for prefix in prefixes], starts, copies, output)
 
 
-def _read(path: Path, copies: Copies, output: NDArray[Any]) -> None:
-    """Copy documents with a read each, straight to where they belong."""
+def _copy(paths: list[str], starts: Ints, copies: Copies, output: NDArray[Any]) -> None:
+    """Copy documents from each of the files, of which file i has those from starts[i] on."""
+    counts = np.diff(starts, append=len(copies))
+    long = (counts < _FEW) | (np.add.reduceat(copies.size, starts) >= _SHORT * counts)
     width, view = output.itemsize, memoryview(output.data).cast("B")
-    columns = (copies.begin * width, copies.target * width, (copies.target + copies.size) * width)
-    with _opened(path) as file:
-        for begin, first, last in zip(*(column.tolist() for column in columns), strict=True):
-            while first < last:
-                if not (count := os.preadv(file, [view[first:last]], begin)):
-                    raise _ends_early(path)
-                first, begin = first + count, begin + count
+    # As lists and not by arrays a file: with ten thousand files there are few documents of each.
+    begins, targets = (copies.begin * width).tolist(), (copies.target * width).tolist()
+    ends = ((copies.target + copies.size) * width).tolist()
+    for path, one_by_one, first, count in zip(paths, long.tolist(), starts.tolist(), counts.tolist(), strict=True):
+        here = slice(first, first + count)
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            raise ArtifactError(f"{path}: missing; run the stage again") from None
+        try:
+            if one_by_one:
+                _read(file, zip(begins[here], targets[here], ends[here], strict=True), view)
+            else:
+                _index(file, copies.at(here), output)
+        except EOFError:
+            raise ArtifactError(f"{path}: shorter than its table of documents says; run the stage again") from None
+        finally:
+            os.close(file)
 
 
-def _index(path: Path, copies: Copies, output: NDArray[Any]) -> None:
+def _read(file: int, documents: Iterable[tuple[int, int, int]], view: memoryview) -> None:
+    """Read documents, each given by its first byte in the file and its range of bytes in `view`."""
+    for begin, first, last in documents:
+        while first < last:
+            if not (count := os.preadv(file, [view[first:last]], begin)):
+                raise EOFError
+            first, begin = first + count, begin + count
+
+
+def _index(file: int, copies: Copies, output: NDArray[Any]) -> None:
     """Copy many short documents by the place of each of their tokens."""
-    with _opened(path) as file:
-        size = os.fstat(file).st_size
-        if size < int((copies.begin + copies.size).max()) * output.itemsize:
-            raise _ends_early(path)
-        shard = np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_READ), output.dtype)
+    size = os.fstat(file).st_size
+    if size < int((copies.begin + copies.size).max()) * output.itemsize:
+        raise EOFError
+    shard = np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_READ), output.dtype)
     for block in _blocks(copies):
         ends = np.cumsum(block.size)
         before, tokens = ends - block.size, np.arange(int(ends[-1]))
-        output[np.repeat(block.target - before, block.size) + tokens] = shard[
-            np.repeat(block.begin - before, block.size) + tokens
-        ]
+        sources = np.repeat(block.begin - before, block.size) + tokens
+        output[np.repeat(block.target - before, block.size) + tokens] = shard[sources]
 
 
 def _blocks(copies: Copies) -> Iterator[Copies]:
@@ -143,19 +164,3 @@ def _blocks(copies: Copies) -> Iterator[Copies]:
         last = max(first + 1, int(np.searchsorted(ends, before + _BLOCK, side="right")))
         yield copies.at(slice(first, last))
         first = last
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: missing; run the stage again") from None
-    try:
-        yield file
-    finally:
-        os.close(file)
-
-
-def _ends_early(path: Path) -> ArtifactError:
-    return ArtifactError(f"{path}: shorter than its table of documents says; run the stage again")

@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,119 +20,23 @@ from infra.atomic import sync_folder, write_text
 from infra.fingerprint import digest_file
 from mixtures import long_arrays, risk
 from mixtures.catalogue import Replaced
-from mixtures.gather import Located, gather
+from mixtures.gather import gather
 from mixtures.indexed import bin_path, risk_prefix
 from mixtures.prefixes import NONE, Prefixes
-from mixtures.select import Documents, Ints, Selection
+from mixtures.select import Ints
+from mixtures.streams import CHUNK, Piece, Stream
 from mixtures.token_table import RISKY
 
 UNFINISHED = ".writing"  # in the work folder: files that are not whole
-_CHUNK = 1 << 25  # tokens in memory at a time
-_DOCUMENTS = 1 << 19  # and most documents
-_PIECES = 1024  # of a file at most
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One pair of token files to be written under `folder`: which documents, in order, with prefixes before them or
-    without, some tokens replaced or none. `ends` [documents] are the tokens up to and with each, prefixes counted.
-    """
-
-    name: str
-    folder: Path
-    located: Located
-    documents: Documents
-    selection: Selection
-    ends: Ints
-    shards: Ints
-    dtype: str
-    prefixes: Prefixes | None = None
-    replaced: Replaced | None = None
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens in all, prefixes counted."""
-        return int(self.ends[-1]) if len(self) else 0
-
-    @property
-    def prefix(self) -> Path:
-        """Prefix of the finished files."""
-        return self.folder / self.name
-
-    @property
-    def unfinished(self) -> Path:
-        """Prefix of the same files before that."""
-        return self.folder / UNFINISHED / self.name
-
-    def before(self, first: int) -> int:
-        """Tokens before document `first`."""
-        return int(self.ends[first - 1]) if first else 0
-
-    @property
-    def all_sizes(self) -> Ints:
-        """Tokens of each document, prefixes counted; kept in a file where they are many."""
-        sizes = long_arrays.new(len(self), np.int64)
-        for chunk in long_arrays.chunks(len(self)):
-            sizes[chunk] = self.sizes(chunk)
-        return sizes
-
-    def sizes(self, here: slice) -> Ints:
-        """Tokens of a range of documents, prefixes counted."""
-        return np.diff(self.ends[here], prepend=self.before(here.start))
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The documents first <= d < last of a stream, the piece `number` of `count`."""
-
-    stream: Stream
-    number: int
-    count: int
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        return f"{self.stream.name}: documents {self.first:,} to {self.last:,}"
-
-
-def stream_of(
-    name: str, folder: Path, located: Located, documents: Documents, selection: Selection,
-    prefixes: Prefixes | None = None, replaced: Replaced | None = None,
-) -> Stream:  # fmt: skip
-    """What is written as `name`; `documents` are some of the located corpus, `selection` some of them in order."""
-    ends, used, before = long_arrays.new(len(selection.tokens), np.int64), np.zeros(len(located.first), np.bool_), 0
-    for chunk in long_arrays.chunks(len(ends)):
-        sizes = selection.tokens[chunk]
-        if prefixes is not None:
-            sizes = sizes + prefixes.sizes(chunk)
-        ends[chunk] = before + np.cumsum(sizes)
-        before = int(ends[chunk.stop - 1])
-        used[documents.shard[selection.position[chunk]]] = True
-    shards = np.flatnonzero(used)
-    dtype = located.dtype(int(shards[0])) if len(shards) else ""
-    return Stream(name, folder, located, documents, selection, ends, shards, dtype, prefixes, replaced)
-
-
-def pieces_of(stream: Stream) -> list[Piece]:
-    """A stream cut between documents, by its tokens alone: neither workers nor earlier runs change the pieces."""
-    if not len(stream):
-        return []
-    tokens = max(_CHUNK, -(-stream.tokens // _PIECES))
-    cuts = np.searchsorted(stream.ends, np.arange(tokens, stream.tokens, tokens), side="right")
-    bounds = np.unique(np.concatenate([[0], cuts, [len(stream)]])).tolist()
-    count = len(bounds) - 1
-    return [Piece(stream, number, count, bounds[number], bounds[number + 1]) for number in range(count)]
+_DOCUMENTS = 1 << 19  # in memory at a time, where they are short
 
 
 def reserve(stream: Stream, pieces: int) -> bool:
     """Make the files of a stream, as long as they will be; whether an earlier run had not, or for other pieces."""
     if not pieces or is_hashed(stream):
         return False
-    stream.unfinished.parent.mkdir(parents=True, exist_ok=True)
-    lengths = (stream.tokens * np.dtype(stream.dtype).itemsize, stream.tokens, 8 * len(stream), 8 * 256 * pieces)
+    _files(stream)[0].parent.mkdir(parents=True, exist_ok=True)
+    lengths = (stream.tokens * stream.width, stream.tokens, 8 * len(stream), 8 * 256 * pieces)
     missing = [(path, length) for path, length in zip(_files(stream), lengths, strict=True)
                if not path.exists() or path.stat().st_size != length]  # fmt: skip
     for path, length in missing:
@@ -153,7 +56,7 @@ def write_piece(piece: Piece) -> Iterator[int]:
     for shard in stream.shards[piece.number :: piece.count].tolist():
         stream.located.check(shard)
     before, histogram = stream.before(piece.first), np.zeros(256, np.int64)
-    offsets = (before * np.dtype(stream.dtype).itemsize, before, 8 * piece.first, 8 * 256 * piece.number)
+    offsets = (before * stream.width, before, 8 * piece.first, 8 * 256 * piece.number)
     with ExitStack() as opened:
         files = [opened.enter_context(open(path, "r+b")) for path in _files(stream)]
         for file, offset in zip(files, offsets, strict=True):
@@ -161,8 +64,9 @@ def write_piece(piece: Piece) -> Iterator[int]:
         for here in _chunks(stream, piece.first, piece.last):
             ids, risks = _gathered(stream, here)
             histogram += _histogram(risks)
-            for file, values in zip(files, (ids, risks, _risky(risks, stream.sizes(here))), strict=False):
-                file.write(values.data)
+            values: tuple[NDArray[Any], ...] = (ids, risks, _risky(risks, stream.sizes(here)))
+            for file, array in zip(files, values, strict=False):
+                file.write(array.data)
             yield here.stop - here.start
         files[-1].write(histogram.data)
         _sync(files)
@@ -177,11 +81,11 @@ def hash_file(path: Path) -> Iterator[int]:
 
 def files_to_hash(streams: list[Stream]) -> list[Path]:
     """Token and risk files, the longest first, so that workers end together."""
-    sizes = {}
+    sizes: dict[Path, int] = {}
     for stream in streams:
         if len(stream):
             tokens, risks, *_ = _files(stream)
-            sizes |= {tokens: stream.tokens * np.dtype(stream.dtype).itemsize, risks: stream.tokens}
+            sizes |= {tokens: stream.tokens * stream.width, risks: stream.tokens}
     return sorted(sizes, key=lambda path: -sizes[path])
 
 
@@ -227,7 +131,7 @@ def forget(streams: list[Stream], folder: Path) -> None:
 
 def _files(stream: Stream) -> tuple[Path, Path, Path, Path]:
     """Unfinished files: tokens, risk bytes, risky tokens a document, a histogram of risk bytes a piece."""
-    prefix = stream.unfinished
+    prefix = stream.folder / UNFINISHED / stream.name
     return (bin_path(prefix), bin_path(risk_prefix(prefix)), prefix.with_name(prefix.name + ".risky"),
             prefix.with_name(prefix.name + ".histograms"))  # fmt: skip
 
@@ -243,10 +147,10 @@ def _sync(files: Iterable[IO[bytes]]) -> None:
 
 
 def _chunks(stream: Stream, first: int, last: int) -> Iterator[slice]:
-    """Ranges of at most _DOCUMENTS documents that hold at most _CHUNK tokens together, or one document."""
+    """Ranges of at most _DOCUMENTS documents that hold at most CHUNK tokens together, or one document."""
     while first < last:
         ends = stream.ends[first : min(last, first + _DOCUMENTS)]
-        count = int(np.searchsorted(ends, stream.before(first) + _CHUNK, side="right"))
+        count = int(np.searchsorted(ends, stream.before(first) + CHUNK, side="right"))
         yield slice(first, first + max(1, count))
         first += max(1, count)
 
@@ -287,15 +191,21 @@ def _replace(tokens: NDArray[Any], risks: risk.Bytes, how: Replaced | None) -> N
 
 
 def _histogram(risks: risk.Bytes) -> Ints:
-    """[256] occurrences of each byte; in blocks, since counting makes eight bytes of each."""
-    counts = np.zeros(256, np.int64)
-    for chunk in long_arrays.chunks(len(risks)):
-        counts += np.bincount(risks[chunk], minlength=256)
-    return counts
+    """[256] occurrences of each byte; counted in pairs, since counting makes eight bytes of each number."""
+    pairs, counts = risks[: len(risks) // 2 * 2].view(np.uint16), np.zeros(1 << 16, np.int64)
+    for chunk in long_arrays.chunks(len(pairs)):
+        counts += np.bincount(pairs[chunk], minlength=1 << 16)
+    square = counts.reshape(256, 256)
+    return square.sum(axis=0) + square.sum(axis=1) + np.bincount(risks[2 * len(pairs) :], minlength=256)
 
 
 def _risky(risks: risk.Bytes, sizes: Ints) -> Ints:
-    """Risky tokens of each document."""
-    risky = np.flatnonzero(risk.at_or_above(risks, RISKY))
-    ends = np.cumsum(sizes)
-    return np.diff(np.searchsorted(risky, ends), prepend=0).astype(np.int64)
+    """Risky tokens of each document; none is empty, as it ends with an EOS."""
+    ends, total = np.cumsum(sizes), 0
+    running = np.empty(len(ends), np.int64)
+    for chunk in long_arrays.chunks(len(risks)):
+        counts = np.cumsum(risk.at_or_above(risks[chunk], RISKY), dtype=np.int32)
+        first, last = np.searchsorted(ends, [chunk.start, chunk.stop], side="right")
+        running[first:last] = total + counts[ends[first:last] - chunk.start - 1]
+        total += int(counts[-1])
+    return np.diff(running, prepend=0)

@@ -18,8 +18,9 @@ from mixtures.catalogue import Component
 from mixtures.corpus import batches
 from mixtures.ids import Ids
 from mixtures.indexed import idx_path, risk_prefix, write_idx
-from mixtures.pieces import Stream, hashes, rename, risk_histogram, risky_tokens
+from mixtures.pieces import hashes, rename, risk_histogram, risky_tokens
 from mixtures.spec import used
+from mixtures.streams import Stream
 
 DOCUMENTS_SCHEMA = pa.schema(
     [
