@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from mixtures.shard_files import shard_record
 
 _SHORT = 96  # tokens: below that, indexing token by token is faster than a system call a document
 _FEW = 16  # documents: below that, mapping a file takes longer than reading them
-_BLOCK = 1 << 19  # tokens whose places are listed at a time
+_BLOCK = 1 << 16  # tokens whose places are listed at a time: what fits a cache
 
 
 @dataclass(frozen=True)
@@ -104,56 +105,73 @@ def gather(located: Located, position: Ints, size: Ints, target: Ints, tokens: N
     begin = located.begins[position] - located.begins[located.first[shard]]
     copies = Copies(begin, size[order], target[order])
     starts = np.concatenate([[0], np.flatnonzero(np.diff(shard)) + 1])
-    prefixes = [located.prefix(number) for number in shard[starts].tolist()]
-    for suffix, output in ((".bin", tokens), (f"{RISK_SUFFIX}.bin", risks)):
-        _copy([prefix + suffix for prefix in prefixes], starts, copies, output)
-
-
-def _copy(paths: list[str], starts: Ints, copies: Copies, output: NDArray[Any]) -> None:
-    """Copy documents from each of the files, of which file i has those from starts[i] on."""
     counts = np.diff(starts, append=len(copies))
-    long = (counts < _FEW) | (np.add.reduceat(copies.size, starts) >= _SHORT * counts)
-    width, view = output.itemsize, memoryview(output.data).cast("B")
-    # As lists and not by arrays a file: with ten thousand files there are few documents of each.
-    begins, targets = (copies.begin * width).tolist(), (copies.target * width).tolist()
-    ends = ((copies.target + copies.size) * width).tolist()
-    for path, one_by_one, first, count in zip(paths, long.tolist(), starts.tolist(), counts.tolist(), strict=True):
-        here = slice(first, first + count)
-        try:
-            file = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            raise ArtifactError(f"{path}: missing; run the stage again") from None
-        try:
+    few = (counts < _FEW) | (np.add.reduceat(copies.size, starts) >= _SHORT * counts)
+    columns = (shard[starts].tolist(), starts.tolist(), counts.tolist(), few.tolist())
+    readers = [_Reader(copies, output) for output in (tokens, risks)] if few.any() else []
+    for number, first, count, one_by_one in zip(*columns, strict=True):
+        here, prefix = slice(first, first + count), located.prefix(number)
+        with _opened(f"{prefix}.bin") as ids, _opened(f"{prefix}{RISK_SUFFIX}.bin") as levels:
             if one_by_one:
-                _read(file, zip(begins[here], targets[here], ends[here], strict=True), view)
+                for reader, file in zip(readers, (ids, levels), strict=True):
+                    reader.read(file, here)
             else:
-                _index(file, copies.at(here), output)
-        except EOFError:
-            raise ArtifactError(f"{path}: shorter than its table of documents says; run the stage again") from None
-        finally:
-            os.close(file)
+                _index((ids, levels), copies.at(here), (tokens, risks))
 
 
-def _read(file: int, documents: Iterable[tuple[int, int, int]], view: memoryview) -> None:
-    """Read documents, each given by its first byte in the file and its range of bytes in `view`."""
-    for begin, first, last in documents:
-        while first < last:
-            if not (count := os.preadv(file, [view[first:last]], begin)):
-                raise EOFError
-            first, begin = first + count, begin + count
+class _Reader:
+    """Reads documents one by one to where they belong.
+
+    Their bytes are lists and not arrays of a shard's: of ten thousand shards there are few documents of each.
+    """
+
+    def __init__(self, copies: Copies, output: NDArray[Any]) -> None:
+        width, self.view = output.itemsize, memoryview(output.data).cast("B")
+        self.begins, self.firsts = (copies.begin * width).tolist(), (copies.target * width).tolist()
+        self.lasts = ((copies.target + copies.size) * width).tolist()
+
+    def read(self, file: int, here: slice) -> None:
+        """Read a range of the documents, all from one file. Raises EOFError."""
+        for begin, first, last in zip(self.begins[here], self.firsts[here], self.lasts[here], strict=True):
+            while first < last:
+                if not (count := os.preadv(file, [self.view[first:last]], begin)):
+                    raise EOFError
+                first, begin = first + count, begin + count
 
 
-def _index(file: int, copies: Copies, output: NDArray[Any]) -> None:
-    """Copy many short documents by the place of each of their tokens."""
-    size = os.fstat(file).st_size
-    if size < int((copies.begin + copies.size).max()) * output.itemsize:
-        raise EOFError
-    shard = np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_READ), output.dtype)
+def _index(files: tuple[int, ...], copies: Copies, outputs: tuple[NDArray[Any], ...]) -> None:
+    """Copy many short documents by the place of each of their tokens. Raises EOFError."""
+    end = int((copies.begin + copies.size).max())
+    shards = [_mapped(file, end, output.dtype) for file, output in zip(files, outputs, strict=True)]
     for block in _blocks(copies):
         ends = np.cumsum(block.size)
         before, tokens = ends - block.size, np.arange(int(ends[-1]))
-        sources = np.repeat(block.begin - before, block.size) + tokens
-        output[np.repeat(block.target - before, block.size) + tokens] = shard[sources]
+        sources, targets = (np.repeat(first - before, block.size) + tokens for first in (block.begin, block.target))
+        for shard, output in zip(shards, outputs, strict=True):
+            output[targets] = shard[sources]
+
+
+def _mapped(file: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A file as an array of at least `count` items. Raises EOFError."""
+    size = os.fstat(file).st_size
+    if size < count * dtype.itemsize:
+        raise EOFError
+    return np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_READ), dtype)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    """A file of a shard; reading beyond its end is told as its fault."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: missing; run the stage again") from None
+    try:
+        yield file
+    except EOFError:
+        raise ArtifactError(f"{path}: shorter than its table of documents says; run the stage again") from None
+    finally:
+        os.close(file)
 
 
 def _blocks(copies: Copies) -> Iterator[Copies]:

@@ -204,8 +204,8 @@ def _risky(risks: risk.Bytes, sizes: Ints) -> Ints:
     ends, total = np.cumsum(sizes), 0
     running = np.empty(len(ends), np.int64)
     for chunk in long_arrays.chunks(len(risks)):
-        counts = np.cumsum(risk.at_or_above(risks[chunk], RISKY), dtype=np.int32)
+        risky = np.flatnonzero(risk.at_or_above(risks[chunk], RISKY))
         first, last = np.searchsorted(ends, [chunk.start, chunk.stop], side="right")
-        running[first:last] = total + counts[ends[first:last] - chunk.start - 1]
-        total += int(counts[-1])
+        running[first:last] = total + np.searchsorted(risky, ends[first:last] - chunk.start)
+        total += len(risky)
     return np.diff(running, prepend=0)
