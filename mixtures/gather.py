@@ -111,12 +111,13 @@ def gather(located: Located, position: Ints, size: Ints, target: Ints, tokens: N
     readers = [_Reader(copies, output) for output in (tokens, risks)] if few.any() else []
     for number, first, count, one_by_one in zip(*columns, strict=True):
         here, prefix = slice(first, first + count), located.prefix(number)
-        with _opened(f"{prefix}.bin") as ids, _opened(f"{prefix}{RISK_SUFFIX}.bin") as levels:
-            if one_by_one:
-                for reader, file in zip(readers, (ids, levels), strict=True):
+        paths = (f"{prefix}.bin", f"{prefix}{RISK_SUFFIX}.bin")
+        if one_by_one:
+            for reader, path in zip(readers, paths, strict=True):
+                with _opened(path) as file:
                     reader.read(file, here)
-            else:
-                _index((ids, levels), copies.at(here), (tokens, risks))
+        else:
+            _index(paths, copies.at(here), (tokens, risks))
 
 
 class _Reader:
@@ -139,10 +140,10 @@ class _Reader:
                 first, begin = first + count, begin + count
 
 
-def _index(files: tuple[int, ...], copies: Copies, outputs: tuple[NDArray[Any], ...]) -> None:
-    """Copy many short documents by the place of each of their tokens. Raises EOFError."""
+def _index(paths: tuple[str, ...], copies: Copies, outputs: tuple[NDArray[Any], ...]) -> None:
+    """Copy many short documents of a shard by the place of each of their tokens."""
     end = int((copies.begin + copies.size).max())
-    shards = [_mapped(file, end, output.dtype) for file, output in zip(files, outputs, strict=True)]
+    shards = [_mapped(path, end, output.dtype) for path, output in zip(paths, outputs, strict=True)]
     for block in _blocks(copies):
         ends = np.cumsum(block.size)
         before, tokens = ends - block.size, np.arange(int(ends[-1]))
@@ -151,12 +152,13 @@ def _index(files: tuple[int, ...], copies: Copies, outputs: tuple[NDArray[Any], 
             output[targets] = shard[sources]
 
 
-def _mapped(file: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A file as an array of at least `count` items. Raises EOFError."""
-    size = os.fstat(file).st_size
-    if size < count * dtype.itemsize:
-        raise EOFError
-    return np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_READ), dtype)
+def _mapped(path: str, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A file as an array of at least `count` items."""
+    with _opened(path) as file:
+        size = os.fstat(file).st_size
+        if size < count * dtype.itemsize:
+            raise EOFError
+        return np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_READ), dtype)
 
 
 @contextmanager

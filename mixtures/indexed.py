@@ -167,7 +167,7 @@ def _map_index(path: Path) -> NDArray[np.uint8]:
     """Memory map of an index file; an empty file cannot be mapped and is an empty array."""
     if not path.exists():
         raise ArtifactError(f"{path}: missing; run the stage again")
-    return np.memmap(path, np.uint8, "r").view(np.ndarray) if path.stat().st_size else np.zeros(0, np.uint8)
+    return _mapped(path, "uint8") if path.stat().st_size else np.zeros(0, np.uint8)
 
 
 def _map(path: Path, dtype: str, count: int) -> Tokens:
@@ -177,6 +177,10 @@ def _map(path: Path, dtype: str, count: int) -> Tokens:
         raise ArtifactError(f"{path}: {size} bytes do not match its index; run the stage again")
     if not count:
         return np.zeros(0, dtype)
-    # Not as a np.memmap, which takes ten times longer to make, and of which a slice is a memmap, longer too.
+    return _mapped(path, dtype)
+
+
+def _mapped(path: Path, dtype: str) -> NDArray[Any]:
+    """Memory map of a file; not as a np.memmap, which takes ten times longer to make, and its slices to use."""
     with open(path, "rb") as file:
-        return np.frombuffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), dtype)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
