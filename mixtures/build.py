@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,25 +13,23 @@ from infra.atomic import write_bytes, write_json
 from infra.fingerprint import digest
 from infra.stage import Workspace
 from mixtures import inner, risk
-from mixtures.catalogue import Component, open_corpora, open_tokens, prepared, resolve
+from mixtures.built import HELD_OUT
+from mixtures.catalogue import Component, TokenisedCorpus, open_corpora, open_tokens, prepared, resolve
 from mixtures.contamination.found import report
 from mixtures.contamination.stage import look_for_sets
+from mixtures.gather import Located, locate
 from mixtures.long_arrays import kept_in
 from mixtures.overlap.measure import measure
 from mixtures.overlap.stage import find_duplicates
+from mixtures.pieces import files_to_hash, forget, hash_file, reserve, write_piece
 from mixtures.places import tokenizer_place, tokens_place, tokens_spec
 from mixtures.provenance import PROVENANCE, provenance
 from mixtures.ranks import alone, for_each, forget_jobs
+from mixtures.select import all_of
 from mixtures.spec import MixtureSpec, Source, tokenizer_stage_spec, used
+from mixtures.streams import Stream, pieces_of, stream_of
 from mixtures.tokenizer import read_facts
-from mixtures.write import (
-    HELD_OUT,
-    documents_part,
-    done_path,
-    merge_documents,
-    write_component,
-    write_held_out_texts,
-)
+from mixtures.write import finish_component, write_documents, write_held_out_texts
 
 if TYPE_CHECKING:
     from curation.execution import Workers
@@ -61,11 +57,14 @@ def _build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
         }
         contaminated = look_for_sets(spec, corpora, workspace, workers)
         components = prepared(spec, resolve(spec, sources, contaminated), tokenizer.path)
-        records = _write(components, workspace, workers)
+        streams = _streams(components, folder)
+        write_streams(streams, workspace, workers)
         like = None if spec.overlap is None else find_duplicates(spec, corpora, workspace, workers)
     for name in _TOKENIZER_FILES:
         write_bytes(folder / "tokenizer" / name, (tokenizer.path / name).read_bytes())
-    merge_documents([each.name for each in components], folder, prefixes=spec.conditioning is not None)
+    training, held_out = streams[: len(components)], streams[len(components) :]
+    records = [finish_component(*files) for files in zip(components, training, held_out, strict=True)]
+    write_documents(list(zip(components, training, strict=True)), folder, prefixes=spec.conditioning is not None)
     write_held_out_texts(components, folder / "held_out.parquet")
     manifest = _manifest(spec, records, folder)
     if spec.decontaminate is not None:
@@ -75,10 +74,8 @@ def _build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     write_json(folder / "blend.json", _blend(records))
     write_json(folder / PROVENANCE, provenance(spec.curation, corpora))
     write_json(folder / "mixture.json", manifest)
-    forget_jobs(workspace)  # first: a job that is marked as done must find its records
-    for each in components:
-        done_path(folder, each.name).unlink()
-        documents_part(folder, each.name).unlink()
+    forget_jobs(workspace)  # first: a job that is marked as done must find its files
+    forget(streams, folder)
     return {
         "tokens": manifest["tokens"],
         "held_out_tokens": sum(record["held_out"]["tokens"] for record in records),
@@ -87,20 +84,39 @@ def _build(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _write(components: list[Component], workspace: Workspace, workers: Workers) -> list[dict[str, Any]]:
-    """Write every component, each of them a rank; returns their records."""
-    names = [each.name for each in components]
-    total = sum(each.wanted + each.prefix_tokens + int(each.held_out.tokens.sum()) for each in components)
-    work = partial(_write_one, workspace.path)
-    if total < SMALL:
-        for_each("write mixture", work, components, names, alone(workspace))
-    else:
-        for_each("write mixture", work, components, names, workspace, workers)
-    return [json.loads(done_path(workspace.path, name).read_text(encoding="utf-8")) for name in names]
+def _streams(components: list[Component], folder: Path) -> list[Stream]:
+    """What is to be written: the training files of all components, then their held-out files."""
+    located: dict[Path, Located] = {}
+
+    def located_in(source: TokenisedCorpus) -> Located:
+        if source.tokens not in located:
+            located[source.tokens] = locate(source)
+        return located[source.tokens]
+
+    training = [
+        stream_of(part.name, folder, located_in(part.source), part.training, part.selection, part.prefixes,
+                  part.replaced)
+        for part in components
+    ]  # fmt: skip
+    held_out = [
+        stream_of(f"{HELD_OUT}/{part.name}", folder, located_in(part.whole), part.held_out, all_of(part.held_out))
+        for part in components
+    ]
+    return training + held_out
 
 
-def _write_one(folder: Path, component: Component) -> Iterator[int]:
-    yield write_component(component, folder, lambda tokens: None)["documents"]
+def write_streams(streams: list[Stream], workspace: Workspace, workers: Workers | None) -> None:
+    """Write and hash the token files; a piece of a file is a rank, and then a whole file is."""
+    if sum(stream.tokens for stream in streams) < SMALL:
+        workspace, workers = alone(workspace), None
+    pieces = [pieces_of(stream) for stream in streams]
+    made = [reserve(stream, len(cut)) for stream, cut in zip(streams, pieces, strict=True)]
+    if any(made):
+        forget_jobs(workspace)  # what they wrote is not there
+    ranks = [piece for cut in pieces for piece in cut]
+    for_each("write mixture", write_piece, ranks, map(str, ranks), workspace, workers)
+    files = files_to_hash(streams)
+    for_each("hash mixture", hash_file, files, [path.name for path in files], workspace, workers)
 
 
 def make_tokenizer(spec: MixtureSpec, workspace: Workspace) -> Artifact:

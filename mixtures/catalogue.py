@@ -103,7 +103,7 @@ class Component:
     @property
     def prefix_tokens(self) -> int:
         """Tokens of all prefixes; they come on top of `wanted`."""
-        return 0 if self.prefixes is None else int(self.prefixes.sizes.sum())
+        return 0 if self.prefixes is None else self.prefixes.total
 
     @property
     def distinct_documents(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.errors import InputError
-from mixtures import select
+from mixtures import long_arrays, select
 from mixtures.conditioning import ConditioningSpec
 from mixtures.corpus import Corpus, batches, column, columns_of, matches
 from mixtures.select import Documents
@@ -31,14 +31,18 @@ class Prefixes:
     number: select.Ints
 
     @property
-    def sizes(self) -> select.Ints:
-        """Tokens of each document's prefix."""
-        sizes = np.asarray([*(len(each) for each in self.tokens), 0], np.int64)  # NONE, -1, takes the last
-        return sizes[self.number]
+    def total(self) -> int:
+        """Tokens of all prefixes."""
+        return sum(int(self.sizes(chunk).sum()) for chunk in long_arrays.chunks(len(self.number)))
+
+    def sizes(self, here: slice) -> select.Ints:
+        """Tokens of the prefixes of a range of documents."""
+        sizes = np.asarray([*(len(text) for text in self.tokens), 0], np.int64)  # NONE, -1, takes the last
+        return sizes[self.number[here]]
 
     def written(self, position: select.Ints, plain: int) -> Prefixes:
         """Those of the documents as they are written, at `position`; the last `plain` have none."""
-        number = self.number[position].copy()
+        number = long_arrays.take(self.number, position)
         number[len(number) - plain :] = NONE
         return Prefixes(self.tokens, number)
 

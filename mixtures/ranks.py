@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import chain, repeat
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from datatrove.pipeline.base import PipelineStep
@@ -22,6 +21,13 @@ T = TypeVar("T")
 JOBS = ".jobs"  # in the work folder: logs and completion markers; gone from the finished artifact
 
 
+@dataclass(frozen=True)
+class Done:
+    """So many documents are done: one object for many, as a rank may do a million in a second."""
+
+    documents: int
+
+
 class Each(PipelineStep, Generic[T]):
     """Does the work of one item; what it yields are numbers of documents, which are this rank's sign of life."""
 
@@ -33,8 +39,8 @@ class Each(PipelineStep, Generic[T]):
         self.work, self.items = work, items
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
-        """Yield a None for each document that is done."""
-        yield from chain.from_iterable(repeat(None, documents) for documents in self.work(self.items[rank]))
+        """Yield what is done, as it is done."""
+        yield from map(Done, self.work(self.items[rank]))
 
 
 def for_each(

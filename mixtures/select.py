@@ -66,6 +66,12 @@ class Selection:
         return int(self.tokens.sum())
 
 
+def all_of(documents: Documents) -> Selection:
+    """All documents, once, as they come."""
+    count = len(documents)
+    return Selection(np.arange(count), np.zeros(count, np.int32), documents.tokens)
+
+
 def identities(corpus: str, ids: Iterable[str]) -> Keys:
     """64-bit hash of corpus and document id for each id; no seed enters, so it is stored with the tokens."""
     prefix = hashlib.blake2b(corpus.encode() + b"\0", digest_size=8)

@@ -36,7 +36,7 @@ class Pulse(PipelineStep):
         """Yield the documents of `data`."""
         due = time.monotonic() + EVERY
         for document in data or ():
-            self.documents += 1
+            self.documents += getattr(document, "documents", 1)  # some jobs hand on how many they have done
             self.last = getattr(document, "id", "")  # jobs between passes may hand on other things than documents
             if time.monotonic() >= due:
                 self.beat()
