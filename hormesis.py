@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -211,6 +211,9 @@ def generate(
     strength: Annotated[list[float] | None, typer.Option("--strength", help="one for each method, or one")] = None,
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="new tokens at most")] = 40,
     seed: Annotated[int, typer.Option("--seed", help="the same draws in every column")] = 0,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="where they run; auto: a GPU if there is one")
+    ] = "auto",
 ) -> None:
     """Try a model, steered and not, side by side."""
     from infra.stage import Table
@@ -219,7 +222,7 @@ def generate(
     from posttrain.steered import generate_side_by_side
 
     sampling = Sampling(max_new_tokens=tokens, seed=seed)
-    columns = generate_side_by_side(model, prompts, method or [], strength or [1.0], sampling)
+    columns = generate_side_by_side(model, prompts, method or [], strength or [1.0], sampling, device)
     for index, prompt in enumerate(prompts):
         rows = tuple((column.heading, column.generations[index].text) for column in columns)
         print_table(Table(prompt, ("model", "continuation"), rows))

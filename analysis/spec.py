@@ -8,7 +8,7 @@ from pydantic import Field, create_model, model_validator
 
 from analysis.evaluations import EVALUATIONS
 from infra.spec import Location, Spec
-from posttrain.spec import LabelledSpec
+from posttrain.spec import Device, LabelledSpec
 
 
 class ArmSpec(Spec):
@@ -43,6 +43,8 @@ class AnalysisBase(Spec):
     """Labels for the results table."""
     seed: int = 0
     """The model's training seed, a label too."""
+    device: Device = "auto"
+    """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""
 
     def asked(self) -> dict[str, Any]:
         """Evaluation name -> its options, for those that are asked for."""

@@ -48,7 +48,7 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, Any]:
     from analysis import results
 
     labels = _labels(spec)
-    subject = Subject(spec.model, spec.steering, spec.strength, spec.mixture, spec.labelled)
+    subject = Subject(spec.model, spec.steering, spec.strength, spec.mixture, spec.labelled, spec.device)
     evaluations = [(name, EVALUATIONS.get(name)(options, subject)) for name, options in spec.asked().items()]
     work = [(name, each, chunk) for name, each in evaluations for chunk in range(each.chunks())]
     parts = []

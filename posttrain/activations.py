@@ -43,16 +43,24 @@ def last_token(
     heads = np.empty((len(rows), layout.layers, layout.heads, layout.head_dim), dtype=np.float32)
     hidden = np.empty((len(rows), layout.hidden), dtype=np.float32)
     for batch in batches([len(row) for row in rows], _TOKENS_PER_BATCH):
-        ids, last = right_padded([rows[index] for index in batch], model)
-        inputs: list[torch.Tensor] = []
-        with _recording(model, last, inputs):
-            states = model.hidden(ids)
-        hidden[batch] = states[torch.arange(len(batch)), last].float().cpu().numpy()
-        stacked = torch.stack(inputs, 1).float().cpu().numpy()
-        heads[batch] = stacked.reshape(len(batch), layout.layers, layout.heads, layout.head_dim)
+        states, inputs = at_last_token(model, [rows[index] for index in batch])
+        hidden[batch] = states.cpu().numpy()
+        heads[batch] = inputs.cpu().numpy().reshape(len(batch), layout.layers, layout.heads, layout.head_dim)
         if progress is not None:
             progress(len(batch))
     return LastToken(heads, hidden)
+
+
+def at_last_token(model: CausalModel, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Final hidden state [rows, hidden] and output projections' inputs [rows, layers, heads * head_dim] of one batch.
+
+    Both float32, on the model's device.
+    """
+    ids, last = right_padded(rows, model)
+    inputs: list[torch.Tensor] = []
+    with _recording(model, last, inputs):
+        states = model.hidden(ids)
+    return states[torch.arange(len(rows), device=last.device), last].float(), torch.stack(inputs, 1).float()
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
     """Token ids of one forward pass; from `first` on they are targets of `document`."""
 
     document: int
@@ -59,23 +59,28 @@ def cross_entropy(
     prefix leaves no room in the model's context.
     """
     encoded = [ids[:max_tokens_per_document] for ids in model.encode(list(documents))]
-    windows = _windows(model, method, encoded)
+    windows = text_windows(model, method, encoded)
     nats = np.zeros(len(documents))
     with method.editing(everywhere=True):
         for batch in batches([len(window.ids) for window in windows], _TOKENS_PER_BATCH):
             chosen = [windows[index] for index in batch]
-            ids, last = right_padded([window.ids for window in chosen], model)
-            place = torch.arange(ids.shape[1], device=ids.device)
-            first = torch.tensor([window.first for window in chosen], device=ids.device)
-            targets = (place >= first[:, None]) & (place <= last[:, None])
-            sums = method.token_nats(ids, targets).sum(-1).cpu().numpy()
-            np.add.at(nats, [window.document for window in chosen], sums)
+            np.add.at(nats, [window.document for window in chosen], window_nats(model, method, chosen).cpu().numpy())
             if progress is not None:
                 progress(len(chosen))
     return CrossEntropy(nats, np.array([len(ids) for ids in encoded], dtype=np.int64))
 
 
-def _windows(model: CausalModel, method: Method, encoded: list[list[int]]) -> list[_Window]:
+def window_nats(model: CausalModel, method: Method, windows: Sequence[Window]) -> torch.Tensor:
+    """Nats of each window's targets, [windows] float64 on the model's device; one forward pass."""
+    ids, _ = right_padded([window.ids for window in windows], model)
+    place = torch.arange(ids.shape[1])
+    first = torch.tensor([window.first for window in windows])
+    end = torch.tensor([len(window.ids) for window in windows])
+    return method.token_nats(ids, (place >= first[:, None]) & (place < end[:, None])).sum(-1)
+
+
+def text_windows(model: CausalModel, method: Method, encoded: list[list[int]]) -> list[Window]:
+    """The documents as forward passes. Raises InputError when the prefix leaves no room in the model's context."""
     fixed = [model.start, *method.prefix]
     room = model.max_positions - len(fixed)
     if room < 2:
@@ -86,7 +91,7 @@ def _windows(model: CausalModel, method: Method, encoded: list[list[int]]) -> li
         while done < len(ids):
             begin = max(0, done - room // 2) if len(ids) > room else 0
             end = min(begin + room, len(ids))
-            windows.append(_Window(document, fixed + ids[begin:end], len(fixed) + done - begin))
+            windows.append(Window(document, fixed + ids[begin:end], len(fixed) + done - begin))
             done = end
     return windows
 
@@ -98,7 +103,7 @@ def plain_token_nats(model: CausalModel, ids: torch.Tensor, targets: torch.Tenso
 
 def nats_of_hidden(model: CausalModel, hidden: torch.Tensor, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The same from hidden states [rows, positions, hidden]; logits are made for target tokens only, in chunks."""
-    rows, places = targets.nonzero(as_tuple=True)
+    rows, places = (index.to(ids.device) for index in targets.nonzero(as_tuple=True))
     out = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
     size = max(1, _LOGITS_PER_CHUNK // model.network.config.vocab_size)
     for part in torch.arange(len(rows), device=ids.device).split(size):

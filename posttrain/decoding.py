@@ -22,8 +22,8 @@ class Decoding:
         self.model = model
         self.cache = SlotCache(model.layout.layers, capacity)
         self.capacity = capacity
-        self.seen = torch.empty(0)  # [rows, capacity] bool: which keys are text and not padding
-        self.position = torch.empty(0)  # [rows]: position id of the next token
+        self.seen = torch.empty(0, device=model.device)  # [rows, capacity] bool: which keys are text, not padding
+        self.position = torch.empty(0, device=model.device)  # [rows]: position id of the next token
 
     def prefill(self, contexts: Sequence[Sequence[int]]) -> torch.Tensor:
         """Read the contexts; returns next-token logits [rows, vocabulary]."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from infra.errors import InputError, UnavailableError
+from posttrain.spec import Device
 from pretrain.location import HUB, check_weights, fingerprint, weights_folder
 
 _OUTPUT_PROJECTIONS = ("o_proj", "dense", "out_proj", "c_proj")  # Llama and Olmo; GPT-NeoX; OPT and GPT-J; GPT-2
@@ -53,6 +54,11 @@ class CausalModel:
         """Where the weights are."""
         return next(self.network.parameters()).device
 
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of one token's keys and values in all layers, as if every query head had its own."""
+        return 2 * self.layout.layers * self.layout.heads * self.layout.head_dim * self.network.dtype.itemsize
+
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, nothing added."""
         return self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
@@ -70,12 +76,19 @@ class CausalModel:
         return self.network.get_output_embeddings()(hidden).float()
 
 
-def load_model(location: str, device: str | None = None) -> CausalModel:
+def choose_device(choice: Device) -> torch.device:
+    """Where models run: with `auto` this machine's GPU if it has one. Raises UnavailableError for a GPU that is not."""
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise UnavailableError("device is cuda, and this machine has no GPU that PyTorch can use; say device: cpu")
+    return torch.device("cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def load_model(location: str, device: Device = "auto") -> CausalModel:
     """Load a pretrain artifact, a Hugging Face folder or `hf:org/model`, weights from safetensors only.
 
     Float32 on a CPU, bfloat16 on a GPU. Raises InputError for what is not a causal language model with an
-    end-of-text token, UnavailableError for what cannot be downloaded or steered here, ArtifactError for damaged
-    weights.
+    end-of-text token, UnavailableError for what cannot be downloaded or steered here and for a missing GPU,
+    ArtifactError for damaged weights.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -83,8 +96,8 @@ def load_model(location: str, device: str | None = None) -> CausalModel:
     logging.disable_progress_bar()  # hormesis draws its own, and stays quiet where there is no terminal
     identity, folder = fingerprint(location), weights_folder(location)
     check_weights(location)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    where = choose_device(device)
+    dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         network = AutoModelForCausalLM.from_pretrained(
@@ -93,7 +106,7 @@ def load_model(location: str, device: str | None = None) -> CausalModel:
     except (OSError, ValueError, json.JSONDecodeError) as error:
         kind = UnavailableError if location.startswith(HUB) else InputError
         raise kind(f"{folder}: cannot be loaded as a causal language model: {first_line(error)}") from None
-    return wrap(network.to(device).eval(), tokenizer, identity)
+    return wrap(network.to(where).eval(), tokenizer, identity)
 
 
 def first_line(error: BaseException) -> str:

@@ -58,17 +58,29 @@ def nucleus(
     total = scaled.logsumexp(-1, keepdim=True).double()
     width = vocabulary if top_p >= 1 else min(vocabulary, max(_FIRST_WIDTH, width_hint + width_hint // 4))
     while True:
-        values, tokens = _sorted_top(scaled, width)
-        weights = (values.double() - total).exp()
-        before = weights.cumsum(-1) - weights
-        # Rounding can bring the sum of all weights to 1 before the last token; top_p 1 means every token.
-        inside = before < top_p if top_p < 1 else torch.ones_like(before, dtype=torch.bool)
-        # A tie with the last value seen may go on beyond it, and which of equals top-k returns is not defined.
-        if width == vocabulary or not (inside & (values == values[:, -1:])).any():
-            break
+        tokens, weights, facts = likeliest(scaled, total, width, top_p)
+        widest, beyond = facts.tolist()  # the one time that a step waits for a GPU
+        if width == vocabulary or not beyond:
+            return Nucleus(tokens[:, :widest], weights[:, :widest])
         width = min(vocabulary, width * 4)
-    widest = int(inside.sum(-1).max())
-    return Nucleus(tokens[:, :widest], (weights * inside)[:, :widest])
+
+
+def likeliest(
+    scaled: torch.Tensor, total: torch.Tensor, width: int, top_p: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The `width` likeliest tokens of each row and their weights, 0 outside the nucleus; shapes as in `Nucleus`.
+
+    `scaled` [rows, vocabulary] are logits over temperature and `total` [rows, 1] their log-sum-exp in float64. The
+    third tensor, [2], says how wide the widest nucleus is, and whether one may go on beyond `width`.
+    """
+    values, tokens = _sorted_top(scaled, width)
+    weights = (values.double() - total).exp()
+    before = weights.cumsum(-1) - weights
+    # Rounding can bring the sum of all weights to 1 before the last token; top_p 1 means every token.
+    inside = before < top_p if top_p < 1 else torch.ones_like(before, dtype=torch.bool)
+    # A tie with the last value seen may go on beyond it, and which of equals top-k returns is not defined.
+    beyond = (inside & (values == values[:, -1:])).any()
+    return tokens, weights * inside, torch.stack([inside.sum(-1).amax(), beyond.long()])
 
 
 def _sorted_top(values: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,13 +89,11 @@ def _sorted_top(values: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.T
         ordered = values.sort(dim=-1, descending=True, stable=True)
         return ordered.values, ordered.indices
     top = values.topk(width, -1)
-    ordered, tokens = top.values, top.indices
-    tied = (ordered[:, 1:] == ordered[:, :-1]).any(-1).nonzero()[:, 0]
-    if len(tied):  # top-k leaves the order of equals open, and it changes with the width
-        by_id = tokens[tied].sort(-1)
-        again = ordered[tied].gather(-1, by_id.indices).sort(dim=-1, descending=True, stable=True)
-        tokens[tied] = by_id.values.gather(-1, again.indices)
-    return ordered, tokens
+    tokens = top.indices
+    # top-k leaves the order of equals open, and it changes with the width; to ask whether there are any would wait
+    by_id = tokens.sort(-1)
+    by_value = top.values.gather(-1, by_id.indices).sort(dim=-1, descending=True, stable=True)
+    return by_value.values, by_id.values.gather(-1, by_value.indices)
 
 
 def uniforms(seed: int, prompts: Sequence[int], samples: Sequence[int], steps: int) -> torch.Tensor:

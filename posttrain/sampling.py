@@ -15,6 +15,9 @@ from posttrain.nucleus import nucleus, uniforms
 
 ROWS_PER_BATCH = 256
 _TOKENS_PER_STEP = 2048  # candidates of all rows in one forward; more only spills the caches of a CPU
+_ON_GPU = 8  # times as many of both: launching a step takes as long for one row as for a thousand
+_CACHE_SHARE = 0.25  # of a GPU's memory, for keys and values
+_LOOK_EVERY = 8  # steps of a GPU between looks at which rows have ended, as a look waits for all that was launched
 _COMPACT_BELOW = 0.75  # share of rows still being written below which the finished ones are dropped from the batch
 
 
@@ -62,7 +65,8 @@ def generate(
     rows = [(prompt, sample) for prompt in range(len(prompts)) for sample in range(sampling.samples)]
     rows.sort(key=lambda row: len(contexts[row[0]]))  # alike lengths together: little padding
     out: list[list[Generation]] = [[] for _ in prompts]
-    size = max(1, min(ROWS_PER_BATCH, _TOKENS_PER_STEP // max(1, method.branches)))
+    capacity = max(map(len, contexts), default=0) + sampling.max_new_tokens + method.branches
+    size = batch_rows(model, method, capacity)
     for first in range(0, len(rows), size):
         batch = rows[first : first + size]
         draws = uniforms(sampling.seed, [numbers[p] for p, _ in batch], [s for _, s in batch], sampling.max_new_tokens)
@@ -71,6 +75,16 @@ def generate(
         if progress is not None:
             progress(len(batch))
     return out
+
+
+def batch_rows(model: CausalModel, method: Method, capacity: int) -> int:
+    """Rows that are decoded together, of `capacity` tokens in the cache."""
+    rows, tokens = ROWS_PER_BATCH, _TOKENS_PER_STEP
+    if model.device.type == "cuda":
+        memory = torch.cuda.get_device_properties(model.device).total_memory
+        rows = min(rows * _ON_GPU, int(memory * _CACHE_SHARE) // (capacity * model.cache_bytes))
+        tokens *= _ON_GPU
+    return max(1, min(rows, tokens // max(1, method.branches)))
 
 
 def context(model: CausalModel, method: Method, prompt: list[int], new_tokens: int) -> list[int]:
@@ -97,6 +111,7 @@ def _decode(
     """Token ids of one batch of (prompt, sample) rows, whatever follows an end-of-text token included."""
     prompts = sorted({prompt for prompt, _ in rows}, key=[prompt for prompt, _ in rows].index)
     place = {prompt: position for position, prompt in enumerate(prompts)}
+    look_every = _LOOK_EVERY if model.device.type == "cuda" else 1
     steps, width = sampling.max_new_tokens, max(len(contexts[prompt]) for prompt in prompts)
     draws = draws.to(model.device)
     written = torch.full((len(rows), steps), model.end, device=model.device)
@@ -115,11 +130,14 @@ def _decode(
             written[alive, step] = tokens
             if following is None:
                 break
-            going = (written[alive, : step + 1] != model.end).all(-1)
-            if not going.any():
-                break
             logits = following
-            if going.float().mean() < _COMPACT_BELOW:
+            if (step + 1) % look_every:
+                continue
+            going = (written[alive, : step + 1] != model.end).all(-1)
+            count = int(going.sum())
+            if not count:
+                break
+            if count < _COMPACT_BELOW * len(alive):
                 kept = going.nonzero()[:, 0]
                 state.select(kept)
                 logits, alive = logits[kept], alive[kept]

@@ -13,6 +13,9 @@ from infra.errors import InputError
 from infra.spec import Location, Spec, nearest
 from posttrain.methods import METHODS
 
+Device = Literal["auto", "cpu", "cuda"]
+"""Where a model runs: `auto` takes the GPU of the machine that does the work, if there is one."""
+
 
 class LabelledSpec(Spec):
     """Labelled text out of the documents that a mixture holds out, the same documents in every arm of a study."""
@@ -100,6 +103,8 @@ class PosttrainSpec(Spec):
     """Labelled text to fit on; methods that need none ignore it."""
     seed: int = 0
     """Draws the labelled texts, the folds and the random control direction."""
+    device: Device = "auto"
+    """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""
 
     @property
     def method_name(self) -> str:

@@ -41,7 +41,7 @@ def run(spec: PosttrainSpec, workspace: Workspace) -> dict[str, Any]:
     from posttrain.model import load_model
 
     labelled = read_labelled(spec.labelled, spec.seed) if spec.needs_labels and spec.labelled else None
-    model = load_model(spec.model)
+    model = load_model(spec.model, spec.device)
     texts = len(labelled.texts) if labelled else 0
     with workspace.progress(f"fitting {spec.method_name}", texts, "texts") as advance:
         fitted = METHODS.get(spec.method_name).fit(model, labelled, spec.method, spec.seed)

@@ -14,6 +14,7 @@ from posttrain.methods.base import Method
 from posttrain.methods.none import NoneArgs
 from posttrain.model import CausalModel, load_model
 from posttrain.sampling import Generation, Sampling, generate
+from posttrain.spec import Device
 
 Progress = Callable[[int], object]
 
@@ -60,12 +61,17 @@ def bind(model: CausalModel, fitted: Fitted | None, strength: float) -> Steered:
     return Steered(model, METHODS.get(fitted.method)(model, fitted, strength))
 
 
-def load_steered(model: str | Path | CausalModel, steering: str | Path | None = None, strength: float = 0.0) -> Steered:
+def load_steered(
+    model: str | Path | CausalModel,
+    steering: str | Path | None = None,
+    strength: float = 0.0,
+    device: Device = "auto",
+) -> Steered:
     """Load a model (pretrain artifact, Hugging Face folder, hf:org/model) and a steering folder.
 
     Give a CausalModel that is loaded already to bind several methods or strengths to it.
     """
-    loaded = model if isinstance(model, CausalModel) else load_model(str(model))
+    loaded = model if isinstance(model, CausalModel) else load_model(str(model), device)
     return bind(loaded, load_fitted(steering) if steering is not None else None, strength)
 
 
@@ -83,6 +89,7 @@ def generate_side_by_side(
     steering: Sequence[str | Path] = (),
     strengths: Sequence[float] = (),
     sampling: Sampling | None = None,
+    device: Device = "auto",
 ) -> list[Column]:
     """For `hormesis generate`: the plain model first, then each steering folder at its strength, same draws in all.
 
@@ -93,7 +100,7 @@ def generate_side_by_side(
         strengths = [*strengths] * len(steering)
     if len(strengths) != len(steering):
         raise InputError(f"{len(steering)} steering folders and {len(strengths)} strengths; give one strength for each")
-    loaded = load_model(str(model))
+    loaded = load_model(str(model), device)
     pairs = [(None, 0.0), *zip([load_fitted(folder) for folder in steering], strengths, strict=True)]
     columns = []
     for fitted, strength in pairs:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from infra.spec import Spec
 
 if TYPE_CHECKING:
-    from posttrain.spec import LabelledSpec
+    from posttrain.spec import Device, LabelledSpec
     from posttrain.steered import Steered
 
 Row = dict[str, Any]
@@ -26,13 +26,14 @@ class Subject:
     strength: float
     mixture: str | None
     labelled: LabelledSpec | None
+    device: Device = "auto"
 
     @cached_property
     def steered(self) -> Steered:
         """The model under its method. Raises what `posttrain.steered.load_steered` raises."""
         from posttrain.steered import load_steered
 
-        return load_steered(self.model, self.steering, self.strength)
+        return load_steered(self.model, self.steering, self.strength, self.device)
 
 
 class Evaluation(ABC):

@@ -114,6 +114,7 @@ def _steer(study: StudySpec, arm: Arm, name: str, grid: MethodGrid) -> Step:
             method=method_spec(name, grid.options),
             labelled=labelled,
             seed=arm.seed,
+            device=study.analysis.device,
         )
 
     return Step(f"steer-{arm.name}-{name}", "posttrain", (arm.model, arm.mixture), make)

@@ -65,7 +65,8 @@ class Method(ABC):
     def token_nats(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Negative log-probability of each target token, [rows, positions] float64, 0 where `targets` is False.
 
-        `ids` are right-padded; `targets[row, t]` says that token t counts, given tokens 0 to t-1.
+        `ids` are right-padded; `targets[row, t]` says that token t counts, given tokens 0 to t-1. It lies on the CPU:
+        what counts is known before the model runs, and a GPU need not be waited for to count it.
         """
         from posttrain.cross_entropy import plain_token_nats
 

@@ -138,7 +138,8 @@ class Sasa(Method):
         plain = choices.pick(draws)
         in_tail = plain >= tokens.shape[1]
         tail_token = choices.tokens.gather(-1, plain[:, None])
-        hidden = state.branch(torch.cat([tokens, tail_token], -1) if in_tail.any() else tokens)
+        has_tail = choices.tokens.shape[1] > tokens.shape[1]  # whether a row is in it would have to be waited for
+        hidden = state.branch(torch.cat([tokens, tail_token], -1) if has_tail else tokens)
         bonus = self.bonus(hidden[:, : tokens.shape[1]], weights > 0)
         steered = weights * (bonus - bonus.amax(-1, keepdim=True)).exp()  # less the maximum: a large beta overflows
         stretched = (draws * choices.weights.sum(-1) / weights.sum(-1)).clamp(0, 1 - 1e-16)
@@ -170,12 +171,12 @@ class Sasa(Method):
         nats = nats_of_hidden(self.model, hidden, ids, targets)
         if self.strength == 0:
             return nats
-        places, valid = spaced(targets, self.positions)
+        places, valid = (index.to(ids.device) for index in spaced(targets, self.positions))
         difference = torch.zeros_like(places, dtype=torch.float64)
         for part in torch.arange(places.shape[1], device=ids.device).split(chunk):
             difference[:, part] = self._difference(ids, hidden, cache, places[:, part])
         mean = (difference * valid).sum(-1) / valid.sum(-1).clamp(min=1)
-        return nats + mean[:, None] * targets
+        return nats + mean[:, None] * targets.to(ids.device)
 
     def _difference(self, ids: torch.Tensor, hidden: torch.Tensor, cache: Any, places: torch.Tensor) -> torch.Tensor:
         """Steered minus plain nats of the tokens at `places` [rows, P], which are predicted one position earlier."""

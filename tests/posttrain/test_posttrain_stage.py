@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import save_model
 from pydantic import ValidationError
 
 from infra.artifact import Artifact, describe_files, now, write_manifest
-from infra.errors import ArtifactError, InputError
+from infra.errors import ArtifactError, InputError, UnavailableError
 from infra.stage import run_stage
 from posttrain.fitted import load_fitted
 from posttrain.methods import METHODS
@@ -32,6 +33,20 @@ def spec(model: Path, mixture: Path, method: Any, **changes: Any) -> PosttrainSp
 
 def run(folder: Path, given: PosttrainSpec) -> Artifact:
     return run_stage(POSTTRAIN, given, folder, quiet=True)
+
+
+def test_the_device_is_no_part_of_the_fingerprint_and_is_handed_on(
+    model_folder: Path, mixture: Path, tmp_path: Path
+) -> None:
+    on_cpu = spec(model_folder, mixture, "prompt", device="cpu")
+    assert POSTTRAIN.identity(on_cpu) == POSTTRAIN.identity(spec(model_folder, mixture, "prompt"))
+    with pytest.raises(ValidationError, match="device"):
+        spec(model_folder, mixture, "prompt", device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UnavailableError, match="no GPU"):
+            run(tmp_path / "run", spec(model_folder, mixture, "prompt", device="cuda"))
+        with pytest.raises(UnavailableError, match="no GPU"):
+            load_steered(model_folder, device="cuda")
 
 
 @pytest.mark.parametrize("name", METHODS.names())
