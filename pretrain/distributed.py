@@ -135,16 +135,20 @@ def is_first() -> bool:
     return dist.get_rank() == 0
 
 
-def copy_group(timeout: float) -> dist.ProcessGroup:
-    """The ranks that hold this rank's copy of the weights, in a group that sends from CPU to CPU and waits `timeout`
-    minutes. Collective for them.
+def first_copy(timeout: float) -> tuple[list[int], dist.ProcessGroup | None]:
+    """The ranks that hold the first copy of the weights, stage by stage of the pipeline and in each by tensor rank; and
+    their group, in which CPUs send whatever the device is and wait `timeout` minutes (None on other ranks). Collective.
     """
-    group: dist.ProcessGroup = parallel_state.get_model_parallel_group()
-    ranks = sorted(dist.get_process_group_ranks(group))
-    if backend() == "gloo" or len(ranks) == 1:
-        return group
+    stages = parallel_state.get_pipeline_model_parallel_world_size()
+    tensor = parallel_state.get_tensor_model_parallel_world_size()
+    apart = dist.get_world_size() // stages
+    ranks = [stage * apart + rank for stage in range(stages) for rank in range(tensor)]
     within = timedelta(minutes=timeout)
-    return dist.new_group(ranks, timeout=within, backend="gloo", use_local_synchronization=True)
+    group = dist.new_group(ranks, timeout=within, backend="gloo")
+    if dist.get_rank() not in ranks:
+        return ranks, None
+    assert ranks == sorted(dist.get_process_group_ranks(parallel_state.get_model_parallel_group()))
+    return ranks, group
 
 
 def data_parallel() -> tuple[int, int]:

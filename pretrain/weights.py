@@ -19,7 +19,7 @@ import torch.nn.functional as functional
 from megatron.core import parallel_state
 from torch import Tensor
 
-from pretrain.distributed import copy_group
+from pretrain.distributed import first_copy
 from pretrain.model import OlmoModel, initial_weight
 from pretrain.presets import Architecture
 from pretrain.spec import COLLECTIVE_TIMEOUT
@@ -75,11 +75,11 @@ def gather(model: OlmoModel, shape: Architecture, timeout: float = COLLECTIVE_TI
     Collective: every rank goes on to the end. Only the ranks of the first copy of the model take part, so that rank 0
     holds one weight at a time besides its own, however many copies there are. `timeout` is in minutes.
     """
-    if parallel_state.get_data_parallel_rank(with_context_parallel=True) != 0:
+    holders, group = first_copy(timeout)
+    if group is None:
         return
     local = {_global_name(name, shape): value.detach() for name, value in model.named_parameters()}
-    group, rank = copy_group(timeout), dist.get_rank()
-    holders = sorted(dist.get_process_group_ranks(group))  # stage by stage of the pipeline, and in each by tensor rank
+    rank = dist.get_rank()
     ranks, _ = _tensor_ranks()
     dtype = next(iter(local.values())).dtype
     for name, size in megatron_shapes(shape, ranks).items():
