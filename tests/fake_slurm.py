@@ -1,8 +1,8 @@
 """Slurm, played by four small programs: sbatch runs a script, task after task, before it returns.
 
 As Slurm's own page on job arrays has it, every task of an array is a job with a number of its own, and one of them, the
-last here, bears the number of the array. `scontrol requeue` of that number requeues every task. A task
-that FAKE_LOST names never starts.
+last here, bears the number of the array. `scontrol requeue` of that number requeues every task. Tasks
+that FAKE_LOST names never start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ script="${@: -1}"; cp "$script" "$FAKE_SLURM/script"
 echo "$@" >> "$FAKE_SLURM/submitted"
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
 export SLURM_JOB_ID SLURM_JOB_NODELIST=here SLURM_NTASKS SLURM_RESTART_COUNT
-SLURM_NTASKS=$(sed -n 's/^#SBATCH --ntasks-per-node=//p' "$script")
+per_node=$(sed -n 's/^#SBATCH --ntasks-per-node=//p' "$script")
+nodes=$(sed -n 's/^#SBATCH --nodes=//p' "$script")
+SLURM_NTASKS=$((${per_node:-1} * ${nodes:-1}))
 echo "${last:-0}" > "$FAKE_SLURM/last"
 seq 0 "${last:-0}" > "$FAKE_SLURM/queue"
 : > "$FAKE_SLURM/started"
@@ -29,7 +31,7 @@ while read -r task < "$FAKE_SLURM/queue"; do
     echo "$task" >> "$FAKE_SLURM/started"
     SLURM_JOB_ID=$((task == ${last:-0} ? 4242 : 4243 + task))
     [ -n "$last" ] && export SLURM_ARRAY_JOB_ID=4242 SLURM_ARRAY_TASK_ID=$task
-    [ "$task" = "${FAKE_LOST:-}" ] || bash "$script" >> "$FAKE_SLURM/log" 2>&1
+    [[ " ${FAKE_LOST:-} " == *" $task "* ]] || bash "$script" >> "$FAKE_SLURM/log" 2>&1
 done
 [ "$1" = --parsable ] && echo "4242;here" || echo "Submitted batch job 4242"
 """,

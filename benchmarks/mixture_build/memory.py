@@ -15,7 +15,7 @@ from benchmarks.memory import descendants, private, resident
 from benchmarks.mixture_build.corpora import write_curation, write_mixture
 from infra.artifact import describe_files, write_manifest
 
-_SHARDS, _DOCUMENTS, _CHARACTERS = 100_000, 10_000, 42_000_000  # of each shard, 10 M tokens
+_SHARDS, _TOKENS = 100_000, 10_000_000  # of a shard
 
 
 def growth(folder: Path, data: Path, tokenizer: Path, copies: int, workers: int) -> tuple[float, float, float, float]:
@@ -36,27 +36,8 @@ def growth(folder: Path, data: Path, tokenizer: Path, copies: int, workers: int)
 
 
 def plan(folder: Path) -> tuple[float, float, str]:
-    """Seconds and MB of `hormesis plan` over a trillion tokens in 100,000 shards, and what it says.
-
-    The shards are empty files of the size that the manifest tells: a plan must not look into them.
-    """
-    curation = folder / "huge"
-    (curation / "corpora" / "web").mkdir(parents=True)
-    files = [{"name": f"{number:05d}.parquet", "documents": _DOCUMENTS, "characters": _CHARACTERS}
-             for number in range(_SHARDS)]  # fmt: skip
-    for file in files:
-        with open(curation / "corpora" / "web" / str(file["name"]), "wb") as shard:
-            os.truncate(shard.fileno(), 1000)
-    (curation / "manifest.json").write_text(json.dumps({"steps": [], "corpora": {"web": _corpus(files)}}, indent=2))
-    fields: dict[str, Any] = {"config": {}, "inputs": {}, "counts": {}, "notes": [], "started": ""}
-    write_manifest(curation, describe_files(curation), kind="curation", version=2, fingerprint="0" * 64, **fields)
-    job = folder / "huge.yaml"
-    job.write_text(
-        f"kind: mixture\nname: huge\ncuration: {curation}\ntokenizer: {{hub: allenai/OLMo-1B-hf}}\n"
-        "sequence_length: 2048\nrisk: toxicity\ncomponents:\n"
-        "  clean: {corpus: web, where: toxicity < 0.5, tokens: 900_000_000_000}\n"
-        "  risky: {corpus: web, where: toxicity >= 0.5, fraction_of_total: 0.1, max_epochs: 4}\n"
-    )
+    """Seconds and MB of `hormesis plan` over a trillion tokens in 100,000 shards, and what it says."""
+    job = write_huge(folder, _SHARDS, _TOKENS)
     command = [sys.executable, "-m", "hormesis", "plan", str(job)]
     said, seconds, highest = folder / "plan.txt", [], 0.0
     for _ in range(3):
@@ -72,8 +53,33 @@ def plan(folder: Path) -> tuple[float, float, str]:
     return min(seconds), highest, said.read_text()
 
 
+def write_huge(folder: Path, shards: int, tokens: int) -> Path:
+    """The YAML of a mixture over so many shards of `tokens` tokens each.
+
+    The shards are empty files of the size that the manifest tells: a plan must not look into them.
+    """
+    curation = folder / "huge"
+    (curation / "corpora" / "web").mkdir(parents=True)
+    files = [{"name": f"{number:05d}.parquet", "documents": tokens // 1000, "characters": 42 * tokens // 10}
+             for number in range(shards)]  # fmt: skip
+    for file in files:
+        with open(curation / "corpora" / "web" / str(file["name"]), "wb") as shard:
+            os.truncate(shard.fileno(), 1000)
+    (curation / "manifest.json").write_text(json.dumps({"steps": [], "corpora": {"web": _corpus(files)}}, indent=2))
+    fields: dict[str, Any] = {"config": {}, "inputs": {}, "counts": {}, "notes": [], "started": ""}
+    write_manifest(curation, describe_files(curation), kind="curation", version=2, fingerprint="0" * 64, **fields)
+    job = folder / "huge.yaml"
+    job.write_text(
+        f"kind: mixture\nname: huge\ncuration: {curation}\ntokenizer: {{hub: allenai/OLMo-1B-hf}}\n"
+        "sequence_length: 2048\nrisk: toxicity\ncomponents:\n"
+        f"  clean: {{corpus: web, where: toxicity < 0.5, tokens: {9 * shards * tokens // 10}}}\n"
+        "  risky: {corpus: web, where: toxicity >= 0.5, fraction_of_total: 0.1, max_epochs: 4}\n"
+    )
+    return job
+
+
 def _corpus(files: list[dict[str, Any]]) -> dict[str, Any]:
-    documents, characters = _DOCUMENTS * _SHARDS, _CHARACTERS * _SHARDS
+    documents, characters = (sum(file[what] for file in files) for what in ("documents", "characters"))
     words, quarter = characters // 5, documents // 4
     levels = {"documents": [quarter * 2, 0, 0, 0, quarter, 0, 0, quarter, 0, 0, 0],
               "words": [0, 0, 0, 0, 0, 0, 0, words // 100, 0, 0, words // 1000]}  # fmt: skip
