@@ -115,6 +115,23 @@ def round_half_up(value: Fraction) -> int:
     return int(value + Fraction(1, 2))
 
 
+def refuse_nothing(amounts: Mapping[str, Amount], available: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+    """Raise one AmountError for all shares above 0 that come to no token: doses of 0 under another name."""
+    lost = [name for name in amounts if not wanted[name] and _of_something(name, amounts, available)]
+    if lost:
+        reason = "its share comes to less than half a token, and so to none; ask for more, or for 0"
+        raise AmountError("\n".join(f"{name}: {reason}" for name in lost))
+
+
+def _of_something(name: str, amounts: Mapping[str, Amount], available: Mapping[str, int]) -> bool:
+    """Whether it asks for a share above 0 of some tokens."""
+    if amounts[name].fraction is None:
+        return False
+    root, factor = _root(name, amounts)
+    tokens = available[root] if amounts[root].everything else amounts[root].tokens
+    return bool(factor) and (amounts[root].fraction is not None or bool(tokens))
+
+
 def check(wanted: Mapping[str, int], supplies: Mapping[str, Supply]) -> None:
     """Raise one AmountError that names every component which asks for more than it may have."""
     short = [_shortage(name, tokens, supplies[name]) for name, tokens in wanted.items() if tokens > supplies[name].cap]

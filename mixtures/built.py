@@ -36,6 +36,8 @@ class Files:
     prefix_tokens: int = 0
     cooldown_documents: int = 0
     cooldown_tokens: int = 0
+    distinct_documents: int | None = None
+    """Documents after which the files repeat them, where they do."""
 
     @property
     def risk_prefix(self) -> Path:
@@ -135,10 +137,16 @@ def _files(records: list[dict[str, Any]], folder: Path) -> tuple[Files, ...]:
             prefix_tokens=record.get("prefix_tokens", 0),
             cooldown_documents=record.get("cooldown", {}).get("documents", 0),
             cooldown_tokens=record.get("cooldown", {}).get("tokens", 0),
+            distinct_documents=_repeating(record),
         )
         for record in records
         if record["tokens"]
     )
+
+
+def _repeating(record: dict[str, Any]) -> int | None:
+    distinct = record.get("distinct_documents")
+    return int(distinct) if distinct and distinct < record["documents"] else None
 
 
 def _find(files: tuple[Files, ...], name: str, message: str) -> Files:

@@ -219,7 +219,9 @@ def resolve(
 
 def _amounts(spec: MixtureSpec, available: Mapping[str, int]) -> dict[str, int]:
     """Tokens of each component. Raises one AmountError for all shortages."""
-    wanted = amounts.resolve({name: each.amount for name, each in spec.components.items()}, available)
+    asked = {name: each.amount for name, each in spec.components.items()}
+    wanted = amounts.resolve(asked, available)
+    amounts.refuse_nothing(asked, available, wanted)
     supplies = {name: amounts.Supply(available[name], each.max_epochs) for name, each in spec.components.items()}
     amounts.check(wanted, supplies)
     if not sum(wanted.values()):

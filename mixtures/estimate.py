@@ -79,7 +79,9 @@ def amounts_of(spec: MixtureSpec, stocks: Mapping[str, Stock]) -> tuple[dict[str
     """
     held = {name: spec.hold_out.get(name, 0) for name in stocks}
     available = {name: max(0, each.tokens - held[name]) for name, each in stocks.items()}
-    wanted = amounts.resolve({name: each.amount for name, each in spec.components.items()}, available)
+    asked = {name: each.amount for name, each in spec.components.items()}
+    wanted = amounts.resolve(asked, available)
+    amounts.refuse_nothing(asked, available, wanted)
     fixed = {name: tokens for name, tokens in wanted.items() if spec.components[name].tokens != "all"}
     epochs = {name: each.max_epochs for name, each in spec.components.items()}
     problems = [f"hold_out.{name}: asked for {held[name]:,} tokens, and there are {stocks[name].most:,} at most"
@@ -188,4 +190,7 @@ def _characters_per_token(corpus: Corpus, tokenizer: TokenizerSpec) -> float:
 def _tokenizer(file: str) -> Any:
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_file(file)
+    tokenizer = Tokenizer.from_file(file)
+    tokenizer.no_truncation()  # as the tokens stage does; a file may carry its model's greatest length
+    tokenizer.no_padding()
+    return tokenizer

@@ -20,6 +20,8 @@ from mixtures.corpus import Corpus
 from mixtures.places import tokenizer_place, tokens_place, usual_store
 from mixtures.spec import MixtureSpec, Source
 from mixtures.token_table import read_levels
+from mixtures.tokenizer import read_facts
+from mixtures.tokens import spelled_note
 
 MOST_COUNTED = 5_000_000  # documents: of more, a plan takes the sums that their tokens artifacts hold
 
@@ -85,7 +87,7 @@ def foresee(spec: MixtureSpec, store: Path | None = None) -> Foreseen:
         components = prepared(spec, resolve(spec, sources, contaminated), tokenizer)
         prefixes = sum(each.prefix_tokens for each in components)
         notes = (f"{prefixes:,} tokens of prefixes come on top",) if spec.conditioning else ()
-        return Foreseen(tuple(map(_counted, components)), True, notes)
+        return Foreseen(tuple(map(_counted, components)), True, (*notes, *_spelled(tokenised, tokenizer)))
     known = {name: each.manifest for name, each in corpora.items() if "tokens" in each.manifest}  # Megatron files
     return _estimated(spec, corpora, known | {name: read_artifact(place).counts for name, place in tokenised.items()})
 
@@ -96,6 +98,13 @@ def _tokenised(spec: MixtureSpec, tokenizer: Path, store: Path) -> dict[Source, 
         return {}
     places = {source: tokens_place(spec, source, tokenizer, store) for source in spec.sources}
     return {source: place for source, place in places.items() if is_artifact(place)}
+
+
+def _spelled(tokenised: Mapping[str, Path], tokenizer: Path) -> tuple[str, ...]:
+    """Which corpora spell the EOS in their texts."""
+    eos = read_facts(tokenizer).eos
+    notes = (spelled_note(name, read_artifact(place).counts, eos) for name, place in tokenised.items())
+    return tuple(note for note in notes if note is not None)
 
 
 def _counted(component: Component) -> Forecast:

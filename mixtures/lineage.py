@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from infra.errors import InputError
 from mixtures.built import BuiltMixture
+from mixtures.marking import offsets_of
 from mixtures.tokenise import Encoder
 
 
@@ -94,7 +95,7 @@ def spans_of(
     here = slice(begin, begin + len(tokens) - prefix)
     if [*encoding.ids, mixture.facts.eos_id][here] != tokens[prefix:].tolist():
         return None
-    offsets = np.array(encoding.offsets[here], np.int64).reshape(-1, 2)
+    offsets = offsets_of(encoding, row["text"])[here]
     found = []
     for span in row["spans"] or ():
         over = np.flatnonzero((offsets[:, 0] < span["end"]) & (offsets[:, 1] > span["start"]))

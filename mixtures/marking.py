@@ -114,11 +114,37 @@ def mark_by_bytes(
     return tagged.only(~fits)
 
 
-def mark_by_offsets(levels: risk.Bytes, encodings: Sequence[Encoding], spans: Spans, tagged: Tagged) -> None:
-    """Mark documents by the tokenizer's own offsets; `encodings` are those of the tagged documents, in their order."""
-    pairs = chain.from_iterable(each.offsets for each in encodings)
-    offsets = np.fromiter(chain.from_iterable(pairs), np.int64, 2 * int(tagged.sizes.sum())).reshape(-1, 2)
+def mark_by_offsets(
+    levels: risk.Bytes, texts: Sequence[str], encodings: Sequence[Encoding], spans: Spans, tagged: Tagged
+) -> None:
+    """Mark documents by the tokenizer's own offsets; `texts` and `encodings` are those of the tagged documents, in
+    their order.
+    """
+    parts = [offsets_of(each, text) for each, text in zip(encodings, texts, strict=True)]
+    offsets = np.concatenate(parts) if parts else np.zeros((0, 2), np.int64)
     _raise(levels, offsets[:, 0], offsets[:, 1], spans, tagged)
+
+
+def offsets_of(encoding: Encoding, text: str) -> Ints:
+    """[tokens, 2]: where each token lies in its text, in code points.
+
+    A normaliser that joins a letter with the combining marks behind it, or drops characters, leaves these to no token.
+    They belong to the tokens in front of them, at the beginning of a text to the first; blanks belong to none.
+    """
+    count = len(encoding)
+    offsets = np.fromiter(chain.from_iterable(encoding.offsets), np.int64, 2 * count).reshape(count, 2)
+    if not count:
+        return offsets
+    reach = np.maximum.accumulate(offsets[:, 1])
+    follows = np.append(offsets[1:, 0], len(text))
+    for token in np.flatnonzero(follows > reach).tolist():
+        left = text[reach[token] : follows[token]].rstrip()
+        if left:
+            first = np.searchsorted(reach, reach[token])
+            offsets[first : token + 1, 1] = reach[token] + len(left)
+    if text[: offsets[0, 0]].strip():
+        offsets[offsets[:, 0] == offsets[0, 0], 0] = 0
+    return offsets
 
 
 def _raise(levels: risk.Bytes, start: Ints, end: Ints, spans: Spans, tagged: Tagged) -> None:

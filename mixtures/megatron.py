@@ -47,7 +47,7 @@ _CHUNK = 1 << 20  # tokens worked on together
 @dataclass(frozen=True)
 class ImportJob:
     """What one process needs to know to import the documents first <= d < last. Where they carry risk bytes there is a
-    `twin`; where not, their tokens are unscored.
+    `twin`; where not, their tokens are unscored. `cut` are documents that a mixture of hormesis cut short.
     """
 
     source: Path
@@ -59,6 +59,7 @@ class ImportJob:
     tokenizer: Path
     eos_id: int
     vocab_size: int
+    cut: tuple[int, ...] = ()
 
 
 def open_megatron(name: str, spec: MegatronSpec) -> Corpus:
@@ -96,6 +97,9 @@ def import_corpus(spec: TokensSpec, workspace: Workspace, workers: Workers | Non
     for_each(f"import {spec.corpus}", import_shard, jobs, labels, alone(workspace) if small else workspace,
              None if small else workers)  # fmt: skip
     forget_jobs(workspace)
+    for job in jobs:
+        for document in job.cut:
+            workspace.note(f"{bin_path(job.source)}:{document}: was cut short; its last token becomes its EOS")
     return counts_of(spec.corpus, [job.prefix for job in jobs])
 
 
@@ -106,9 +110,10 @@ def _jobs(spec: TokensSpec, source: MegatronSpec, folder: Path) -> list[ImportJo
     _refuse_other_tokenizer(prefix, tokenizer)
     twin = source.has_twin and spec.risk is not None
     tokens = open_pair(prefix, digest_of(bin_path(prefix)))[0] if twin else Indexed(prefix)
+    cut = _cut_documents(prefix)
     return [
         ImportJob(prefix, first, last, twin, folder / f"{number:05d}", spec.corpus, tokenizer, facts.eos_id,
-                  facts.vocab_size)
+                  facts.vocab_size, tuple(each for each in cut if first <= each < last))
         for number, (first, last) in enumerate(_runs(tokens.starts, 0, len(tokens.lengths), _SHARD))
     ]  # fmt: skip
 
@@ -121,6 +126,16 @@ def _refuse_other_tokenizer(prefix: Path, tokenizer: Path) -> None:
             f"two tokenizers: {prefix} was tokenised with {theirs}, and the mixture's is another one; "
             "name that one as tokenizer.file"
         )
+
+
+def _cut_documents(prefix: Path) -> list[int]:
+    """Documents that a mixture of hormesis, if the files are of one, cut short to take the tokens it was asked for."""
+    table = prefix.parent / "documents.parquet"
+    if not table.is_file() or not (prefix.parent / "mixture.json").is_file():
+        return []
+    here = [("component", "==", prefix.name), ("truncated", "==", True)]
+    found: list[int] = pq.read_table(table, columns=["ordinal"], filters=here).column(0).to_pylist()
+    return found
 
 
 def _runs(starts: NDArray[np.int64], first: int, last: int, tokens: int) -> Iterator[tuple[int, int]]:
@@ -145,7 +160,7 @@ def import_shard(job: ImportJob) -> Iterator[int]:
         ShardFiles(job.prefix, job.corpus, token_dtype(job.vocab_size)) as files,
     ):
         for first, last in _runs(tokens.starts, job.first, job.last, _CHUNK):
-            encoded = _checked(job, tokens, levels, first, last)
+            encoded = _checked(job, *_ended(job, tokens, levels, first, last), tokens, first, last)
             ids = [f"{job.source.name}:{document}" for document in range(first, last)]
             texts.write_table(_texts(job, tokenizer, ids, tokens, first))
             files.add(ids, encoded)
@@ -158,10 +173,24 @@ def _source(prefix: Path, twin: bool) -> tuple[Indexed, Indexed | None]:
     return Indexed(prefix), Indexed(prefix.with_name(prefix.name + ".risk")) if twin else None
 
 
-def _checked(job: ImportJob, tokens: Indexed, levels: Indexed | None, first: int, last: int) -> Encoded:
-    """The documents first <= d < last, when each ends with the EOS and no token is unknown."""
+def _ended(
+    job: ImportJob, tokens: Indexed, levels: Indexed | None, first: int, last: int
+) -> tuple[NDArray[Any], risk.Bytes]:
+    """Tokens and risk bytes of the documents first <= d < last. A document that was cut short gives its last token for
+    the EOS that it lost, as if it had been cut one token earlier.
+    """
     begin, end = int(tokens.starts[first]), int(tokens.starts[last])
-    ids = np.asarray(tokens.tokens[begin:end])
+    ids = np.array(tokens.tokens[begin:end])
+    risks = np.full(len(ids), risk.UNSCORED, np.uint8) if levels is None else np.array(levels.tokens[begin:end])
+    cut = [int(tokens.starts[each + 1]) - 1 - begin for each in job.cut if first <= each < last]
+    if cut:
+        ids[cut], risks[cut] = job.eos_id, risk.UNSCORED if levels is None else risk.LOWEST
+    return ids, risks
+
+
+def _checked(job: ImportJob, ids: NDArray[Any], risks: risk.Bytes, tokens: Indexed, first: int, last: int) -> Encoded:
+    """The documents first <= d < last, when each ends with the EOS and no token is unknown."""
+    begin = int(tokens.starts[first])
     ends = tokens.starts[first + 1 : last + 1]
     empty = tokens.lengths[first:last] == 0
     if empty.any() or (ids[ends - begin - 1] != job.eos_id).any():
@@ -177,7 +206,6 @@ def _checked(job: ImportJob, tokens: Indexed, levels: Indexed | None, first: int
             f"{bin_path(job.source)}:{bad}: token {int(ids[place - begin])} is not among the tokenizer's "
             f"{job.vocab_size}; the files were made with another tokenizer"
         )
-    risks = np.full(len(ids), risk.UNSCORED, np.uint8) if levels is None else np.asarray(levels.tokens[begin:end])
     return Encoded(ids, risks, tokens.lengths[first:last])
 
 

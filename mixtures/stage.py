@@ -156,7 +156,7 @@ def _show_counts(artifact: Artifact) -> Page:
 
 TOKENIZER = Stage(
     kind="tokenizer",
-    version=1,
+    version=2,
     spec=TokenizerStageSpec,
     identity=_tokenizer_identity,
     run=_run_tokenizer,
@@ -165,7 +165,7 @@ TOKENIZER = Stage(
 )
 TOKENS = Stage(
     kind="tokens",
-    version=2,
+    version=3,
     spec=TokensSpec,
     identity=_tokens_identity,
     run=_run_tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ SCHEMA = pa.schema(
         ("risky_tokens", pa.int64()),
         ("highest_risk", pa.uint8()),
         ("levels", pa.list_(pa.int32(), len(THRESHOLDS))),  # tokens that reach each of the thresholds
+        ("eos_spelled", pa.int32()),  # how often the text spells the EOS
     ]
 )
 # How many of the thresholds each risk byte reaches; unscored and structural tokens reach none.
@@ -48,7 +50,8 @@ def table_of(corpus: str, ids: list[str], row: int, encoded: Encoded) -> pa.Tabl
                reached[:, THRESHOLDS.index(RISKY)], highest]  # fmt: skip
     arrays = [pa.array(values, kind.type) for values, kind in zip(columns, SCHEMA, strict=False)]
     levels = pa.FixedSizeListArray.from_arrays(pa.array(reached.ravel(), pa.int32()), len(THRESHOLDS))
-    return pa.table([*arrays, levels], schema=SCHEMA)
+    spelled = np.zeros(len(ids), np.int32) if encoded.spelled is None else encoded.spelled
+    return pa.table([*arrays, levels, pa.array(spelled, pa.int32())], schema=SCHEMA)
 
 
 def _levels(risks: risk.Bytes, ends: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -70,3 +73,12 @@ def levels_in(rows: pa.Table) -> NDArray[np.int64]:
     """The same of a documents table."""
     flat = pc.list_flatten(rows.column("levels")).to_numpy()
     return flat.reshape(-1, len(THRESHOLDS)).astype(np.int64)
+
+
+def eos_spelled(prefixes: Iterable[Path]) -> tuple[int, int]:
+    """How often the texts of tokenised shards spell the EOS, and in how many documents."""
+    spelled = documents = 0
+    for prefix in prefixes:
+        counts = pq.read_table(documents_path(prefix), columns=["eos_spelled"]).column(0).to_numpy()
+        spelled, documents = spelled + int(counts.sum()), documents + int(np.count_nonzero(counts))
+    return spelled, documents

@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, models, processors
 
+from infra.errors import DataError
 from mixtures import byte_level, risk
 from mixtures.indexed import token_dtype
 from mixtures.marking import Spans, Tagged, mark_by_bytes, mark_by_offsets
+from mixtures.plain_text import text_only
 
 _MOST_CHARACTERS = 4_000_000  # per call of the tokenizer, which is faster the more it gets; some hundred MB of results
 _CACHED_WORDS = 200_000  # the tokenizer keeps the tokens of the first so many different words; its own limit is 10,000
@@ -28,11 +30,14 @@ _CACHED_WORDS = 200_000  # the tokenizer keeps the tokens of the first so many d
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokens of some documents one after another, EOS included; `lengths` has one item a document."""
+    """Tokens of some documents one after another, EOS included; `lengths` has one item a document, and `spelled`
+    says how often each text spells the EOS, which is there broken apart; None: there were no texts.
+    """
 
     tokens: NDArray[Any]
     risk: risk.Bytes
     lengths: NDArray[np.int32]
+    spelled: NDArray[np.int32] | None = None
 
 
 class Encoder:
@@ -41,11 +46,13 @@ class Encoder:
     """
 
     def __init__(self, tokenizer_json: Path, eos_id: int) -> None:
-        self.tokenizer = Tokenizer.from_file(str(tokenizer_json))
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
+        self._path = tokenizer_json
+        original = Tokenizer.from_file(str(tokenizer_json))
+        self._eos = str(original.id_to_token(eos_id))
         # A document that spells "<|endoftext|>" must not end there: special tokens in the text are ordinary text.
-        self.tokenizer.encode_special_tokens = True
+        original.no_truncation()
+        original.no_padding()
+        self.tokenizer = text_only(original, eos_id)
         # Trimmed offsets would leave the space in front of a word without a place in the text.
         self.tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
         if isinstance(self.tokenizer.model, models.BPE):
@@ -77,7 +84,7 @@ class Encoder:
             tokens.append(part.tokens[:keep])
             levels.append(part.risk[:keep])
         joined = np.concatenate(tokens)
-        return Encoded(joined, np.concatenate(levels), np.asarray([len(joined)], np.int32))
+        return Encoded(joined, np.concatenate(levels), np.asarray([len(joined)], np.int32), self._spelled([text]))
 
     def _encode(self, texts: Sequence[str], spans: Spans | None) -> Encoded:
         encodings = self._encodings(list(texts))
@@ -86,15 +93,23 @@ class Encoder:
         is_text = np.ones(int(ends[-1]), dtype=bool)
         is_text[ends - 1] = False
         tokens = np.full(len(is_text), self.eos_id, dtype=self.dtype)
-        tokens[is_text] = np.fromiter(
-            chain.from_iterable(each.ids for each in encodings), self.dtype, int(counts.sum())
-        )
+        ids = np.fromiter(chain.from_iterable(each.ids for each in encodings), self.dtype, int(counts.sum()))
+        if (ids == self.eos_id).any():
+            raise DataError(
+                f"{self._path}: it gives its end-of-text {self._eos!r} for text inside a document, which would end "
+                "there; name another token as tokenizer.eos"
+            )
+        tokens[is_text] = ids
         levels = np.full(len(is_text), risk.UNSCORED if spans is None else risk.LOWEST, dtype=np.uint8)
         if spans is not None and len(spans.document):
             documents = np.unique(spans.document)
             tagged = Tagged(documents[counts[documents] > 0], ends - counts - 1, counts)  # a normaliser may leave none
             self._mark(levels, tokens, texts, encodings, spans, tagged)
-        return Encoded(tokens, levels, (counts + 1).astype(np.int32))
+        return Encoded(tokens, levels, (counts + 1).astype(np.int32), self._spelled(texts))
+
+    def _spelled(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        """How often each text spells the EOS."""
+        return np.fromiter((text.count(self._eos) for text in texts), np.int32, len(texts))
 
     def _encodings(self, texts: list[str]) -> list[Encoding]:
         """The tokenizer's own results; where offsets follow from the tokens' bytes it need not keep account of them."""
@@ -123,9 +138,10 @@ class Encoder:
             width = self._widths[tokens[tagged.rows]]
             tagged = mark_by_bytes(levels, width, self.tokenizer, texts, spans, tagged)
             left = [texts[each] for each in tagged.documents]
-            mark_by_offsets(levels, self.tokenizer.encode_batch(left, add_special_tokens=False), spans, tagged)
+            mark_by_offsets(levels, left, self.tokenizer.encode_batch(left, add_special_tokens=False), spans, tagged)
         else:
-            mark_by_offsets(levels, [encodings[each] for each in tagged.documents], spans, tagged)
+            left = [texts[each] for each in tagged.documents]
+            mark_by_offsets(levels, left, [encodings[each] for each in tagged.documents], spans, tagged)
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, int]]:

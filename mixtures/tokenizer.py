@@ -56,14 +56,14 @@ def make(spec: TokenizerStageSpec, folder: Path) -> TokenizerFacts:
         assert spec.curation is not None and spec.corpus is not None
         return save(_train(spec, source.train_bpe), EOS, PADDING, folder)
     tokenizer, said = _from_file(Path(source.file)) if source.file else _from_hub(source)
-    return save(tokenizer, _eos(tokenizer, source, said), _pad(tokenizer, said), folder)
+    return save(tokenizer, _eos(tokenizer, source, said), _pad(tokenizer, source, said), folder)
 
 
 def save(tokenizer: Tokenizer, eos: str, pad: str | None, folder: Path) -> TokenizerFacts:
     """Write tokenizer.json, tokenizer_config.json and the facts, so that `AutoTokenizer.from_pretrained(folder)`
     works.
     """
-    pad = pad or eos
+    tokenizer, pad = _adds_nothing(tokenizer), pad or eos
     eos_id, pad_id = tokenizer.token_to_id(eos), tokenizer.token_to_id(pad)
     assert eos_id is not None and pad_id is not None
     facts = TokenizerFacts(
@@ -85,6 +85,16 @@ def save(tokenizer: Tokenizer, eos: str, pad: str | None, folder: Path) -> Token
     write_json(folder / "tokenizer_config.json", config)
     write_json(folder / MANIFEST, facts.__dict__)
     return facts
+
+
+def _adds_nothing(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer without the tokens that its post-processor puts around a text, such as a BOS: training documents
+    have none, so that `AutoTokenizer` must not add them to what the model reads later. Offsets, which other
+    post-processors trim, do not enter ids.
+    """
+    if tokenizer.encode("a", add_special_tokens=True).ids != tokenizer.encode("a", add_special_tokens=False).ids:
+        tokenizer.post_processor = None
+    return tokenizer
 
 
 def _rows(tokenizer: Tokenizer) -> int:
@@ -175,9 +185,20 @@ def _from_file(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception on a malformed file
         raise InputError(f"tokenizer.file: {path}: not a tokenizer.json: {error}") from None
-    config = path.with_name("tokenizer_config.json")
-    said: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    return tokenizer, said
+    return tokenizer, _configuration(path.with_name("tokenizer_config.json"))
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    """What a tokenizer_config.json says, if there is one. Raises InputError where it cannot be read."""
+    if not path.is_file():
+        return {}
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"tokenizer.file: {path}: not JSON: {error}; mend it, or move it away") from None
+    if not isinstance(said, dict):
+        raise InputError(f"tokenizer.file: {path}: not a JSON object of settings; mend it, or move it away")
+    return said
 
 
 def _from_hub(source: TokenizerSpec) -> tuple[Tokenizer, dict[str, Any]]:
@@ -196,28 +217,41 @@ def _from_hub(source: TokenizerSpec) -> tuple[Tokenizer, dict[str, Any]]:
 
 
 def _eos(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> str:
-    """The token that ends a document: what the YAML says, else the configuration beside it, else a usual name."""
+    """The token that ends a document: what the YAML says, else the configuration beside it, else a usual name.
+
+    Raises InputError where a token that is named is not in the vocabulary: another one would be put in its stead.
+    """
     special = sorted({token.content for token in tokenizer.get_added_tokens_decoder().values()})
     if source.eos is not None:
         if tokenizer.token_to_id(source.eos) is None:
             options = [*special, *_USUAL_EOS]
             raise InputError(f"tokenizer.eos: {source.eos!r} is not in the vocabulary{nearest(source.eos, options)}")
         return source.eos
-    for candidate in (_content(said.get("eos_token")), *_USUAL_EOS):
+    where = source.file or source.hub
+    declared = _declared(said, "eos_token", where)
+    if declared is not None and tokenizer.token_to_id(declared) is None:
+        raise InputError(
+            f"the tokenizer {where} says that its end-of-text token is {declared!r}, which is not in its vocabulary; "
+            f"set tokenizer.eos{nearest(declared, special)}"
+        )
+    for candidate in (declared, *_USUAL_EOS):
         if candidate and tokenizer.token_to_id(candidate) is not None:
             return candidate
     names = ", ".join(special) or "none"
-    where = source.file or source.hub
     raise InputError(f"the tokenizer {where} names no end-of-text token; set tokenizer.eos (special tokens: {names})")
 
 
-def _pad(tokenizer: Tokenizer, said: dict[str, Any]) -> str | None:
-    for candidate in (_content(said.get("pad_token")), PADDING, "<pad>"):
+def _pad(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> str | None:
+    for candidate in (_declared(said, "pad_token", source.file or source.hub), PADDING, "<pad>"):
         if candidate and tokenizer.token_to_id(candidate) is not None:
             return candidate
     return None
 
 
-def _content(token: Any) -> str | None:
-    """Special tokens stand in configurations as strings or as {"content": …}."""
-    return token.get("content") if isinstance(token, dict) else token
+def _declared(said: dict[str, Any], key: str, where: str | None) -> str | None:
+    """A special token of a configuration, where it stands as a string or as {"content": …}. Raises InputError."""
+    token = said.get(key)
+    content = token.get("content") if isinstance(token, dict) else token
+    if content is not None and not isinstance(content, str):
+        raise InputError(f"the tokenizer {where}: {key} in its tokenizer_config.json is {content!r}, and not a text")
+    return content or None

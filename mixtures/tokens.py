@@ -8,7 +8,7 @@ in a shard's files depends on other shards or on the number of processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +29,7 @@ from mixtures.cut import cut_spans
 from mixtures.marking import Spans
 from mixtures.shard_files import ShardFiles, counts_of
 from mixtures.spec import TokensSpec
+from mixtures.token_table import eos_spelled
 from mixtures.tokenise import Encoded, Encoder
 from mixtures.tokenizer import read_facts
 
@@ -81,7 +82,25 @@ def tokenise_corpus(spec: TokensSpec, workspace: Workspace, workers: Workers | N
     else:
         for_each(f"tokenise {corpus.name}", tokenise_shard, jobs, labels, workspace, workers)
     forget_jobs(workspace)
-    return counts_of(corpus.name, [job.prefix for job in jobs])
+    counts = counts_of(corpus.name, [job.prefix for job in jobs]) | _spelled(jobs)
+    if note := spelled_note(corpus.name, counts, facts.eos):
+        workspace.note(note)
+    return counts
+
+
+def _spelled(jobs: Sequence[ShardJob]) -> dict[str, int]:
+    spelled, documents = eos_spelled(job.prefix for job in jobs)
+    return {"eos_spelled": spelled, "eos_spelled_documents": documents} if spelled else {}
+
+
+def spelled_note(corpus: str, counts: Mapping[str, Any], eos: str) -> str | None:
+    """What to say of a tokens artifact with these counts whose texts spell the EOS."""
+    if not counts.get("eos_spelled"):
+        return None
+    return (
+        f"{corpus}: {counts['eos_spelled_documents']:,} documents spell {eos} in their text, {counts['eos_spelled']:,} "
+        "times; there it is broken into other tokens and ends nothing"
+    )
 
 
 def check_risk(corpus: Corpus, attribute: str | None) -> None:
@@ -142,6 +161,9 @@ def join(pieces: Iterable[Encoded], dtype: str) -> Encoded:
         np.concatenate([part.tokens for part in parts]),
         np.concatenate([part.risk for part in parts]),
         np.concatenate([part.lengths for part in parts]),
+        np.concatenate(
+            [np.zeros(len(part.lengths), np.int32) if part.spelled is None else part.spelled for part in parts]
+        ),
     )
 
 

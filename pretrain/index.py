@@ -23,6 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 from infra.atomic import TEMPORARY, sync, sync_folder
 from infra.fingerprint import digest
 from mixtures import long_arrays
+from pretrain.repetitions import Repeated, shuffle_documents, shuffle_samples
 
 Array: TypeAlias = NDArray[Any]
 New: TypeAlias = Callable[[str, tuple[int, ...], DTypeLike], Array]
@@ -67,30 +68,37 @@ def _build(files: Path, build: Callable[[New], None]) -> None:
 
 
 def fill_stream(
-    new: New, documents: Sequence[range], shuffled: Sequence[bool], lengths: Array, sequence_length: int, seed: int
+    new: New,
+    documents: Sequence[range],
+    shuffled: Sequence[bool],
+    lengths: Array,
+    sequence_length: int,
+    seed: int,
+    repeated: Sequence[Repeated | None] = (),
 ) -> None:
     """Order of a stream's documents, where its samples begin, and their order: `order`, `begins`, `shuffle`.
 
     `documents` are those of each part of the stream, numbered as `lengths` counts them, and `shuffled` whether they may
-    change places. A single part that may is ordered, and its samples then, as GPTDataset does it; else documents are
-    interleaved and samples follow each other.
+    change places; `repeated` tells of those that repeat documents. A single part that may is ordered, and its samples
+    then, as GPTDataset does it; else documents are interleaved and samples follow each other.
     """
+    repeated = repeated or [None] * len(documents)
     count = sum(map(len, documents))
     order = new("order", (count,), _number_type(lengths))
     state = np.random.RandomState(seed)
     free = len(documents) == 1 and shuffled[0]
     if free:
         _count(order, documents[0])
-        state.shuffle(order)
+        shuffle_documents(order, repeated[0], lengths, sequence_length, state)
     else:
-        interleave(order, documents, lengths, shuffled, seed)
+        interleave(order, documents, lengths, shuffled, seed, repeated, sequence_length)
     tokens = sum(int(lengths[order[at : at + _CHUNK]].sum(dtype=np.int64)) for at in range(0, count, _CHUNK))
     samples = -(-tokens // sequence_length)
     _fill_begins(new("begins", (samples + 1, 2), np.int64), order, lengths, sequence_length)
     shuffle = new("shuffle", (samples,), np.uint32 if samples < np.iinfo(np.uint32).max - 1 else np.int64)
     _count(shuffle, range(samples))
     if free:
-        state.shuffle(shuffle)
+        shuffle_samples(shuffle, documents[0], repeated[0], lengths, sequence_length, state)
 
 
 def _number_type(lengths: Array) -> DTypeLike:
@@ -137,13 +145,25 @@ def fill_blend(new: New, sizes: Sequence[int]) -> None:
         helpers.build_exhaustive_blending_indices(stream, sample, np.array(sizes, np.int64), len(sizes))
 
 
-def interleave(order: Array, parts: Sequence[range], lengths: Array, shuffled: Sequence[bool], seed: int) -> None:
+def interleave(
+    order: Array,
+    parts: Sequence[range],
+    lengths: Array,
+    shuffled: Sequence[bool],
+    seed: int,
+    repeated: Sequence[Repeated | None] = (),
+    apart: int = 0,
+) -> None:
     """Write the documents of all parts in one order, each part spread evenly over it by tokens.
 
     A part's own order follows from the part and the seed only, so that a component keeps its order whatever is beside
-    it. `lengths` are by document.
+    it. `lengths` are by document; what is `repeated` stays `apart` by so many tokens.
     """
-    placed = [_placed(part, lengths, free, seed) for part, free in zip(parts, shuffled, strict=True)]
+    repeated = repeated or [None] * len(parts)
+    placed = [
+        _placed(part, lengths, free, seed, repeats, apart)
+        for part, free, repeats in zip(parts, shuffled, repeated, strict=True)
+    ]
     windows = -(-len(order) // _CHUNK)
     bounds = [np.searchsorted(places, np.arange(1, windows) / windows) for _, places in placed]
     cuts = [[0, *bound.tolist(), len(part)] for bound, part in zip(bounds, parts, strict=True)]
@@ -156,14 +176,16 @@ def interleave(order: Array, parts: Sequence[range], lengths: Array, shuffled: S
         filled += len(documents)
 
 
-def _placed(part: range, lengths: Array, free: bool, seed: int) -> tuple[Array, Array]:
+def _placed(
+    part: range, lengths: Array, free: bool, seed: int, repeated: Repeated | None, apart: int
+) -> tuple[Array, Array]:
     """A part's documents in its own order, and a place between 0 and 1 for each, ascending."""
     documents = long_arrays.new(len(part), _number_type(lengths)).view(np.ndarray)
     places = long_arrays.new(len(part), np.float64).view(np.ndarray)
     state = np.random.RandomState(seed)
     _count(documents, part)
     if free:
-        state.shuffle(documents)
+        shuffle_documents(documents, repeated, lengths, apart, state)
     before = 0
     for at in range(0, len(part), _CHUNK):
         sizes = lengths[documents[at : at + _CHUNK]].astype(np.int64)

@@ -9,6 +9,7 @@ from infra.errors import DataError, InputError
 from infra.spec import nearest
 from mixtures.built import BuiltMixture
 from mixtures.risk import UNSCORED
+from mixtures.tokenizer import TokenizerFacts
 from pretrain.loss_spec import LossSpec
 from pretrain.passes import Pass, passes_of, streams_of
 from pretrain.presets import Architecture, architecture
@@ -31,8 +32,7 @@ class Inputs:
     @property
     def replacement(self) -> int:
         """Token that stands for a removed input: <|removed|> where the tokenizer has it, else its padding."""
-        facts = self.mixture.facts
-        return facts.pad_id if facts.removed_id is None else facts.removed_id
+        return replacement_of(self.mixture.facts)
 
     def passes(self, spec: PretrainSpec) -> tuple[Pass, ...]:
         """The run as passes over the mixture's documents."""
@@ -42,6 +42,11 @@ class Inputs:
     def steps(self, spec: PretrainSpec) -> int:
         """Optimizer steps of the whole run."""
         return sum(each.steps for each in self.passes(spec))
+
+
+def replacement_of(facts: TokenizerFacts) -> int:
+    """<|removed|> where the tokenizer has it, else its padding."""
+    return facts.pad_id if facts.removed_id is None else facts.removed_id
 
 
 def open_inputs(spec: PretrainSpec, *, verify: bool = True) -> Inputs:
@@ -71,6 +76,12 @@ def _check_policy(loss: LossSpec, mixture: BuiltMixture) -> None:
                 raise InputError(f"loss.{key}: no component {name!r} in the mixture{nearest(name, records)}")
     if loss.attribute not in (None, mixture.risk):
         raise InputError(f"loss.attribute: {loss.attribute!r}, and the mixture's risk bytes are of {mixture.risk!r}")
+    removing = [name for name in records if any(band.do == "remove" for band in loss.bands_of(name))]
+    if removing and replacement_of(mixture.facts) == mixture.facts.eos_id:
+        raise InputError(
+            f"loss: remove ({', '.join(removing)}): the tokenizer has neither <|removed|> nor a padding of its own to "
+            "put in the tokens' place, and the EOS would end the document there; add one to tokenizer.json, or mask"
+        )
     for name in filter(loss.needs_risk, records):
         unscored = records[name].get("risk_histogram", [0])[UNSCORED]
         if records[name]["tokens"] and unscored:

@@ -12,8 +12,8 @@ from mixtures.built import BuiltMixture, Files
 @dataclass(frozen=True)
 class Tokens:
     """Token files of one component: prefixes of an IndexedDataset and of its risk twin (None: nothing was scored),
-    whether its documents may be shuffled, which of them are meant (first and end; None: all), and the SHA-256 of the
-    token file where it is known.
+    whether its documents may be shuffled, which of them are meant (first and end; None: all), the SHA-256 of the
+    token file where it is known, and after how many documents they begin anew (None: they do not repeat).
     """
 
     name: str
@@ -22,12 +22,14 @@ class Tokens:
     shuffled: bool = True
     documents: tuple[int, int] | None = None
     sha256: str | None = None
+    distinct: int | None = None
 
     @property
     def key(self) -> dict[str, Any]:
         """What the order of its documents depends on; an index is kept under it."""
         content = self.sha256 or str(self.prefix.absolute())
-        return {"content": content, "shuffled": self.shuffled, "documents": self.documents}
+        key: dict[str, Any] = {"content": content, "shuffled": self.shuffled, "documents": self.documents}
+        return key if self.distinct is None else key | {"distinct": self.distinct}
 
     @property
     def is_empty(self) -> bool:
@@ -42,7 +44,8 @@ def parts_of(mixture: BuiltMixture, cooldown: bool) -> list[Tokens]:
 
 def token_files(files: Files, documents: tuple[int, int] | None = None) -> Tokens:
     """What a stream needs of one pair of token files."""
-    return Tokens(files.name, files.prefix, files.risk_prefix, files.shuffled, documents, files.tokens_sha256)
+    return Tokens(files.name, files.prefix, files.risk_prefix, files.shuffled, documents, files.tokens_sha256,
+                  files.distinct_documents)  # fmt: skip
 
 
 def _range(files: Files, cooldown: bool) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ By arithmetic alone, so that a plan counts the same steps as a run.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,11 +19,19 @@ Streams: TypeAlias = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class Pass:
-    """One time through the mixture's documents of one phase; `number` is added to the seed of their order."""
+    """One time through the mixture's documents of one phase; `number` counts the passes of a run."""
 
     number: int
     cooldown: bool
     steps: int
+
+    def order_seed(self, seed: int) -> int:
+        """Seed of the order in this pass of a run with `seed`: itself in the first, a hash of both in later ones, which
+        no other seed's run shares (seed + number would be the first order of the next seed).
+        """
+        if not self.number:
+            return seed
+        return int.from_bytes(hashlib.blake2b(f"{seed}\0{self.number}".encode(), digest_size=4).digest(), "little")
 
 
 def streams_of(mixture: BuiltMixture) -> Streams:

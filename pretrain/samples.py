@@ -56,7 +56,7 @@ def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bo
     mixture = BuiltMixture.open(_mixture_of(artifact, known).path, verify=False)
     seed = int(artifact.config["seed"]) if artifact.kind == "pretrain" else seed
     wanted = _pass(artifact, mixture, epoch)
-    sample = read_sample(mixture, number, seed + wanted.number, wanted.cooldown)
+    sample = read_sample(mixture, number, wanted.order_seed(seed), wanted.cooldown)
     curation = known.get(read_artifact(mixture.path).inputs["curation"])
     about = f"Sample {number} of epoch {epoch}, seed {seed}{_step(artifact, number)}: {len(sample.tokens)} targets"
     return [

@@ -23,6 +23,7 @@ from mixtures.indexed import Indexed
 from mixtures.risk import STRUCTURAL, UNSCORED
 from pretrain.index import Array, New, fill_stream, kept_arrays
 from pretrain.parts import Tokens
+from pretrain.repetitions import Repeated
 
 PADDING = -1  # the document of what is no document's
 
@@ -151,7 +152,12 @@ class Stream:
         """Build the index."""
         own = [self._documents_of(place) for place in range(len(self._parts))]
         shuffled = [part.shuffled for part in self._parts]
-        fill_stream(new, own, shuffled, self._lengths(), self._length, self._seed)
+        fill_stream(new, own, shuffled, self._lengths(), self._length, self._seed, self._repeated())
+
+    def _repeated(self) -> list[Repeated | None]:
+        """How each part repeats documents."""
+        firsts = zip(self._parts, self._firsts.tolist(), strict=True)
+        return [None if part.distinct is None else Repeated(first, part.distinct) for part, first in firsts]
 
     def _documents_of(self, place: int) -> range:
         """The documents of one part, as they are numbered in the stream."""

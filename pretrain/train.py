@@ -206,7 +206,7 @@ class Run:
 
     def _batches(self, wanted: Pass) -> Batches:
         parts = parts_of(self.inputs.mixture, wanted.cooldown)
-        dataset = build_epoch(parts, self.settings, self.spec.seed + wanted.number)
+        dataset = build_epoch(parts, self.settings, wanted.order_seed(self.spec.seed))
         batches = Batches(dataset, self.spec.global_batch_size, self.spec.micro_batch_size, *data_parallel())
         return read_ahead(batches, self.trainer.device)
 

@@ -20,7 +20,8 @@ RIDGE = 1e-7
 ITERATIONS = 100
 STEP = 3.0
 """Longest step of a parameter in one iteration; they are logarithms, so this is a factor of 20."""
-_EXPONENT = 40.0  # e^40 is beyond anything measured, and its square still a finite number
+EXPONENT = 40.0
+"""Greatest exponent: e^40 is beyond anything measured, and its square still a finite number."""
 _BLOCK = 1 << 18  # numbers per array of a block, so that a block's arrays stay in the cache
 
 
@@ -36,11 +37,13 @@ class _Block:
 
     def evaluate(self, theta: Array) -> tuple[Array, Array, Array]:
         """Loss [p], residuals [p, n] and the exponentials of the mixtures [p, n]."""
-        powers = np.exp(np.clip(theta[:, 1:] @ self.mixtures.T, -_EXPONENT, _EXPONENT))
+        powers = np.exp(np.clip(theta[:, 1:] @ self.mixtures.T, -EXPONENT, EXPONENT))
         residuals = np.exp(theta[:, :1]) + powers - self.values
-        size = np.abs(residuals)
-        loss = np.where(size <= HUBER, 0.5 * size * size, HUBER * (size - 0.5 * HUBER))
-        return (self.counts * loss).sum(1) + 0.5 * RIDGE * (_deviations(theta) ** 2).sum(1), residuals, powers
+        return (
+            (self.counts * huber(np.abs(residuals))).sum(1) + 0.5 * RIDGE * (_deviations(theta) ** 2).sum(1),
+            residuals,
+            powers,
+        )
 
     def normal(self, theta: Array, residuals: Array, powers: Array) -> tuple[Array, Array]:
         """Gauss-Newton matrices [p, 1 + m, 1 + m] and gradients [p, 1 + m] of the reweighted squares."""
@@ -59,6 +62,11 @@ class _Block:
     def keep(self, rows: NDArray[np.bool_]) -> _Block:
         """The block of these problems only."""
         return _Block(self.mixtures, self.outer, self.values[rows], self.counts[rows], self.theta[rows])
+
+
+def huber(size: Array) -> Array:
+    """Huber's loss of residuals of this size."""
+    return np.where(size <= HUBER, 0.5 * size * size, HUBER * (size - 0.5 * HUBER))
 
 
 def fit_exponentials(mixtures: Array, values: Array, counts: Array, start: Array) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from mixtures.swarm.bounds import bounds_of
 from mixtures.swarm.capped import Array
 from mixtures.swarm.choose import spearman
 from mixtures.swarm.design import sample_mixtures
+from mixtures.swarm.doubts import doubts_of_optimum, doubts_of_runs
 from mixtures.swarm.fit import Fit, Inputs, fit_swarm, read_inputs
 from mixtures.swarm.fitted import MODELS, RECORD
 from mixtures.swarm.spec import SwarmSpec
@@ -48,8 +49,10 @@ def write_fit(spec: SwarmSpec, workspace: Workspace) -> dict[str, Any]:
         write_numbers(folder / CHECK_MEASURED, check.index, check.targets, check.results)
         write_numbers(folder / CHECK_PREDICTED, check.index, check.targets, fit.swarm.predict(check.mixtures))
     fit.swarm.save(folder / MODELS)
-    write_json(folder / RECORD, _record(spec, inputs, fit, fit.swarm.predict(proposed)))
-    _say_what_to_doubt(inputs, fit, workspace)
+    doubts = [*doubts_of_runs(inputs), *doubts_of_optimum(inputs, fit.best)]
+    write_json(folder / RECORD, _record(spec, inputs, fit, fit.swarm.predict(proposed)) | {"doubts": doubts})
+    for doubt in doubts:
+        workspace.note(doubt)
     return {"runs": len(runs.index), "targets": len(runs.targets), "components": len(runs.components)}
 
 
@@ -60,6 +63,7 @@ def _record(spec: SwarmSpec, inputs: Inputs, fit: Fit, predicted: Array) -> dict
     return {
         "components": list(inputs.runs.components),
         "runs": len(inputs.runs.index),
+        "outliers": [asdict(each) for each in inputs.outliers],
         "targets": _targets(inputs, fit, predicted),
         "shares": _shares(spec, fit),
         "optimum": found,
@@ -100,17 +104,3 @@ def _shares(spec: SwarmSpec, fit: Fit) -> dict[str, dict[str, float]]:
         }
         for place, name in enumerate(bounds.names)
     }
-
-
-def _say_what_to_doubt(inputs: Inputs, fit: Fit, workspace: Workspace) -> None:
-    """What a reader of the optimum should know: few runs, shares that no run had, no gain to speak of."""
-    runs = inputs.runs
-    if len(runs.index) < (good := 3 * (len(runs.components) + 1)):
-        workspace.note(
-            f"{len(runs.index)} runs are few for {len(runs.components)} components; {good} are a good number"
-        )
-    for name, share, seen in zip(runs.components, fit.best.mixture, runs.mixtures.max(0), strict=True):
-        if share > seen:
-            workspace.note(f"{name}: the optimum has {share:.1%}, and no run had more than {seen:.1%}: extrapolated")
-    if fit.best.gain.low <= 0:
-        workspace.note("the data do not tell whether the optimum is better than the natural mixture")

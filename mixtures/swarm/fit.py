@@ -14,22 +14,24 @@ from mixtures.swarm.capped import Array
 from mixtures.swarm.choose import Validation, choose, cross_validate
 from mixtures.swarm.fitted import FittedSwarm, columns_of, fit_chosen
 from mixtures.swarm.optimum import Optimum, Problem, find_optimum
+from mixtures.swarm.outliers import Outlier, find_outliers
 from mixtures.swarm.spec import SwarmSpec, TargetSpec
 from mixtures.swarm.tables import Runs, read_runs
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The runs to fit and to check on, and what is asked of each target."""
+    """The runs to fit and to check on, what is asked of each target, and the runs that were left out."""
 
     runs: Runs
     check: Runs | None
     asked: tuple[TargetSpec, ...]
+    outliers: tuple[Outlier, ...] = ()
 
     @property
     def signs(self) -> Array:
         """1 for a target that is minimised, -1 for one that is maximised, [t]."""
-        return np.asarray([-1.0 if each.goal == "maximise" else 1.0 for each in self.asked])
+        return signs_of(self.asked)
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,19 @@ def read_inputs(spec: SwarmSpec) -> Inputs:
     assert spec.proxies is not None
     names = tuple(spec.components)
     runs = read_runs(spec.proxies, names, None if spec.targets is None else tuple(spec.targets))
+    check = read_runs(spec.check, names, runs.targets) if spec.check is not None else None
+    asked = tuple((spec.targets or {}).get(name, TargetSpec()) for name in runs.targets)
     needed = max(len(names) + 2, spec.fit.folds)
     if len(runs.index) < needed:
         have = f"{spec.proxies.mixtures}: {len(runs.index)} runs"
         raise InputError(f"{have}; {len(names)} components and {spec.fit.folds} folds need at least {needed}")
-    check = read_runs(spec.check, names, runs.targets) if spec.check is not None else None
-    return Inputs(runs, check, tuple((spec.targets or {}).get(name, TargetSpec()) for name in runs.targets))
+    outliers = find_outliers(runs, signs_of(asked), len(runs.index) - needed)
+    return Inputs(runs.without({each.run for each in outliers}), check, asked, outliers)
+
+
+def signs_of(asked: Sequence[TargetSpec]) -> Array:
+    """1 for a target that is minimised, -1 for one that is maximised, [t]."""
+    return np.asarray([-1.0 if each.goal == "maximise" else 1.0 for each in asked])
 
 
 def fit_swarm(spec: SwarmSpec, inputs: Inputs, workers: int, advance: Advance) -> Fit:

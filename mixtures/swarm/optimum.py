@@ -130,4 +130,5 @@ def _stretch(problem: Problem) -> float:
 
 def _mirrored(estimate: float, replicates: Array, tails: list[float], stretch: float) -> Interval:
     low, high = (stretch * (end - estimate) for end in np.quantile(replicates, tails))
-    return Interval(float(estimate), float(estimate - high), float(estimate - low))
+    # Where the bias is larger than the spread, all replicates lie on one side: the estimate is then an end.
+    return Interval(float(estimate), float(estimate - max(high, 0.0)), float(estimate - min(low, 0.0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infra.stage import Plan, Table
 from mixtures.swarm.bounds import bounds_of
+from mixtures.swarm.doubts import doubts_of_runs, few_runs
 from mixtures.swarm.fit import read_inputs
 from mixtures.swarm.spec import SwarmSpec
 
@@ -24,7 +25,7 @@ def _design(spec: SwarmSpec) -> tuple[Table, tuple[str, ...]]:
         ("mixtures to train", spec.sample.runs),
         ("Dirichlet strengths", f"{low:g} to {high:g}, {spec.sample.levels} log-spaced"),
     )
-    return Table("design", ("what", "value"), rows), _few(spec.sample.runs, len(spec.components))
+    return Table("design", ("what", "value"), rows), tuple(few_runs(spec.sample.runs, len(spec.components)))
 
 
 def _fit(spec: SwarmSpec) -> tuple[Table, tuple[str, ...]]:
@@ -40,9 +41,4 @@ def _fit(spec: SwarmSpec) -> tuple[Table, tuple[str, ...]]:
         ("fits in cross-validation", models * spec.fit.folds * len(runs.targets)),
         ("fits in the bootstrap", replicates * len(optimised)),
     )
-    return Table("work", ("what", "value"), rows), _few(len(runs.index), len(spec.components))
-
-
-def _few(runs: int, components: int) -> tuple[str, ...]:
-    good = 3 * (components + 1)
-    return (f"{runs} runs are few for {components} components; {good} are a good number",) if runs < good else ()
+    return Table("work", ("what", "value"), rows), tuple(doubts_of_runs(inputs))

@@ -30,9 +30,13 @@ def show_swarm(artifact: Artifact) -> Page:
     body = table_html(optimum) + drawings.shares(list(record["shares"].items())) + table_html(shares)
     body += table_html(targets) + table_html(fit)
     body += _scatters("Cross-validated: each run predicted without it", artifact.path, MEASURED, VALIDATED)
+    tables: tuple[Table, ...] = (optimum, shares, targets, fit)
+    if doubts := record.get("doubts"):
+        tables = (Table("to be doubted", ("what",), tuple((doubt,) for doubt in doubts)), *tables)
+        body = table_html(tables[0]) + body
     if CHECK_MEASURED in artifact.files:
         body += _scatters("Check runs: no model was fitted on them", artifact.path, CHECK_MEASURED, CHECK_PREDICTED)
-    return Page(title, (optimum, shares, targets, fit), body)
+    return Page(title, tables, body)
 
 
 def _design(mixtures: Numbers) -> Table:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,12 @@ class Runs:
     targets: tuple[str, ...]
     mixtures: Array
     results: Array
+
+    def without(self, names: Container[str]) -> Runs:
+        """The runs but for those of these names."""
+        rows = [row for row, name in enumerate(self.index) if name not in names]
+        index = tuple(self.index[row] for row in rows)
+        return replace(self, index=index, mixtures=self.mixtures[rows], results=self.results[rows])
 
 
 def read_runs(proxies: ProxiesSpec, components: Sequence[str], targets: Sequence[str] | None) -> Runs:

@@ -1,0 +1,79 @@
+"""The order of documents that a component repeats: one repetition after another, each shuffled by itself.
+
+So a document comes again only when all others have come, as in epochs of their own. Where one repetition meets the
+next, documents are moved back so that no sample holds one twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Documents of a stream that repeat: number `first` is the first of them, and `first + distinct` is that again."""
+
+    first: int
+    distinct: int
+
+    def split(self, documents: range) -> list[range]:
+        """The repetitions that these documents are of; the first and the last may be of a part of them."""
+        starts = range(self.first, documents.stop, self.distinct)
+        parts = (range(max(start, documents.start), min(start + self.distinct, documents.stop)) for start in starts)
+        return [part for part in parts if part]
+
+
+def shuffle_documents(
+    order: Array, repeated: Repeated | None, lengths: Array, apart: int, state: np.random.RandomState
+) -> None:
+    """Shuffle `order`, which holds consecutive documents, in place. Those that repeat come repetition by repetition,
+    equal ones at least `apart` tokens from each other as long as the others have so many.
+    """
+    if repeated is None:
+        state.shuffle(order)
+        return
+    at, before = 0, order[:0]
+    for part in repeated.split(range(int(order[0]), int(order[0]) + len(order)) if len(order) else range(0)):
+        here = order[at : at + len(part)]
+        state.shuffle(here)
+        _move_apart(before, here, repeated.distinct, lengths, apart)
+        at, before = at + len(part), here
+
+
+def shuffle_samples(
+    shuffle: Array,
+    documents: range,
+    repeated: Repeated | None,
+    lengths: Array,
+    length: int,
+    state: np.random.RandomState,
+) -> None:
+    """Shuffle samples of `length` targets in place, those of a repetition among themselves."""
+    if repeated is None:
+        state.shuffle(shuffle)
+        return
+    tokens, before = 0, 0
+    for part in repeated.split(documents):
+        tokens += int(lengths[part.start : part.stop].sum(dtype=np.int64))
+        end = -(-tokens // length)
+        state.shuffle(shuffle[before:end])
+        before = end
+
+
+def _move_apart(before: Array, after: Array, distinct: int, lengths: Array, apart: int) -> None:
+    """Move documents of `after` behind its first `apart` tokens where they are among the last `apart` of `before`."""
+    last = before[-apart:]
+    behind = np.cumsum(lengths[last][::-1], dtype=np.int64)[::-1] - lengths[last]  # tokens between each and the end
+    barred = last[behind < apart] + distinct
+    head = after[: apart + len(barred)]
+    free = ~np.isin(head, barred)
+    sizes = lengths[head[free]].astype(np.int64)
+    leads = np.zeros(len(head), bool)
+    leads[np.flatnonzero(free)[np.cumsum(sizes) - sizes < apart]] = True
+    head[:] = np.concatenate([head[leads], head[~leads]])
