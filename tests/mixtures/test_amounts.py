@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import AmountError
-from mixtures.amounts import Amount, Supply, apportion, check, parse_fraction, resolve, round_half_up
+from mixtures.amounts import Amount, Supply, apportion, check, parse_fraction, refuse_nothing, resolve, round_half_up
 
 
 def share(value: float | str) -> Amount:
@@ -124,3 +124,16 @@ def test_what_is_no_share_is_refused(bad: str) -> None:
 
 def test_a_decimal_is_the_fraction_it_says() -> None:
     assert parse_fraction(0.1) == parse_fraction("0.10") == Fraction(1, 10)
+
+
+@pytest.mark.parametrize("asked", [share(1e-9), of("c", 1e-9), of("r", 0.2)])
+def test_a_share_that_comes_to_no_token_is_refused(asked: Amount) -> None:
+    amounts = {"c": Amount(tokens=1000), "r": share(0.002), "x": asked}
+    wanted = resolve(amounts, dict.fromkeys(amounts, 0))
+    with pytest.raises(AmountError, match="x: its share comes to less than half a token"):
+        refuse_nothing(amounts, dict.fromkeys(amounts, 0), wanted)
+
+
+def test_a_share_of_nothing_and_a_dose_of_0_are_no_mistake() -> None:
+    amounts = {"c": Amount(tokens=1000), "a": Amount(everything=True), "x": of("a", 0.5), "d": share(0)}
+    refuse_nothing(amounts, dict.fromkeys(amounts, 0), resolve(amounts, dict.fromkeys(amounts, 0)))

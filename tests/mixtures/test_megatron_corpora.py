@@ -220,3 +220,16 @@ def test_dolma_attributes_become_risk_bytes(tokenizer: Path, tmp_path: Path) -> 
     marked = [decode(tokens.document(i)[levels.document(i) > risk.LOWEST].tolist()).strip()
               for i in range(len(tokens.lengths))]  # fmt: skip
     assert marked == ["you idiot"] * sum(place is not None for place in places)
+
+
+def test_a_mixture_of_hormesis_whose_last_document_was_cut_is_taken(
+    curation: Path, mixture: BuiltMixture, tokenizer: Path, tmp_path: Path
+) -> None:
+    theirs = documents_in(mixture, "clean")
+    eos = mixture.facts.eos_id
+    assert theirs[-1][-1] != eos  # it was cut to take 3,000 tokens exactly
+    data = mixture_data(curation, tokenizer={"file": str(tokenizer)}, hold_out={})
+    components = {"clean": {"corpus": "own", "tokens": "all"}}
+    files = {"own": {"prefix": str(mixture.component("clean").prefix)}}
+    built = build(MixtureSpec.model_validate(data | {"components": components, "megatron": files}), tmp_path / "m")
+    assert sorted(documents_in(built, "clean")) == sorted([*theirs[:-1], [*theirs[-1][:-1], eos]])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tagged import build, mixture_data, mixture_spec
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from analysis.training_plan import MIXTURE
 from curation.levels import THRESHOLDS
@@ -140,3 +141,19 @@ def test_the_command_adds_steps_and_gpu_hours(curation: Path) -> None:
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert rows["olmo-1b"]["parameters"] == 1_176_764_416 and rows["olmo-1b"]["steps"] == 1
     assert "H100 at 40%" in plan.notes[-1]
+
+
+def test_an_estimate_does_not_truncate_as_the_tokenizer_would(curation: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=257, special_tokens=["</s>"], show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())  # fmt: skip
+    tokenizer.train_from_iterator(["a"], trainer=trainer)
+    available = []
+    for name in ("plain", "cut"):
+        tokenizer.save(str(tmp_path / f"{name}.json"))
+        spec = mixture_spec(curation, tokenizer={"file": str(tmp_path / f"{name}.json")})
+        available.append(foresee(spec, tmp_path / "store").components[0].available)
+        tokenizer.enable_truncation(8)
+        tokenizer.enable_padding(length=4)
+    assert available[0] == available[1]

@@ -217,3 +217,27 @@ def test_real_tokenizer_agrees(tmp_path: Path) -> None:
         pytest.skip("the OLMo tokenizer (../shared/data) is not here")
     olmo = Encoder(path, 50279)
     assert marked(olmo, "Well, you complete idiot 😀, go away.", (6, 24, 0.9)) == " you complete idiot"
+
+
+def test_a_span_that_begins_on_a_combining_mark_marks_the_token_that_holds_it(encoder: Encoder) -> None:
+    text = "the cafe\u0301 by the mill"
+    assert "é" in marked(encoder, text, (8, 9, 0.9))  # the mark alone
+    assert "é" in marked(encoder, text, (8, 12, 0.9))
+    assert "é" not in marked(encoder, text, (9, 10, 0.9))  # the blank behind it is not the letter's
+
+
+def test_characters_that_a_normaliser_drops_belong_to_the_tokens_beside_them(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"cafe": 0, "mill": 1, "<eos>": 2, "[UNK]": 3}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFD(), normalizers.StripAccents(), normalizers.Replace("\u200b", "")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    made = Encoder(tmp_path / "tokenizer.json", 2)
+    text = "\u200bcafe\u0301\u0301 mill\u200b\u200b"
+    risky = lambda first, last: [  # noqa: E731
+        level > risk.LOWEST for level in encode(made, [text], spans((0, first, last, 0.9)))[1][0]
+    ]
+    assert risky(0, 1) == risky(6, 7) == risky(5, 6) == [True, False, False]
+    assert risky(7, 8) == [False, False, False]  # a blank
+    assert risky(12, 14) == risky(13, 14) == [False, True, False]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tagged import SENTENCE, build, mixture_spec
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from infra.errors import InputError, UnavailableError
 from infra.fingerprint import digest_file
@@ -87,3 +87,32 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_sentence(tmp_path: Path, monk
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UnavailableError, match=r"tokenizer.hub: no-such-org/no-such-model cannot be had"):
         made(tmp_path, hub="no-such-org/no-such-model")
+
+
+@pytest.mark.parametrize("text", ["{not json", "[1]", '{"eos_token": 5}', "\ufeff\udcff", "[" * 100_000])
+def test_a_configuration_that_cannot_be_used_is_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tokenizer_json(tmp_path, ["</s>"])
+    path.with_name("tokenizer_config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=r"tokenizer_config\.json"):
+        made(tmp_path, file=str(path))
+
+
+def test_a_declared_end_of_text_that_the_vocabulary_lacks_is_refused_and_not_replaced(tmp_path: Path) -> None:
+    path = tokenizer_json(tmp_path, ["</s>"])
+    path.with_name("tokenizer_config.json").write_text('{"eos_token": "<|im_end|>"}')
+    with pytest.raises(InputError, match=r"end-of-text token is '<\|im_end\|>', which is not in its vocabulary"):
+        made(tmp_path, file=str(path))
+    assert made(tmp_path, file=str(path), eos="</s>") == 0
+
+
+def test_auto_tokenizer_adds_no_token_that_training_documents_lack(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    path = tokenizer_json(tmp_path, ["<bos>", "</s>"])
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    tokenizer.save(str(path))
+    path.with_name("tokenizer_config.json").write_text('{"bos_token": "<bos>", "eos_token": "</s>"}')
+    made(tmp_path, file=str(path))
+    ids = AutoTokenizer.from_pretrained(tmp_path / "out")("the river")["input_ids"]
+    assert ids == tokenizer.encode("the river", add_special_tokens=False).ids and 0 not in ids
