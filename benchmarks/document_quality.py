@@ -189,7 +189,7 @@ def table(given: dict[str, Scores], truth: dict[str, NDArray[np.bool_]]) -> str:
         "# Document quality",
         "",
         "Area under the ROC curve with 95 % bootstrap intervals over texts, on texts not learnt from: the tenth of",
-        " every source that is held out by content. The column *without …* learnt nothing of those two sources",
+        "every source that is held out by content. The column *without …* learnt nothing of those two sources",
         "either. profanity learnt from Wikipedia's and Twitter's comments: its figures on jigsaw and davidson are of",
         "texts that it has seen. HateCheck and Surge AI's list could not be had and are not measured.",
         "The ensemble's weights were chosen among ten on these texts. Below: share of texts that score at least 0.5.",
