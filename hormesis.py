@@ -24,6 +24,7 @@ KINDS = {
     "calibration": "curation.calibration.stage:CALIBRATION",
     "distillation": "curation.distillation.stage:DISTILLATION",
     "fasttext": "curation.fasttext_training.stage:FASTTEXT",
+    "linear": "curation.linear_training.stage:LINEAR",
     "tagger": "curation.tagger_training.stage:TAGGER",
     "swarm": "mixtures.swarm.stage:SWARM",
     "study": "analysis.study.stage:STUDY",

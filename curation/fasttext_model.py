@@ -5,6 +5,7 @@ Of the bindings that install the module `fasttext`, only fasttext-community work
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,7 +50,8 @@ class FasttextTraining(Spec):
     loss: Literal["softmax", "ova"] = "softmax"
     """ova (one against all): labels that do not exclude one another."""
     seed: int = 0
-    """Training is single-threaded, so that the same data and seed give the same bytes."""
+    """Of the order of the texts and of fastText. Training is single-threaded, so that the same data and seed give the
+    same bytes."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,13 @@ class FasttextModel:
                 found[row, places[name]] = value
         return found.clip(0, 1)  # fastText returns up to 1.00001; a NaN stays a NaN
 
+    def known_words(self, text: str) -> tuple[int, int]:
+        """How many words with letters are in the vocabulary, and how many there are; (0, 0) with letter runs."""
+        if self._model.f.getArgs().maxn:
+            return 0, 0
+        words = [word for word in one_line(text).split() if any(map(str.isalpha, word))]
+        return sum(self._model.get_word_id(word) >= 0 for word in words), len(words)
+
     def place_of(self, label: str) -> int:
         """Column of `label`, with or without fastText's prefix. Raises InputError with the nearest label."""
         plain = label.removeprefix(_PREFIX)
@@ -94,11 +103,14 @@ def fasttext_digest(path: str | Path) -> str:
 
 
 def train_fasttext(rows: Iterable[tuple[str, Iterable[str]]], options: FasttextTraining, target: Path) -> FasttextModel:
-    """Train on (text, labels) and write the model to `target`. Raises InputError when there is nothing to learn."""
+    """Train on (text, labels), in an order drawn by the seed, and write the model to `target`: fastText takes its steps
+    in the order of the file, and of labels one after the other it would remember the last. Raises InputError when there
+    is nothing to learn.
+    """
     fasttext, lines = _package(), target.with_name(f"{target.name}.train.txt")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        seen = _write_lines(rows, lines)
+        seen = _write_lines(_shuffled(rows, options.seed), lines)
         if len(seen) < 2:
             raise InputError(f"a fastText classifier needs at least two labels to learn, and there are {len(seen)}")
         model = fasttext.train_supervised(input=str(lines), thread=1, verbose=0, **options.model_dump())
@@ -113,6 +125,12 @@ def one_line(text: str) -> str:
     """A text as fastText reads it: on one line, without its end-of-text sign, and valid in UTF-8."""
     plain = text.replace("\x00", " ").replace(_END, "< /s>")  # it would stop reading there, and not say so
     return " ".join(plain.split()).encode("utf-8", "replace").decode()
+
+
+def _shuffled(rows: Iterable[tuple[str, Iterable[str]]], seed: int) -> list[tuple[str, Iterable[str]]]:
+    listed = list(rows)
+    random.Random(seed).shuffle(listed)
+    return listed
 
 
 def _write_lines(rows: Iterable[tuple[str, Iterable[str]]], file: Path) -> set[str]:

@@ -20,6 +20,7 @@ from curation.any_tagger import AnyTagger
 from curation.records import Span
 from curation.scoring import text_scores
 from curation.spans import joined
+from curation.unscored import why_not_text, why_unscored
 from infra.errors import ConfigError, DataError, InputError, Problem, ScoringError
 from infra.spec import Document, Spec, nearest, validate
 
@@ -99,11 +100,14 @@ class Filter:
     def _scored(self, texts: list[str]) -> list[dict[str, Any]]:
         """What is added to each line."""
         tagged = self.tagger.tag(texts) if self.tagger else [[] for _ in texts]
-        scores = self._scores(texts, tagged)
-        if not self.spans:
-            return [{"scores": one} for one in scores]
-        shown = (self._shown(text, spans) for text, spans in zip(texts, tagged, strict=True))
-        return [{"scores": one, "spans": spans} for one, spans in zip(scores, shown, strict=True)]
+        added: list[dict[str, Any]] = [{"scores": one} for one in self._scores(texts, tagged)]
+        for text, one in zip(texts, added, strict=True):
+            if why := why_unscored(text, self.scorer) if self.scorer else why_not_text(text):
+                one.update(scores=dict.fromkeys(one["scores"]), unscored=why)
+        if self.spans:
+            for text, spans, one in zip(texts, tagged, added, strict=True):
+                one["spans"] = self._shown(text, spans)
+        return added
 
     def _scores(self, texts: list[str], tagged: list[list[Span]]) -> list[dict[str, float]]:
         """By attribute, the highest of each text's passages."""

@@ -34,7 +34,7 @@ def identity(spec: FasttextStageSpec) -> Identity:
 
 def run(spec: FasttextStageSpec, workspace: Workspace) -> dict[str, Any]:
     """Train, judge, write. Raises InputError, UnavailableError, DataError."""
-    rows = list(_read(spec.examples))
+    rows = list(read_labelled(spec.examples))
     test = [row for row in rows if is_held_out(row[0], spec.held_out, spec.seed)]
     train = [row for row in rows if not is_held_out(row[0], spec.held_out, spec.seed)]
     if not test:
@@ -48,8 +48,8 @@ def run(spec: FasttextStageSpec, workspace: Workspace) -> dict[str, Any]:
     return {"texts": len(rows), "trained_on": len(train), "held_out": len(test), "labels": list(model.labels)}
 
 
-def _read(examples: tuple[ExamplesSpec, ...]) -> Iterator[Labelled]:
-    """Texts with their labels."""
+def read_labelled(examples: tuple[ExamplesSpec, ...]) -> Iterator[Labelled]:
+    """Texts with their labels, in the order of their sources. Raises InputError, DataError."""
     from curation.sources import read_source
 
     for each in examples:
@@ -112,4 +112,4 @@ def show(artifact: Artifact) -> Page:
     return Page(f"fasttext {artifact.config['name']}", (table,), table_html(table))
 
 
-FASTTEXT: Stage[FasttextStageSpec] = Stage("fasttext", 1, FasttextStageSpec, identity, run, plan, show)
+FASTTEXT: Stage[FasttextStageSpec] = Stage("fasttext", 2, FasttextStageSpec, identity, run, plan, show)

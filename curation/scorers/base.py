@@ -87,6 +87,10 @@ class Scorer(ABC):
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
         """Scores [n, attributes]; may raise anything."""
 
+    def known_words(self, text: str) -> tuple[int, int]:
+        """How many words of a text the scorer was taught with, and how many there are; (0, 0) where nobody can tell."""
+        return 0, 0
+
     def calibrate(self, calibration: Calibration) -> None:
         """From now on give scores on the scale of the calibration's reference."""
         self._calibration = calibration

@@ -78,6 +78,11 @@ class Ensemble(Scorer):
         shared = tuple(each for each in cards[0].languages if all(each in card.languages for card in cards))
         return Card(shared, "; ".join(dict.fromkeys(card.blind_spots for card in cards)))
 
+    def known_words(self, text: str) -> tuple[int, int]:
+        """Those of the member that knows the smallest share: its guess would go into the mean unseen."""
+        known = [counts for member in self._members if (counts := member.known_words(text))[1]]
+        return min(known, key=lambda counts: counts[0] / counts[1], default=(0, 0))
+
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
         import numpy as np
 

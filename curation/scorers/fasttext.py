@@ -67,6 +67,10 @@ class Fasttext(Scorer):
         """What the YAML says."""
         return Card(spec.languages, f"{_file(spec).stem}: {spec.blind_spots}")
 
+    def known_words(self, text: str) -> tuple[int, int]:
+        """See Scorer; a model with letter runs knows something of every word."""
+        return self._model.known_words(text)
+
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
         import numpy as np
 

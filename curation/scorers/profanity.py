@@ -27,6 +27,10 @@ _CARD = Card(
     "RealToxicityPrompts, but near chance on implicit hate (ToxiGen human .63, HateCheck .47)",
 )
 
+_RAREST = 9.5
+"""Inverse document frequency above which a word of the vocabulary is no evidence of English: Wikipedia's comments quote
+other languages, and the rarest third of the words (df < 2e-4) holds most of theirs."""
+
 
 class ProfanitySpec(ScorerSpec):
     """alt-profanity-check; has no options."""
@@ -44,6 +48,10 @@ class Profanity(Scorer):
         from profanity_check import profanity_check as package
 
         self._vectorizer, self._model = package.vectorizer, package.model
+        self._words = self._vectorizer.build_tokenizer()
+        rarity = zip(self._vectorizer.get_feature_names_out(), self._vectorizer.idf_, strict=True)
+        self._vocabulary = {word for word, idf in rarity if idf <= _RAREST}
+        self._left_out = self._vectorizer.get_stop_words()
         self.attributes = ("toxicity",)
         self.identity = f"profanity@{self.weights(ProfanitySpec())[:12]}"
 
@@ -62,6 +70,11 @@ class Profanity(Scorer):
     def card(spec: ProfanitySpec) -> Card:
         """A bag of English words."""
         return _CARD
+
+    def known_words(self, text: str) -> tuple[int, int]:
+        """See Scorer; words that the vectorizer leaves out tell nothing: `de`, `un` and `con` are among them."""
+        words = [word for word in self._words(text.lower()) if not word.isnumeric() and word not in self._left_out]
+        return sum(word in self._vocabulary for word in words), len(words)
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
         features = self._vectorizer.transform(texts)

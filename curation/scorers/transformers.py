@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from curation.classify.folders import digest_folder, model_folder
+from curation.classify.padding import settle_padding
 from curation.scorers.base import Card
 from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer, TransformerSpec
 from infra.errors import InputError
@@ -60,7 +61,8 @@ class Transformers(TransformerScorer):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder}: not a model's folder: {str(error).splitlines()[0]}") from None
-        return Parts(spec.model.rsplit("/", 1)[-1], tokenizer, _outputs(spec, config), lambda: _model(folder))
+        settle_padding(config, tokenizer, str(folder))
+        return Parts(spec.model.rsplit("/", 1)[-1], tokenizer, _outputs(spec, config), lambda: _model(folder, config))
 
     @staticmethod
     def files(spec: TransformersSpec) -> str:
@@ -82,13 +84,18 @@ def _folder(spec: TransformersSpec) -> Path:
     return Path(spec.folder)
 
 
-def _model(folder: Path) -> Any:
+def _model(folder: Path, config: Any) -> Any:
     import torch
     from transformers import AutoModelForSequenceClassification
 
     try:
         model, found = AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}") from None

@@ -15,6 +15,7 @@ from curation.documents import batches, marks_of
 from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scoring import document_scores
 from curation.steps.base import Context, Step, StepSpec
+from curation.unscored import why_unscored
 from infra.atomic import write_json
 from infra.errors import InputError
 
@@ -142,8 +143,11 @@ class Cascade(Step):
         return loaded_scorer(self.spec.scorer)
 
     def gate_scores(self, batch: list[Document]) -> NDArray[np.float32]:
-        """[documents]: the highest of the cheap scorer's scores."""
-        return document_scores(batch, loaded_scorer(self.spec.gate), self.spec.passage).max(axis=1)
+        """[documents]: the highest of the cheap scorer's scores; 1 for what it cannot tell anything about."""
+        gate = loaded_scorer(self.spec.gate)
+        scores = document_scores(batch, gate, self.spec.passage).max(axis=1)
+        scores[[bool(why_unscored(document.text, gate)) for document in batch]] = 1.0
+        return scores
 
     def costly_scores(self, batch: list[Document]) -> NDArray[np.float32]:
         """[documents, attributes of the costly scorer]."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +14,8 @@ from curation.documents import batches, marks_of
 from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scoring import scored
 from curation.steps.base import Context, Step, StepSpec
+from curation.unscored import out_of_languages, why_unscored
+from infra.atomic import write_json
 
 if TYPE_CHECKING:
     from datatrove.data import Document
@@ -28,6 +32,10 @@ class ScoreSpec(StepSpec):
     longer pieces one insult drowns among harmless words."""
     prefix: str = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
     """Stands before the names of the scorer's attributes; needed where two scorers have the same ones."""
+    unscored: Literal["leave", "remove"] = "leave"
+    """A document that the scorer cannot tell anything about (most of its words unknown to it, in a language that is not
+    among its own, full of NULs) has no score. leave: it stays, and whatever asks for its score later stops there;
+    remove: it goes to `excluded/`."""
 
 
 class Score(Step):
@@ -37,13 +45,21 @@ class Score(Step):
     spec: ScoreSpec
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
-        """Add the scores to each document. Raises ScoringError naming the document that could not be scored."""
+        """Add the scores to each document that has some. Raises ScoringError naming the document that failed."""
         scorer, names = loaded_scorer(self.spec.scorer), self.attributes()
+        languages, reasons = card_of(self.spec.scorer).languages, Counter[str]()
         together = batches(documents, scorer.documents_together)
         for batch, table in scored(together, scorer, self.spec.passage):
             for document, scores in zip(batch, table.tolist(), strict=True):
-                marks_of(document).scores.update(zip(names, scores, strict=True))
-                yield document
+                if why := why_unscored(document.text, scorer) or out_of_languages(document.metadata, languages):
+                    reasons[why] += 1
+                else:
+                    marks_of(document).scores.update(zip(names, scores, strict=True))
+                if why and self.spec.unscored == "remove":
+                    context.removed.remove(document, f"unscored: {why}")
+                else:
+                    yield document
+        write_json(context.folder / "unscored" / f"{context.shards[rank].place}.json", dict(sorted(reasons.items())))
 
     def inputs(self) -> dict[str, str]:
         """The scorer's weights."""
@@ -61,7 +77,16 @@ class Score(Step):
         """What scored, and how, and what it is known not to see."""
         scorer, card = loaded_scorer(self.spec.scorer), card_of(self.spec.scorer)
         about = {"languages": list(card.languages), "blind_spots": card.blind_spots}
-        return {"scorer": scorer.identity, "attributes": list(self.attributes()), "passage": self.spec.passage, **about}
+        return {"scorer": scorer.identity, "attributes": list(self.attributes()), "passage": self.spec.passage, **about,
+                "unscored": self._unscored(context)}  # fmt: skip
+
+    def _unscored(self, context: Context) -> dict[str, int]:
+        """Documents that got no score, by reason."""
+        reasons: Counter[str] = Counter()
+        for shard in context.shards:
+            file = context.folder / "unscored" / f"{shard.place}.json"
+            reasons.update(json.loads(file.read_text(encoding="utf-8")))
+        return dict(sorted(reasons.items()))
 
     def describe(self) -> str:
         """`score: profanity, passages of at most 200 characters`."""

@@ -42,3 +42,24 @@ def save_detoxify(folder: Path) -> tuple[Path, Path]:
     torch.save({"config": {"dataset": {"args": {"classes": classes}}, "arch": {"args": arch}}, "state_dict": state},
                folder / "tiny.ckpt")  # fmt: skip
     return folder / "tiny.ckpt", base
+
+
+def save_decoder(folder: Path, of_model: int | None, of_tokenizer: str | None) -> Path:
+    """A GPT-2 classifier, whose padding token the model, the tokenizer or nobody names."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast
+
+    words = ["[UNK]", "<eos>", "you", "idiot", "a", "fine", "day"]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    named = {"pad_token": of_tokenizer} if of_tokenizer else {}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", eos_token="<eos>", **named).save_pretrained(
+        folder
+    )
+    torch.manual_seed(0)
+    names = {"id2label": {0: "clean", 1: "toxicity"}, "label2id": {"clean": 0, "toxicity": 1}}
+    config = GPT2Config(vocab_size=len(words), n_positions=64, n_embd=32, n_layer=2, n_head=2, pad_token_id=of_model,
+                        bos_token_id=1, eos_token_id=1, initializer_range=0.5, **names)  # fmt: skip
+    GPT2ForSequenceClassification(config).save_pretrained(folder)
+    return folder

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from made_corpora import write_jsonl
 
+from curation.fasttext_model import FasttextTraining, train_fasttext
 from curation.fasttext_training.spec import FasttextStageSpec
 from curation.fasttext_training.stage import FASTTEXT
 from curation.scorers import card_of, load_scorer, weights_of
@@ -102,3 +103,15 @@ def test_an_ensemble_that_cannot_be_is_refused(spec: FasttextScorerSpec) -> None
     other = spec.model_copy(update={"labels": {"insult": "toxic"}})
     with pytest.raises(InputError, match=r"needs an attribute that all its scorers have: .* has insult; .* toxicity"):
         load_scorer(EnsembleSpec(scorers=(other, ProfanitySpec())))
+
+
+def test_the_order_of_the_texts_makes_no_difference_to_what_is_learnt(tmp_path: Path) -> None:
+    rows = [(f"{text} {number}", [label]) for label, texts in (("toxic", _RUDE), ("clean", _KIND))
+            for number in range(100) for text in texts]  # fmt: skip
+    options = FasttextTraining(dim=4, bucket=1000, epoch=1, lr=1.0)
+    model = train_fasttext(rows, options, tmp_path / "model.bin")
+    toxic = model.place_of("toxic")
+    rude, kind = (model.probabilities(texts)[:, toxic] for texts in (_RUDE, _KIND))
+    assert rude.min() > 0.5 > kind.max()
+    again = train_fasttext(rows, options, tmp_path / "again.bin")
+    assert again.path.read_bytes() == model.path.read_bytes()

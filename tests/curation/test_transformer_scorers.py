@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_models import LABELS, save_classifier
+from made_models import LABELS, save_classifier, save_decoder
 
 from curation.classify.windows import buckets, cut
 from curation.scorers import load_scorer, weights_of
@@ -157,3 +157,19 @@ def test_a_model_that_the_hub_does_not_give_says_what_to_do(monkeypatch: pytest.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UnavailableError, match=r"org/nowhere cannot be had .* folder of a local copy"):
         load_scorer(TransformersSpec(model="org/nowhere"))
+
+
+@pytest.mark.parametrize(("of_model", "of_tokenizer"), [(1, None), (None, "<eos>"), (1, "<eos>"), (1, "[UNK]")])
+def test_a_decoders_score_does_not_depend_on_its_neighbours(
+    tmp_path: Path, of_model: int | None, of_tokenizer: str | None
+) -> None:
+    folder = save_decoder(tmp_path / "gpt", of_model, of_tokenizer)
+    scorer = load_scorer(TransformersSpec(model="gpt", folder=str(folder), precision="float32", device="cpu"))
+    together = scorer.score(["you idiot", "a fine day " * 8])
+    np.testing.assert_allclose(together[:1], scorer.score(["you idiot"]), atol=1e-5)
+
+
+def test_a_classifier_without_a_padding_token_is_refused(tmp_path: Path) -> None:
+    folder = save_decoder(tmp_path / "gpt", None, None)
+    with pytest.raises(InputError, match="neither the model nor its tokenizer names a padding token"):
+        load_scorer(TransformersSpec(model="gpt", folder=str(folder), precision="float32", device="cpu"))

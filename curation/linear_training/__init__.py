@@ -1,0 +1,1 @@
+"""`kind: linear`: a linear classifier of words and letter runs, trained on labelled texts and calibrated."""

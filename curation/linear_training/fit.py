@@ -1,0 +1,57 @@
+"""Fitting of the model of `kind: linear`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curation.disguises import plain_spelling
+from curation.linear_training.model import Features, LinearModel, counted, known_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from curation.linear_training.spec import LinearSpec
+
+_MOST_ROUNDS = 60
+
+
+def fit(
+    texts: list[str], targets: NDArray[np.bool_], calibration: list[str], truth: NDArray[np.bool_],
+    attributes: tuple[str, ...], spec: LinearSpec,
+) -> LinearModel:  # fmt: skip
+    """Learn from `texts` and `targets` [texts, attributes]; calibrate on other texts and their `truth`."""
+    import numpy as np
+
+    spelt = list(map(plain_spelling, texts))
+    rarity = _rarity(spelt, 1 << spec.hash_bits)
+    features = Features(1 << spec.hash_bits, rarity)
+    rows, held = features.of(spelt), features.of(list(map(plain_spelling, calibration)))
+    fitted = [_fit_one(rows, targets[:, column], held, truth[:, column], spec) for column in range(len(attributes))]
+    weights = np.stack([line for line, _ in fitted]).astype(np.float32)
+    bias = tuple(offset for _, offset in fitted)
+    return LinearModel(attributes, spec.languages, bias, rarity, weights, known_table(spelt))
+
+
+def _rarity(texts: list[str], size: int) -> NDArray[np.float32]:
+    """Smoothed inverse document frequency; 0 for what no text has: an unseen feature is none."""
+    import numpy as np
+
+    seen = np.concatenate([hashed.getnnz(axis=0) for hashed in counted(texts, size)])
+    return np.where(seen > 0, np.log((1 + len(texts)) / (1 + seen)) + 1, 0).astype(np.float32)
+
+
+def _fit_one(
+    rows: Any, target: NDArray[np.bool_], held: Any, truth: NDArray[np.bool_], spec: LinearSpec
+) -> tuple[NDArray[np.float64], float]:
+    """Weights and bias of an attribute, calibrated by Platt's line."""
+    from sklearn.linear_model import LogisticRegression
+
+    first = LogisticRegression(
+        C=spec.strength, solver="lbfgs", max_iter=_MOST_ROUNDS, tol=1e-3, class_weight="balanced"
+    )
+    first.fit(rows, target)
+    logits = held @ first.coef_[0] + first.intercept_[0]
+    line = LogisticRegression(C=1e6).fit(logits[:, None], truth)
+    slope, offset = float(line.coef_[0, 0]), float(line.intercept_[0])
+    return first.coef_[0] * slope, float(first.intercept_[0]) * slope + offset

@@ -1,0 +1,134 @@
+"""The stage `linear`: labelled texts in; the model and `card.json`, what it is worth, out."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.fasttext_training.stage import Labelled, read_labelled
+from curation.held_out import is_held_out
+from curation.linear_training.spec import LinearSpec
+from infra.artifact import Artifact
+from infra.atomic import write_json
+from infra.errors import InputError
+from infra.fingerprint import digest
+from infra.spec import portable
+from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from curation.linear_training.model import LinearModel
+
+CARD = "card.json"
+
+
+def identity(spec: LinearSpec) -> Identity:
+    """Settings and the content of the examples."""
+    from curation.parts import content_of
+
+    contents = {f"examples[{number}]": digest(content_of(example.source))
+                for number, example in enumerate(spec.examples)}  # fmt: skip
+    return Identity(portable(spec), contents)
+
+
+def run(spec: LinearSpec, workspace: Workspace) -> dict[str, Any]:
+    """Read, fit, calibrate, judge, write. Raises InputError, DataError."""
+    from curation.linear_training.fit import fit
+
+    rows = [(text[: spec.longest], labels) for text, labels in read_labelled(spec.examples)]
+    attributes = tuple(sorted({label for _, labels in rows for label in labels} - {spec.clean}))
+    train, calibration, test = _divided(rows, spec)
+    for share in (train, calibration):
+        _check_kinds(share, attributes, spec)
+    with workspace.progress(f"training {spec.name}", len(train), "texts") as advance:
+        model = fit(_texts(train), _table(train, attributes), _texts(calibration), _table(calibration, attributes),
+                    attributes, spec)  # fmt: skip
+        advance(len(train))
+    model.save(workspace.path)
+    card = {"trained_on": len(train), "calibrated_on": len(calibration), "held_out": len(test)}
+    write_json(workspace.path / CARD, {**card, "attributes": _judge(model, test)})
+    workspace.note(f"{_speed(model, test):,.0f} texts a second on one core")
+    return {"texts": len(rows), **card, "attributes": list(attributes)}
+
+
+def _divided(rows: list[Labelled], spec: LinearSpec) -> tuple[list[Labelled], list[Labelled], list[Labelled]]:
+    """Texts to learn from, to calibrate on and to judge on, by their content."""
+    parts: tuple[list[Labelled], list[Labelled], list[Labelled]] = ([], [], [])
+    for row in rows:
+        held = is_held_out(row[0], spec.held_out, spec.seed)
+        parts[1 + is_held_out(row[0], 0.5, spec.seed + 1) if held else 0].append(row)
+    return parts
+
+
+def _check_kinds(rows: list[Labelled], attributes: tuple[str, ...], spec: LinearSpec) -> None:
+    """Raise InputError where there is nothing to tell apart."""
+    table = _table(rows, attributes)
+    if not attributes or not rows or not (table.any(axis=0) & ~table.all(axis=0)).all():
+        names = ", ".join([*attributes, spec.clean])
+        raise InputError(
+            f"{spec.name}: {len(rows)} texts with the labels {names}: of each label some texts, and some without, "
+            "are needed to learn from and to hold out"
+        )
+
+
+def _texts(rows: list[Labelled]) -> list[str]:
+    return [text for text, _ in rows]
+
+
+def _table(rows: list[Labelled], attributes: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which text has which attribute [texts, attributes]."""
+    import numpy as np
+
+    return np.array([[name in labels for name in attributes] for _, labels in rows], dtype=bool).reshape(
+        len(rows), len(attributes)
+    )
+
+
+def _judge(model: LinearModel, test: list[Labelled]) -> dict[str, dict[str, float | int | None]]:
+    """For each attribute: how many texts have it, AUC, F1 at 0.5 and Brier score on texts held out."""
+    import numpy as np
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    scores, truth = model.scores(_texts(test)), _table(test, model.attributes)
+    worth: dict[str, dict[str, float | int | None]] = {}
+    for column, name in enumerate(model.attributes):
+        given, true = scores[:, column], truth[:, column]
+        auc = float(roc_auc_score(true, given)) if 0 < true.sum() < len(true) else None
+        f1 = float(f1_score(true, given >= 0.5, zero_division=0.0))
+        worth[name] = {"texts": int(true.sum()), "auc": auc, "f1": f1,
+                       "brier": float(np.mean((given - true) ** 2)) if len(true) else None}  # fmt: skip
+    return worth
+
+
+def _speed(model: LinearModel, test: list[Labelled]) -> float:
+    """Texts a second of processor time."""
+    texts = _texts(test)[:2000]
+    start = time.process_time()
+    model.scores(texts)
+    return len(texts) / max(time.process_time() - start, 1e-9)
+
+
+def plan(spec: LinearSpec) -> Plan:
+    """Which texts, which labels, which options."""
+    rows = tuple((example.source.path, example.label or f"by {example.label_key}") for example in spec.examples)
+    note = f"{spec.held_out:.0%} of the texts are held out, half of them to calibrate on; features are held in memory"
+    return Plan(f"linear {spec.name}", (Table("Examples", ("texts", "label"), rows),), (note,))
+
+
+def show(artifact: Artifact) -> Page:
+    """What it is worth, attribute by attribute."""
+    from infra.html import table_html
+
+    card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
+    rows = tuple((name, worth["texts"], worth["auc"], worth["f1"], worth["brier"])
+                 for name, worth in card["attributes"].items())  # fmt: skip
+    title = f"On {card['held_out']:,} texts held out, after learning from {card['trained_on']:,}"
+    table = Table(title, ("attribute", "texts", "AUC", "F1 at 0.5", "Brier score"), rows)
+    return Page(f"linear {artifact.config['name']}", (table,), table_html(table))
+
+
+LINEAR: Stage[LinearSpec] = Stage("linear", 1, LinearSpec, identity, run, plan, show)

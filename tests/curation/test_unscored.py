@@ -1,0 +1,65 @@
+"""A text that a scorer can tell nothing about has no score: it is never taken for a clean one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from made_corpora import Curate, write_jsonl
+
+from curation.corpus import TaggedCorpus
+from curation.score_lines import prepare
+from curation.scorers import load_scorer
+from curation.scorers.profanity import ProfanitySpec
+from curation.steps.cascade import Cascade, CascadeSpec
+from curation.unscored import out_of_languages, why_unscored
+
+FOREIGN = ("你是个白痴", "ты тупой идиот", "तुम बेवकूफ हो", "eres un idiota de mierda y un hijo de puta",
+           "Du bist ein dummes Arschloch, verpiss dich")  # fmt: skip
+ENGLISH = ("you damn fool", "The fence near the river was painted red.", "f*ck you", "12 34", "", "gay")
+UTF16 = "you damn fool".encode("utf-16-le").decode("latin-1")
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_a_text_of_words_that_the_scorer_never_saw_is_not_scored(text: str) -> None:
+    assert why_unscored(text, load_scorer(ProfanitySpec())) == "words unknown to the scorer"
+
+
+@pytest.mark.parametrize("text", ENGLISH)
+def test_english_is_scored(text: str) -> None:
+    assert why_unscored(text, load_scorer(ProfanitySpec())) == ""
+
+
+def test_the_language_step_decides_where_it_is_sure() -> None:
+    german = {"language": "de", "language_score": 0.99}
+    assert out_of_languages(german, ("en",)) == "language de"
+    assert not out_of_languages(german, ("en", "de")) and not out_of_languages(german, ())
+    assert not out_of_languages({**german, "language_score": 0.3}, ("en",)) and not out_of_languages({}, ("en",))
+
+
+def test_the_filter_says_null_and_why() -> None:
+    lines = [json.dumps({"text": text}).encode() for text in (UTF16, FOREIGN[0], ENGLISH[0])]
+    nuls, foreign, rude = map(json.loads, prepare("profanity", True, False, "words", None, 200).lines([lines]))
+    assert nuls["scores"] == foreign["scores"] == {"toxicity": None}
+    assert "NUL" in nuls["unscored"] and "unknown" in foreign["unscored"]
+    assert rude["scores"]["toxicity"] > 0.9 and "unscored" not in rude
+
+
+def test_a_curation_counts_what_it_left_unscored(tmp_path: Path, curate: Curate) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in (UTF16, *FOREIGN[:2], ENGLISH[0])])
+    artifact = curate({"path": "a.jsonl"})
+    scores = [document.scores for document in TaggedCorpus.open(artifact.path, "it").documents()]
+    assert scores[:3] == [{}, {}, {}] and scores[3]["toxicity"] > 0.9
+    manifest = json.loads((artifact.path / "manifest.json").read_text())
+    assert manifest["steps"][0]["unscored"] == {
+        "NUL characters: not text, or in another encoding": 1, "words unknown to the scorer": 2,
+    }  # fmt: skip
+
+
+def test_a_gate_lets_through_what_it_cannot_read() -> None:
+    from datatrove.data import Document
+
+    cascade = Cascade(CascadeSpec(gate=ProfanitySpec(), scorer=ProfanitySpec()))
+    foreign, kind = (Document(text=text, id="0") for text in (FOREIGN[0], ENGLISH[1]))
+    assert cascade.gate_scores([foreign, kind]).tolist()[0] == 1.0 > cascade.gate_scores([kind]).tolist()[0]
