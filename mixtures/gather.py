@@ -26,7 +26,7 @@ from mixtures.shard_files import shard_record
 
 _SHORT = 96  # tokens: below that, indexing token by token is faster than a system call a document
 _FEW = 16  # documents: below that, mapping a file takes longer than reading them
-_BLOCK = 1 << 16  # tokens whose places are listed at a time: what fits a cache
+_BLOCK = 1 << 14  # tokens whose places are listed at a time: what fits a cache
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def gather(located: Located, position: Ints, size: Ints, target: Ints, tokens: N
     """
     if not len(position):
         return
-    order = np.argsort(position, kind="stable")
+    order = np.argsort(position)
     position = position[order]
     shard = np.searchsorted(located.first, position, side="right") - 1
     begin = located.begins[position] - located.begins[located.first[shard]]

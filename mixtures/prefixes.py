@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,27 +56,29 @@ def prefixes_of(
     Which documents get one follows from a hash of their id, so a smaller share is a subset of a larger. Raises
     InputError, or DataError for a document that lacks what a prefix asks for.
     """
-    chosen = select.keys(documents.identity, seed, PURPOSE) <= np.uint64(spec.share * (2**64 - 2**11))
+    highest = np.uint64(spec.share * (2**64 - 2**11))
     texts: dict[str, int] = {}
-    number = np.full(len(documents), NONE, np.int64)
-    for shard, path in enumerate(corpus.shards):
-        wanted = np.flatnonzero(chosen & (documents.shard == shard))
-        if len(wanted):
-            number[wanted] = _in_shard(spec, path, tokens / path.stem, documents.row[wanted], texts)
+    number = long_arrays.new(len(documents), np.int64)
+    bounds = np.searchsorted(documents.shard, np.arange(len(corpus.shards) + 1)).tolist()
+    for path, (first, last) in zip(corpus.shards, itertools.pairwise(bounds), strict=True):
+        number[first:last] = NONE
+        chosen = first + np.flatnonzero(select.keys(documents.identity[first:last], seed, PURPOSE) <= highest)
+        if len(chosen):
+            number[chosen] = _in_shard(spec, path, tokens / path.stem, documents.row[chosen], texts)
     return Prefixes(_encode(list(texts), tokenizer), number)
 
 
 def _in_shard(
     spec: ConditioningSpec, shard: Path, tokens: Path, rows: NDArray[np.int32], texts: dict[str, int]
 ) -> select.Ints:
-    """The prefix of each of these rows; new texts are added to `texts`."""
+    """The prefix of each of these rows, which ascend; new texts are added to `texts`."""
     templates = [each.template for each in spec.prefixes]
     found = np.full(len(rows), NONE, np.int64)
     shares = {name: values for where in spec.wheres() for name, values in risky_shares(where, tokens).items()}
     names = spec.names()
     for first, batch in batches(shard, columns_of(names) or ["id"], 1 << 14):
-        here = np.flatnonzero((rows >= first) & (rows < first + batch.num_rows))
-        if not len(here):
+        here = range(*np.searchsorted(rows, [first, first + batch.num_rows]).tolist())
+        if not here:
             continue
         given = {name: values[first : first + batch.num_rows] for name, values in shares.items()}
         columns = {name: given[name] if name in given else column(name, batch, shard, first) for name in names}
