@@ -219,7 +219,7 @@ class _Reader:
             if isinstance(value, str):
                 value.encode()
             elif isinstance(value, int) and value.bit_length() > _BITS:
-                raise ValueError
+                raise ValueError("beyond 64 bits")
         except MarkedYAMLError:
             message = f"the tag {node.tag.removeprefix(_STANDARD)} is none of a configuration's"
         except UnicodeEncodeError:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from infra.errors import InputError
+from infra.printable import printable
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _LONGEST = 150  # bytes of a name; work folders add their own to it, and file systems end at 255
@@ -24,7 +25,7 @@ def absolute(path: str, folder: Path) -> Path:
 
 def file_name(name: str) -> str:
     """`name` if a file or folder can be called so and stays where it is put. Raises ValueError."""
-    if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+    if not name or name.startswith(".") or set(name) & set("/\\\n\t") or printable(name) != name:
         raise ValueError("a name of files and folders: printable, without / and \\, and no dot in front")
     if len(name.encode()) > _LONGEST:
         raise ValueError(f"longer than {_LONGEST} bytes, which is too long for a file's name")
@@ -41,7 +42,8 @@ def output(target: Path, option: str = "--out") -> Path:
     """`target` if a new file or folder can be made there. Raises InputError, before anything is computed."""
     named = f"{option} {target}"
     if _SCHEME.match(str(target)):
-        raise InputError(f"{named}: results are written to a folder here; publish it with `hormesis copy FOLDER URL`")
+        url = str(target).replace(":/", "://", 1)  # pathlib has taken one away
+        raise InputError(f"{option} {url}: results are written to a folder here; `hormesis copy` brings it there")
     if target.name in ("", ".."):
         raise InputError(f"{named}: name the new folder itself, as in {option} runs/one")
     if len(os.fsencode(target.name)) > _LONGEST:
