@@ -66,7 +66,7 @@ def apply_override(document: Document, override: str) -> None:
     last = path[-1]
     if not (isinstance(target, dict) or (isinstance(target, list) and isinstance(last, int) and last < len(target))):
         raise _of_override(override, f"there is nothing at {last!r}")
-    target[last] = value
+    target[last] = value  # type: ignore[index]
     for known in [known for known in document.where if known[: len(path)] == path]:
         del document.where[known]  # lines of what was replaced
     document.where[path] = f"--set {override}"
@@ -114,7 +114,7 @@ def _counting_composer() -> Any:
     """ruamel's composer, which stops as soon as there is too much of something."""
     from ruamel.yaml.composer import Composer, ComposerError
 
-    class Counting(Composer):  # type: ignore[misc]
+    class Counting(Composer):
         warn_double_anchors = False
         nodes = nested = 0
 
