@@ -20,15 +20,15 @@ class BoundedTokenizer(WordTokenizer):
 
     def word_tokenize(self, text: str) -> list[str]:
         """Words and marks."""
-        return load_word_tokenizer(self.language).word_tokenize(_cut(text))  # type: ignore[no-any-return]
+        return load_word_tokenizer(self.language).word_tokenize(_cut(text))
 
     def sent_tokenize(self, text: str) -> list[str]:
         """Sentences."""
-        return load_word_tokenizer(self.language).sent_tokenize(_cut(text))  # type: ignore[no-any-return]
+        return load_word_tokenizer(self.language).sent_tokenize(_cut(text))
 
     def span_tokenize(self, text: str) -> list[tuple[int, int]]:
         """Half-open [start, end) offsets of the sentences in `text`, in code points."""
-        return load_word_tokenizer(self.language).span_tokenize(_cut(text))  # type: ignore[no-any-return]
+        return load_word_tokenizer(self.language).span_tokenize(_cut(text))
 
 
 def _cut(text: str) -> str:
