@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 from tagged import mixture_data
 
-from infra.errors import ConfigError
 from infra.document import read_yaml
+from infra.errors import ConfigError
 from infra.spec import validate
 from mixtures.spec import MixtureSpec, tokenizer_stage_spec, with_dose
 
