@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -13,8 +14,9 @@ import typer
 
 from analysis.study.kinds import STAGES
 from infra.cluster import RayCluster
-from infra.errors import HormesisError, InputError, UserError
+from infra.errors import HormesisError, InputError, UserError, of_the_system
 from infra.inputs import TRUST, open_input
+from infra.paths import output
 from infra.spec import Spec, load_spec, nearest
 from infra.stage import Kind, say
 
@@ -57,20 +59,20 @@ def load(file: Path, overrides: list[str] | None) -> tuple[Kind, Spec]:
 
 
 def target_of(spec: Spec, out: Path | None) -> Path:
-    """Where the result goes: `--out`, or `runs/NAME`."""
-    return out if out is not None else Path("runs") / str(getattr(spec, "name", "unnamed"))
+    """Where the result goes: `--out`, or `runs/NAME`. Raises InputError where nothing can be written."""
+    return output(out if out is not None else Path("runs") / str(getattr(spec, "name", "unnamed")))
 
 
 @app.command()
 def validate(files: Annotated[list[Path], typer.Argument()], set_: Sets = None) -> None:
     """Is this file right? Every problem at once, with file:line."""
-    from infra.terminal import print_error
+    from infra.terminal import print_error, print_line
 
     failed = False
     for file in files:
         try:
             stage, _ = load(file, set_)
-            print(f"{file}: ok ({stage.kind})")
+            print_line(f"{file}: ok ({stage.kind})")
         except UserError as error:
             print_error(error)
             failed = True
@@ -119,8 +121,9 @@ def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help=
     from infra.artifact import read_artifact
     from infra.terminal import print_page
 
+    target = output(out or folder.parent / f"{folder.resolve().name}.html")
     artifact = read_artifact(folder)
-    print_page(stage_of(artifact.kind).show(artifact), out or folder.parent / f"{folder.name}.html")
+    print_page(stage_of(artifact.kind).show(artifact), target)
 
 
 @app.command()
@@ -135,7 +138,7 @@ def export(
     from infra.export import export_artifact
 
     artifact = open_input(folder)
-    target = out or folder.parent / f"{folder.resolve().name}-{to}"
+    target = output(out or folder.parent / f"{folder.resolve().name}-{to}")
     exports = stage_of(artifact.kind).exports
     settings = [*(set_ or []), *([] if step is None else [f"step={step}"])]
     say(f"{to}: {export_artifact(artifact, exports, to, target, settings)}")
@@ -238,7 +241,7 @@ def predict(
     """What would these mixtures give, by the response models of a fitted swarm?"""
     from mixtures.swarm.fitted import predict_file
 
-    say(f"{predict_file(swarm, mixtures, out)} mixtures predicted: {out}")
+    say(f"{predict_file(swarm, mixtures, output(out))} mixtures predicted: {out}")
 
 
 @app.command()
@@ -254,14 +257,37 @@ def doctor(out: Annotated[Path, typer.Option("--out", help="folder whose disk is
 
 
 def main() -> None:
-    """Entry point: every error that is ours becomes one message and its exit code, never a traceback."""
+    """Entry point: every error that is ours, or the operating system's, becomes one message and its exit code."""
     from infra.terminal import print_error
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal in ASCII shows `\\u2026` for what it cannot
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(standalone_mode=True)
+        _command()
     except HormesisError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if (known := of_the_system(error)) is None:
+            raise
+        print_error(known)
+        sys.exit(known.exit_code)
+
+
+def _command() -> None:
+    """Run the command and write out all that it printed: a full disk or a closed pipe is met here, not at exit."""
+    try:
+        try:
+            app(standalone_mode=True)
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is None:  # of a stream: what is left in its buffer has nowhere to go
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        raise
 
 
 if __name__ == "__main__":

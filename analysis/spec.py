@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, create_model, model_validator
 
 from analysis.evaluations import EVALUATIONS
-from infra.spec import Location, Spec
+from infra.spec import FileName, Location, Spec
 from posttrain.spec import Device, LabelledSpec
 
 
@@ -27,7 +27,7 @@ class ArmSpec(Spec):
 class AnalysisBase(Spec):
     """Measure one model under one steering method at one strength. Each evaluation has a key of its own."""
 
-    name: str
+    name: FileName
     """Name of the artifact: runs/NAME."""
     model: Location
     """Pretrain artifact, Hugging Face folder, or `hf:org/model` on the hub."""

@@ -22,7 +22,10 @@ OnSkip = Callable[[RawDocument, str], None]
 _RAW = 200  # characters of a bad line that are kept
 _MISSING = object()
 _STAR = "*"
-_LINE_END, _TAG = re.compile(r"<br\s*/?>|</p>", re.IGNORECASE), re.compile(r"<[^>]*>")
+_DEEPEST = 100  # of nested values that are kept
+_LINE_END, _TAG = re.compile(r"<br\s*+/?>|</p>", re.IGNORECASE), re.compile(r"<[^>]*>")
+_LONG_REFERENCE = 20
+_LONG_NUMBER = re.compile(r"&#0*+([0-9]*+)")
 
 
 class UnreadableError(Exception):
@@ -95,16 +98,18 @@ class Extractor:
         return not known
 
 
-def plain(value: Any, key: str) -> Any:
+def plain(value: Any, key: str, depth: int = 0) -> Any:
     """A value as JSON can hold it; dates and decimals become text, NaN becomes null. Raises UnreadableError."""
+    if depth > _DEEPEST:
+        raise UnreadableError(f'the key "{key}" holds values nested more than {_DEEPEST} deep')
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(name): plain(each, key) for name, each in value.items()}
+        return {str(name): plain(each, key, depth + 1) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(each, key) for each in value]
+        return [plain(each, key, depth + 1) for each in value]
     if isinstance(value, (date, time, Decimal)):
         return str(value)
     raise UnreadableError(f'the key "{key}" holds a {type(value).__name__}, which cannot be kept')
@@ -141,4 +146,12 @@ def _each(items: list[Any], parts: list[str], dotted: str) -> Iterator[Any]:
 
 def text_of_html(text: str) -> str:
     """HTML as a person reads it: `a<br>&gt;b` becomes two lines, `a` and `>b`."""
-    return html.unescape(_TAG.sub("", _LINE_END.sub("\n", text)))
+    lines = _LINE_END.sub("\n", text)
+    last = lines.rfind(">") + 1  # from here on no `<` begins a tag, and looking for its end would square the cost
+    return html.unescape(_LONG_NUMBER.sub(_short_number, _TAG.sub("", lines[:last]) + lines[last:]))
+
+
+def _short_number(reference: re.Match[str]) -> str:
+    """`&#000…65` with digits that Python reads; beyond Unicode it is no character, however long."""
+    digits = reference[1]
+    return reference[0] if len(reference[0]) < _LONG_REFERENCE else f"&#{digits if len(digits) < 8 else 99999999}"

@@ -18,6 +18,7 @@ from curation.wheels import parse_wheel, wheel_file
 from infra.errors import InputError
 from infra.fingerprint import digest, digest_location
 from infra.inputs import input_digests
+from infra.remote import located
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -114,11 +115,10 @@ def opened(part: Part) -> IO[bytes]:
     """A part's file, to be read as it is stored. Raises OSError."""
     if part.archive is None and "://" not in part.location:
         return open(part.location, "rb")
-    import fsspec
 
     if part.archive:
         return _opened_archive(part.archive).open(part.location, "rb")
-    filesystem, path = fsspec.core.url_to_fs(part.location)
+    filesystem, path = located(part.location)
     return filesystem.open(path, "rb")
 
 
@@ -149,9 +149,7 @@ def _inside_wheel(source: SourceSpec, number: int) -> list[Part]:
 
 
 def _files(source: SourceSpec, number: int) -> list[Part]:
-    import fsspec
-
-    filesystem, path = fsspec.core.url_to_fs(source.path)
+    filesystem, path = located(source.path)
     try:
         found = _known(source, files_matching(filesystem, path))
     except InputError:
@@ -179,9 +177,19 @@ def _known(source: SourceSpec, found: Listed) -> Listed:
     if not found:
         what = "no file matches" if has_magic(source.path) else "no such file"
         raise InputError(f"{source.path}: {what}")
+    if odd := [file for file, _ in found if not _is_unicode(file)]:
+        raise InputError(f"{odd[0]}: bytes that are no UTF-8 in a file's name, which goes into every id; rename it")
     if unknown := [file for file, _ in found if not file.endswith(SUFFIXES)]:
         raise InputError(f"{unknown[0]}: unknown format; the suffix must be one of {', '.join(SUFFIXES)}")
     return found
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fixed_folder(pattern: str) -> str:

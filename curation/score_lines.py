@@ -6,7 +6,6 @@ waits for company: when the input pauses, all that came is answered.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import select
@@ -21,8 +20,9 @@ from curation.records import Span
 from curation.scoring import text_scores
 from curation.spans import joined
 from curation.unscored import why_not_text, why_unscored
+from infra.document import Document, yaml_value
 from infra.errors import ConfigError, DataError, InputError, Problem, ScoringError
-from infra.spec import Document, Spec, nearest, validate
+from infra.spec import Spec, nearest, validate
 
 if TYPE_CHECKING:
     from curation.scorers import Scorer
@@ -204,12 +204,9 @@ def _with_scorer(tagger: dict[str, Any], scorer: dict[str, Any], attribute: str,
 
 def _section(given: str) -> dict[str, Any]:
     """A name, or a mapping in YAML's flow style."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        loaded = YAML(typ="safe", pure=True).load(io.StringIO(given))
-    except YAMLError:
+        loaded = yaml_value(given)
+    except ConfigError:
         loaded = None
     if isinstance(loaded, str):
         return {"name": loaded}
@@ -234,6 +231,8 @@ def _record(number: int, line: bytes) -> dict[str, Any] | None:
         if isinstance(record, dict) and isinstance(record.get("text"), str):
             record["text"].encode()  # a lone surrogate is no text
             return record
+    except RecursionError:
+        raise DataError(f"standard input:{number}: nested too deep") from None
     except UnicodeEncodeError as error:
         raise DataError(f"standard input:{number}: the text holds half a character: {error}") from None
     except ValueError as error:  # UnicodeDecodeError is one

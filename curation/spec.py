@@ -13,7 +13,7 @@ from curation.execution.spec import ExecutionSpec
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from curation.steps import STEPS, StepSpec, make_step
 from infra.registry import one_of
-from infra.spec import Spec, nearest
+from infra.spec import FileName, Spec, nearest
 
 __all__ = ["AnyScorer", "AnySource", "AnyTagger", "CorpusSpec", "CurationSpec", "ForumSpec", "SourceSpec"]
 
@@ -65,7 +65,7 @@ def _brought(source: AnySource, what: str) -> tuple[str, ...]:
 class CurationSpec(Spec):
     """Corpora in, one artifact of tagged corpora out."""
 
-    name: str
+    name: FileName
     """Folder of the artifact below runs/."""
     corpora: dict[str, CorpusSpec] = Field(min_length=1)
     """Corpora by name."""

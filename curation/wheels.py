@@ -17,6 +17,7 @@ from infra.atomic import write_bytes
 from infra.digest_cache import cache_folder
 from infra.digests import digest_of
 from infra.errors import InputError, UnavailableError
+from infra.paths import is_inside
 
 _SECONDS = 600  # a download that takes longer has stalled
 
@@ -36,8 +37,10 @@ class WheelPath:
 
 
 def parse_wheel(path: str) -> WheelPath:
-    """Take `wheel:NAME==VERSION/inner` apart (the form has been checked when the YAML was)."""
+    """Take `wheel:NAME==VERSION/inner` apart. Raises InputError where the inner path leads out of the wheel."""
     requirement, _, inner = path.removeprefix("wheel:").partition("/")
+    if not is_inside(inner):
+        raise InputError(f"{path}: the path inside a wheel goes down only, without . and ..")
     name, _, version = requirement.partition("==")
     return WheelPath(name, version, inner)
 

@@ -18,6 +18,8 @@ HormesisError
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +68,26 @@ class AmountError(UserError):
 
 class UnavailableError(UserError):
     """Something that would have to be downloaded or installed and cannot be had."""
+
+
+_OF_THE_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR,
+                 errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)  # fmt: skip
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SAYS_FULL = re.compile(r"os error 28|code: 28\b|no space left on device|disk quota exceeded", re.IGNORECASE)
+
+
+def of_the_system(error: BaseException) -> HormesisError | None:
+    """What the operating system refused, as one of ours: a full disk, a folder that is not to be written to, a file
+    that went away. None where `error` is nothing of that kind.
+    """
+    if (isinstance(error, OSError) and error.errno in _FULL) or _SAYS_FULL.search(str(error)):
+        where = getattr(error, "filename", None)
+        at = f"{where}: " if where else ""
+        return JobError(f"{at}no space left on the disk; what is finished is kept: make room and run the command again")
+    if not isinstance(error, OSError):
+        return None
+    message = f"{error.filename}: {error.strerror}" if error.filename else str(error) or type(error).__name__
+    return InputError(message) if error.errno in _OF_THE_PLACE else JobError(message)
 
 
 @contextmanager

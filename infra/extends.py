@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import ConfigError, Problem
+from infra.paths import absolute
 
 if TYPE_CHECKING:
-    from infra.spec import Document
+    from infra.document import Document
 
 EXTENDS = "extends"
 _OWN = ("name", EXTENDS)
+_LONGEST = 50  # files in a row
 
 
 class Anchored(str):
@@ -45,11 +47,17 @@ def _base_path(document: Document, seen: tuple[Path, ...]) -> Path:
     value = document.data[EXTENDS]
     if not isinstance(value, str):
         raise _problem(document, f"name one file, relative to this one (it is {value!r})")
-    path = (document.path.parent / Path(value).expanduser()).resolve()
+    try:
+        path = absolute(value, document.path.parent)
+        there = path.is_file()
+    except (OSError, ValueError) as error:
+        raise _problem(document, str(error)) from None
     if path in seen:
         circle = " -> ".join(each.name for each in (*seen[seen.index(path) :], path))
         raise _problem(document, f"{circle} is a circle")
-    if not path.is_file():
+    if len(seen) > _LONGEST:
+        raise _problem(document, f"more than {_LONGEST} files that extend one another")
+    if not there:
         raise _problem(document, f"{path}: no such file")
     return path
 

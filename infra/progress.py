@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.atomic import write_json
+from infra.printable import plain_console, printable
 
 PROGRESS_FILE = ".progress.json"
 _WRITE_EVERY = 1.0  # seconds between two writes of the status file
@@ -21,9 +22,7 @@ _display: Any = None  # the one live Rich display of this process; Rich allows n
 
 def console() -> Any:
     """Where a line for the user goes: above the bar of this process if there is one."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False) if _display is None else _display.console
+    return plain_console(stderr=True) if _display is None else _display.console
 
 
 @contextlib.contextmanager
@@ -67,23 +66,22 @@ def _shown(label: str, total: int | None, unit: str, quiet: bool, done: int) -> 
         yield lambda count: None
         return
     from rich import progress as rich_progress
-    from rich.console import Console
 
     outermost = _display is None
     if outermost:
         _display = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
+            rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(),
             rich_progress.MofNCompleteColumn(),
-            rich_progress.TextColumn("{task.fields[unit]}"),
+            rich_progress.TextColumn("{task.fields[unit]}", markup=False),
             rich_progress.TimeElapsedColumn(),
             rich_progress.TextColumn("ETA"),
             rich_progress.TimeRemainingColumn(),
-            console=Console(stderr=True, highlight=False),
+            console=plain_console(stderr=True),
             transient=True,
         )
         _display.start()
-    task = _display.add_task(label, total=total, completed=done, unit=unit)
+    task = _display.add_task(printable(label), total=total, completed=done, unit=unit)
     try:
         yield lambda count: _display.advance(task, count)
     finally:

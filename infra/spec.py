@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 import difflib
-import io
-import itertools
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
-from infra.errors import ConfigError, InputError, Problem
-from infra.extends import Anchored, extended
+from infra.document import Document, Path_, apply_override, read_yaml
+from infra.errors import ConfigError, Problem
+from infra.extends import Anchored
+from infra.paths import absolute, file_name
+
+S = TypeVar("S", bound=Sequence[Any])
 
 _SCHEMES = ("hf:", "wheel:", "synthetic:")
+_LONGEST = 200  # characters of a value that are shown
 
 
 class Spec(BaseModel):
     """Base of every YAML section: frozen, and a key that is not declared is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 def _absolute(value: object, info: ValidationInfo) -> object:
     base = value.folder if isinstance(value, Anchored) else (info.context or {}).get("base")
     if not isinstance(value, str) or base is None or "://" in value or value.startswith(_SCHEMES):
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a path holds no NUL character")
         return value
-    return str((Path(base) / Path(value).expanduser()).resolve())
+    return str(absolute(value, Path(base)))
 
+
+FileName = Annotated[str, AfterValidator(file_name)]
+"""What a folder or file below the result is called; it cannot lead out of there."""
 
 Location = Annotated[str, BeforeValidator(_absolute)]
 """A path or URL in YAML; relative paths are relative to the folder of the YAML file in which they stand."""
+
+
+def distinct(values: S) -> S:
+    """`values` if none stands twice; 1 and 1.0 are one. Raises ValueError."""
+    if repeated := [value for value, count in Counter(values).items() if count > 1]:
+        raise ValueError(f"{repeated[0]} stands more than once")
+    return values
 
 
 def portable(spec: BaseModel) -> dict[str, Any]:
@@ -70,117 +87,10 @@ def _names_location(annotation: Any) -> bool:
 
 def nearest(word: str, options: Iterable[str]) -> str:
     """Return '; did you mean "x"?' for the option nearest to `word`, or '' when nothing is near."""
+    if len(word) > _LONGEST:  # comparing takes the square of the length
+        return ""
     found = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
     return f'; did you mean "{found[0]}"?' if found else ""
-
-
-Path_ = tuple["str | int", ...]
-
-
-@dataclass
-class Document:
-    """A YAML file as plain data, with the line of every key and item (`--set` overrides carry their own text)."""
-
-    path: Path
-    data: dict[str, Any]
-    where: dict[Path_, str] = field(default_factory=dict)
-
-    def locate(self, path: Path_) -> str:
-        """`file:line` of the longest known prefix of `path`."""
-        for length in range(len(path), -1, -1):
-            if found := self.where.get(path[:length]):
-                return found
-        return f"{self.path}:1"
-
-
-def read_yaml(path: Path, overrides: Iterable[str] = ()) -> Document:
-    """Read a YAML mapping safely, with what it `extends`, then apply `a.b=c` overrides. Raises InputError or
-    ConfigError.
-    """
-    document = extended(_read(path), _read)
-    for override in overrides:
-        _apply(document, override)
-    return document
-
-
-def _read(path: Path) -> Document:
-    """One YAML file as it stands."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    try:
-        loaded = YAML(typ="rt", pure=True).load(text)  # the round-trip loader is safe: it builds no Python objects
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = f"not valid YAML: {error.problem or error.context}"
-        raise ConfigError([Problem(f"{path}:{mark.line + 1 if mark else 1}", "", message)]) from None
-    except YAMLError as error:
-        raise ConfigError([Problem(f"{path}:1", "", f"not valid YAML: {str(error).splitlines()[0]}")]) from None
-    document = Document(path, {})
-    data = _plain(loaded, (), document)
-    if not isinstance(data, dict):
-        raise ConfigError([Problem(f"{path}:1", "", "a hormesis file is a mapping whose first line says `kind: …`")])
-    document.data = data
-    return document
-
-
-def _plain(node: Any, path: Path_, document: Document) -> Any:
-    """Turn ruamel's nodes into plain Python values and remember the line of each."""
-    marks = getattr(node, "lc", None)  # line and column, which ruamel keeps on mappings and sequences
-    if isinstance(node, dict):
-        for key in node:
-            line = marks.data[key][0] + 1 if marks and key in (marks.data or {}) else 1
-            document.where[(*path, key)] = f"{document.path}:{line}"
-        return {key: _plain(value, (*path, key), document) for key, value in node.items()}
-    if isinstance(node, list):
-        for index in range(len(node)):
-            document.where[(*path, index)] = f"{document.path}:{marks.data[index][0] + 1 if marks else 1}"
-        return [_plain(value, (*path, index), document) for index, value in enumerate(node)]
-    return _scalar(node)
-
-
-def _scalar(node: Any) -> Any:
-    if isinstance(node, bool) or node is None:
-        return node
-    for plain in (int, float, str):  # ruamel's ScalarInt, ScalarFloat and ScalarString keep their source form
-        if isinstance(node, plain):
-            return plain(node)
-    if type(node).__name__ == "ScalarBoolean":
-        return bool(node)
-    return node
-
-
-def _apply(document: Document, override: str) -> None:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    key, sign, text = override.partition("=")
-    if not sign or not key:
-        raise ConfigError([Problem("--set", override, "write it as --set key.key=value")])
-    try:
-        value = YAML(typ="safe", pure=True).load(io.StringIO(text))
-    except YAMLError:
-        raise ConfigError([Problem("--set", override, f"the value {text!r} is not valid YAML")]) from None
-    path: Path_ = tuple(int(part) if part.isdigit() else part for part in key.split("."))
-    target: Any = document.data
-    for part, following in itertools.pairwise(path):
-        if isinstance(target, dict):
-            target = target.setdefault(part, [] if isinstance(following, int) else {})
-        elif isinstance(target, list) and isinstance(part, int) and part < len(target):
-            target = target[part]
-        else:
-            raise ConfigError([Problem("--set", override, f"there is nothing at {part!r}")])
-    last = path[-1]
-    if not (isinstance(target, dict) or (isinstance(target, list) and isinstance(last, int) and last < len(target))):
-        raise ConfigError([Problem("--set", override, f"there is nothing at {last!r}")])
-    target[last] = value  # type: ignore[index]
-    document.where[path] = f"--set {override}"
 
 
 def validate(document: Document, model: type[Spec]) -> Spec:
@@ -198,7 +108,7 @@ def from_settings(model: type[Spec], settings: Iterable[str]) -> Spec:
     """A section from `a.b=c` alone, without a file. Raises ConfigError with every problem."""
     document = Document(Path("--set"), {})
     for setting in settings:
-        _apply(document, setting)
+        apply_override(document, setting)
     return validate(document, model)
 
 
@@ -230,9 +140,14 @@ def _problems(error: ValidationError, document: Document, model: type[Spec]) -> 
         elif detail["type"] == "missing":
             message = "is required and missing"
         elif not isinstance(detail["input"], (dict, list, BaseModel)):
-            message = f"{message[0].lower()}{message[1:]} (it is {detail['input']!r})"
+            message = f"{message[0].lower()}{message[1:]} (it is {_brief(detail['input'])})"
         found.setdefault((path, message), Problem(document.locate(path), _dotted(path), message))
     return list(found.values())
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _within(inner: Path_, outer: Path_) -> bool:

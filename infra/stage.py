@@ -30,6 +30,8 @@ from infra.errors import ArtifactError, BusyError, InputError
 from infra.export import Export
 from infra.fingerprint import digest
 from infra.inputs import check_inputs
+from infra.paths import output
+from infra.printable import printable
 from infra.progress import PROGRESS_FILE, Advance, bar, console
 from infra.ranks import JOB_FILE
 from infra.spec import Spec
@@ -178,7 +180,7 @@ class Stage(Generic[S]):
 
 def say(message: str) -> None:
     """One line on standard error, where progress goes, so that standard output stays data."""
-    console().print(message, markup=False, soft_wrap=True)
+    console().print(printable(message), soft_wrap=True)
 
 
 def is_leader() -> bool:
@@ -203,6 +205,7 @@ def run_stage(
     Another process is at it: this one waits, and then finds it done. Raises whatever the stage raises, and
     ArtifactError where the content of an input is not what its artifact says.
     """
+    output(target)
     with asked_artifacts() as inputs:
         identity = stage.identity(spec)
     fingerprint = digest([stage.kind, stage.version, identity.config, identity.inputs])

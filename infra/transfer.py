@@ -12,9 +12,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsspec.implementations.local import LocalFileSystem
+
 from infra.artifact import MANIFEST
 from infra.atomic import TEMPORARY, sync_folder
 from infra.errors import ArtifactError, InputError
+from infra.paths import is_inside, output
+from infra.remote import located
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -30,11 +34,11 @@ def copy_artifact(source: str, target: str, advance: Advance) -> None:
     An artifact of the same fingerprint at `target` is left as it is. Raises InputError (no artifact here, something
     else there, a place that cannot be reached) and ArtifactError (content that differs from its checksum).
     """
-    origin, below = located(source)
+    origin, below = _folder(source)
     record = _record(origin, below)
     if record is None:
         raise InputError(f"{source}: not an artifact (there is no {MANIFEST})")
-    there, place = located(target)
+    there, place = _folder(target)
     found = _record(there, place)
     if found is not None and found["fingerprint"] != record["fingerprint"]:
         raise InputError(f"{target}: holds another artifact ({found['kind']} {found['fingerprint'][:12]})")
@@ -46,47 +50,62 @@ def copy_artifact(source: str, target: str, advance: Advance) -> None:
         _copy_to_folder(origin, below, Path(target), record, advance)
 
 
-def located(place: str) -> tuple[AbstractFileSystem, str]:
-    """File system and path of a folder or URL. Raises InputError for an unknown protocol or a missing package."""
-    import fsspec
+def size_of(source: str) -> int:
+    """Bytes of an artifact's files, from its manifest; 0 where there is none."""
+    record = _record(*_folder(source))
+    return sum(entry["size"] for entry in record["files"].values()) if record else 0
 
-    try:
-        filesystem, path = fsspec.core.url_to_fs(place)
-    except (ValueError, ImportError) as error:
-        raise InputError(f"{place}: {error}") from None
+
+def _folder(place: str) -> tuple[AbstractFileSystem, str]:
+    filesystem, path = located(place)
     filesystem.invalidate_cache()
     return filesystem, path.rstrip("/")
 
 
-def size_of(source: str) -> int:
-    """Bytes of an artifact's files, from its manifest; 0 where there is none."""
-    record = _record(*located(source))
-    return sum(entry["size"] for entry in record["files"].values()) if record else 0
-
-
 def _record(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any] | None:
-    """The artifact.json of a folder, or None where there is none."""
+    """The artifact.json of a folder, or None where there is none. Raises ArtifactError for one that is no manifest, or
+    that names files outside its folder.
+    """
     try:
-        return dict(json.loads(filesystem.cat_file(f"{folder}/{MANIFEST}")))
+        record = json.loads(filesystem.cat_file(f"{folder}/{MANIFEST}"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ArtifactError(f"{folder}/{MANIFEST}: not valid JSON") from None
     except Exception as error:  # whatever the store's own library raises: no credentials, no such host, no permission
         raise InputError(f"{folder}: cannot be read: {_reason(error)}") from None
+    _check(record, folder, local=isinstance(filesystem, LocalFileSystem))
+    return dict(record)
+
+
+def _check(record: Any, folder: str, local: bool) -> None:
+    """What is copied by name is taken from below the folder and put below the target: no `..`, no link out of it."""
+    try:
+        names = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in record["files"].items()}
+        str(record["fingerprint"]), str(record["kind"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ArtifactError(f"{folder}/{MANIFEST}: not a manifest of hormesis") from None
+    for name in names:
+        if not is_inside(name) or (local and _leads_out(folder, name)):
+            raise ArtifactError(f"{folder}/{MANIFEST}: the file {name!r} lies outside the artifact; nothing is copied")
+
+
+def _leads_out(folder: str, name: str) -> bool:
+    """Whether a link brings a file of a local folder out of it."""
+    root = os.path.realpath(folder)
+    return os.path.commonpath([root, os.path.realpath(f"{folder}/{name}")]) != root
 
 
 def _copy_to_folder(
     origin: AbstractFileSystem, below: str, target: Path, record: dict[str, Any], advance: Advance
 ) -> None:
     """A local copy appears by one rename."""
-    import fsspec
-
+    output(target, "copy to")
     if target.exists():
         raise InputError(f"{target}: exists and is not a hormesis artifact; choose another place or move it away")
     work = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
     try:
-        _copy(origin, below, fsspec.filesystem("file"), str(work), record, advance)
+        _copy(origin, below, LocalFileSystem(), str(work), record, advance)
         os.replace(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from curation.execution.spec import ExecutionSpec
 from curation.where import Where, parse
-from infra.spec import Location, Spec, nearest
+from infra.spec import FileName, Location, Spec, nearest
 from mixtures.amounts import Amount, parse_fraction, shares_of_total
 from mixtures.conditioning import ConditioningSpec
 from mixtures.contamination.spec import DecontaminationSpec
@@ -178,7 +178,7 @@ class PackingSpec(Spec):
 class MixtureSpec(Spec):
     """Components, amounts, a tokenizer and a seed."""
 
-    name: str
+    name: FileName
     """Name of the run; the artifact goes to runs/NAME."""
     seed: int = 0
     """Decides which documents are held out and in which order the others are taken."""

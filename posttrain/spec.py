@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from infra.errors import InputError
-from infra.spec import Location, Spec, nearest
+from infra.spec import FileName, Location, Spec, nearest
 from posttrain.methods import METHODS
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -87,7 +87,7 @@ def _named(value: Any) -> Any:
 class PosttrainSpec(Spec):
     """Fit one steering method on one model. Strength is no part of it: one fit serves every strength."""
 
-    name: str
+    name: FileName
     """Name of the artifact: runs/NAME."""
     model: Location
     """Pretrain artifact, Hugging Face folder, or `hf:org/model` on the hub."""

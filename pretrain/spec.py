@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from infra.spec import Location, Spec
+from infra.spec import FileName, Location, Spec
 from pretrain.any_launcher import AnyLauncher
 from pretrain.launchers.local import LocalSpec
 from pretrain.loss_spec import Loss, LossSpec, by_preset
@@ -165,7 +165,7 @@ Start = Annotated[StartSpec, BeforeValidator(_at_place, json_schema_input_type=s
 class PretrainSpec(Spec):
     """One pretraining run: a mixture, a model, a loss policy."""
 
-    name: str
+    name: FileName
     """Name of the run; the artifact is runs/NAME unless --out says otherwise."""
     mixture: Location
     """Folder of a built mixture."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import core_schema
 
 from analysis.spec import AnalysisSpec
 from curation.spec import CurationSpec
 from infra.errors import InputError
-from infra.spec import Spec
+from infra.spec import FileName, Spec, distinct
 from mixtures.spec import MixtureSpec
 from posttrain.spec import LabelledSpec, method_spec
 from pretrain.loss_spec import Loss
@@ -48,16 +48,19 @@ class Filled:
         return {**found, "properties": kept, "required": required}
 
 
-def _doses(value: Any) -> Any:
-    if isinstance(value, list) and len(set(map(str, value))) != len(value):
-        raise ValueError("every dose may stand once")
-    return value
+def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Refuse two numbers that folders and tables would show alike."""
+    distinct([f"{value:g}" for value in values])
+    return values
+
+
+Grid = Annotated[tuple[float, ...], AfterValidator(_distinct)]
 
 
 class MethodGrid(Spec):
     """One steering method of a study and the strengths at which it is measured."""
 
-    strengths: tuple[float, ...] = Field((1.0,), min_length=1)
+    strengths: Grid = Field((1.0,), min_length=1)
     """Strengths to measure; what a strength means is the method's own (ITI: α, SASA: β; prompt and none have none)."""
     options: dict[str, Any] = Field(default_factory=dict)
     """The method's own keys, as in `kind: posttrain`."""
@@ -66,15 +69,15 @@ class MethodGrid(Spec):
 class StudySpec(Spec):
     """The whole study."""
 
-    name: str = "study"
+    name: FileName = "study"
     """Name of the study; its folder is runs/NAME."""
-    seeds: tuple[int, ...] = Field((0, 1), min_length=1)
+    seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field((0, 1), min_length=1)
     """Training seeds (initial weights and order of the data); each arm is trained once per seed."""
-    doses: Annotated[tuple[float, ...], BeforeValidator(_doses)] = Field((0.0, 0.1), min_length=1)
+    doses: Grid = Field((0.0, 0.1), min_length=1)
     """Risky tokens as a fraction of all training tokens, in [0, 1); the clean documents are the same in every arm."""
     dose_of: str = "risky"
     """The mixture's component that the doses vary."""
-    policies: dict[str, Loss] = Field(min_length=1)
+    policies: dict[FileName, Loss] = Field(min_length=1)
     """Loss policies by name. A dose of 0 is trained once, under the first of them."""
     curation: Annotated[CurationSpec, Filled(name="curation")]
     """How the corpora are read, scored and tagged."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from curation.any_scorer import AnyScorer
 from curation.spec import SourceSpec
-from infra.spec import Spec
+from infra.spec import FileName, Spec
 
 
 class ReferenceSpec(Spec):
@@ -21,7 +21,7 @@ class ReferenceSpec(Spec):
 class CalibrationSpec(Spec):
     """A scorer, and the reference that its scores are to agree with."""
 
-    name: str
+    name: FileName
     """Folder of the artifact below runs/."""
     scorer: AnyScorer
     """The scorer to calibrate."""

@@ -6,13 +6,13 @@ from pydantic import Field, field_validator
 
 from curation.any_scorer import AnyScorer
 from curation.source_spec import AnySource
-from infra.spec import Spec
+from infra.spec import FileName, Spec
 
 
 class DistillationSpec(Spec):
     """Unlabelled texts and a teacher in, a linear scorer out."""
 
-    name: str
+    name: FileName
     """Folder of the artifact below runs/."""
     scorer: AnyScorer
     """The teacher."""

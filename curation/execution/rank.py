@@ -87,7 +87,7 @@ def _log_to_file(logging_dir: Any, rank: int, local_rank: int, node_rank: int = 
 
     logger.remove()
     file = logging_dir.open(f"logs/task_{rank:05d}.log", "w")
-    logger.add(file, colorize=False, level="INFO")
+    logger.add(file, colorize=False, level="INFO", catch=False)  # a full disk is the rank's error, not 20 tracebacks
     return file
 
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from curation.fasttext_model import FasttextTraining
 from curation.spec import SourceSpec
-from infra.spec import Spec
+from infra.spec import FileName, Spec
 
 
 class ExamplesSpec(Spec):
@@ -31,7 +31,7 @@ class ExamplesSpec(Spec):
 class FasttextStageSpec(Spec):
     """Labelled texts in, a classifier out."""
 
-    name: str
+    name: FileName
     """Folder of the artifact below runs/."""
     examples: tuple[ExamplesSpec, ...] = Field(min_length=1)
     """What it learns from."""

@@ -54,7 +54,11 @@ class FilterStep(Step):
         """Yield what the filter keeps. Some filters rewrite the text: it is put back, unless the step is to edit it."""
         from datatrove.pipeline.filters.base_filter import get_filter_result
 
+        from curation.word_tokenizer import BoundedTokenizer
+
         judge = self.filter(**self.parameters())
+        if hasattr(judge, "language"):
+            judge.language = BoundedTokenizer(judge.language)
         for document in documents:
             text = document.text
             kept, reason = get_filter_result(judge.filter(document))

@@ -137,7 +137,9 @@ def ngram_filter(spec: BenchmarksSpec, index: str) -> NGramsDecontFilter:
     """datatrove's filter; it reads the index when it first judges."""
     from datatrove.pipeline.decont.n_grams import NGramsDecontFilter
 
-    return NGramsDecontFilter(index, _config(spec), language=spec.language)
+    from curation.word_tokenizer import BoundedTokenizer
+
+    return NGramsDecontFilter(index, _config(spec), language=BoundedTokenizer(spec.language))
 
 
 def _config(spec: BenchmarksSpec) -> NGramsDecontConfig:

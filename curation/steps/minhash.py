@@ -93,9 +93,11 @@ def minhash_steps(
         MinhashDedupSignature,
     )
 
+    from curation.word_tokenizer import BoundedTokenizer
+
     config = MinhashConfig(spec.n_grams, spec.num_buckets, spec.hashes_per_bucket, spec.seed)
     return (
-        MinhashDedupSignature(signatures, config, spec.language),
+        MinhashDedupSignature(signatures, config, BoundedTokenizer(spec.language)),
         MinhashDedupBuckets(signatures, pairs, config=config, lines_to_buffer=1000),
         MinhashDedupCluster(pairs, clusters, config, save_cluster_id=True, lines_to_buffer=1000),
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ScoreSpec(StepSpec):
-    """Scores; nothing is removed."""
+    """Scores; what the scorer cannot read is removed, or left without a score."""
 
     step: Literal["score"] = "score"
     scorer: AnyScorer
@@ -32,10 +32,10 @@ class ScoreSpec(StepSpec):
     longer pieces one insult drowns among harmless words."""
     prefix: str = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
     """Stands before the names of the scorer's attributes; needed where two scorers have the same ones."""
-    unscored: Literal["leave", "remove"] = "leave"
+    unscored: Literal["leave", "remove"] = "remove"
     """A document that the scorer cannot tell anything about (most of its words unknown to it, in a language that is not
-    among its own, full of NULs) has no score. leave: it stays, and whatever asks for its score later stops there;
-    remove: it goes to `excluded/`."""
+    among its own, full of NULs) has no score. remove: it goes to `excluded/`, with the reason; leave: it stays, and
+    whatever asks for its score later stops there."""
 
 
 class Score(Step):

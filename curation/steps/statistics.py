@@ -76,9 +76,11 @@ class Statistics(Step):
     def _blocks(self, folder: Path) -> list[BaseStats]:
         from datatrove.pipeline import stats
 
+        from curation.word_tokenizer import BoundedTokenizer
+
         kinds = {"doc": stats.DocStats, "line": stats.LineStats, "paragraph": stats.ParagraphStats,
                  "word": stats.WordStats, "sentence": stats.SentenceStats}  # fmt: skip
-        tongue = {"language": self.spec.language}
+        tongue = {"language": BoundedTokenizer(self.spec.language)}
         return [kinds[name](str(folder), **(tongue if name in ("word", "sentence") else {}))
                 for name in self.spec.blocks]  # fmt: skip
 

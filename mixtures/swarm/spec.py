@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from infra.spec import Location, Spec, nearest
+from infra.spec import FileName, Location, Spec, nearest
 from mixtures.swarm.bounds import bounds_of
 from mixtures.swarm.responses import RESPONSES
 
@@ -108,7 +108,7 @@ class OptimumSpec(Spec):
 class SwarmSpec(Spec):
     """Exactly one of `sample` (a design of proxy runs) and `proxies` (their results, to fit and solve)."""
 
-    name: str
+    name: FileName
     """Name of the run; the artifact goes to runs/NAME."""
     seed: int = Field(0, ge=0)
     """Draws the design, the folds and the bootstrap."""

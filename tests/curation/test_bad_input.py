@@ -116,6 +116,8 @@ def test_invalid_utf8_in_a_text_file_names_the_line_it_stands_in(tmp_path: Path,
         ({"it": {"sources": []}}, {}, "sources"),
         ({"i t": {"sources": [{"path": "a.jsonl"}]}}, {}, 'corpus name "i t"'),
         ({"it": {"sources": [{"path": "wheel:toy/x"}]}}, {}, "write it as wheel:NAME==VERSION"),
+        ({"it": {"sources": [{"path": "wheel:toy==1/a/../../x"}]}}, {}, "goes down only"),
+        ({"it": {"sources": [{"path": "hf://datasets/allenai/c4/*.gz"}]}}, {}, "is hf:ORG/DATASET"),
         ({"it": {"sources": [{"path": "synthetic:forum", "documents": 0, "sentences": []}]}}, {}, "documents"),
         ({"it": {"sources": [{"path": "synthetic:chat"}]}}, {}, "the only synthetic source"),
         (

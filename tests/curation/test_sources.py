@@ -170,3 +170,20 @@ def test_content_depends_on_bytes_and_settings_and_not_on_the_folder(tmp_path: P
     here, there, other = (content_of(SourceSpec(path=str(tmp_path / name / "*.jsonl"))) for name in folders)
     assert here == there != other
     assert content_of(SourceSpec(path=str(tmp_path / "here" / "*.jsonl"), unique=True)) != here
+
+
+def test_a_member_of_a_wheel_is_not_written_outside_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import zipfile
+
+    from curation.wheels import file_of
+    from infra.fingerprint import digest_file
+
+    monkeypatch.setenv("HORMESIS_CACHE", str(tmp_path / "d" / "cache"))
+    (tmp_path / "d/cache/wheels").mkdir(parents=True)
+    wheel = tmp_path / "d/cache/wheels/evil-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("a/../../../../../escaped.txt", "out")
+    for inner in ("a/../../../../../escaped.txt", "/escaped.txt", "a//../escaped.txt"):
+        with pytest.raises(InputError, match="goes down only"):
+            file_of(f"wheel:evil==1.0/{inner}", digest_file(wheel))
+    assert not list(tmp_path.rglob("escaped.txt"))

@@ -1,5 +1,6 @@
 """A wrong file is described completely, each problem with its line, its key and what is allowed."""
 
+import time
 from typing import Literal
 
 import pytest
@@ -109,3 +110,72 @@ def test_no_mapping_ends_in_anything_but_a_configuration_error(tmp_path_factory,
     file.write_text(stream.getvalue())
     with pytest.raises(ConfigError):
         load_spec(file, KINDS)
+
+
+def _laughs(depth: int) -> str:
+    lines = ["kind: demo", "a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, depth)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("kind: demo\na: " + "[" * 5000, "nested more than 100 deep"),
+        ("kind: demo\na: &a [*a]\n", "no end"),
+        ("kind: demo\na: &a {<<: *a}\n", "no end"),
+        (_laughs(12), "repeated by aliases"),
+        ("kind: demo\na: [" + "1," * 100_000 + "]", "more than 60,000 values"),
+        ("kind: demo\na: " + "9" * 5000, "not a number"),
+        ("kind: demo\na: 0x" + "f" * 5000, "not a number"),
+        ("kind: demo\na: 2020-99-99", "not a number or date"),
+        ("kind: demo\na: !!set {x}", "the tag set"),
+        ('kind: demo\na: "\\ud800"', "half a character"),
+        ("kind: demo\n? [a]\n: 1\n", "a key is"),
+    ],
+)
+def test_what_no_configuration_holds_is_one_problem_at_once(tmp_path, text, words):
+    started = time.process_time()
+    assert words in problems(tmp_path, text)[0]
+    assert time.process_time() - started < 5  # the issue's limit: some 40 times what it takes
+
+
+def test_a_file_that_holds_data_is_refused_before_it_is_parsed(tmp_path):
+    (tmp_path / "demo.yaml").write_text("kind: demo\n" + "# a comment\n" * 900_000)
+    with pytest.raises(InputError, match="larger than 512 kB"):
+        load_spec(tmp_path / "demo.yaml", KINDS)
+
+
+def test_twenty_thousand_wrong_values_are_told_with_their_lines(tmp_path):
+    started = time.process_time()
+    found = problems(tmp_path, "kind: demo\nname: a\ncomponents: {}\nextra:\n" + "- 1\n" * 20_000)
+    assert len(found) == 20_000 and found[-1].startswith("/demo.yaml:20004: extra[19999]")
+    assert time.process_time() - started < 5
+
+
+def test_merge_keys_take_over_a_mapping_and_its_lines(tmp_path):
+    text = "kind: demo\nname: a\ncomponents:\n  a: &a {path: x, share: 0.1}\n  b: {<<: *a, share: 0.2}\n"
+    b = load(tmp_path, text).components["b"]
+    assert (b.path, b.share) == (str(tmp_path / "x"), 0.2)
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x", '"a\\0b"'])
+def test_a_path_that_cannot_be_is_a_problem_with_its_line(tmp_path, path):
+    text = f"kind: demo\nname: a\ncomponents:\n  a:\n    path: {path}\n"
+    assert problems(tmp_path, text)[0].startswith("/demo.yaml:5: components.a.path:")
+
+
+@pytest.mark.parametrize("share", [".nan", ".inf", "-.inf", "1e999"])
+def test_numbers_that_are_none_are_refused(tmp_path, share):
+    text = f"kind: demo\nname: a\ncomponents: {{a: {{path: x, share: {share}}}}}\n"
+    assert "finite number" in problems(tmp_path, text)[0]
+
+
+@pytest.mark.parametrize("setting", ["extra.²=1", "extra." + "9" * 5000 + "=1", "name=[", "name=" + "9" * 5000])
+def test_an_override_that_cannot_be_read_is_a_problem(tmp_path, setting):
+    assert problems(tmp_path, "kind: demo\ncomponents: {}\nextra: []\n", [setting])[0].startswith("--set")
+
+
+def test_what_an_override_replaced_is_not_blamed_on_the_file(tmp_path):
+    text = "kind: demo\nname: a\ncomponents:\n  a: {path: x}\n"
+    assert problems(tmp_path, text, ["components={a: {path: x, share: 3}}"])[0].startswith("--set components")

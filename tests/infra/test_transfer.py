@@ -1,11 +1,15 @@
 """An artifact in a bucket is whole or none; what differs from its checksum is not published."""
 
+import hashlib
+import json
+
 import fsspec
 import pytest
 
 from infra.artifact import describe_files, read_artifact, verify, write_manifest
-from infra.errors import ArtifactError, InputError
+from infra.errors import ArtifactError, InputError, UnavailableError
 from infra.fingerprint import digest_location
+from infra.remote import located
 from infra.transfer import copy_artifact, size_of
 
 
@@ -83,3 +87,48 @@ def test_a_remote_file_is_known_by_its_content_not_by_its_name_or_time(bucket):
         fsspec.filesystem("memory").pipe_file(f"/bucket/{name}", data)
     a, b, c = (digest_location(f"memory://bucket/{name}") for name in "abc")
     assert a == b != c
+
+
+def _with_file(artifact, name, content=b"b"):
+    record = json.loads((artifact / "artifact.json").read_text())
+    record["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (artifact / "artifact.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("name", ["../b", "../../b", "deep/../../b", "/etc/hostname", "", "deep//a.bin", "a\0b"])
+def test_a_foreign_manifest_can_name_nothing_outside_its_folder(tmp_path, artifact, bucket, name):
+    (tmp_path / "b").write_text("b")
+    _with_file(artifact, name)
+    for target in (str(tmp_path / "x" / "y" / "back"), bucket):
+        with pytest.raises(ArtifactError, match="lies outside the artifact"):
+            copy_artifact(str(artifact), target, ignore)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "it"]
+
+
+def test_a_link_out_of_an_artifact_is_not_followed(tmp_path, artifact):
+    (tmp_path / "secret").write_bytes(b"b")
+    (artifact / "inner").symlink_to(tmp_path / "secret")
+    _with_file(artifact, "inner")
+    with pytest.raises(ArtifactError, match="'inner' lies outside the artifact"):
+        copy_artifact(str(artifact), str(tmp_path / "back"), ignore)
+    (artifact / "inner").unlink()
+    (artifact / "inner").symlink_to(artifact / "b.txt")
+    copy_artifact(str(artifact), str(tmp_path / "back"), ignore)
+    assert not (tmp_path / "back" / "inner").is_symlink()
+
+
+@pytest.mark.parametrize("manifest", ["[]", "{}", '{"files": []}', "[" * 100_000, '{"files": {"a": 1}}'])
+def test_a_manifest_that_is_none_is_one_message(tmp_path, artifact, manifest):
+    (artifact / "artifact.json").write_text(manifest)
+    with pytest.raises(ArtifactError, match=r"artifact\.json: not"):
+        copy_artifact(str(artifact), str(tmp_path / "back"), ignore)
+
+
+@pytest.mark.parametrize(("url", "extra"), [("s3://bucket/x", "s3"), ("https://host/x.jsonl", "http")])
+def test_a_missing_package_is_named_by_its_extra(monkeypatch, url, extra):
+    def absent(place):
+        raise ImportError("Install something to access it")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", absent)
+    with pytest.raises(UnavailableError, match=rf"{url}: .*pip install 'hormesis\[{extra}\]'"):
+        located(url)

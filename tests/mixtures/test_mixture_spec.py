@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 from tagged import mixture_data
 
+from infra.document import read_yaml
 from infra.errors import ConfigError
-from infra.spec import read_yaml, validate
+from infra.spec import validate
 from mixtures.spec import MixtureSpec, tokenizer_stage_spec, with_dose
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mixture.yaml"
