@@ -135,7 +135,7 @@ def test_minhash_keeps_the_first_of_documents_that_are_nearly_equal(tmp_path: Pa
     near = [base, base + " once more", "before that " + base, base.replace("kal", "other")]
     for number, lines in enumerate((["unlike " + PROSE, near[1]], [near[0], "short"], [near[2], "short"], [near[3]])):
         write_jsonl(tmp_path / f"{number}.jsonl", [{"text": line} for line in lines])
-    artifact = curate({"path": "*.jsonl"}, steps=[step("minhash"), SCORE])
+    artifact = curate({"path": "*.jsonl"}, steps=[step("minhash"), SCORE | {"unscored": "leave"}])
     assert texts(artifact) == ["unlike " + PROSE, near[1], "short", "short"]
     assert {(text, name) for text, name, _ in removed(artifact)} == {
         (text, "0-minhash") for text in (*near[2:], near[0])

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from made_corpora import Curate, write_jsonl
+from made_corpora import SCORE, Curate, write_jsonl
+from pyarrow.parquet import read_table
 
 from curation.corpus import TaggedCorpus
 from curation.score_lines import prepare
@@ -46,9 +47,18 @@ def test_the_filter_says_null_and_why() -> None:
     assert rude["scores"]["toxicity"] > 0.9 and "unscored" not in rude
 
 
-def test_a_curation_counts_what_it_left_unscored(tmp_path: Path, curate: Curate) -> None:
+def test_a_curation_removes_what_its_scorer_cannot_read_and_says_why(tmp_path: Path, curate: Curate) -> None:
     write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in (UTF16, *FOREIGN[:2], ENGLISH[0])])
     artifact = curate({"path": "a.jsonl"})
+    assert [document.text for document in TaggedCorpus.open(artifact.path, "it").documents()] == [ENGLISH[0]]
+    reasons = [row["reason"] for row in read_table(artifact.path / "excluded").to_pylist()]
+    assert sorted(reasons) == ["unscored: NUL characters: not text, or in another encoding",
+                               *["unscored: words unknown to the scorer"] * 2]  # fmt: skip
+
+
+def test_a_curation_counts_what_it_left_unscored(tmp_path: Path, curate: Curate) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in (UTF16, *FOREIGN[:2], ENGLISH[0])])
+    artifact = curate({"path": "a.jsonl"}, steps=[SCORE | {"unscored": "leave"}])
     scores = [document.scores for document in TaggedCorpus.open(artifact.path, "it").documents()]
     assert scores[:3] == [{}, {}, {}] and scores[3]["toxicity"] > 0.9
     manifest = json.loads((artifact.path / "manifest.json").read_text())
