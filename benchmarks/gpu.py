@@ -155,23 +155,19 @@ class Bench:
 
     def scoring(self) -> str:
         """A classifier of random weights over comments."""
-        words = ["--texts", str(self.carried / "toxic.jsonl.gz"), "--tokenizer", str(self._tokenizer)]
+        tokenizer = self.carried / "mixture" / "tokenizer" / "tokenizer.json"
+        words = ["--texts", str(self.carried / "toxic.jsonl.gz"), "--tokenizer", str(tokenizer)]
         return self._python("-m", "benchmarks.gpu_scoring", *words, *self._rehearse, gate=True)
 
     def decoding(self) -> str:
         """Steering methods on a model of random weights."""
-        words = ["--tokenizer", str(self._tokenizer), "--prompts", str(self.carried / "prompts.jsonl.gz")]
-        return self._python("-m", "benchmarks.decoding", *words, *self._rehearse)
+        return self._python("-m", "benchmarks.decoding", *self._rehearse)
 
     def study(self) -> str:
         """The dose-response study."""
         changes = [f"{key}={json.dumps(value)}" for key, value in self.sizes.study.items()]
         out = self._run(self.carried / STUDY.name, self.out / "study", *changes)
         return self._python("-m", "hormesis", "show", str(out))
-
-    @property
-    def _tokenizer(self) -> Path:
-        return self.carried / "mixture" / "tokenizer" / "tokenizer.json"
 
     @property
     def _rehearse(self) -> list[str]:
