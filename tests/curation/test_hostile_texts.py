@@ -78,12 +78,14 @@ WORK: dict[str, Callable[[], Callable[[str], object]]] = {
 def test_a_megabyte_of_any_shape_takes_under_two_seconds(name: str) -> None:
     work = WORK[name]()
     work("A text, so that what is loaded once is loaded.")
-    slow = {}
-    for shape in MARKS if name in MARKED else SHAPES:
+
+    def took(shape: str) -> float:
         started = time.process_time()
         work(SHAPES[shape])
-        if (took := time.process_time() - started) > 2:
-            slow[shape] = took
+        return time.process_time() - started
+
+    # a second look, as other work on the machine slows down the processor itself; what is quadratic takes minutes
+    slow = [shape for shape in (MARKS if name in MARKED else SHAPES) if took(shape) > 2 and took(shape) > 2]
     assert not slow
 
 
