@@ -79,9 +79,9 @@ def page(small: bool, series: list[Series], sections: list[str]) -> str:
         for measured in series
     )
     return (f"# A simulation of the large\n\n`python -m benchmarks.scale{' --small' if small else ''}`, {machine()}. "
-            "Ratios are those of a unit of work (a file, a document, a token, a shard, a rank, an arm), at the "
-            f"largest size over the smallest; up to {FLAT} is flat. Memory is a process's own beyond its imports, or "
-            "the largest process's of a command.\n\n"
+            "Ratios are those of a unit of work (a file, a document, a token, a shard, a rank, an arm), at the largest "
+            f"size over the smallest; up to {FLAT} is flat. Memory is a process's own beyond its imports, or the "
+            "largest process's of a command.\n\n"
             f"| work | from the smallest to the largest | time | memory | flat |\n|---|---|---|---|---|\n{rows}\n"
             + "\n".join(sections) + f"\n{UNCONFIRMED}")  # fmt: skip
 

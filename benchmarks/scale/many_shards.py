@@ -1,4 +1,4 @@
-"""One corpus in few and in very many shards: tokenised, and written as a mixture in shuffled order."""
+"""Few and very many shards: curated, tokenised, and written as a mixture in shuffled order."""
 
 from __future__ import annotations
 
@@ -12,32 +12,41 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from benchmarks.scale.measured import Point, Series, cost_of_command
 
-_WORDS, _OF_DOCUMENT = 5_000, 400
+_WORDS, _OF_DOCUMENT, _OF_SHARD = 5_000, 400, 60  # words of the vocabulary, words of a document, documents of a shard
+_FEW = 30  # shards, the cost of which, mostly that of starting, is taken off; less would not be cut
 
 
 def measure(folder: Path, small: bool) -> Iterator[Series | str]:
-    """The same documents cut into more and more shards, up to 3,000."""
-    documents, sizes = (3_000, (3, 30, 300)) if small else (60_000, (30, 300, 3_000))
-    write_documents(folder / "data.jsonl", documents)
+    """Shards of sixty documents, up to 3,000 of them."""
     write_tokenizer(folder / "tokenizer.json")
-    curated, tokenised, mixed = [], [], []
-    for shards in sizes:
-        here = folder / str(shards)
-        here.mkdir()
-        curation, job = here / "curation", curation_job(here, folder, documents // shards)
-        costs = [cost_of_command("run", str(job), "--out", str(curation), "--workers", "2")]
-        for seed in (0, 1):  # the second finds the tokens that the first has made, and only writes
-            job = mixture_job(here, folder, seed)
-            costs.append(cost_of_command("run", str(job), "--out", str(here / f"mixture-{seed}"), "--workers", "2"))
-        tokens = json.loads((here / "mixture-1" / "mixture.json").read_text())["tokens"]
-        files = len(list((curation / "corpora" / "web").glob("*.parquet")))
-        assert files == shards, f"{files} shards of {shards}"
-        for points, cost in zip((curated, tokenised, mixed), costs, strict=True):
-            points.append(Point(shards, tokens, cost))
-        shutil.rmtree(here)
-    yield Series("Curated, without steps", "shards", "token", tuple(curated))
-    yield Series("Tokenised, and mixed for the first time", "shards", "token", tuple(tokenised))
-    yield Series("Mixed from tokens that are there", "shards", "token", tuple(mixed))
+    first = run(folder, _FEW)
+    works: dict[str, list[Point]] = {work: [] for work in first}
+    for shards in (60, 120, 300) if small else (300, 1_000, 3_000):
+        for work, point in run(folder, shards).items():
+            start = first[work]
+            works[work].append(Point(shards, point.units - start.units, point.cost.beyond(start.cost)))
+    for work, points in works.items():
+        yield Series(work, "shards", "token", tuple(points))
+    yield f"All beyond what {_FEW} shards take.\n"
+
+
+def run(folder: Path, shards: int) -> dict[str, Point]:
+    """Curate, tokenise and mix so many shards."""
+    here = folder / str(shards)
+    here.mkdir()
+    write_documents(here / "data.jsonl", shards * _OF_SHARD)
+    jobs = {
+        "Curated, without steps": (curation_job(here), here / "curation"),
+        "Tokenised, and mixed for the first time": (mixture_job(here, folder, 0), here / "mixture-0"),
+        "Mixed from tokens that are there": (mixture_job(here, folder, 1), here / "mixture-1"),
+    }
+    costs = {work: cost_of_command("run", str(job), "--out", str(out), "--workers", "2")
+             for work, (job, out) in jobs.items()}  # fmt: skip
+    tokens = json.loads((here / "mixture-1" / "mixture.json").read_text())["tokens"]
+    files = len(list((here / "curation" / "corpora" / "web").glob("*.parquet")))
+    assert files == shards, f"{files} shards of {shards}"
+    shutil.rmtree(here)
+    return {work: Point(shards, tokens, cost) for work, cost in costs.items()}
 
 
 def write_documents(file: Path, documents: int) -> None:
@@ -58,11 +67,11 @@ def write_tokenizer(file: Path) -> None:
     tokenizer.save(str(file))
 
 
-def curation_job(here: Path, folder: Path, documents: int) -> Path:
-    """Shards of so many documents."""
+def curation_job(here: Path) -> Path:
+    """Cut into shards, and nothing else."""
     job = here / "curation.yaml"
-    job.write_text(f"kind: curation\nname: many\nshard_documents: {documents}\nsteps: []\n"
-                   f"corpora: {{web: {{sources: [{{path: {folder / 'data.jsonl'}}}]}}}}\n")  # fmt: skip
+    job.write_text(f"kind: curation\nname: many\nshard_documents: {_OF_SHARD}\nsteps: []\n"
+                   f"corpora: {{web: {{sources: [{{path: {here / 'data.jsonl'}}}]}}}}\n")  # fmt: skip
     return job
 
 

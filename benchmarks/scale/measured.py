@@ -55,15 +55,17 @@ class Series:
 
     @property
     def time_ratio(self) -> float:
-        """Processor time a unit, largest over smallest size."""
-        first, last = self.points[0], self.points[-1]
-        return (last.cost.processor / last.units) / (first.cost.processor / first.units)
+        """Processor time a unit, largest over smallest size; less than 20 ms counts as 20, it is noise."""
+        return self._ratio(lambda cost: max(0.02, cost.processor))
 
     @property
     def memory_ratio(self) -> float:
-        """Memory a unit, largest over smallest size; less than a megabyte counts as one, it is noise."""
+        """Memory a unit, largest over smallest size; less than a megabyte counts as one."""
+        return self._ratio(lambda cost: max(1.0, cost.megabytes))
+
+    def _ratio(self, of: Callable[[Cost], float]) -> float:
         first, last = self.points[0], self.points[-1]
-        return (max(1, last.cost.megabytes) / last.units) / (max(1, first.cost.megabytes) / first.units)
+        return (of(last.cost) / last.units) / (of(first.cost) / first.units)
 
     @property
     def is_flat(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.loader import write_component
-from benchmarks.scale.measured import Point, Series, cost_of
+from benchmarks.scale.measured import Cost, Point, Series, cost_of
 from mixtures.indexed import risk_prefix
 
 _SHARES = {"many": 0.9, "more": 0.1}  # of the documents, by component
@@ -20,7 +20,9 @@ def measure(folder: Path, small: bool) -> Iterator[Series | str]:
     """Two components of documents of one token, packed each by itself and then all together."""
     sizes = (10**5, 3 * 10**5, 10**6) if small else (10**6, 10**7, 10**8)
     for together in ("component", "all"):
-        built, opened, disk = [], [], 0
+        disk = 0
+        built: list[Point] = []
+        opened: list[Point] = []
         warm = write_documents(folder / f"{together}-warm", 1_000)
         for size in sizes:
             data = write_documents(folder / f"{together}-{size}", size)
@@ -31,13 +33,21 @@ def measure(folder: Path, small: bool) -> Iterator[Series | str]:
             shutil.rmtree(data)
         yield Series(f"Index built, packed by {together}", "documents", "document", tuple(built))
         yield Series(f"Index opened by a further rank, packed by {together}", "documents", "document", tuple(opened))
-        last = built[-1]
-        times = _GOAL / last.size
+        build, rank = goal(built), goal(opened)
         yield (
-            f"At 10⁹ documents, as many times what {last.size:,} took: {last.cost.processor * times / 60:.0f} minutes "
-            f"and {max(1, last.cost.megabytes) * times / 1e3:.1f} GB to build once, {disk * times / 1e9:.0f} GB of "
-            f"files, {max(1, opened[-1].cost.megabytes) * times / 1e3:.2f} GB of every rank's own at most.\n"
+            f"At 10⁹ documents, going on as from {sizes[-2]:,} to {sizes[-1]:,}: {build.processor / 60:.0f} minutes and "
+            f"{build.megabytes / 1e3:.1f} GB to build it once, {disk * _GOAL / sizes[-1] / 1e9:.0f} GB of files, and "
+            f"{rank.processor:.1f} s and {rank.megabytes:,.0f} MB of its own for a further rank.\n"
         )
+
+
+def goal(points: list[Point]) -> Cost:
+    """What a billion documents would take: the largest size, and as much more a document as between the last two."""
+    before, last = points[-2:]
+    more = last.cost.beyond(before.cost)
+    times = (_GOAL - last.units) / (last.units - before.units)
+    return Cost(*(getattr(last.cost, what) + max(0.0, getattr(more, what)) * times
+                  for what in ("processor", "wall", "megabytes")))  # fmt: skip
 
 
 def write_documents(folder: Path, size: int) -> Path:
