@@ -122,11 +122,6 @@ def _measured(results: Any, function: Callable[..., None], arguments: Sequence[A
     results.put(Cost(*taken, highest[0] - before))
 
 
-def best_of_command(runs: int, *arguments: str) -> Cost:
-    """The run of least processor time, of several."""
-    return min((cost_of_command(*arguments) for _ in range(runs)), key=lambda cost: cost.processor)
-
-
 def cost_of_command(*arguments: str) -> Cost:
     """Run `hormesis ARGUMENTS`; its processes' seconds all together, and the memory of the largest of them."""
     used, began, highest = _children(), time.perf_counter(), 0.0

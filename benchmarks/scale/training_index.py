@@ -35,7 +35,7 @@ def measure(folder: Path, small: bool) -> Iterator[Series | str]:
         yield Series(f"Index opened by a further rank, packed by {together}", "documents", "document", tuple(opened))
         build, rank = goal(built), goal(opened)
         yield (
-            f"At 10⁹ documents, going on as from {sizes[-2]:,} to {sizes[-1]:,}: {build.processor / 60:.0f} minutes and "
+            f"At 10⁹ documents, as from {sizes[-2]:,} to {sizes[-1]:,}: {build.processor / 60:.0f} minutes and "
             f"{build.megabytes / 1e3:.1f} GB to build it once, {disk * _GOAL / sizes[-1] / 1e9:.0f} GB of files, and "
             f"{rank.processor:.1f} s and {rank.megabytes:,.0f} MB of its own for a further rank.\n"
         )
