@@ -3,7 +3,7 @@
     python benchmarks/document_quality.py --data ../shared/data --out runs/document_quality
 
 Trains `kind: fasttext` and `kind: linear` on nine tenths of the labelled sources (a text's content decides), and a
-second `linear` without the sources of UNSEEN. Needs about ten minutes of one core.
+second `linear` without the sources of UNSEEN.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from megatron.core import parallel_state
 from megatron.core.distributed import finalize_model_grads
 from torch import Tensor
 
+from pretrain.device import current_device
+
 
 def finalize_gradients(model: list[Any], denominator: Tensor, **groups: Any) -> None:
     """Sum gradients over all ranks and divide them by the global denominator, an int tensor []. Collective.
@@ -31,7 +33,8 @@ def global_norm(gradients: Sequence[Tensor], group: dist.ProcessGroup | None) ->
 
     Megatron's own, without Apex, fetches the norm of every weight by itself.
     """
-    norm = torch.nn.utils.get_total_norm(gradients).float()
+    # a rank whose share of the optimizer is empty still takes part, with a zero on its own device
+    norm = torch.nn.utils.get_total_norm(gradients or [torch.zeros((), device=current_device())]).float()
     if dist.get_world_size(group) == 1:
         return norm
     squared = norm.square()
