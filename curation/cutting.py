@@ -144,7 +144,7 @@ def _by_rows(part: Part, documents: int, rows: int | None) -> Iterator[Part]:
         yield part
         return
     for first in range(0, max(rows, 1), documents):
-        yield replace(part, first=first, count=documents)
+        yield part._replace(first=first, count=documents)
 
 
 def _label(parts: tuple[Part, ...]) -> str:

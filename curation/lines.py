@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import IO
 
 from infra.errors import DataError
 
-_CHUNK = 1 << 18
+_FIRST, _CHUNK = 1 << 13, 1 << 18  # bytes asked for at first and at most: Python allocates what is asked for
 _WINDOW = 1 << 31  # bytes that a zstd frame may look back; Pushshift's were made with --long=31
 LONGEST = 1 << 28
 """Bytes of a line above which it is not held in memory but told and skipped; 5 million words are a tenth of it."""
@@ -31,6 +32,10 @@ def numbered_lines(
     A line longer than LONGEST is skipped, and its number told. Raises DamagedFile where a compressed file is cut short
     or damaged; all lines before that have been yielded.
     """
+    if isinstance(stream, BytesIO) and not name.endswith((".gz", ".zst")):  # a small file, in memory already
+        if content := stream.getvalue():
+            yield from enumerate(content.removesuffix(b"\n").split(b"\n"), start=1)
+        return
     number = 0
     try:
         for line in _lines(_chunks(stream, name)):
@@ -67,11 +72,19 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
 def _chunks(stream: IO[bytes], name: str) -> Iterator[bytes]:
     if name.endswith(".gz"):
         with gzip.open(stream, "rb") as unpacked:
-            yield from iter(lambda: unpacked.read1(_CHUNK), b"")  # read1: what is whole comes out before the cut is met
+            yield from _reads(unpacked.read1)  # read1: what is whole comes out before the cut is met
     elif name.endswith(".zst"):
-        yield from _unpacked_zstd(iter(lambda: stream.read(_CHUNK), b""))
+        yield from _unpacked_zstd(_reads(stream.read))
     else:
-        yield from iter(lambda: stream.read(_CHUNK), b"")
+        yield from _reads(stream.read)
+
+
+def _reads(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """All that `read` gives, in growing chunks: of a hundred thousand small files none pays for a large buffer."""
+    size = _FIRST
+    while chunk := read(size):
+        yield chunk
+        size = _CHUNK if len(chunk) == size else size
 
 
 def _unpacked_zstd(chunks: Iterator[bytes]) -> Iterator[bytes]:

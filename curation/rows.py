@@ -31,6 +31,8 @@ class RowsWriter(ParquetWriter):
             use_content_defined_chunking=False,
         )  # fmt: skip
         self.shards, self.folder, self._held = shards, Path(folder), 0
+        # a worker of a run just killed, or of a node given up, may still be writing its own
+        self._suffix = f"{socket.gethostname()}-{os.getpid()}{UNFINISHED}"
 
     def rename(self, rank: int) -> None:
         """Give the finished file of a rank its name; a rank that wrote no row gets an empty file."""
@@ -43,8 +45,7 @@ class RowsWriter(ParquetWriter):
         os.replace(unfinished, self.folder / f"{self.shards[rank].place}.parquet")
 
     def _unfinished(self, rank: int) -> str:
-        """A worker of a run just killed, or of a node given up, may still be writing its own."""
-        return f"{self.shards[rank].place}.{socket.gethostname()}-{os.getpid()}{UNFINISHED}"
+        return f"{self.shards[rank].place}.{self._suffix}"
 
     def _get_output_filename(self, document: Document, rank: int | str = 0, **kwargs: Any) -> str:
         return rank if isinstance(rank, str) else self._unfinished(rank)  # a str: datatrove's statistics

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-import posixpath
 from collections.abc import Iterator
 from typing import IO
 
+from curation.dolma.read import AttributeLines
 from curation.extract import Extractor, OnBad, OnSkip, UnreadableError
 from curation.parts import Part, opened, parts_of
+from curation.readers import JsonlReader, ParquetReader, TextReader
 from curation.records import BadLine, RawDocument
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from infra.errors import DataError
@@ -54,19 +55,18 @@ def _read_file(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDoc
 
 
 def _read_stream(stream: IO[bytes], part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
-    from curation.dolma.read import AttributeLines
-    from curation.readers import JsonlReader, ParquetReader, TextReader
-
-    wanted = extract.source.attributes
     if part.location.endswith(".parquet"):
-        yield from ParquetReader(extract, on_bad, part.first, part.count or None).read(stream)
-    elif ".txt" in posixpath.basename(part.location):
-        yield from TextReader(extract, on_bad).read(stream)
-    elif wanted:
-        with AttributeLines(part.location, wanted) as attributes:
-            yield from JsonlReader(extract, on_bad, attributes).read(stream)
-    else:
-        yield from JsonlReader(extract, on_bad).read(stream)
+        return ParquetReader(extract, on_bad, part.first, part.count or None).read(stream)
+    if ".txt" in part.location.rpartition("/")[2]:
+        return TextReader(extract, on_bad).read(stream)
+    if extract.source.attributes:
+        return _read_with_attributes(stream, part, extract, on_bad)
+    return JsonlReader(extract, on_bad).read(stream)
+
+
+def _read_with_attributes(stream: IO[bytes], part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+    with AttributeLines(part.location, extract.source.attributes) as attributes:
+        yield from JsonlReader(extract, on_bad, attributes).read(stream)
 
 
 def _read_rows(source: SourceSpec, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:

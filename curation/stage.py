@@ -16,9 +16,11 @@ from curation.spec import CorpusSpec, CurationSpec
 from infra.artifact import Artifact
 from infra.errors import JobError
 from infra.fingerprint import digest
+from infra.garbage import collected_later
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 
+@collected_later()
 def identity(spec: CurationSpec) -> Identity:
     """What makes a curation what it is: contents of the sources, checksums of weights, settings; no paths, and not what
     is put up with of bad input: that decides whether there is a result. What else it could be is in the manifest.

@@ -20,6 +20,7 @@ from infra.progress import Advance, bar
 _BUFFER = 1 << 18  # bytes read at once: they stay in a core's cache between the copy and the hash
 _BATCH_BYTES, _BATCH_FILES = 1 << 24, 256  # handed to a thread together
 _REMEMBERED_BYTES, _REMEMBERED_FILES = 1 << 23, 10_000  # that are worth a transaction of their own
+_QUICK = 1 << 13  # bytes of a file that is read as quickly as it is asked for in the cache
 _LONG_BYTES, _LONG_FILES = 1 << 30, 20_000  # from here on a terminal shows a bar
 _MOST_THREADS = 16  # more than any disk needs
 
@@ -27,17 +28,18 @@ _MOST_THREADS = 16  # more than any disk needs
 def digests(files: Sequence[str | Path], *, threads: int | None = None) -> list[str]:
     """SHA-256 (hex) of the content of local files, in their order.
 
-    Files that this user's hormesis has read before, and whose size, times and inode are as they were, are not opened.
+    Files that this user's hormesis has read before, and whose size, times and inode are as they were, are not opened;
+    small ones are.
     `threads` is one a core unless given. Raises InputError for a file that cannot be read or that changes meanwhile.
     """
     paths = [os.path.abspath(file) for file in files]
     stamps = {path: _stamp(path) for path in dict.fromkeys(paths)}
-    known = digest_cache.lookup(stamps)
+    known = digest_cache.lookup({path: stamp for path, stamp in stamps.items() if stamp.size > _QUICK})
     todo = {path: stamp.size for path, stamp in stamps.items() if path not in known}
     with contextlib.closing(_hash(todo, threads or cores())) as batches:
         for several in _gathered(batches):
             known.update((file.path, file.digest) for file in several)
-            digest_cache.remember((file.path, file.stamp, file.digest) for file in several if file.lasting)
+            digest_cache.remember((file.path, file.stamp, file.digest) for file in several if file.stamp)
     return [known[path] for path in paths]
 
 
@@ -46,7 +48,7 @@ def _gathered(batches: Iterator[list[_Hashed]]) -> Iterator[list[_Hashed]]:
     several: list[_Hashed] = []
     for batch in batches:
         several += batch
-        if len(several) >= _REMEMBERED_FILES or sum(file.stamp.size for file in batch) > _REMEMBERED_BYTES:
+        if len(several) >= _REMEMBERED_FILES or sum(file.size for file in batch) > _REMEMBERED_BYTES:
             yield several
             several = []
     if several:
@@ -64,12 +66,12 @@ def cores() -> int:
 
 
 class _Hashed(NamedTuple):
-    """A digest, the stamp of the file it is of, and whether that stamp will tell a later change."""
+    """A digest, the size of the file it is of, and its stamp if that will tell a later change."""
 
     path: str
     digest: str
-    stamp: Stamp
-    lasting: bool
+    size: int
+    stamp: Stamp | None = None
 
 
 class _Stopped(Exception):
@@ -78,8 +80,9 @@ class _Stopped(Exception):
 
 @dataclass
 class _Reader:
-    """What the threads share: the bar, and whether to stop."""
+    """What the threads share: sizes in bytes as they were seen first, the bar, and whether to stop."""
 
+    sizes: dict[str, int]
     advance: Advance
     stopped: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -88,7 +91,7 @@ class _Reader:
         """Read one batch of files."""
         buffer = memoryview(bytearray(_BUFFER))
         hashed = [self._file(path, buffer) for path in paths]
-        self._tell(sum(file.stamp.size for file in hashed if file.stamp.size <= _BUFFER))
+        self._tell(sum(file.size for file in hashed if file.size <= _BUFFER))
         return hashed
 
     def _tell(self, count: int) -> None:
@@ -99,6 +102,8 @@ class _Reader:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
+                if self.sizes[path] <= _QUICK and (small := _small(path, descriptor, self.sizes[path])):
+                    return small
                 before = Stamp.of(os.fstat(descriptor))
                 settled = before.settled
                 digest = self._content(descriptor, before.size, buffer)
@@ -109,7 +114,7 @@ class _Reader:
             raise _unreadable(path, error) from None
         if before[:3] != after[:3]:  # the last is the inode's time, which a mere chmod changes
             raise InputError(f"{path}: changed while it was read; run again when nobody writes to it")
-        return _Hashed(path, digest, after, settled and before == after)
+        return _Hashed(path, digest, after.size, after if settled and before == after else None)
 
     def _content(self, descriptor: int, size: int, buffer: memoryview) -> str:
         """Digest of the `size` bytes that there were when the file was opened; who adds to them is found out after."""
@@ -124,6 +129,15 @@ class _Reader:
         return sha256.hexdigest()
 
 
+def _small(path: str, descriptor: int, size: int) -> _Hashed | None:
+    """Of a file that one call reads whole, so that nobody changes it in between; None where that call does not."""
+    content = os.read(descriptor, size + 1)
+    if len(content) == size:
+        return _Hashed(path, hashlib.sha256(content).hexdigest(), size)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return None
+
+
 def _hash(sizes: dict[str, int], threads: int) -> Generator[list[_Hashed], None, None]:
     """Batches as they are done. An error, or Ctrl-C, stops all threads at once."""
     if not sizes:
@@ -131,7 +145,7 @@ def _hash(sizes: dict[str, int], threads: int) -> Generator[list[_Hashed], None,
     total = sum(sizes.values())
     short = total < _LONG_BYTES and len(sizes) < _LONG_FILES
     with bar("checksums", total, "bytes", quiet=short) as advance, ThreadPoolExecutor(threads) as pool:
-        reader = _Reader(advance)
+        reader = _Reader(sizes, advance)
         futures: list[Future[list[_Hashed]]] = [pool.submit(reader.batch, batch) for batch in _batches(sizes)]
         try:
             for future in as_completed(futures):

@@ -12,6 +12,8 @@ from infra.digests import digest_of
 
 _IDENTITIES = ("ETag", "md5Hash", "content_md5")  # as fsspec's S3, Google and Azure file systems call them
 
+_PLAIN: set[type] = {bool, int, str, type(None)}  # of these every value may enter
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -33,6 +35,8 @@ def _checked(value: object, where: str) -> object:
             raise TypeError(f"{where} is {value}: only finite numbers can be fingerprinted")
         return value
     if isinstance(value, (list, tuple)):
+        if set(map(type, value)) <= _PLAIN:  # one look at a list of a million names and checksums
+            return value
         return [_checked(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, dict):
         if bad := [key for key in value if not isinstance(key, str)]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 
 from infra.artifact import Artifact, compare, is_artifact, read_artifact, verify
@@ -49,10 +48,12 @@ def input_digests(files: Sequence[str | Path]) -> list[str]:
     found = digests(files)
     if trusted():
         return found
-    owner_of = cache(_owner)  # a hundred thousand files lie in a few folders
-    for file, seen in zip(map(os.path.abspath, files), found, strict=True):
-        if owner := owner_of(os.path.dirname(file)):
-            name = os.path.relpath(file, owner.path)
+    paths = [os.path.abspath(file) for file in files]
+    folders = {path.rpartition("/")[0] for path in paths}  # of a hundred thousand files a few
+    owners = {folder: owner for folder in folders if (owner := _owner(folder or "/"))}
+    for path, seen in zip(paths, found, strict=True) if owners else ():
+        if owner := owners.get(path.rpartition("/")[0]):
+            name = os.path.relpath(path, owner.path)
             if name in owner.files:
                 compare(owner, name, seen)
     return found

@@ -40,11 +40,9 @@ class LocalWorkers:
 
     def run(self, job: Job, ranks: list[int]) -> Iterator[Ended]:
         """Run `ranks`, yielding each as it ends."""
-        from loguru import logger
+        from curation.execution.rank import quiet, run_rank
 
-        from curation.execution.rank import run_rank
-
-        logger.remove()
+        quiet()
         if min(self.workers, len(ranks)) == 1:
             yield from ((rank, run_rank(job, rank)) for rank in ranks)
             return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from copy import deepcopy
-from typing import Any
+from typing import IO, Any
 
 from datatrove.executor.base import DistributedEnvVars, PipelineExecutor
+from loguru import logger
 
 from curation.execution.base import Job
 from curation.execution.pulse import Pulse
@@ -54,7 +56,7 @@ def run_rank(job: Job, rank: int) -> RankFailure | None:
 
     for folder in ("completions", "running"):
         (job.logging_dir / folder).mkdir(parents=True, exist_ok=True)
-    base.add_task_logger, base.close_task_logger = _log_to_file, _close_log
+    base.add_task_logger, base.close_task_logger = _log.open, _log.close
     executor = RankExecutor(job, rank)
     try:
         require(job.open_files, f"the job {job.name}")
@@ -82,17 +84,38 @@ def _failure(job: Job, rank: int, error: Exception, last: str) -> RankFailure:
     return RankFailure(rank, job.labels[rank], "", str(error))
 
 
-def _log_to_file(logging_dir: Any, rank: int, local_rank: int, node_rank: int = -1) -> Any:
-    from loguru import logger
+class _Log:
+    """loguru's handler of this process, made once, as that takes as long as reading hundreds of documents; it writes to
+    the log of the rank that runs.
+    """
 
-    logger.remove()
-    file = logging_dir.open(f"logs/task_{rank:05d}.log", "w")
-    logger.add(file, colorize=False, level="INFO", catch=False)  # a full disk is the rank's error, not 20 tracebacks
-    return file
+    file: IO[str] | None = None
+    handler: int | None = None
+
+    def open(self, logging_dir: Any, rank: int, local_rank: int, node_rank: int = -1) -> IO[str]:
+        """Begin a rank's log, as datatrove asks for it."""
+        if self.handler is None:
+            quiet()
+            # a full disk is the rank's error, not 20 tracebacks
+            self.handler = logger.add(self._write, colorize=False, level="INFO", catch=False)
+        self.file = logging_dir.open(f"logs/task_{rank:05d}.log", "w")
+        return self.file
+
+    def _write(self, message: str) -> None:
+        if self.file is not None:
+            self.file.write(message)
+            self.file.flush()
+
+    def close(self, file: IO[str]) -> None:
+        """End a rank's log."""
+        self.file = None
+        file.close()
 
 
-def _close_log(file: Any) -> None:
-    from loguru import logger
+_log = _Log()
 
-    logger.remove()
-    file.close()
+
+def quiet() -> None:
+    """Take away loguru's own handler, which writes all of datatrove's log to the terminal."""
+    with contextlib.suppress(ValueError):
+        logger.remove(0)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import infra.digests
 from infra import digest_cache
 from infra.digests import digest_of, digests
 from infra.errors import InputError
@@ -23,10 +24,11 @@ OLD = 1_000_000_000
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """An empty cache, for which a file need not be two seconds old."""
+    """An empty cache, for which a file need be neither two seconds old nor large."""
     monkeypatch.setenv("HORMESIS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(digest_cache, "_RACY", 0)
     monkeypatch.setattr(digest_cache, "_memory", {})
+    monkeypatch.setattr(infra.digests, "_QUICK", 0)
     return tmp_path / "cache"
 
 
@@ -64,6 +66,24 @@ def test_a_file_that_stays_what_it_was_is_not_opened(tmp_path, opened):
     first = digests(files)
     assert len(opened) == 5
     assert digests(files) == first and len(opened) == 5
+
+
+def test_small_files_are_read_and_not_asked_for_in_the_cache(tmp_path, monkeypatch, cache):
+    monkeypatch.setattr(infra.digests, "_QUICK", 100)
+    files = [tmp_path / str(size) for size in (0, 1, 99, 100, 101)]
+    for file in files:
+        file.write_bytes(os.urandom(int(file.name)))
+    assert digests(files) == digests(files) == [sha256(file.read_bytes()) for file in files]
+    with sqlite3.connect(cache / "digests-1.sqlite") as database:
+        assert [name for (name,) in database.execute("SELECT path FROM digests")] == [str(files[-1])]
+
+
+def test_a_small_file_that_one_call_does_not_read_whole_is_read_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(infra.digests, "_QUICK", 100)
+    (file,) = made(tmp_path, 1)
+    really = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, size: really(descriptor, min(size, 3)))
+    assert digest_of(file) == sha256(file.read_bytes())
 
 
 @pytest.mark.parametrize("keep_time", [False, True])
@@ -157,7 +177,7 @@ def test_a_cache_that_another_process_holds_is_done_without(tmp_path, cache, mon
 
 
 def test_processes_share_the_cache(tmp_path):
-    made(tmp_path, 300)
+    made(tmp_path, 300, size=10_000)  # large enough to be remembered
     program = """
         import sys
         from pathlib import Path

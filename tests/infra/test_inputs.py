@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import infra.digests
 from infra import digest_cache
 from infra.artifact import describe_files, fingerprint_of, now, write_manifest
 from infra.errors import ArtifactError, InputError
@@ -41,6 +42,7 @@ def origin(tmp_path, monkeypatch):
     CALLS.clear()
     monkeypatch.setenv("HORMESIS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(digest_cache, "_RACY", 0)
+    monkeypatch.setattr(infra.digests, "_QUICK", 0)  # small files too are remembered here
     folder = tmp_path / "origin"
     (folder / "below").mkdir(parents=True)
     (folder / "text.txt").write_text("a text")
