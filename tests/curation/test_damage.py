@@ -152,7 +152,8 @@ def test_a_line_beyond_what_is_held_in_memory_is_named_and_costs_only_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curation.lines.LONGEST", 1000)
-    monkeypatch.setattr("curation.lines._CHUNK", 300)
+    monkeypatch.setattr("curation.lines._FIRST", 300)
+    monkeypatch.setattr("curation.parts._SMALL", 0)  # else it is read in one go
     write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in ("before", "x" * 5000, "after", "y" * 2000)])
     found, bad, _ = read(tmp_path / "a.jsonl")
     assert found == ["before", "after"] and [line.line for line in bad] == [2, 4]
