@@ -115,6 +115,9 @@ class _Search:
 
     def _look(self, entry: os.DirEntry[str], depth: int, matches: bool) -> None:
         """An entry that matches, or may be a folder on the way to what does."""
+        if matches and entry.is_file(follow_symlinks=False) and entry.name[0] not in "._":
+            self._take(entry.path, _status(entry.path, entry.stat))
+            return  # nearly always, of a hundred thousand files
         folder, deep = entry.is_dir(follow_symlinks=False), depth >= self._deep
         if not (matches or folder or entry.is_symlink()):
             return
