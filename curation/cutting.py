@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.parts import Part, parts_of
+from curation.parts import Part, beside, parts_of
 from curation.shards import Shard
 from curation.source_spec import ForumSpec, SourceSpec
 from curation.stored import SUFFIX
@@ -54,6 +54,12 @@ def pieces_of(spec: CurationSpec, count_rows: CountRows) -> list[Piece]:
         found += [Piece(Shard(name, number, f"{name}: {_label(group)}", group, corpus.limit, crowd=most > 1), cut)
                   for number, (group, cut) in enumerate(groups)]  # fmt: skip
     return found
+
+
+def left_out(spec: CurationSpec) -> list[str]:
+    """What the corpora leave out though their patterns match it, a line a source; known when they have been listed."""
+    told = ((name, beside(source)) for name, corpus in spec.corpora.items() for source in corpus.sources)
+    return [f"corpus {name}: left out: {besides}" for name, besides in told if besides]
 
 
 def shards_of(pieces: list[Piece], work: Path) -> list[Shard]:
@@ -139,8 +145,8 @@ def _is_cut_by_rows(part: Part) -> bool:
 
 
 def _by_rows(part: Part, documents: int, rows: int | None) -> Iterator[Part]:
-    """A Parquet file by its rows; one that cannot be opened is left whole, for the reader to tell."""
-    if rows is None:
+    """A Parquet file by its rows; one that has few, or that cannot be opened, which the reader tells, stays whole."""
+    if rows is None or rows <= documents:
         yield part
         return
     for first in range(0, max(rows, 1), documents):

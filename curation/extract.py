@@ -67,11 +67,14 @@ class Extractor:
         """The record of a line that could not be read."""
         return BadLine(self.label, line, reason, raw[:_RAW].decode("utf-8", errors="backslashreplace"))
 
-    def damaged(self, line: int, reason: str) -> BadLine:
-        """The record of a place from which on a file cannot be read. Raises DataError unless such files are kept."""
+    def damaged(self, line: int, reason: str, lines: int | None = None) -> BadLine:
+        """The record of a place from which on a file cannot be read, or only `lines` of it. Raises DataError unless
+        such files are kept.
+        """
         if not self.keep_damaged:
             raise DataError(f"{self.label}:{line}: {reason}")
-        return BadLine(self.label, line, f"{reason}; what follows is lost", "")
+        lost = "" if lines else "; what follows is lost"
+        return BadLine(self.label, line, reason + lost, "", lines or 1, damage=True)
 
     def _text(self, record: dict[str, Any]) -> str:
         value = _get(record, self.source.text)

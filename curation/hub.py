@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from curation.source_spec import SourceSpec
+from curation.versions import Version, local_version
 from infra.errors import InputError, UnavailableError
 from infra.fingerprint import digest
 from infra.inputs import input_digests
@@ -33,18 +37,43 @@ def commit_of(source: SourceSpec) -> str:
         return digest([[file.relative_to(folder).as_posix(), sha256] for file, sha256 in found])
     if _COMMIT.fullmatch(source.revision):
         return source.revision
+    return _commit(str(folder), source.revision)
+
+
+@cache
+def _commit(name: str, revision: str) -> str:
+    """Asked once for a command, however often the branch moves while it works."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        return str(HfApi().dataset_info(str(folder), revision=source.revision, timeout=_SECONDS).sha)
+        return str(HfApi().dataset_info(name, revision=revision, timeout=_SECONDS).sha)
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise InputError(f"{source.path}: {_first_line(error)}") from None
+        raise InputError(f"hf:{name}: {_first_line(error)}") from None
     except Exception as error:  # whatever the HTTP library of the day raises
         raise UnavailableError(
-            f"{source.path}: the Hugging Face hub cannot be reached ({_first_line(error)}); "
+            f"hf:{name}: the Hugging Face hub cannot be reached ({_first_line(error)}); "
             "download the data set and give its folder as hf:FOLDER, or its files as a path"
         ) from None
+
+
+def pinned(source: SourceSpec) -> SourceSpec:
+    """A source whose revision is the commit that `commit_of` fingerprints; a folder has none."""
+    if not Path(dataset_name(source)).is_dir():
+        with contextlib.suppress(UnavailableError):  # a plan needs no hub; who has a fingerprint has asked it
+            return source.model_copy(update={"revision": commit_of(source)})
+    return source
+
+
+def versions(source: SourceSpec) -> tuple[Version, ...]:
+    """Of every file of a folder; none of a data set of the hub, whose commit does not change."""
+    return tuple(local_version(os.stat(file)) for file in files_of_folder(source))
+
+
+def files_of_folder(source: SourceSpec) -> list[str]:
+    """The files of a data set that is a folder, sorted; none of one of the hub."""
+    folder = Path(dataset_name(source))
+    return list(map(str, _files(folder))) if folder.is_dir() else []
 
 
 def rows(source: SourceSpec) -> Iterator[dict[str, Any]]:
@@ -67,7 +96,17 @@ def rows(source: SourceSpec) -> Iterator[dict[str, Any]]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    """Without what lies in hidden folders, which `datasets` does not read. Raises InputError for a link that leads
+    nowhere.
+    """
+    paths = [path for path in folder.rglob("*") if not any(map(_is_hidden, path.relative_to(folder).parts))]
+    if broken := [path for path in paths if not path.exists()]:
+        raise InputError(f"{min(broken)}: the link leads nowhere")
+    return sorted(path for path in paths if path.is_file())
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _first_line(error: Exception) -> str:

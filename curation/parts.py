@@ -6,14 +6,15 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from glob import has_magic
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from curation.dolma.spec import attribute_files
-from curation.listing import Listed, files_matching
+from curation.listing import Found, Listing, files_matching
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
+from curation.versions import Version, version_of
 from curation.wheels import parse_wheel, wheel_file
 from infra.errors import InputError
 from infra.fingerprint import digest, digest_location
@@ -33,7 +34,8 @@ _SMALL = 1 << 13  # bytes of a file that is read in one go
 class Part(NamedTuple):
     """One part of a source. `label` names it without the machine's folders; `first` and `count` are threads of a forum
     or rows of a Parquet file (all of them where `count` is 0); `size` is the file's stored bytes, None where there is
-    no file or nobody says. (A tuple, as there may be a million of them, to be sent to workers.)
+    no file or nobody says. `versions` are those of the file and of the attribute files beside it, when they were
+    listed: before they were fingerprinted. (A tuple, as there may be a million of them, to be sent to workers.)
     """
 
     source: AnySource
@@ -44,6 +46,7 @@ class Part(NamedTuple):
     first: int = 0
     count: int = 0  # type: ignore[assignment]  # a name that tuples have too
     size: int | None = None
+    versions: tuple[Version, ...] = ()
 
 
 def parts_of(source: AnySource, number: int) -> list[Part]:
@@ -55,13 +58,21 @@ def parts_of(source: AnySource, number: int) -> list[Part]:
             for first in starts
         ]
     if source.path.startswith("hf:"):
-        return [Part(source, number, _hub_label(source))]
+        from curation.hub import pinned, versions
+
+        return [Part(pinned(source), number, _hub_label(source), versions=versions(source))]
     if source.path.startswith("wheel:"):
         return _inside_wheel(source, number)
     return _fingerprinted.pop((source, number), None) or _files(source, number)
 
 
 _fingerprinted: dict[tuple[SourceSpec, int], list[Part]] = {}
+_beside: dict[str, str] = {}
+
+
+def beside(source: AnySource) -> str:
+    """What the last listing of a source left out though it matches; '' where there is nothing."""
+    return _beside.get(source.path, "")
 
 
 def files_of(source: AnySource, number: int) -> list[Part]:
@@ -90,17 +101,18 @@ def content_of(source: AnySource, files: list[Part] | None = None) -> list[objec
         if source.sha256 is None:
             wheel_file(source.path, None)  # raises, and says which checksum it has
         return ["wheel", source.path, source.sha256, settings]
-    return ["files", _contents(source, _files(source, 0) if files is None else files), settings]
+    listed = files is not None  # then its parts are compared when they have been read, each by its worker
+    return ["files", _contents(source, _files(source, 0) if files is None else files, not listed), settings]
 
 
-def _contents(source: SourceSpec, parts: list[Part]) -> list[list[str]]:
+def _contents(source: SourceSpec, parts: list[Part], watch: bool) -> list[list[str]]:
     """Of every part its label, and the digests of its file and of the attribute files beside it."""
     beside = source.attributes
     files = [[part.location, *(attribute_files(part.location, beside).values() if beside else ())] for part in parts]
     local = [file for group in files for file in group if "://" not in file]
     if missing := [file for group in files for file in group[1:] if "://" not in file and not os.path.isfile(file)]:
         raise InputError(f"{missing[0]}: no such attribute file beside its documents")
-    known = dict(zip(local, input_digests(local), strict=True))
+    known = dict(zip(local, input_digests(local, watch=watch), strict=True))
     return [[part.label, *(known.get(file) or _remote_digest(file) for file in group)]
             for part, group in zip(parts, files, strict=True)]  # fmt: skip
 
@@ -154,14 +166,15 @@ def _inside_wheel(source: SourceSpec, number: int) -> list[Part]:
         filesystem = fsspec.filesystem("zip", fo=archive)
     except Exception as error:
         raise InputError(f"{source.path}: {archive} is no readable wheel: {error}") from None
-    found = _known(source, files_matching(filesystem, wheel.inner))
-    return [Part(source, number, f"wheel:{wheel.requirement}/{path}", path, archive, size=size) for path, size in found]
+    found = _known(source, wheel.inner, files_matching(filesystem, wheel.inner))
+    return [Part(source, number, f"wheel:{wheel.requirement}/{file.path}", file.path, archive, size=file.size)
+            for file in found]  # fmt: skip
 
 
 def _files(source: SourceSpec, number: int) -> list[Part]:
     filesystem, path = located(source.path)
     try:
-        found = _known(source, files_matching(filesystem, path))
+        found = _known(source, path, files_matching(filesystem, path))
     except InputError:
         raise
     except Exception as error:  # whatever the client of a bucket raises: no credentials, no such bucket, no network
@@ -169,10 +182,23 @@ def _files(source: SourceSpec, number: int) -> list[Part]:
         raise InputError(f"{source.path}: cannot be listed: {reason}") from None
     fixed = _fixed_folder(path)
     local = "file" in filesystem.protocol
-    return [
-        Part(source, number, _below(fixed, file), file if local else filesystem.unstrip_protocol(file), size=size)
-        for file, size in found
-    ]
+    parts = [
+        Part(source, number, _below(fixed, file), file if local else filesystem.unstrip_protocol(file), size=size,
+             versions=(version,))
+        for file, size, version in found
+    ]  # fmt: skip
+    return list(map(_with_attributes, parts)) if source.attributes else parts
+
+
+def _with_attributes(part: Part) -> Part:
+    """A part that knows the versions of its attribute files as well. Raises InputError where one is not there."""
+    assert isinstance(part.source, SourceSpec)
+    beside = attribute_files(part.location, part.source.attributes).values()
+    try:
+        return part._replace(versions=(*part.versions, *map(version_of, beside)))
+    except OSError as error:
+        missing = next(file for file in beside if file == error.filename or "://" in file)
+        raise InputError(f"{missing}: no such attribute file beside its documents") from None
 
 
 def _below(folder: str, file: str) -> str:
@@ -182,16 +208,21 @@ def _below(folder: str, file: str) -> str:
     return file[len(folder) + 1 :] if file.startswith(f"{folder}/") else posixpath.relpath(file, folder)
 
 
-def _known(source: SourceSpec, found: Listed) -> Listed:
-    """Refuse an empty match and files of no known format."""
-    if not found:
+def _known(source: SourceSpec, pattern: str, listing: Listing) -> list[Found]:
+    """Refuse an empty match, files of no known format, and folders that are called like files."""
+    names, besides = [file.path for file in listing.files], listing.left_out(partial(_below, _fixed_folder(pattern)))
+    if folders := [folder for folder in listing.folders if folder.endswith(SUFFIXES) or folder == pattern]:
+        raise InputError(f"{folders[0]}: a folder; name the files in it, as in {folders[0]}/*.jsonl")
+    if not names:
         what = "no file matches" if has_magic(source.path) else "no such file"
-        raise InputError(f"{source.path}: {what}")
-    if odd := [file for file, _ in found if not _is_unicode(file)]:
+        raise InputError(f"{source.path}: {what}" + (f"; left out: {besides}" if besides else ""))
+    if odd := [file for file in names if not _is_unicode(file)]:
         raise InputError(f"{odd[0]}: bytes that are no UTF-8 in a file's name, which goes into every id; rename it")
-    if unknown := [file for file, _ in found if not file.endswith(SUFFIXES)]:
-        raise InputError(f"{unknown[0]}: unknown format; the suffix must be one of {', '.join(SUFFIXES)}")
-    return found
+    if unknown := [file for file in names if not file.endswith(SUFFIXES)]:
+        more = f" (and {len(unknown) - 1} more files)" if len(unknown) > 1 else ""
+        raise InputError(f"{unknown[0]}: unknown format{more}; the suffix must be one of {', '.join(SUFFIXES)}")
+    _beside[source.path] = besides
+    return listing.files
 
 
 def _is_unicode(name: str) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curation.cutting import cut_folder, pieces_of, shards_of
+from curation.cutting import cut_folder, left_out, pieces_of, shards_of
 from curation.execution.base import Job, Shared, execute
 from curation.footers import row_counts
 from curation.reading import ReadSources, ReadStored, packed
@@ -110,6 +110,8 @@ class Curation:
     def _cut_pieces(self, workspace: Workspace, workers: Workers) -> None:
         """Make shards of what is big; then all shards are known."""
         pieces = pieces_of(self.spec, lambda parts: row_counts(parts, self.work / "rows.json", workspace.progress))
+        for note in left_out(self.spec):
+            workspace.note(note)
         self._check_open_files([piece.shard for piece in pieces], workspace)  # before anything is read
         if cut_first := [piece.shard for piece in pieces if piece.cut]:
             big, parts = _without_parts(cut_first), packed(cut_first)

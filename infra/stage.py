@@ -29,7 +29,7 @@ from infra.digest_cache import relocate
 from infra.errors import ArtifactError, BusyError, InputError
 from infra.export import Export
 from infra.fingerprint import digest
-from infra.inputs import check_inputs
+from infra.inputs import Watched, changed_file, check_inputs, watched_files
 from infra.paths import output
 from infra.printable import printable
 from infra.progress import PROGRESS_FILE, Advance, bar, console
@@ -206,7 +206,7 @@ def run_stage(
     ArtifactError where the content of an input is not what its artifact says.
     """
     output(target)
-    with asked_artifacts() as inputs:
+    with asked_artifacts() as inputs, watched_files() as files:
         identity = stage.identity(spec)
     fingerprint = digest([stage.kind, stage.version, identity.config, identity.inputs])
     place = _place(target, fingerprint)
@@ -228,6 +228,7 @@ def run_stage(
         workspace = Workspace(partial.absolute(), shared, workers, quiet, ray, earlier_notes(partial))
         started = _started(partial)
         counts = stage.run(spec, workspace)
+        _refuse_changed(files, partial)
         for name in (PROGRESS_FILE, NOTES_FILE, STARTED_FILE, JOB_FILE, ELSEWHERE_FILE):
             (partial / name).unlink(missing_ok=True)
         write_manifest(
@@ -246,6 +247,15 @@ def run_stage(
         relocate(partial, place)
         sync_folder(place.parent)
     return read_artifact(place, stage.kind)
+
+
+def _refuse_changed(files: Watched, partial: Path) -> None:
+    """Raise InputError where a file is no longer what the fingerprint says, and put the work made of it aside."""
+    if file := changed_file(files):
+        aside = partial.with_name(f"{partial.name}.changed-{os.getpid()}")
+        os.replace(partial, aside)
+        raise InputError(f"{file}: changed while it was in use, so the result is not one of what it was when the run "
+                         f"began; run again when nobody writes to it (the work is in {aside})")  # fmt: skip
 
 
 def finished(stage: Stage[S], spec: S, target: Path) -> Artifact | None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from made_corpora import SCORE, TAG, Curate, write_jsonl
 
@@ -91,6 +91,7 @@ def test_a_changed_byte_of_a_compressed_file_is_told_and_what_stands_before_arri
 
 @FUZZ
 @given(mutation=MUTATION)
+@example(mutation=(1104, ord("T")))  # in the footer, which has no checksum: the column is another one
 def test_a_changed_byte_of_a_parquet_file_costs_at_most_its_row_group(
     tmp_path: Path, mutation: tuple[int, int]
 ) -> None:
@@ -101,9 +102,14 @@ def test_a_changed_byte_of_a_parquet_file_costs_at_most_its_row_group(
     starts = [chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks]
     data, place = mutate(file.read_bytes(), mutation)
     file.write_bytes(data)
-    found, bad, _ = read(file)
+    footer = starts[2] + chunks[2].total_compressed_size
+    try:
+        found, bad, _ = read(file)
+    except InputError as error:  # another name, or none, for the column: no row of it is read
+        assert "no column" in str(error) and place >= footer
+        return
     assert found == TEXTS or bad, "a document was lost or changed, and nothing was said"
-    if starts[0] <= place < starts[2] + chunks[2].total_compressed_size:  # not in the footer
+    if starts[0] <= place < footer:
         group = sum(place >= start for start in starts) - 1
         others = [text for number, text in enumerate(TEXTS) if number // 20 != group]
         assert [text for text in found if text in others] == others

@@ -13,7 +13,7 @@ from infra.artifact import describe_files, fingerprint_of, now, write_manifest
 from infra.errors import ArtifactError, InputError
 from infra.inputs import TRUST, input_digest, open_input
 from infra.spec import Spec
-from infra.stage import Identity, Page, Plan, Stage, run_stage
+from infra.stage import Identity, Page, Plan, Stage, partials_of, run_stage
 
 
 class CopySpec(Spec):
@@ -112,3 +112,43 @@ def test_a_file_named_by_its_path_must_be_what_its_artifact_says(origin, tmp_pat
     flip(origin / "below" / "more.txt")
     with pytest.raises(ArtifactError, match=r"more\.txt: content differs"):
         input_digest(origin / "below" / "more.txt")
+
+
+class ReadSpec(Spec):
+    file: str
+
+
+def reads(change):
+    """A stage that reads a file, which `change` is done to meanwhile."""
+
+    def run(spec, work):
+        (work.path / "copy.txt").write_bytes(Path(spec.file).read_bytes())
+        change(Path(spec.file))
+        return {}
+
+    return Stage(
+        kind="read", version=1, spec=ReadSpec, run=run,
+        identity=lambda spec: Identity({}, {"file": input_digest(spec.file)}),
+        plan=lambda spec: Plan("", ()), show=lambda artifact: Page("", (), ""),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [lambda file: file.write_text("two"), lambda file: file.write_text("longer")])
+def test_a_file_that_changes_while_a_stage_uses_it_leaves_no_artifact_and_no_work_to_go_on_with(tmp_path, change):
+    file = tmp_path / "list.txt"
+    file.write_text("one")
+    with pytest.raises(InputError, match=r"list\.txt: changed while it was in use.*the work is in .*changed-\d+"):
+        run_stage(reads(change), ReadSpec(file=str(file)), tmp_path / "out")
+    assert not (tmp_path / "out").exists() and not partials_of(tmp_path / "out")
+    assert len(list(tmp_path.glob(".out.*.partial.changed-*/copy.txt"))) == 1
+
+
+TOUCHES = [lambda file: file.touch(), lambda file: file.chmod(0o600), lambda file: file.unlink()]
+
+
+@pytest.mark.parametrize("change", TOUCHES)
+def test_a_file_that_is_only_touched_or_put_away_is_no_change(tmp_path, change):
+    file = tmp_path / "list.txt"
+    file.write_text("one")
+    artifact = run_stage(reads(change), ReadSpec(file=str(file)), tmp_path / "out")
+    assert (artifact.path / "copy.txt").read_text() == "one"
