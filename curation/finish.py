@@ -22,6 +22,7 @@ from infra.errors import DataError, InputError
 from infra.stage import Workspace
 
 _SHOWN = 5  # bad lines in a message
+_REASONS = 3  # in a message
 
 
 def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
         bad = sum(map(_lines, quarantines))
         corpora[name] = _corpus(curation, name, shards, bad)
         _weigh(spec, name, corpora[name], quarantines, workspace)
+        _tell_nulls(spec, name, corpora[name], workspace)
         _tell_duplicates(spec, name, corpora[name], workspace)
     with atomic_path(workspace.path / "quarantine.jsonl") as target, open(target, "wb") as out:
         for file in _quarantines(work, curation.shards):
@@ -118,10 +120,24 @@ def _weigh(spec: CurationSpec, name: str, corpus: dict[str, Any], files: list[Pa
         raise DataError(f"{first}\ncorpus {name}: {bad} of {bad + good} lines are bad, a share of {share:.3g}, "
                         f"and max_bad_share is {spec.max_bad_share:g}")  # fmt: skip
     if not corpus["documents"]:
-        removed = "; ".join(f"{step} removed {sum(reasons.values())}" for step, reasons in corpus["removed"].items())
+        removed = "; ".join(f"{step} removed {sum(reasons.values())} ({_in_words(reasons)})"
+                            for step, reasons in corpus["removed"].items())  # fmt: skip
         raise InputError(f"corpus {name} is empty: " + (removed or "its sources hold no document with text"))
     if bad:
         workspace.note(f"corpus {name}: {bad} of {bad + good} lines are bad; left out, see quarantine.jsonl: {first}")
+
+
+def _in_words(reasons: dict[str, int]) -> str:
+    """The most frequent reasons of a step."""
+    most = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:_REASONS]
+    return ", ".join(f"{count} {reason}" for reason, count in most)
+
+
+def _tell_nulls(spec: CurationSpec, name: str, corpus: dict[str, Any], workspace: Workspace) -> None:
+    """Name the keys that were to be kept and that no document has: one may be misspelt."""
+    asked = dict.fromkeys(key for source in spec.corpora[name].sources for key in getattr(source, "keep", ()))
+    if nowhere := [key for key in asked if corpus["nulls"].get(key) == corpus["documents"]]:
+        workspace.note(f"corpus {name}: no document has {', '.join(nowhere)}, which `keep` asks for: null everywhere")
 
 
 def _tell_duplicates(spec: CurationSpec, name: str, corpus: dict[str, Any], workspace: Workspace) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
-from curation.extract import Extractor, OnBad, UnreadableError
+from curation.extract import Extractor, OnBad, RoundedError, UnreadableError
+from curation.json_line import JSONDecodeError, exact_json, json_value
 from curation.lines import LONGEST, DamagedFile, numbered_lines
 from curation.records import RawDocument
 from infra.errors import InputError
@@ -35,20 +36,29 @@ class JsonlReader:
                 yield document
 
     def _document(self, number: int, line: bytes) -> RawDocument | None:
-        import orjson
-
+        line = line.removeprefix(_BOM) if number == 1 else line
         try:
-            raw = self._extract.document(orjson.loads(line.removeprefix(_BOM) if number == 1 else line), number)
+            raw = self._extracted(number, line)
             if raw and self._attributes:
                 scores, spans = self._attributes.at(number, raw.id, raw.text)
                 raw = replace(raw, scores=scores, spans=spans)
-        except orjson.JSONDecodeError as error:
+        except JSONDecodeError as error:
             self._on_bad(self._extract.bad(number, _why(line, error), line))
             return None
         except UnreadableError as error:
             self._on_bad(self._extract.bad(number, str(error), line))
             return None
         return raw
+
+    def _extracted(self, number: int, line: bytes) -> RawDocument | None:
+        try:
+            return self._extract.document(json_value(line), number, exact=False)
+        except RoundedError:
+            pass
+        try:
+            return self._extract.document(exact_json(line), number)
+        except RecursionError:
+            raise UnreadableError("nested too deep") from None
 
 
 class TextReader:
