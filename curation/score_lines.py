@@ -111,12 +111,21 @@ class Filter:
         tagged = self.tagger.tag(texts) if self.tagger else [[] for _ in texts]
         added: list[dict[str, Any]] = [{"scores": one} for one in self._scores(texts, tagged)]
         for text, one in zip(texts, added, strict=True):
-            if why := why_unscored(text, self.scorer) if self.scorer else why_not_text(text):
+            if why := self._why_unscored(text):
                 one.update(scores=dict.fromkeys(one["scores"]), unscored=why)
         if self.spans:
             for text, spans, one in zip(texts, tagged, added, strict=True):
-                one["spans"] = None if "unscored" in one else self._shown(text, spans)
+                one["spans"] = self._shown(text, spans) if self._has_spans(text, one) else None
         return added
+
+    def _why_unscored(self, text: str) -> str:
+        return why_unscored(text, self.scorer) if self.scorer else why_not_text(text)
+
+    def _has_spans(self, text: str, added: dict[str, Any]) -> bool:
+        """Whether anything is known of a text's risky stretches."""
+        if "unscored" in added or self.tagger is None:
+            return False
+        return self.tagger.scorer is self.scorer or not self.tagger.why_unscored(text, {})
 
     def _scores(self, texts: list[str], tagged: list[list[Span]]) -> list[dict[str, float]]:
         """By attribute, the highest of each text's passages."""
