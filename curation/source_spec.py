@@ -19,6 +19,8 @@ from curation.dolma.spec import DolmaAttributeSpec
 from infra.paths import is_inside
 from infra.spec import Location, Spec
 
+MAX_BAD_SHARE = 0.001
+"""Share of bad lines that curations and trainings put up with, unless they say otherwise."""
 _WHEEL = re.compile(r"wheel:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+/.+")
 
 

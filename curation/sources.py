@@ -15,7 +15,9 @@ from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from infra.errors import DataError
 
 
-def read_source(source: AnySource, on_bad: OnBad | None = None, check: Check | None = None) -> Iterator[RawDocument]:
+def read_source(
+    source: AnySource, on_bad: OnBad | None = None, check: Check | None = None, on_skip: OnSkip | None = None
+) -> Iterator[RawDocument]:
     """Documents of a source, in order. A line that is no document, or that `check` refuses, goes to `on_bad`; without
     it, it raises DataError.
 
@@ -23,7 +25,7 @@ def read_source(source: AnySource, on_bad: OnBad | None = None, check: Check | N
     (damaged file).
     """
     for part in parts_of(source, 0):
-        yield from read_part(part, on_bad or _refuse, check=check)
+        yield from read_part(part, on_bad or _refuse, on_skip, check=check)
 
 
 def read_part(
