@@ -85,7 +85,7 @@ class Summary:
     def from_json(cls, record: dict[str, Any]) -> Summary:
         """The inverse of `to_json`."""
         counters = {"risky": Counter(record["risky"]), "risky_words": Counter(dict(record["risky_words"])),
-                    "nulls": Counter(record["nulls"])}  # fmt: skip
+                    "nulls": Counter(record.get("nulls", {}))}  # fmt: skip
         sources = {name: Source.from_json(source) for name, source in record["sources"].items()}
         return cls(**{**record, **counters, "sources": sources})
 
