@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from curation.bad_lines import QUARANTINE, SHOWN, tolerated
 from curation.corpus import MANIFEST, removed_schema
 from curation.cutting import cut_folder, cut_record
 from curation.ids import SharedIds, shared_ids
@@ -18,10 +19,10 @@ from curation.shards import Shard, pass_folder, remove_unfinished
 from curation.spec import CurationSpec
 from curation.summary import Summary
 from infra.atomic import atomic_path, write_json, write_text
-from infra.errors import DataError, InputError
+from infra.errors import InputError
 from infra.stage import Workspace
 
-_SHOWN = 5  # bad lines in a message
+_REASONS = 3  # in a message
 
 
 def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
@@ -37,8 +38,9 @@ def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
         bad = sum(map(_lines, quarantines))
         corpora[name] = _corpus(curation, name, shards, bad)
         _weigh(spec, name, corpora[name], quarantines, workspace)
+        _tell_nulls(spec, name, corpora[name], workspace)
         _tell_duplicates(spec, name, corpora[name], workspace)
-    with atomic_path(workspace.path / "quarantine.jsonl") as target, open(target, "wb") as out:
+    with atomic_path(workspace.path / QUARANTINE) as target, open(target, "wb") as out:
         for file in _quarantines(work, curation.shards):
             with open(file, "rb") as lines:
                 shutil.copyfileobj(lines, out)
@@ -113,16 +115,26 @@ def _lines(file: Path) -> int:
 def _weigh(spec: CurationSpec, name: str, corpus: dict[str, Any], files: list[Path], workspace: Workspace) -> None:
     """Stop when too much of a corpus is bad or nothing is left of it; tell when a little is."""
     bad, good = corpus["bad_lines"], corpus["documents"] + _removed_in_all(corpus)
-    share = bad / (bad + good) if bad else 0.0
-    first = "; ".join(_first(files))
-    if share > spec.max_bad_share:
-        raise DataError(f"{first}\ncorpus {name}: {bad} of {bad + good} lines are bad, a share of {share:.3g}, "
-                        f"and max_bad_share is {spec.max_bad_share:g}")  # fmt: skip
+    note = tolerated(f"corpus {name}", bad, good, _first(files), spec.max_bad_share)
     if not corpus["documents"]:
-        removed = "; ".join(f"{step} removed {sum(reasons.values())}" for step, reasons in corpus["removed"].items())
+        removed = "; ".join(f"{step} removed {sum(reasons.values())} ({_in_words(reasons)})"
+                            for step, reasons in corpus["removed"].items())  # fmt: skip
         raise InputError(f"corpus {name} is empty: " + (removed or "its sources hold no document with text"))
-    if bad:
-        workspace.note(f"corpus {name}: {bad} of {bad + good} lines are bad; left out, see quarantine.jsonl: {first}")
+    if note:
+        workspace.note(note)
+
+
+def _in_words(reasons: dict[str, int]) -> str:
+    """The most frequent reasons of a step."""
+    most = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:_REASONS]
+    return ", ".join(f"{count} {reason}" for reason, count in most)
+
+
+def _tell_nulls(spec: CurationSpec, name: str, corpus: dict[str, Any], workspace: Workspace) -> None:
+    """Name the keys that were to be kept and that no document has: one may be misspelt."""
+    asked = dict.fromkeys(key for source in spec.corpora[name].sources for key in getattr(source, "keep", ()))
+    if nowhere := [key for key in asked if corpus["nulls"].get(key) == corpus["documents"]]:
+        workspace.note(f"corpus {name}: no document has {', '.join(nowhere)}, which `keep` asks for: null everywhere")
 
 
 def _tell_duplicates(spec: CurationSpec, name: str, corpus: dict[str, Any], workspace: Workspace) -> None:
@@ -154,7 +166,7 @@ def _first(files: list[Path]) -> list[str]:
     found: list[str] = []
     for file in files:
         with open(file, encoding="utf-8") as lines:
-            for line, _ in zip(lines, range(_SHOWN - len(found)), strict=False):
+            for line, _ in zip(lines, range(SHOWN - len(found)), strict=False):
                 record = json.loads(line)
                 found.append(f"{record['file']}:{record['line']}: {record['reason']}")
     return found

@@ -83,9 +83,11 @@ class Curation:
         brought = ("the sources' attributes", self.spec.corpora[corpus].scores)
         return _distinct([brought, *((step.describe(), step.attributes()) for step in steps)], "scores")
 
-    def tags(self, corpus: str) -> tuple[str, ...]:
-        """Attributes of a corpus's spans; empty where it is not tagged."""
-        steps = [step for step in self.steps if self.applies(step, corpus)]
+    def tags(self, corpus: str, before: int | None = None) -> tuple[str, ...]:
+        """Attributes of a corpus's spans after all steps, or when it comes to step `before`; empty where it is not
+        tagged.
+        """
+        steps = [step for step in self.steps[:before] if self.applies(step, corpus)]
         brought = ("the sources' attributes", self.spec.corpora[corpus].spans)
         return _distinct([brought, *((step.describe(), step.tags()) for step in steps)], "spans")
 
@@ -96,8 +98,9 @@ class Curation:
         ranks = [rank for rank, shard in enumerate(self.shards) if self.applies(step, shard.corpus)]
         places = _stored_by(stored, self.shards)
         known = {corpus: self.attributes(corpus, number) for corpus in self.spec.corpora}
+        tagged = frozenset(corpus for corpus in self.spec.corpora if self.tags(corpus, number))
         return Context(name, self.work / "steps" / name, self.work, Shared(places[rank] for rank in ranks),
-                       Shared(ranks), Removed(removals, name), len(ranks) == len(places), known)  # fmt: skip
+                       Shared(ranks), Removed(removals, name), len(ranks) == len(places), known, tagged)  # fmt: skip
 
     def run(self, workspace: Workspace, workers: Workers) -> None:
         """Run every job that is not done yet. Raises RanksFailed."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from curation.appearance import foreign, foreign_or_page, full_of_nuls
-from curation.extract import Extractor, OnBad, UnreadableError
+from curation.extract import Extractor, OnBad, RoundedError, UnreadableError
+from curation.json_line import JSONDecodeError, exact_json, json_value
 from curation.lines import LONGEST, DamagedFile, ForeignFile, numbered_lines, other_than
 from curation.records import RawDocument
 from infra.errors import InputError
@@ -43,14 +44,13 @@ class JsonlReader:
             raise ForeignFile(self._extract.label, _SPREAD)
 
     def _document(self, number: int, line: bytes) -> RawDocument | None:
-        import orjson
-
+        line = line.removeprefix(_BOM)
         try:
-            raw = self._extract.document(orjson.loads(line.removeprefix(_BOM)), number)
+            raw = self._extracted(number, line)
             if raw and self._attributes:
                 scores, spans = self._attributes.at(number, raw.id, raw.text)
                 raw = replace(raw, scores=scores, spans=spans)
-        except orjson.JSONDecodeError as error:
+        except JSONDecodeError as error:
             self._look(number, line.strip())
             self._on_bad(self._extract.bad(number, _why(line, error), line))
             return None
@@ -65,6 +65,16 @@ class JsonlReader:
             self._opened = self._opened or number
         if line[:1] in b"]}" or any(line[-more:].strip(b"]}") == b"" and _is_json(line[:-more]) for more in (1, 2, 3)):
             self._closed = number
+
+    def _extracted(self, number: int, line: bytes) -> RawDocument | None:
+        try:
+            return self._extract.document(json_value(line), number, exact=False)
+        except RoundedError:
+            pass
+        try:
+            return self._extract.document(exact_json(line), number)
+        except RecursionError:
+            raise UnreadableError("nested too deep") from None
 
 
 class TextReader:

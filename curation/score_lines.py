@@ -6,16 +6,17 @@ waits for company: when the input pauses, all that came is answered.
 
 from __future__ import annotations
 
-import json
 import os
 import select
+import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from curation.any_scorer import AnyScorer
 from curation.any_tagger import AnyTagger
+from curation.line_records import line_of, read_record, renamed
 from curation.records import Span
 from curation.scoring import text_scores
 from curation.spans import joined
@@ -44,6 +45,9 @@ class Asked(Spec):
     tagger: AnyTagger | None = None
 
 
+Numbered = tuple[int, dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Filter:
     """Scores lines. `scorer` None: a text's score is that of its riskiest span. `tagger` None: no spans."""
@@ -55,6 +59,8 @@ class Filter:
     threshold: float | None
     """Spans below it are left out and neighbours joined; None: every span as it is."""
     spans: bool
+    renamed: set[str] = field(default_factory=set)
+    """Under which names what the records had already given was kept."""
 
     def lines(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
         """Each line with its scores; no line waits for the block after its own. Raises DataError naming the line that
@@ -70,11 +76,12 @@ class Filter:
 
     def _answered(self, batch: Sequence[bytes], before: int) -> Iterator[bytes]:
         """The lines of a batch, before which so many have been."""
-        records, wrong = [], None
+        records: list[Numbered] = []
+        wrong = None
         for number, line in enumerate(batch, before + 1):
             try:
-                if (record := _record(number, line)) is not None:
-                    records.append(record)
+                if (record := read_record(number, line)) is not None:
+                    records.append((number, record))
             except DataError as error:
                 wrong = error
                 break
@@ -82,32 +89,43 @@ class Filter:
         if wrong is not None:
             raise wrong
 
-    def _told(self, records: list[dict[str, Any]]) -> Iterator[bytes]:
+    def _told(self, records: list[Numbered]) -> Iterator[bytes]:
         """Records as lines; where one of many cannot be scored, those before it."""
         if not records:
             return
         try:
-            more = self._scored([record["text"] for record in records])
+            more = self._scored([record["text"] for _, record in records])
         except ScoringError:
             if len(records) == 1:
                 raise
-            for record in records:
-                yield from self._told([record])
+            for numbered in records:
+                yield from self._told([numbered])
             raise
-        for record, scored in zip(records, more, strict=True):
-            yield json.dumps({**record, **scored}).encode() + b"\n"
+        for (number, record), scored in zip(records, more, strict=True):
+            names = renamed(record, scored)
+            self.renamed.update(names.values())
+            yield line_of(number, record, names, scored)
 
     def _scored(self, texts: list[str]) -> list[dict[str, Any]]:
         """What is added to each line."""
         tagged = self.tagger.tag(texts) if self.tagger else [[] for _ in texts]
         added: list[dict[str, Any]] = [{"scores": one} for one in self._scores(texts, tagged)]
         for text, one in zip(texts, added, strict=True):
-            if why := why_unscored(text, self.scorer) if self.scorer else why_not_text(text):
+            if why := self._why_unscored(text):
                 one.update(scores=dict.fromkeys(one["scores"]), unscored=why)
         if self.spans:
             for text, spans, one in zip(texts, tagged, added, strict=True):
-                one["spans"] = self._shown(text, spans)
+                one["spans"] = self._shown(text, spans) if self._has_spans(text, one) else None
         return added
+
+    def _why_unscored(self, text: str) -> str:
+        return why_unscored(text, self.scorer) if self.scorer else why_not_text(text)
+
+    def _has_spans(self, text: str, added: dict[str, Any]) -> bool:
+        """Whether anything is known of a text's risky stretches."""
+        if "unscored" in added or self.tagger is None:
+            return False
+        return self.tagger.scorer is self.scorer or not self.tagger.why_unscored(text, {})
 
     def _scores(self, texts: list[str], tagged: list[list[Span]]) -> list[dict[str, float]]:
         """By attribute, the highest of each text's passages."""
@@ -134,6 +152,10 @@ def answer(chosen: Filter, source: int, target: BinaryIO) -> None:
         target.writelines(chosen.lines(blocks()))
     finally:
         target.flush()
+        if chosen.renamed:
+            print(
+                f"note: what records brought with them is kept as {', '.join(sorted(chosen.renamed))}", file=sys.stderr
+            )
 
 
 def arriving(descriptor: int) -> Iterator[list[bytes]]:
@@ -220,21 +242,3 @@ def _checked(**sections: dict[str, Any]) -> Asked:
     asked = validate(Document(Path("command line"), sections, {(): "command line"}), Asked)
     assert isinstance(asked, Asked)
     return asked
-
-
-def _record(number: int, line: bytes) -> dict[str, Any] | None:
-    """The object of a line; None for an empty line."""
-    if not line.strip():
-        return None
-    try:
-        record = json.loads(line)
-        if isinstance(record, dict) and isinstance(record.get("text"), str):
-            record["text"].encode()  # a lone surrogate is no text
-            return record
-    except RecursionError:
-        raise DataError(f"standard input:{number}: nested too deep") from None
-    except UnicodeEncodeError as error:
-        raise DataError(f"standard input:{number}: the text holds half a character: {error}") from None
-    except ValueError as error:  # UnicodeDecodeError is one
-        raise DataError(f"standard input:{number}: not JSON in UTF-8: {error}") from None
-    raise DataError(f'standard input:{number}: no object with a string under the key "text"')

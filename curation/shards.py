@@ -16,7 +16,7 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
 from curation.corpus import schema
-from curation.documents import marks_of
+from curation.documents import marks_of, metadata_of
 from curation.parts import Part, pattern_of
 from curation.removed import Removals
 from curation.rows import UNFINISHED, RowsWriter
@@ -197,7 +197,7 @@ class WriteShard(PipelineStep):
             for document in data:
                 marks = marks_of(document)
                 source = pattern_of(marks.source) if crowd else marks.source
-                summary.add(document.text, source, marks.scores, marks.spans)
+                summary.add(document.text, source, marks.scores, marks.spans, metadata_of(document))
                 rows.write(document, rank)
         rows.rename(rank)
         self.removals.finish()

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from curation.dolma.spec import DolmaAttributeSpec
 from infra.paths import is_inside
 from infra.spec import Location, Spec
 
+MAX_BAD_SHARE = 0.001
+"""Share of bad lines that curations and trainings put up with, unless they say otherwise."""
 _WHEEL = re.compile(r"wheel:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+/.+")
 
 
 class SourceSpec(Spec):
     """Files, a Hugging Face data set, or data files inside a PyPI wheel."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"strict"})
     path: Location
     """A path or URL with wildcards (`*`, `**`), `hf:ORG/DATASET`, or `wheel:NAME==VERSION/path/inside/*.jsonl.gz`. The
     format is told by the suffix: JSON Lines (.jsonl, .json, .ndjson), .txt (all also .gz and .zst) or .parquet. Names
@@ -27,9 +38,12 @@ class SourceSpec(Spec):
     html: bool = False
     """The text is HTML, as the APIs of forums give it: tags are taken out, entities resolved, <br> ends a line."""
     id: str | None = None
-    """Key of the document's id; without it the id is file:line."""
+    """Key of the document's id; a document without it is called file:line."""
     keep: tuple[str, ...] = ()
-    """Further keys to keep as metadata."""
+    """Further keys to keep as metadata, dotted as that of the text; null where a document has none."""
+    strict: bool = False
+    """A record without the key of the text, the id or one of `keep` is a bad line. Otherwise absent keys are null: a
+    document without text is left out, one without an id is called file:line."""
     after: str | None = None
     """Keep only what stands after the first occurrence of this string (a text without it is kept whole)."""
     before: str | None = None
@@ -48,6 +62,11 @@ class SourceSpec(Spec):
     """Of a `hf:` data set: the name of its configuration."""
     attributes: tuple[DolmaAttributeSpec, ...] = ()
     """Scores and spans to take over from Dolma attribute files, which lie beside the folder `documents` of the path."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = plain(self)
+        return {key: value for key, value in data.items() if key not in self.later or value}
 
     @field_validator("path")
     @classmethod

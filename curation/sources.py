@@ -9,7 +9,7 @@ from typing import IO
 
 from curation.appearance import appearance
 from curation.dolma.read import AttributeLines
-from curation.extract import Extractor, OnBad, OnSkip, UnreadableError
+from curation.extract import Check, Extractor, OnBad, OnSkip, UnreadableError
 from curation.lines import beginning
 from curation.parts import Part, opened, parts_of
 from curation.readers import JsonlReader, ParquetReader, TextReader
@@ -19,18 +19,25 @@ from curation.versions import check_unchanged
 from infra.errors import DataError
 
 
-def read_source(source: AnySource, on_bad: OnBad | None = None) -> Iterator[RawDocument]:
-    """Documents of a source, in order. A line that is no document goes to `on_bad`; without it, it raises DataError.
+def read_source(
+    source: AnySource, on_bad: OnBad | None = None, check: Check | None = None, on_skip: OnSkip | None = None
+) -> Iterator[RawDocument]:
+    """Documents of a source, in order. A line that is no document, or that `check` refuses, goes to `on_bad`; without
+    it, it raises DataError.
 
     Raises InputError (missing file, wrong checksum), UnavailableError (hub or wheel that cannot be had), DataError
     (damaged file).
     """
     for part in parts_of(source, 0):
-        yield from read_part(part, on_bad or _refuse)
+        yield from read_part(part, on_bad or _refuse, on_skip, check=check)
 
 
 def read_part(
-    part: Part, on_bad: OnBad, on_skip: OnSkip | None = None, keep_damaged: bool = False
+    part: Part,
+    on_bad: OnBad,
+    on_skip: OnSkip | None = None,
+    keep_damaged: bool = False,
+    check: Check | None = None,
 ) -> Iterator[RawDocument]:
     """Documents of one part, in order; `on_skip` gets those that are left out (empty, or repeated under `unique`).
 
@@ -40,10 +47,15 @@ def read_part(
         from curation.forum.source import threads
 
         return threads(part.source, part.first, part.count)
-    extract = Extractor(part.source, part.number, part.label, on_skip, keep_damaged)
+    extract = Extractor(part.source, part.number, part.label, on_skip, keep_damaged, check)
     if part.source.path.startswith("hf:"):
-        return _read_rows(part, extract, on_bad)
-    return _read_file(part, extract, on_bad)
+        return _to_the_end(_read_rows(part, extract, on_bad), extract)
+    return _to_the_end(_read_file(part, extract, on_bad), extract)
+
+
+def _to_the_end(documents: Iterator[RawDocument], extract: Extractor) -> Iterator[RawDocument]:
+    yield from documents
+    extract.end()
 
 
 def _read_file(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:

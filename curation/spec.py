@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from curation.any_scorer import AnyScorer
 from curation.any_tagger import AnyTagger
 from curation.execution.spec import ExecutionSpec
-from curation.source_spec import AnySource, ForumSpec, SourceSpec
+from curation.source_spec import MAX_BAD_SHARE, AnySource, ForumSpec, SourceSpec
 from curation.steps import STEPS, StepSpec, make_step
 from infra.registry import one_of
 from infra.spec import FileName, Spec, nearest
@@ -77,7 +77,7 @@ class CurationSpec(Spec):
     damaged_files: Literal["stop", "keep"] = "stop"
     """What a file that breaks off or cannot be unpacked means: `stop` (the other files are done, then the job fails and
     names it), or `keep` (what can be read is kept, the place counts as the rows that it cost, else as one bad line)."""
-    max_bad_share: float = Field(0.001, ge=0, le=1)
+    max_bad_share: float = Field(MAX_BAD_SHARE, ge=0, le=1)
     """Share of unreadable lines in a corpus above which the job stops."""
     execution: ExecutionSpec = ExecutionSpec()
     """What workers get on a cluster; no part of the fingerprint, since it changes no byte."""

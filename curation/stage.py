@@ -33,7 +33,7 @@ def identity(spec: CurationSpec) -> Identity:
     config = {
         "name": spec.name,
         "corpora": [_described(name, corpus) for name, corpus in spec.corpora.items()],
-        "steps": [step.settings() for step in steps],
+        "steps": [step.identity() for step in steps],
         "shard_documents": spec.shard_documents,
     }
     files = {name: [files_of(source, number) for number, source in enumerate(corpus.sources)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from pathlib import Path
 
+import orjson
 from datatrove.data import Document
 
 from curation.documents import MARKS, Marks, marks_of, metadata_of
@@ -29,21 +31,22 @@ def store(documents: Iterable[Document], file: Path) -> int:
 
 
 def line_of(document: Document) -> bytes:
-    """A document as its line."""
-    import orjson
-
-    marks = marks_of(document)
+    """A document as its line; metadata with numbers beyond 64 bits, which orjson refuses, as text of its own."""
+    marks, metadata = marks_of(document), metadata_of(document)
     spans = None if marks.spans is None else [astuple(span) for span in marks.spans]
-    row = (document.id, document.text, marks.source, metadata_of(document), marks.scores, spans)
-    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    row = [document.id, document.text, marks.source, metadata, marks.scores, spans]
+    try:
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        row[3] = json.dumps(metadata)
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def stored(file: Path) -> Iterator[Document]:
     """The documents of a stored file. Raises DataError where it is damaged."""
-    import orjson
-
     with open(file, "rb") as raw:
         for _, line in numbered_lines(raw, file.name):
             name, text, source, metadata, scores, spans = orjson.loads(line)
+            metadata = json.loads(metadata) if isinstance(metadata, str) else metadata
             found = None if spans is None else [Span(*span) for span in spans]
             yield Document(text=text, id=name, metadata={**metadata, MARKS: Marks(source, scores, found)})

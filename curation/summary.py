@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from curation.levels import Source
@@ -18,7 +19,9 @@ _LONGEST_WORD = 40  # characters; a span over more is a sentence, and there are 
 
 @dataclass
 class Summary:
-    """Sums over documents. `risky` counts documents that score at least 0.5, by attribute."""
+    """Sums over documents. `risky` counts documents that score at least 0.5, by attribute; `nulls` those without a
+    value of a kept key.
+    """
 
     documents: int = 0
     characters: int = 0
@@ -30,9 +33,14 @@ class Summary:
     risky: Counter[str] = field(default_factory=Counter)
     sources: dict[str, Source] = field(default_factory=dict)
     risky_words: Counter[str] = field(default_factory=Counter)
+    nulls: Counter[str] = field(default_factory=Counter)
 
-    def add(self, text: str, source: str, scores: dict[str, float], spans: list[Span] | None) -> None:
+    def add(
+        self, text: str, source: str, scores: dict[str, float], spans: list[Span] | None,
+        metadata: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         """Count one document."""
+        self.nulls.update(key for key, value in metadata.items() if value is None)
         words = len(text.split())
         self.documents += 1
         self.characters += len(text)
@@ -56,6 +64,7 @@ class Summary:
             self.sources.setdefault(name, Source()).take(source)
         self.risky.update(other.risky)
         self.risky_words.update(other.risky_words)
+        self.nulls.update(other.nulls)
 
     @classmethod
     def total(cls, parts: Iterable[Summary], bad_lines: int = 0) -> Summary:
@@ -68,13 +77,15 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """Plain data, the most frequent risky words first; ties go by the alphabet, so that equal runs are equal."""
         words = sorted(self.risky_words.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]
-        counters = {"risky": dict(sorted(self.risky.items())), "risky_words": [list(word) for word in words]}
+        counters = {"risky": dict(sorted(self.risky.items())), "risky_words": [list(word) for word in words],
+                    "nulls": dict(sorted(self.nulls.items()))}  # fmt: skip
         return {**asdict(self), **counters}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Summary:
         """The inverse of `to_json`."""
-        counters = {"risky": Counter(record["risky"]), "risky_words": Counter(dict(record["risky_words"]))}
+        counters = {"risky": Counter(record["risky"]), "risky_words": Counter(dict(record["risky_words"])),
+                    "nulls": Counter(record.get("nulls", {}))}  # fmt: skip
         sources = {name: Source.from_json(source) for name, source in record["sources"].items()}
         return cls(**{**record, **counters, "sources": sources})
 

@@ -3,12 +3,13 @@
     toxicity < 0.5 and source == "forum"
     not (insult >= 0.8 or threat >= 0.8)
     0.1 <= toxicity < 0.5 and metadata.lang in ["en", "de"]
+    metadata.user.name is not null and metadata.over_18 == false and metadata["reply-to"] == null
 
 Names are the scores of the corpus, `source`, `id`, `characters`, `language` and `language_score` (as the step
-`language` writes them into the metadata), `metadata.KEY`, and the documents' `spans.count`, `spans.max` and
-`spans.min`; in a mixture also `risky_share`, the share of a document's tokens at or above a risk of 0.5, and
-`risky_share(0.9)` for another threshold. Python's parser reads the text, a white list of nodes is kept, and the tree
-is evaluated here over whole columns; nothing is ever passed to `eval`.
+`language` writes them into the metadata), `metadata.KEY` (of kept records also `metadata.KEY.INNER`), and the
+documents' `spans.count`, `spans.max` and `spans.min`; in a mixture also `risky_share`, the share of a document's
+tokens at or above a risk of 0.5, and `risky_share(0.9)` for another threshold. Python's parser reads the text, a white
+list of nodes is kept, and the tree is evaluated here over whole columns; nothing is ever passed to `eval`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.where_values import Column, UnlikeError, compare, constant
 from infra.errors import InputError
 from infra.spec import nearest
 
-Column = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 WORDS = ("source", "id", "characters")
@@ -34,9 +36,14 @@ LANGUAGE = ("language", "language_score")
 RISKY_SHARE = "risky_share"
 _USUAL_THRESHOLD = 0.5
 _MAX_LENGTH = 1000
-_ALLOWED = 'comparisons of scores and words with and, or, not, in: toxicity < 0.5 and source == "forum"'
+_ALLOWED = (
+    'comparisons of scores and words with and, or, not, in, is null: toxicity < 0.5 and source == "forum"; '
+    'names: a score, source, id, characters, metadata.KEY or metadata["KEY"]; values: a number, "a word", true, false, '
+    "null"
+)
 
-_NAMES = (ast.Name, ast.Attribute, ast.Call)
+_CONSTANTS = {"true": True, "false": False, "null": None}
+_NAMES = (ast.Name, ast.Attribute, ast.Subscript, ast.Call)
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: np.less,
     ast.LtE: np.less_equal,
@@ -44,6 +51,8 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.GtE: np.greater_equal,
     ast.Eq: np.equal,
     ast.NotEq: np.not_equal,
+    ast.Is: np.equal,
+    ast.IsNot: np.not_equal,
 }
 
 
@@ -64,9 +73,16 @@ class Where:
         """Raise InputError when the expression uses a score, or a word of `extra`, that the corpus does not have."""
         check_names(self.names, f"where {self.text!r}", attributes, corpus, extra)
 
-    def evaluate(self, columns: Mapping[str, Column], documents: int) -> Mask:
-        """Which of `documents` documents pass; `columns` holds one array of that length for each of `names`."""
-        return np.broadcast_to(_truth(self.tree, columns, self.text), (documents,))
+    def evaluate(
+        self, columns: Mapping[str, Column], documents: int, place: Callable[[int], str] = "document {}".format
+    ) -> Mask:
+        """Which of `documents` documents pass; `columns` holds one array of that length for each of `names`, and
+        `place` says where a document stands. Raises InputError where a word is compared with what is none.
+        """
+        try:
+            return np.broadcast_to(_truth(self.tree, columns), (documents,))
+        except UnlikeError as error:
+            raise InputError(f"{place(error.row)}: where {self.text!r} {error}") from None
 
 
 def check_names(
@@ -113,29 +129,61 @@ def _check_truth(node: ast.expr, names: set[str]) -> None:
 
 
 def _check_comparison(node: ast.Compare, names: set[str]) -> None:
-    _check_value(node.left, names)
+    left = node.left
+    _check_value(left, names)
     for operator, right in zip(node.ops, node.comparators, strict=True):
         if isinstance(operator, (ast.In, ast.NotIn)):
-            if not isinstance(right, (ast.List, ast.Tuple)) or not right.elts:
-                raise ValueError('`in` wants a list of values, such as source in ["a", "b"]')
-            for item in right.elts:
-                if not isinstance(item, ast.Constant):
-                    raise _refusal(item)
-                _check_value(item, names)
+            _check_list(right)
         elif type(operator) in _COMPARE:
             _check_value(right, names)
+            _check_null(operator, left, right)
+            left = right
         else:
             raise _refusal(node)
 
 
+def _check_list(node: ast.expr) -> None:
+    if not isinstance(node, (ast.List, ast.Tuple)) or not node.elts:
+        raise ValueError('`in` wants a list of values, such as source in ["a", "b"]')
+    for item in node.elts:
+        if isinstance(item, _NAMES) and not _is_constant(item):
+            raise _refusal(item)
+        _check_value(item, set())
+
+
+def _check_null(operator: ast.cmpop, left: ast.expr, right: ast.expr) -> None:
+    """`is` is for null only, and null is for `is`, `==` and `!=` and for what stands in the metadata."""
+    nulls = [_is_constant(node) and _constant_of(node) is None for node in (left, right)]
+    other = left if nulls[1] else right
+    in_metadata = isinstance(other, _NAMES) and _name(other).startswith(METADATA)
+    fits = isinstance(operator, (ast.Is, ast.IsNot, ast.Eq, ast.NotEq)) and in_metadata
+    if (any(nulls) and not fits) or (isinstance(operator, (ast.Is, ast.IsNot)) and not nulls[1]):
+        raise _refusal(ast.Compare(left, [operator], [right]))
+
+
 def _check_value(node: ast.expr, names: set[str]) -> None:
-    """Accept what can be compared: a name, metadata.KEY, a number, a string."""
+    """Accept what can be compared: a name, metadata.KEY, a number, a string, true, false, null."""
+    if _is_constant(node):
+        return
     if isinstance(node, _NAMES):
         names.add(_name(node))
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_number(node.operand):
         return
-    elif not _is_number(node) and not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+    else:
         raise _refusal(node)
+
+
+def _is_constant(node: ast.expr) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id in _CONSTANTS
+    return isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, (str, int, float)))
+
+
+def _constant_of(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name):
+        return _CONSTANTS[node.id]
+    assert isinstance(node, ast.Constant)
+    return node.value
 
 
 def _is_number(node: ast.expr) -> bool:
@@ -150,11 +198,28 @@ def _name(node: ast.expr) -> str:
         return METADATA + node.id if node.id in LANGUAGE else node.id
     if isinstance(node, ast.Call):
         return _share_at(node)
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metadata":
-        return METADATA + node.attr
+    if (key := _metadata_key(node)) is not None:
+        return METADATA + key
     if isinstance(node, ast.Attribute) and (name := ast.unparse(node)) in SPANS:
         return name
     raise _refusal(node)
+
+
+def _metadata_key(node: ast.expr) -> str | None:
+    """`a.b` for metadata.a.b and for metadata["a.b"]; None for what is not of the metadata."""
+    parts: list[str] = []
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        key = node.attr if isinstance(node, ast.Attribute) else _subscript(node)
+        if key is None:
+            return None
+        parts.append(key)
+        node = node.value
+    return ".".join(reversed(parts)) if parts and isinstance(node, ast.Name) and node.id == "metadata" else None
+
+
+def _subscript(node: ast.Subscript) -> str | None:
+    key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+    return str(key) if isinstance(key, (str, int)) and not isinstance(key, bool) else None
 
 
 def _share_at(node: ast.Call) -> str:
@@ -171,49 +236,38 @@ def _refusal(node: ast.AST) -> ValueError:
     return ValueError(f"{ast.unparse(node)!r} is not allowed here; write {_ALLOWED}")
 
 
-def _truth(node: ast.expr, columns: Mapping[str, Column], text: str) -> Any:
+def _truth(node: ast.expr, columns: Mapping[str, Column]) -> Any:
     if isinstance(node, ast.BoolOp):
-        parts = [_truth(value, columns, text) for value in node.values]
         combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-        result = parts[0]
-        for part in parts[1:]:
-            result = combine(result, part)
-        return result
+        return reduce(combine, (_truth(value, columns) for value in node.values))
     if isinstance(node, ast.UnaryOp):
-        return np.logical_not(_truth(node.operand, columns, text))
+        return np.logical_not(_truth(node.operand, columns))
     if isinstance(node, ast.Compare):
-        return _comparison(node, columns, text)
+        return _comparison(node, columns)
     assert isinstance(node, ast.Constant)
     return np.bool_(node.value)
 
 
-def _comparison(node: ast.Compare, columns: Mapping[str, Column], text: str) -> Any:
+def _comparison(node: ast.Compare, columns: Mapping[str, Column]) -> Any:
     result: Any = np.bool_(True)
     left = _value(node.left, columns)
     for operator, node_right in zip(node.ops, node.comparators, strict=True):
         if isinstance(operator, (ast.In, ast.NotIn)):
             assert isinstance(node_right, (ast.List, ast.Tuple))
-            found: Any = np.bool_(False)
-            for item in node_right.elts:
-                found = np.logical_or(found, _compare(np.equal, left, _value(item, columns), text))
-            result = np.logical_and(result, found if isinstance(operator, ast.In) else np.logical_not(found))
+            equal = [compare(np.equal, left, _value(item, columns)) for item in node_right.elts]
+            among = reduce(np.logical_or, equal)
+            result = np.logical_and(result, among if isinstance(operator, ast.In) else np.logical_not(among))
         else:
             right = _value(node_right, columns)
-            result = np.logical_and(result, _compare(_COMPARE[type(operator)], left, right, text))
+            result = np.logical_and(result, compare(_COMPARE[type(operator)], left, right))
             left = right
     return result
 
 
-def _compare(operator: Callable[[Any, Any], Any], left: Column, right: Column, text: str) -> Any:
-    if (left.dtype.kind in "OU") != (right.dtype.kind in "OU"):
-        raise InputError(f"where {text!r}: compares a number with a word")
-    return operator(left, right)
-
-
 def _value(node: ast.expr, columns: Mapping[str, Column]) -> Column:
+    if _is_constant(node):
+        return constant(_constant_of(node))
     if isinstance(node, _NAMES):
         return columns[_name(node)]
-    if isinstance(node, ast.UnaryOp):
-        return -_value(node.operand, columns)
-    assert isinstance(node, ast.Constant)
-    return np.asarray(node.value, dtype=object if isinstance(node.value, str) else np.float64)
+    assert isinstance(node, ast.UnaryOp)
+    return constant(-_constant_of(node.operand))

@@ -8,7 +8,7 @@ import typing
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
@@ -29,6 +29,8 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
     )
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Keys younger than fingerprints of the section: left out of them where they have their default."""
 
 
 def _absolute(value: object, info: ValidationInfo) -> object:
@@ -59,7 +61,14 @@ def portable(spec: BaseModel) -> dict[str, Any]:
     shows and a fingerprint holds must not depend on where somebody keeps his files.
     """
     return {name: _portable(getattr(spec, name), info.annotation, info.metadata)
-            for name, info in type(spec).model_fields.items()}  # fmt: skip
+            for name, info in type(spec).model_fields.items() if not _came_later(spec, name)}  # fmt: skip
+
+
+def _came_later(spec: BaseModel, name: str) -> bool:
+    """Whether a key at its default is one that earlier versions did not have."""
+    return (
+        isinstance(spec, Spec) and name in spec.later and getattr(spec, name) == type(spec).model_fields[name].default
+    )
 
 
 def _portable(value: Any, annotation: Any, metadata: Iterable[Any] = ()) -> Any:

@@ -32,8 +32,10 @@ class Template:
         return frozenset(name for _, name, _ in self.pieces if name is not None)
 
     def render(self, columns: Mapping[str, Any], row: int) -> str:
-        """The text for one document; `columns` hold an array each."""
-        shown = (f"{words}{_shown(columns[name][row], form) if name else ''}" for words, name, form in self.pieces)
+        """The text for one document; `columns` hold an array each. Raises ValueError where it has no such value."""
+        shown = (
+            f"{words}{_shown(name, columns[name][row], form) if name else ''}" for words, name, form in self.pieces
+        )
         return "".join(shown)
 
 
@@ -63,8 +65,15 @@ def _name(name: str | None, form: str, turn: str | None, text: str) -> str | Non
     return column
 
 
-def _shown(value: Any, form: str) -> str:
-    return format(float(value), form) if form else str(value)
+def _shown(name: str, value: Any, form: str) -> str:
+    """A value as it is read: a whole number as a float, whatever else stands in its column."""
+    if value is None or (form and isinstance(value, str)):
+        raise ValueError(f"{name} is {'null' if value is None else repr(value)}")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if form:
+        return format(float(value), form)
+    return str(float(value)) if isinstance(value, int) and float(value) == value else str(value)
 
 
 def _checked_text(text: str) -> str:

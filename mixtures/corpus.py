@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from curation.corpus import TaggedCorpus, unknown_corpus
 from curation.where import LANGUAGE, METADATA, SPANS, Where, is_share
+from curation.where_values import column_of, metadata_value
 from infra.errors import DataError, InputError
 
 _BATCH = 512  # documents
@@ -134,7 +135,7 @@ def matches(
         return np.ones(batch.num_rows, dtype=bool)
     known = given or {}
     columns = {name: known[name] if name in known else column(name, batch, shard, row) for name in where.names}
-    return where.evaluate(columns, batch.num_rows)
+    return where.evaluate(columns, batch.num_rows, lambda place: f"{shard}:{row + place}")
 
 
 def column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
@@ -155,7 +156,9 @@ def _spans(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[n
     column = batch.column("spans")
     if column.null_count:
         bad = row + column.is_null().index(True).as_py()
-        raise DataError(f"{shard}:{bad}: the document was never tagged, and `where` asks for {name}")
+        raise DataError(
+            f"{shard}:{bad}: the document was never tagged, or its tagger left it unscored, and `where` asks for {name}"
+        )
     counts = pc.list_value_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
     if name == "spans.count":
         return counts.astype(np.float64)
@@ -180,14 +183,17 @@ def scores(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[n
 
 
 def _metadata(key: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
-    values = []
-    for offset, text in enumerate(batch.column("metadata").to_pylist()):
-        metadata = json.loads(text) if text else {}
-        if not isinstance(metadata.get(key), (str, int, float)):
-            hint = "; put the step `language` into its curation" if key in LANGUAGE else ""
-            raise DataError(
-                f"{shard}:{row + offset}: the document has no metadata {key!r}, which `where` asks for{hint}"
-            )
-        values.append(metadata[key])
-    words = any(isinstance(value, str) for value in values)
-    return np.asarray([str(value) for value in values] if words else values, dtype=object if words else np.float64)
+    texts = batch.column("metadata").to_pylist()
+    return column_of([_metadata_of(key, text, f"{shard}:{row + offset}") for offset, text in enumerate(texts)])
+
+
+def _metadata_of(key: str, text: str | None, place: str) -> Any:
+    """One document's value; null is one. Raises DataError where nothing of the kind was kept."""
+    metadata = json.loads(text) if text else {}
+    try:
+        return metadata_value(metadata, key)
+    except KeyError:
+        hint = "put the step `language` into its curation" if key in LANGUAGE else f"there is: {', '.join(metadata)}"
+        raise DataError(f"{place}: the document has no metadata {key!r}, which `where` asks for; {hint}") from None
+    except ValueError as error:
+        raise DataError(f"{place}: metadata {key!r}, which `where` asks for, {error}") from None

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.errors import InputError
+from infra.errors import DataError, InputError
 from mixtures import long_arrays, select
-from mixtures.conditioning import ConditioningSpec
+from mixtures.conditioning import ConditioningSpec, Template
 from mixtures.corpus import Corpus, batches, column, columns_of, matches
 from mixtures.select import Documents
 from mixtures.shares import risky_shares
@@ -86,13 +86,20 @@ def _in_shard(
         for place in here:
             row = int(rows[place]) - first
             if which[row] >= 0:
-                text = templates[which[row]].render(columns, row)
+                text = _rendered(templates[which[row]], columns, row, f"{shard}:{first + row}")
                 found[place] = texts.setdefault(text, len(texts))
         if len(texts) > _MOST:
             raise InputError(
                 f"conditioning: more than {_MOST:,} different prefixes; round what they say, such as {{toxicity:.1f}}"
             )
     return found
+
+
+def _rendered(template: Template, columns: dict[str, NDArray[Any]], row: int, place: str) -> str:
+    try:
+        return template.render(columns, row)
+    except ValueError as error:
+        raise DataError(f"{place}: {error}, and a prefix of `conditioning` says it; exclude it by a `where`") from None
 
 
 def _first_that_holds(masks: Sequence[select.Mask]) -> select.Ints:

@@ -62,10 +62,18 @@ def _taken(record: dict[str, Any]) -> int:
 
 
 def checks(mixture: BuiltMixture) -> tuple[Table, ...]:
-    """What was found of evaluation sets, and the overlap; nothing of what the mixture does not ask for."""
+    """Spelled end-of-texts, evaluation sets, and the overlap; nothing of what is not there or not asked for."""
     sets = tables_of(mixture.manifest["decontamination"]) if "decontamination" in mixture.manifest else ()
     overlap = (table_of(mixture.manifest["overlap"]),) if "overlap" in mixture.manifest else ()
-    return (*sets, *overlap)
+    return (*_spelled(mixture), *sets, *overlap)
+
+
+def _spelled(mixture: BuiltMixture) -> tuple[Table, ...]:
+    """Which components spell the end-of-text in their texts; nothing where none does."""
+    counts = {record["name"]: record.get("eos_spelled", {}) for record in mixture.manifest["components"]}
+    rows = tuple((name, found["documents"], found["times"]) for name, found in counts.items() if found.get("times"))
+    title = f"Documents that spell {mixture.facts.eos}, which is broken apart there"
+    return (Table(title, ("component", "documents", "times"), rows),) if rows else ()
 
 
 def _bands(mixture: BuiltMixture) -> Table:

@@ -75,10 +75,16 @@ def levels_in(rows: pa.Table) -> NDArray[np.int64]:
     return flat.reshape(-1, len(THRESHOLDS)).astype(np.int64)
 
 
+def read_eos_spelled(prefix: Path) -> NDArray[np.int32]:
+    """How often the text of each document of a tokenised shard spells the EOS."""
+    counts: NDArray[np.int32] = pq.read_table(documents_path(prefix), columns=["eos_spelled"]).column(0).to_numpy()
+    return counts
+
+
 def eos_spelled(prefixes: Iterable[Path]) -> tuple[int, int]:
     """How often the texts of tokenised shards spell the EOS, and in how many documents."""
     spelled = documents = 0
     for prefix in prefixes:
-        counts = pq.read_table(documents_path(prefix), columns=["eos_spelled"]).column(0).to_numpy()
+        counts = read_eos_spelled(prefix)
         spelled, documents = spelled + int(counts.sum()), documents + int(np.count_nonzero(counts))
     return spelled, documents

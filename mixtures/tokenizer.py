@@ -242,7 +242,18 @@ def _eos(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> s
 
 
 def _pad(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> str | None:
-    for candidate in (_declared(said, "pad_token", source.file or source.hub), PADDING, "<pad>"):
+    """The padding: what the configuration says, else a usual name; None where there is none. Raises InputError where it
+    names a token that is not in the vocabulary.
+    """
+    where = source.file or source.hub
+    declared = _declared(said, "pad_token", where)
+    if declared is not None and tokenizer.token_to_id(declared) is None:
+        special = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
+        raise InputError(
+            f"the tokenizer {where} says that its padding token is {declared!r}, which is not in its vocabulary; "
+            f"add it to tokenizer.json, or mend pad_token in its tokenizer_config.json{nearest(declared, special)}"
+        )
+    for candidate in (declared, PADDING, "<pad>"):
         if candidate and tokenizer.token_to_id(candidate) is not None:
             return candidate
     return None

@@ -192,8 +192,8 @@ def _spans(batch: pa.RecordBatch, job: ShardJob, row: int) -> Spans | None:
     if column.null_count:
         bad = row + column.is_null().index(True).as_py()
         raise DataError(
-            f"{job.shard}:{bad}: the document was never tagged (its spans are null), and risk: {job.risk} "
-            "needs the tags; curate the corpus with a tagger"
+            f"{job.shard}:{bad}: the document was never tagged, or its tagger left it unscored (its spans are null), "
+            f"and risk: {job.risk} needs the tags; curate the corpus with a tagger, with unscored: remove"
         )
     values = column.flatten()
     counts = pc.list_value_length(column).to_numpy(zero_copy_only=False)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra.artifact import read_artifact
 from infra.atomic import atomic_path
 from infra.fingerprint import digest_file
 from mixtures import long_arrays
@@ -21,6 +22,7 @@ from mixtures.indexed import idx_path, risk_prefix, write_idx
 from mixtures.pieces import hashes, rename, risk_histogram, risky_tokens
 from mixtures.spec import used
 from mixtures.streams import Stream
+from mixtures.token_table import read_eos_spelled
 
 DOCUMENTS_SCHEMA = pa.schema(
     [
@@ -53,6 +55,7 @@ def finish_component(component: Component, training: Stream, held_out: Stream) -
         "max_epochs": component.spec.max_epochs,
         "distinct_documents": component.distinct_documents,
         **_finish(training),
+        "eos_spelled": eos_spelled_in(component),
         "held_out": _finish(held_out),
     }
     record |= used(component.spec, "order", "risky_spans")  # the trainer looks whether it may shuffle
@@ -62,6 +65,25 @@ def finish_component(component: Component, training: Stream, held_out: Stream) -
         tokens = training.tokens - training.before(len(training) - component.cooldown)
         record["cooldown"] = {"documents": component.cooldown, "tokens": tokens}
     return record
+
+
+def eos_spelled_in(component: Component) -> dict[str, int]:
+    """How many of its documents, repetitions not counted, spell the EOS in their text, and how often; there it is
+    broken into other tokens.
+    """
+    found = {"documents": 0, "times": 0}
+    source, selection = component.source, component.selection
+    if not read_artifact(source.tokens, "tokens").counts.get("eos_spelled"):
+        return found
+    table = [read_eos_spelled(source.prefix(shard)) for shard in range(len(source.corpus.shards))]
+    for chunk in long_arrays.chunks(len(selection.position)):
+        position = np.asarray(selection.position[chunk])[np.asarray(selection.epoch[chunk]) == 0]
+        chosen = component.training.take(position)
+        for shard in np.unique(chosen.shard).tolist():
+            times = table[shard][np.asarray(chosen.row)[np.asarray(chosen.shard) == shard]]
+            found["documents"] += int(np.count_nonzero(times))
+            found["times"] += int(times.sum())
+    return found
 
 
 def _finish(stream: Stream) -> dict[str, Any]:

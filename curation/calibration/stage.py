@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from curation.bad_lines import BadLines, Reader, settings_of
 from curation.calibration.curves import FILE, Curve
 from curation.calibration.spec import CalibrationSpec, ReferenceSpec
+from curation.extract import UnreadableError
 from curation.held_out import is_held_out
 from infra.artifact import Artifact
 from infra.errors import InputError
 from infra.fingerprint import digest
-from infra.spec import portable
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ def identity(spec: CalibrationSpec) -> Identity:
     definite = resolved(spec)
     inputs = {f"references[{number}]": digest(content_of(each.source))
               for number, each in enumerate(spec.references)}  # fmt: skip
-    return Identity(portable(definite), {"scorer": weights_of(definite.scorer), **inputs})
+    return Identity(settings_of(definite), {"scorer": weights_of(definite.scorer), **inputs})
 
 
 def run(spec: CalibrationSpec, workspace: Workspace) -> dict[str, Any]:
@@ -43,7 +46,9 @@ def run(spec: CalibrationSpec, workspace: Workspace) -> dict[str, Any]:
     spec = resolved(spec)
     scorer = load_scorer(spec.scorer)
     wanted = _wanted(spec, scorer.attributes)
-    texts, references = _read(spec, wanted)
+    bad = BadLines(spec.max_bad_share)
+    texts, references = _read(spec, wanted, bad.read)
+    bad.weigh("references", workspace)
     with workspace.progress(f"calibrating {scorer.identity}", len(texts), "texts") as advance:
         parts = []
         for start in range(0, len(texts), _BATCH):
@@ -68,30 +73,34 @@ def _wanted(spec: CalibrationSpec, attributes: tuple[str, ...]) -> list[str]:
     return wanted
 
 
-def _read(spec: CalibrationSpec, wanted: list[str]) -> tuple[list[str], dict[str, list[float | None]]]:
+def _read(spec: CalibrationSpec, wanted: list[str], read: Reader) -> tuple[list[str], dict[str, list[float | None]]]:
     """Texts, and for each attribute their reference scores; None where a text has none."""
-    from curation.sources import read_source
-
     texts: list[str] = []
     references: dict[str, list[float | None]] = {name: [] for name in wanted}
     for reference in spec.references:
         keep = tuple(dict.fromkeys((*reference.source.keep, *reference.scores.values())))
-        for document in read_source(reference.source.model_copy(update={"keep": keep})):
+        stored = partial(_stored, reference=reference, names=wanted)
+        for document in read(reference.source.model_copy(update={"keep": keep}), None, stored):
             texts.append(document.text)
-            for name in wanted:
-                references[name].append(_stored(document, reference, name))
+            for name, value in zip(wanted, stored(document), strict=True):
+                references[name].append(value)
     return texts, references
 
 
-def _stored(document: RawDocument, reference: ReferenceSpec, name: str) -> float | None:
-    """The stored score; RealToxicityPrompts has texts that Perspective gave none. Raises InputError for no score."""
-    key = reference.scores.get(name)
+def _stored(document: RawDocument, reference: ReferenceSpec, names: list[str]) -> list[float | None]:
+    """The stored scores; RealToxicityPrompts has texts that Perspective gave none. Raises UnreadableError for what is
+    no score.
+    """
+    return [_score(document, reference.scores.get(name)) for name in names]
+
+
+def _score(document: RawDocument, key: str | None) -> float | None:
     value = document.metadata.get(key) if key else None
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        where = f"{reference.source.path}: {document.id}"
-        raise InputError(f"{where}: {key} is {value!r}; a reference score is a number in [0, 1]")
+        given = json.dumps(value, ensure_ascii=False)[:80]
+        raise UnreadableError(f'"{key}" is {given}; a reference score is a number in [0, 1]')
     return float(value)
 
 
@@ -123,8 +132,6 @@ def plan(spec: CalibrationSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """Errors before and after, by attribute."""
-    import json
-
     from infra.html import table_html
 
     record = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation.bad_lines import BadLines, Reader, settings_of
 from curation.distillation.spec import DistillationSpec
 from curation.held_out import is_held_out
+from curation.sources import read_source
 from infra.artifact import Artifact
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.fingerprint import digest
-from infra.spec import portable
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def identity(spec: DistillationSpec) -> Identity:
 
     definite = resolved(spec)
     contents = {f"sources[{number}]": digest(content_of(each)) for number, each in enumerate(spec.sources)}
-    return Identity(portable(definite), {"scorer": weights_of(definite.scorer), **contents})
+    return Identity(settings_of(definite), {"scorer": weights_of(definite.scorer), **contents})
 
 
 def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:
@@ -51,7 +52,9 @@ def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:
 
     spec = resolved(spec)
     teacher = load_scorer(spec.scorer)
-    texts = drawn(spec)
+    bad = BadLines(spec.max_bad_share)
+    texts = drawn(spec, bad.read)
+    bad.weigh("sources", workspace)
     test = [is_held_out(text, spec.held_out, spec.seed) for text in texts]
     if all(test) or not any(test):
         raise InputError(f"{sum(test)} of {len(texts)} texts are held out; give more texts, or another held_out")
@@ -72,22 +75,21 @@ def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:
     return {"texts": len(texts), "learnt_from": len(seen), "held_out": len(held), "teacher": teacher.identity}
 
 
-def drawn(spec: DistillationSpec) -> list[str]:
+def drawn(spec: DistillationSpec, read: Reader = read_source) -> list[str]:
     """At most `texts` distinct pieces, drawn uniformly and by their content: their order does not matter."""
     kept: dict[str, str] = {}
-    for piece in _pieces(spec):
+    for piece in _pieces(spec, read):
         kept[digest([spec.seed, "draw", piece])] = piece
         if len(kept) == 2 * spec.texts:  # never more than this many in memory
             kept = dict(heapq.nsmallest(spec.texts, kept.items()))
     return [piece for _, piece in heapq.nsmallest(spec.texts, kept.items())]
 
 
-def _pieces(spec: DistillationSpec) -> Iterator[str]:
+def _pieces(spec: DistillationSpec, read: Reader) -> Iterator[str]:
     from curation.passages import passages
-    from curation.sources import read_source
 
     for source in spec.sources:
-        for document in read_source(source):
+        for document in read(source, None, None):
             yield from passages(document.text, spec.passage)
 
 

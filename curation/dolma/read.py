@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.dolma.spec import DolmaAttributeSpec, attribute_files
 from curation.extract import UnreadableError
+from curation.json_line import JSONDecodeError, beyond_64_bits, exact_json, json_value
 from curation.lines import numbered_lines
 from curation.records import Span
 from infra.errors import DataError
@@ -64,15 +65,15 @@ class AttributeLines:
         return scores, sorted(spans, key=lambda span: (span.start, span.end)) if spans is not None else None
 
     def _attributes(self, folder: str, number: int, document: str) -> dict[str, Any]:
-        import orjson
-
         line = next((line for at, line in self._lines[folder] if at == number), None)
         if line is None:
             raise DataError(f"{self._files[folder]}:{number}: the attribute file ends before its documents do")
         where = f"attributes/{folder}"
         try:
-            record = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
+            record = json_value(line)
+            if isinstance(record, dict) and beyond_64_bits(record.get("id")):
+                record["id"] = exact_json(line)["id"]
+        except JSONDecodeError as error:
             raise UnreadableError(f"{where}: not valid JSON: {error}") from None
         if not isinstance(record, dict) or not isinstance(record.get("attributes"), dict):
             raise UnreadableError(f'{where}: no object with the key "attributes"')

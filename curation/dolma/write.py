@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.corpus import TaggedCorpus, read_manifest
+from curation.json_line import json_bytes
 from curation.records import Document
 from infra.artifact import Artifact
 
@@ -45,8 +46,8 @@ def _write_shard(corpus: TaggedCorpus, shard: str, spanned: list[str], folder: P
         _gzipped(folder / "attributes" / FOLDER / file) as attributes,
     ):
         for document in corpus.documents_of(shard):
-            documents.write(_line(_document(document)))
-            attributes.write(_line({"id": document.id, "attributes": attributes_of(document, spanned)}))
+            documents.write(json_bytes(_document(document)))
+            attributes.write(json_bytes({"id": document.id, "attributes": attributes_of(document, spanned)}))
 
 
 def _document(document: Document) -> dict[str, Any]:
@@ -76,12 +77,6 @@ def _spanned(corpus: TaggedCorpus) -> list[str]:
             for batch in file.iter_batches(columns=["spans"]):
                 found.update(batch.column(0).flatten().field("attribute").unique().to_pylist())
     return sorted(found)
-
-
-def _line(record: dict[str, Any]) -> bytes:
-    import orjson
-
-    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
 @contextmanager

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from curation.bad_lines import BadLines, Reader, settings_of
+from curation.extract import UnreadableError
 from curation.fasttext_model import FasttextModel, train_fasttext
 from curation.fasttext_training.spec import ExamplesSpec, FasttextStageSpec
 from curation.held_out import is_held_out
 from curation.records import RawDocument
+from curation.sources import read_source
 from infra.artifact import Artifact
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.fingerprint import digest
-from infra.spec import portable
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 MODEL, CARD = "model.bin", "card.json"
@@ -29,12 +32,14 @@ def identity(spec: FasttextStageSpec) -> Identity:
 
     contents = {f"examples[{number}]": digest(content_of(each.source))
                 for number, each in enumerate(spec.examples)}  # fmt: skip
-    return Identity(portable(spec), contents)
+    return Identity(settings_of(spec), contents)
 
 
 def run(spec: FasttextStageSpec, workspace: Workspace) -> dict[str, Any]:
     """Train, judge, write. Raises InputError, UnavailableError, DataError."""
-    rows = list(read_labelled(spec.examples))
+    bad = BadLines(spec.max_bad_share)
+    rows = list(read_labelled(spec.examples, bad.read))
+    bad.weigh("examples", workspace)
     test = [row for row in rows if is_held_out(row[0], spec.held_out, spec.seed)]
     train = [row for row in rows if not is_held_out(row[0], spec.held_out, spec.seed)]
     if not test:
@@ -48,22 +53,27 @@ def run(spec: FasttextStageSpec, workspace: Workspace) -> dict[str, Any]:
     return {"texts": len(rows), "trained_on": len(train), "held_out": len(test), "labels": list(model.labels)}
 
 
-def read_labelled(examples: tuple[ExamplesSpec, ...]) -> Iterator[Labelled]:
-    """Texts with their labels, in the order of their sources. Raises InputError, DataError."""
-    from curation.sources import read_source
-
+def read_labelled(examples: tuple[ExamplesSpec, ...], read: Reader = read_source) -> Iterator[Labelled]:
+    """Texts with their labels, in the order of their sources; a text without a label is a bad line. Raises InputError,
+    DataError.
+    """
     for each in examples:
         keep = (*each.source.keep, *([each.label_key] if each.label_key else []))
-        for document in read_source(each.source.model_copy(update={"keep": tuple(dict.fromkeys(keep))})):
-            yield document.text, [each.label] if each.label is not None else _stored(document, each)
+        labels = partial(_labels, each=each)
+        for document in read(each.source.model_copy(update={"keep": tuple(dict.fromkeys(keep))}), None, labels):
+            yield document.text, labels(document)
 
 
-def _stored(document: RawDocument, each: ExamplesSpec) -> list[str]:
-    """A text's own labels, under the names that they are to have. Raises InputError for a text without any."""
+def _labels(document: RawDocument, each: ExamplesSpec) -> list[str]:
+    """A text's labels, under the names that they are to have. Raises UnreadableError for a text without any."""
+    if each.label is not None:
+        return [each.label]
     found = document.metadata.get(each.label_key or "")
     values = found if isinstance(found, list) else [found]
     if not values or any(isinstance(value, (dict, list, float)) or value is None for value in values):
-        raise InputError(f"{each.source.path}: {document.id}: {each.label_key} is {found!r}, and a label is needed")
+        given = json.dumps(found, ensure_ascii=False)[:80]
+        allowed = "a word, a whole number, true, false, or a list of them"
+        raise UnreadableError(f'the label key "{each.label_key}" is {given}; allowed: {allowed}')
     plain = [str(int(value)) if isinstance(value, bool) else "_".join(str(value).split()) for value in values]
     return [each.names.get(value, value) for value in plain]
 

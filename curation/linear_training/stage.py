@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation.bad_lines import BadLines, settings_of
 from curation.fasttext_training.stage import Labelled, read_labelled
 from curation.held_out import is_held_out
 from curation.linear_training.spec import LinearSpec
@@ -14,7 +15,6 @@ from infra.artifact import Artifact
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.fingerprint import digest
-from infra.spec import portable
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 if TYPE_CHECKING:
@@ -32,14 +32,16 @@ def identity(spec: LinearSpec) -> Identity:
 
     contents = {f"examples[{number}]": digest(content_of(example.source))
                 for number, example in enumerate(spec.examples)}  # fmt: skip
-    return Identity(portable(spec), contents)
+    return Identity(settings_of(spec), contents)
 
 
 def run(spec: LinearSpec, workspace: Workspace) -> dict[str, Any]:
     """Read, fit, calibrate, judge, write. Raises InputError, DataError."""
     from curation.linear_training.fit import fit
 
-    rows = [(text[: spec.longest], labels) for text, labels in read_labelled(spec.examples)]
+    bad = BadLines(spec.max_bad_share)
+    rows = [(text[: spec.longest], labels) for text, labels in read_labelled(spec.examples, bad.read)]
+    bad.weigh("examples", workspace)
     attributes = tuple(sorted({label for _, labels in rows for label in labels} - {spec.clean}))
     train, calibration, test = _divided(rows, spec)
     for share in (train, calibration):

@@ -50,6 +50,8 @@ class Context:
     """Whether the step applies to every shard of the curation."""
     attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By corpus, the scores that its documents have when they come to this step."""
+    tagged: frozenset[str] = frozenset()
+    """Corpora whose documents have been tagged when they come to this step."""
 
     def job(
         self, name: str, *pipeline: PipelineStep, labels: tuple[str, ...] | None = None, open_files: int = 0
@@ -76,7 +78,7 @@ class Context:
             shards = Shared(self.shards[rank] for rank in ranks)
             known = {corpus: self.attributes.get(corpus, ())}
             parts.append(Context(f"{self.name} ({corpus})", self.folder / corpus, self.work, shards, ranks,
-                                 self.removed, False, known))  # fmt: skip
+                                 self.removed, False, known, self.tagged))  # fmt: skip
         return parts
 
     def together(self) -> Context:
@@ -97,6 +99,8 @@ class Step:
 
     options: ClassVar[type[StepSpec]]
     """The YAML section of this step."""
+    version: ClassVar[int] = 1
+    """Raised when the same settings give another result than before; belongs to the fingerprint from 2 on."""
     reads_corpus: ClassVar[bool] = False
     """Whether `phases` reads documents: then all steps before this one are done, and their result stored, first."""
 
@@ -133,6 +137,10 @@ class Step:
     def settings(self) -> dict[str, Any]:
         """What of the YAML belongs to the fingerprint: all of it, with paths cut down to their last part."""
         return portable(self.spec)
+
+    def identity(self) -> dict[str, Any]:
+        """The settings, and the step's version."""
+        return self.settings() | ({"version": self.version} if self.version > 1 else {})
 
     def inputs(self) -> dict[str, str]:
         """Checksums of the files that the settings name (weights, models, lists), for the fingerprint."""

@@ -46,6 +46,7 @@ class C4Quality(FilterStep):
     """datatrove's C4QualityFilter."""
 
     options = C4QualitySpec
+    version = 2  # long runs of marks are cut before words are told apart
     spec: C4QualitySpec
 
     @property

@@ -48,6 +48,7 @@ class Decontaminate(Step):
     """datatrove's n-grams and filter; the index is built here, since datatrove's indexer wants lighteval."""
 
     options = DecontaminateSpec
+    version = 2  # long runs of marks are cut before words are told apart
     spec: DecontaminateSpec
 
     def phases(self, context: Context) -> list[Job]:

@@ -37,6 +37,7 @@ class FinewebQuality(FilterStep):
     """datatrove's FineWebQualityFilter."""
 
     options = FinewebQualitySpec
+    version = 2  # long runs of marks are cut before words are told apart
 
     def filter(self, **parameters: Any) -> FineWebQualityFilter:
         """The filter."""

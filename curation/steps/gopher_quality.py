@@ -43,6 +43,7 @@ class GopherQuality(FilterStep):
     """datatrove's GopherQualityFilter."""
 
     options = GopherQualitySpec
+    version = 2  # long runs of marks are cut before words are told apart
 
     def filter(self, **parameters: Any) -> GopherQualityFilter:
         """The filter."""

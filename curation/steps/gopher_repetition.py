@@ -35,6 +35,7 @@ class GopherRepetition(FilterStep):
     """datatrove's GopherRepetitionFilter."""
 
     options = GopherRepetitionSpec
+    version = 2  # long runs of marks are cut before words are told apart
 
     def filter(self, **parameters: Any) -> GopherRepetitionFilter:
         """The filter."""

@@ -48,6 +48,7 @@ class Minhash(DedupStep):
     """datatrove's four stages."""
 
     options = MinhashSpec
+    version = 2  # long runs of marks are cut before words are told apart
     files_of_a_shard = 2  # its clusters and what is to be removed are written; before that, its signatures read
     spec: MinhashSpec
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,8 +13,8 @@ from curation.documents import batches, marks_of
 from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scoring import scored
 from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base_unscored import tell_unscored, unscored_in
 from curation.unscored import out_of_languages, why_unscored
-from infra.atomic import write_json
 
 if TYPE_CHECKING:
     from datatrove.data import Document
@@ -59,7 +58,7 @@ class Score(Step):
                     context.removed.remove(document, f"unscored: {why}")
                 else:
                     yield document
-        write_json(context.folder / "unscored" / f"{context.shards[rank].place}.json", dict(sorted(reasons.items())))
+        tell_unscored(context, rank, reasons)
 
     def inputs(self) -> dict[str, str]:
         """The scorer's weights."""
@@ -78,15 +77,7 @@ class Score(Step):
         scorer, card = loaded_scorer(self.spec.scorer), card_of(self.spec.scorer)
         about = {"languages": list(card.languages), "blind_spots": card.blind_spots}
         return {"scorer": scorer.identity, "attributes": list(self.attributes()), "passage": self.spec.passage, **about,
-                "unscored": self._unscored(context)}  # fmt: skip
-
-    def _unscored(self, context: Context) -> dict[str, int]:
-        """Documents that got no score, by reason."""
-        reasons: Counter[str] = Counter()
-        for shard in context.shards:
-            file = context.folder / "unscored" / f"{shard.place}.json"
-            reasons.update(json.loads(file.read_text(encoding="utf-8")))
-        return dict(sorted(reasons.items()))
+                "unscored": unscored_in(context)}  # fmt: skip
 
     def describe(self) -> str:
         """`score: profanity, passages of at most 200 characters`."""

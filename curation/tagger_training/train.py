@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from loguru import logger
 
+from curation.bad_lines import BadLines
 from curation.records import Span
 from curation.tagger_training.encoder import encoder_folder
 from curation.tagger_training.examples import labelled, read_examples
@@ -36,8 +37,7 @@ def run(spec: TaggerTrainingSpec, workspace: Workspace) -> dict[str, Any]:
     Raises AmountError for too few texts, InputError for labels of one kind only, and what reading raises.
     """
     logger.disable("datatrove")  # its readers announce every file
-    texts = list(read_examples(spec.learn_from, spec.attribute))
-    tests = {name: list(labelled(test)) for name, test in spec.tests.items()}
+    texts, tests = _read(spec, workspace)
     training, validation = split(texts, spec.validation, spec.seed)
     model = _fit(training, spec, workspace)
     if isinstance(model, TransformerModel):
@@ -57,6 +57,17 @@ def run(spec: TaggerTrainingSpec, workspace: Workspace) -> dict[str, Any]:
     speed = _speed(model, validation)
     return {**training_counts, "threshold": threshold, "validation_f1": on_validation["f1"][0],
             "tokens_per_second": speed}  # fmt: skip
+
+
+def _read(spec: TaggerTrainingSpec, workspace: Workspace) -> tuple[list[LabelledText], dict[str, list[LabelledText]]]:
+    """The texts to learn from, and those of each test."""
+    bad, tests = BadLines(spec.max_bad_share), {}
+    texts = list(read_examples(spec.learn_from, spec.attribute, bad.read))
+    bad.weigh("learn_from", workspace)
+    for name, test in spec.tests.items():
+        tests[name] = list(labelled(test, bad.read))
+        bad.weigh(f"tests.{name}", workspace)
+    return texts, tests
 
 
 def split(texts: list[LabelledText], share: float, seed: int) -> tuple[list[LabelledText], list[LabelledText]]:

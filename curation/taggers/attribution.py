@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from curation.any_scorer import AnyScorer
 from curation.records import Span
-from curation.scorers import SCORERS, ScorerSpec, loaded_scorer, weights_of
+from curation.scorers import SCORERS, ScorerSpec, card_of, loaded_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
 from curation.taggers.base import Tagger, TaggerSpec
 from infra.errors import InputError, ScoringError
@@ -68,6 +68,7 @@ class Attribution(Tagger):
             raise InputError(f'{scorer.identity} has no attribute "{attribute}"; it has {known}'
                              f"{nearest(attribute, scorer.attributes)}")  # fmt: skip
         self._spec, self._scorer, self._column = spec, scorer, scorer.attributes.index(attribute)
+        self.scorer, self.languages = scorer, card_of(spec.scorer).languages
         self.attributes = (attribute,)
 
     @staticmethod

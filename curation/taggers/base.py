@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curation.records import Span
+from curation.unscored import out_of_languages, why_not_text, why_unscored
 from infra.spec import Spec
+
+if TYPE_CHECKING:
+    from curation.scorers import Scorer
 
 
 class TaggerSpec(Spec):
@@ -25,6 +30,10 @@ class Tagger(ABC):
     options: ClassVar[type[TaggerSpec]]
     attributes: tuple[str, ...]
     """Attributes that spans can have."""
+    scorer: Scorer | None = None
+    """What it scores with, if that is a scorer."""
+    languages: tuple[str, ...] = ()
+    """Languages (ISO 639-1) that its spans mean something in; empty where nobody has said."""
 
     @abstractmethod
     def __init__(self, spec: Any) -> None: ...
@@ -33,6 +42,11 @@ class Tagger(ABC):
     @abstractmethod
     def inputs(spec: Any) -> dict[str, str]:
         """Checksums of the weights that `spec` means, by name, found without loading them."""
+
+    def why_unscored(self, text: str, metadata: Mapping[str, Any]) -> str:
+        """Why it cannot tell where a document's risky stretches are; '' where it can."""
+        why = why_unscored(text, self.scorer) if self.scorer else why_not_text(text)
+        return why or out_of_languages(metadata, self.languages)
 
     @abstractmethod
     def tag(self, texts: list[str]) -> list[list[Span]]:

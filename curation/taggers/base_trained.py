@@ -30,7 +30,8 @@ class TrainedTagger(Tagger):
     """The model's name, which the artifact must have too."""
 
     def __init__(self, spec: TrainedSpec) -> None:
-        size = read_card(spec.path)["model"]["name"]
+        card = read_card(spec.path)
+        size, self.languages = card["model"]["name"], tuple(card["languages"])
         if size != self.size:
             raise InputError(f"{spec.path}: is a {size} tagger; write tagger: {{name: {size}, path: ...}}")
         self._floor, self._trained = spec.keep_at_or_above, load_trained(spec.path)

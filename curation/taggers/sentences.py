@@ -12,7 +12,7 @@ from pydantic import Field
 
 from curation.any_scorer import AnyScorer
 from curation.records import Span
-from curation.scorers import loaded_scorer, weights_of
+from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.sentences import sentence_spans
 from curation.taggers.base import Tagger, TaggerSpec
 
@@ -34,6 +34,7 @@ class Sentences(Tagger):
 
     def __init__(self, spec: SentencesSpec) -> None:
         self._floor, self._scorer = spec.keep_at_or_above, loaded_scorer(spec.scorer)
+        self.scorer, self.languages = self._scorer, card_of(spec.scorer).languages
         self.attributes = self._scorer.attributes
 
     @staticmethod

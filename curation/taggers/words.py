@@ -12,7 +12,7 @@ from pydantic import Field
 
 from curation.any_scorer import AnyScorer
 from curation.records import Span
-from curation.scorers import loaded_scorer, weights_of
+from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.taggers.base import Tagger, TaggerSpec
 from curation.words import word_spans
 
@@ -40,6 +40,7 @@ class Words(Tagger):
 
     def __init__(self, spec: WordsSpec) -> None:
         self._floor, self._scorer = spec.keep_at_or_above, loaded_scorer(spec.scorer)
+        self.scorer, self.languages = self._scorer, card_of(spec.scorer).languages
         self.attributes = self._scorer.attributes
         self._kept: dict[str, tuple[tuple[str, float], ...]] = {}
 

@@ -48,7 +48,7 @@ def test_every_kind_of_bad_line_is_quarantined_with_its_reason(
 ) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"\n".join([*lines(3), line, *lines(3)]))
     with pytest.raises(DataError, match=f"a.jsonl:4: {reason}"):
-        curate({"path": "a.jsonl"}, max_bad_share=0)
+        curate({"path": "a.jsonl", "strict": True}, max_bad_share=0)
 
 
 def test_past_the_allowed_share_the_job_stops_and_shows_the_first_lines(tmp_path: Path, curate: Curate) -> None:
@@ -67,7 +67,17 @@ def test_a_file_that_begins_with_a_hundred_bad_lines_is_given_up_at_once(tmp_pat
     with pytest.raises(
         RanksFailed, match=r'^a.jsonl:1: no key "text" \(there is: body\); so are the 99 lines after it'
     ):
-        curate({"path": "a.jsonl"}, max_bad_share=1)
+        curate({"path": "a.jsonl", "strict": True}, max_bad_share=1)
+
+
+@pytest.mark.parametrize(("key", "other"), [("text", "body"), ("id", "no")])
+def test_a_file_none_of_whose_many_records_has_a_text_or_an_id_is_told(
+    tmp_path: Path, curate: Curate, key: str, other: str
+) -> None:
+    records = [{"text": f"Number {n}.", "id": n} for n in range(300)]
+    write_jsonl(tmp_path / "a.jsonl", [{other if name == key else name: v for name, v in r.items()} for r in records])
+    with pytest.raises(RanksFailed, match=rf'^a.jsonl:1: no key "{key}" .*; so it is with all 300 records of the file'):
+        curate({"path": "a.jsonl", "id": "id"})
 
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "jsonl.zst"])

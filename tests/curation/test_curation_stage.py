@@ -38,13 +38,14 @@ def many_files(folder: Path, files: int = 6, lines: int = 40) -> dict:
 
 def test_the_corpus_reads_back_with_scores_spans_and_places(tmp_path: Path, curate: Curate) -> None:
     write_jsonl(tmp_path / "a.jsonl", [{"text": "A fine day 😀."}, {"text": "So what, 😀 you idiot!", "key": {"n": 1}}])
-    artifact = curate({"path": "a.jsonl", "keep": ["key"], "id": None}, steps=TAGGED, max_bad_share=1)
-    (document,) = TaggedCorpus.open(artifact.path, "it").documents()  # the first line has no key to keep
+    artifact = curate({"path": "a.jsonl", "keep": ["key"], "id": None}, steps=TAGGED)
+    first, document = TaggedCorpus.open(artifact.path, "it").documents()
+    assert first.metadata == {"key": None}  # the first line has no key to keep
     (span,) = document.spans or ()
     assert document.text[span.start : span.end] == "idiot"
     assert span == Span(15, 20, "toxicity", span.score) and span.score > 0.9
     assert document.scores["toxicity"] > 0.5
-    assert (document.metadata, document.shard, document.row) == ({"key": {"n": 1}}, "00000.parquet", 0)
+    assert (document.metadata, document.shard, document.row) == ({"key": {"n": 1}}, "00000.parquet", 1)
     assert pq.read_schema(artifact.path / "corpora" / "it" / "00000.parquet").equals(schema())
 
 

@@ -17,7 +17,7 @@ from curation.scorers.ensemble import EnsembleSpec
 from curation.scorers.fasttext import FasttextScorerSpec
 from curation.scorers.profanity import ProfanitySpec
 from infra.artifact import Artifact
-from infra.errors import ConfigError, InputError
+from infra.errors import ConfigError, DataError, InputError
 from infra.spec import load_spec
 from infra.stage import run_stage
 
@@ -63,7 +63,7 @@ def test_training_states_what_the_classifier_is_worth_on_texts_it_has_not_seen(t
 
 def test_a_text_without_a_label_stops_the_training(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rows.jsonl", [{"text": "a", "label": "1"}, {"text": "b", "label": None}])
-    with pytest.raises(InputError, match=r"rows.jsonl: 0/rows.jsonl:2: label is None, and a label is needed"):
+    with pytest.raises(DataError, match=r'^rows.jsonl:2: the label key "label" is null; allowed: a word'):
         run_stage(FASTTEXT, training(tmp_path), tmp_path / "out", quiet=True)
     with pytest.raises(ConfigError, match=r"train.yaml:2: examples\[0\].*give label .* or label_key"):
         training(tmp_path, "label: a, label_key: b")

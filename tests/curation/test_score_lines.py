@@ -169,3 +169,38 @@ def test_when_the_input_pauses_all_that_came_is_answered() -> None:
         process.stdin.close()
         assert process.stdout.read() == b""
     assert process.returncode == 0
+
+
+def test_what_a_record_brought_is_kept_under_another_name() -> None:
+    given = {"text": "you damn fool", "spans": [[0, 3, "gold"]], "scores": {"mine": 0.1}, "unscored": "before"}
+    (once,) = scored(given, spans=True)
+    assert once["spans_before"] == given["spans"] and once["scores_before"] == given["scores"]
+    assert once["unscored_before"] == "before" and "unscored" not in once and once["scores"].keys() == {"toxicity"}
+    (twice,) = scored(once)
+    assert twice["scores_before_2"] == once["scores"] == twice["scores"] and twice["scores_before"] == given["scores"]
+    assert twice["spans"] == once["spans"]  # spans were not asked for
+
+
+def test_what_is_written_is_json_whatever_the_numbers_that_came() -> None:
+    line = b'{"text": "a", "x": NaN, "y": [-Infinity, 1e400], "id": 123456789012345678901234567890}'
+    options = {"spans": False, "all_spans": False, "tagger": "words", "attribute": None, "passage": 200}
+    (out,) = prepare("profanity", **options).lines([[line]])  # type: ignore[arg-type]
+    record = json.loads(out, parse_constant=pytest.fail)
+    assert (record["x"], record["y"], record["id"]) == (None, [None, None], 123456789012345678901234567890)
+
+
+@pytest.mark.parametrize("depth", [700, 960, 990, 5000, 100_000])
+def test_a_deep_line_comes_back_or_is_named(depth: int) -> None:
+    line = b'{"text": "a", "x": ' + b"[" * depth + b"]" * depth + b"}"
+    options = {"spans": False, "all_spans": False, "tagger": "words", "attribute": None, "passage": 200}
+    lines = prepare("profanity", **options).lines([[b'{"text": "fine"}', line]])  # type: ignore[arg-type]
+    assert json.loads(next(lines))["text"] == "fine"
+    try:
+        assert json.loads(next(lines))["text"] == "a"
+    except DataError as error:
+        assert str(error) == "standard input:2: nested too deep" and depth > 900
+
+
+def test_an_unscored_text_has_no_spans_either() -> None:
+    (unscored,) = scored({"text": "\0damn\0"}, spans=True)
+    assert unscored["spans"] is None and unscored["scores"] == {"toxicity": None} and "NUL" in unscored["unscored"]

@@ -76,7 +76,7 @@ def test_malformed_spans_are_named_with_file_and_line(tmp_path: Path, spans: obj
 
 
 def test_a_text_without_spans_is_an_error_and_not_a_harmless_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'labels\.jsonl:1: no key "spans"'):
+    with pytest.raises(DataError, match=r'labels\.jsonl:1: "spans" is null; a list'):
         examples(tmp_path, {"text": "you idiot"})
 
 

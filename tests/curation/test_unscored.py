@@ -15,6 +15,7 @@ from curation.scorers import load_scorer
 from curation.scorers.profanity import ProfanitySpec
 from curation.steps.cascade import Cascade, CascadeSpec
 from curation.unscored import out_of_languages, why_unscored
+from infra.errors import RanksFailed
 
 FOREIGN = ("你是个白痴", "ты тупой идиот", "तुम बेवकूफ हो", "eres un idiota de mierda y un hijo de puta",
            "Du bist ein dummes Arschloch, verpiss dich")  # fmt: skip
@@ -73,3 +74,39 @@ def test_a_gate_lets_through_what_it_cannot_read() -> None:
     cascade = Cascade(CascadeSpec(gate=ProfanitySpec(), scorer=ProfanitySpec()))
     foreign, kind = (Document(text=text, id="0") for text in (FOREIGN[0], ENGLISH[1]))
     assert cascade.gate_scores([foreign, kind]).tolist()[0] == 1.0 > cascade.gate_scores([kind]).tolist()[0]
+
+
+TAG = {"step": "tag", "tagger": {"name": "words", "scorer": {"name": "profanity"}}}
+
+
+def test_a_tagger_says_nothing_of_what_its_scorer_cannot_read(tmp_path: Path, curate: Curate) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in (UTF16, *FOREIGN[:2], ENGLISH[0])])
+    artifact = curate({"path": "a.jsonl"}, steps=[TAG])
+    assert [document.text for document in TaggedCorpus.open(artifact.path, "it").documents()] == [ENGLISH[0]]
+    manifest = json.loads((artifact.path / "manifest.json").read_text())
+    counts = {"NUL characters: not text, or in another encoding": 1, "words unknown to the scorer": 2}
+    assert manifest["steps"][0]["unscored"] == counts and manifest["steps"][0]["languages"] == ["en"]
+    assert manifest["corpora"]["it"]["removed"] == {"0-tag": {f"unscored: {why}": n for why, n in counts.items()}}
+
+
+def test_spans_of_a_document_that_one_tagger_left_are_not_known_whatever_another_says(
+    tmp_path: Path, curate: Curate
+) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in (FOREIGN[4], ENGLISH[0])])
+    language = {"step": "language", "label_only": True}
+    left = TAG | {"unscored": "leave"}
+    other = {**TAG, "prefix": "b_", "unscored": "leave",
+             "tagger": {"name": "sentences", "scorer": {"name": "profanity"}}}  # fmt: skip
+    foreign, rude = TaggedCorpus.open(curate({"path": "a.jsonl"}, steps=[language, left, other]).path, "it").documents()
+    assert foreign.spans is None and {span.attribute for span in rude.spans or ()} == {"toxicity", "b_toxicity"}
+    with pytest.raises(RanksFailed, match="is not tagged, or its tagger left it unscored"):
+        curate({"path": "a.jsonl"}, steps=[language, left, {"step": "where", "keep": "spans.count > 0"}], name="asked")
+
+
+def test_a_step_of_another_version_is_another_step() -> None:
+    from curation.steps import make_step
+    from curation.steps.gopher_quality import GopherQualitySpec
+    from curation.steps.score import ScoreSpec
+
+    assert make_step(GopherQualitySpec()).identity()["version"] == 2
+    assert "version" not in make_step(ScoreSpec(scorer=ProfanitySpec())).identity()

@@ -11,6 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from infra.artifact import read_artifact
 from infra.errors import DataError
 from mixtures.forecast import foresee
+from mixtures.show import show_mixture
 from mixtures.tokenise import Encoder
 
 SPELLED = "Price <s>100</s> now, a</s>b and <|endoftext|> too."
@@ -90,4 +91,7 @@ def test_mixture_and_plan_say_how_many_documents_spell_it(tmp_path: Path) -> Non
     (folder,) = (tmp_path / "store").glob("tokens-html-*")
     counts = read_artifact(folder, "tokens").counts
     assert (counts["eos_spelled_documents"], counts["eos_spelled"]) == (3, 6)
+    assert built.manifest["components"][0]["eos_spelled"] == {"documents": 3, "times": 6}
+    (table,) = [table for table in show_mixture(read_artifact(tmp_path / "m")).tables if "spell </s>" in table.title]
+    assert table.rows == (("html", 3, 6),)
     assert any("3 documents spell </s>" in note for note in foresee(spec, tmp_path / "store").notes)

@@ -105,6 +105,15 @@ def test_a_declared_end_of_text_that_the_vocabulary_lacks_is_refused_and_not_rep
     assert made(tmp_path, file=str(path), eos="</s>") == 0
 
 
+def test_a_declared_padding_that_the_vocabulary_lacks_is_refused_and_not_replaced(tmp_path: Path) -> None:
+    path = tokenizer_json(tmp_path, ["</s>", "<pad>"])
+    path.with_name("tokenizer_config.json").write_text('{"eos_token": "</s>", "pad_token": {"content": "[PAD]"}}')
+    with pytest.raises(InputError, match=r"padding token is '\[PAD\]', which is not in its vocabulary"):
+        made(tmp_path, file=str(path))
+    path.with_name("tokenizer_config.json").write_text('{"eos_token": "</s>", "pad_token": null}')
+    assert made(tmp_path, file=str(path)) == 0
+
+
 def test_auto_tokenizer_adds_no_token_that_training_documents_lack(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
