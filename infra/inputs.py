@@ -12,6 +12,16 @@ from infra.digests import digests
 TRUST = "HORMESIS_TRUST"  # a variable, so that the workers and ranks of this command know as well
 
 
+def trust_inputs() -> None:
+    """Take inputs as they are, here and in every process that this one starts."""
+    os.environ[TRUST] = "1"
+
+
+def trust_passed_on() -> dict[str, str]:
+    """The variable for processes that do not get this one's environment."""
+    return {TRUST: "1"} if trusted() else {}
+
+
 def trusted() -> bool:
     """Whether the user has said that inputs are taken as they are, with `--trust` or HORMESIS_TRUST=1."""
     return os.environ.get(TRUST, "0") not in ("", "0")
