@@ -15,7 +15,7 @@ import typer
 from analysis.study.kinds import STAGES
 from infra.cluster import RayCluster
 from infra.errors import HormesisError, InputError, UserError, of_the_system
-from infra.inputs import open_input, trust_inputs
+from infra.inputs import open_input, open_to_show, trust_inputs
 from infra.paths import output
 from infra.progress import say
 from infra.spec import Spec, load_spec, nearest
@@ -121,11 +121,10 @@ def status(folder: Folder) -> None:
 @app.command()
 def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help="where the page goes")] = None) -> None:
     """The report or the token heat-map of any artifact, as a page and in the terminal."""
-    from infra.artifact import read_artifact
     from infra.terminal import print_page
 
     target = output(out or folder.parent / f"{folder.resolve().name}.html")
-    artifact = read_artifact(folder)
+    artifact = open_to_show(folder)
     print_page(stage_of(artifact.kind).show(artifact), target)
 
 

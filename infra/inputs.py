@@ -8,7 +8,9 @@ from pathlib import Path
 
 from infra.artifact import Artifact, compare, is_artifact, read_artifact, verify
 from infra.digests import digests
+from infra.progress import say
 
+_SHOWN_AT_ONCE = 2 << 30  # bytes; a few seconds
 TRUST = "HORMESIS_TRUST"  # a variable, so that the workers and ranks of this command know as well
 
 
@@ -34,6 +36,19 @@ def open_input(path: str | Path, kind: str | None = None, below: str = "") -> Ar
     """
     artifact = read_artifact(path, kind)
     check_input(artifact, below)
+    return artifact
+
+
+def open_to_show(path: str | Path) -> Artifact:
+    """Open an artifact of which something is shown to a person; what is too large to be compared for that is said to be
+    so. Raises what `open_input` raises.
+    """
+    artifact = read_artifact(path)
+    size = sum(entry["size"] for entry in artifact.files.values())
+    if size <= _SHOWN_AT_ONCE:
+        check_input(artifact)
+    elif not trusted():
+        say(f"{path}: {size / 1e9:,.0f} GB, which are not compared with their checksums to show this")
     return artifact
 
 
