@@ -1,6 +1,6 @@
 """SIGKILL at random moments to a command or one of its workers, a hundred times: which bytes of the results differ?
 
-    python -m benchmarks.kills [--curation 35] [--mixture 35] [--pretrain 20] [--study 10] [--seed 0]
+    nice python -m benchmarks.kills [--curation 35] [--mixture 35] [--pretrain 20] [--study 10] [--seed 0]
 
 Each kind runs undisturbed once. Then, round after round, its command is started and killed at a moment drawn from the
 time that it takes alone: half of the kills hit the command itself, the others one of the processes below it. After
@@ -18,6 +18,7 @@ import os
 import pickle
 import platform
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +42,19 @@ TIMES = {
     "pretrain.json": ("seconds", "tokens_per_second"),
     "log.jsonl": ("tokens_per_second", "checkpoint_share", "eta_seconds"),
     "README.md": ("tokens per second", "seconds"),
+    "report.html": ("tokens per second",),
     "common.pt": ("seconds", "tokens_per_second", "checkpoint_share", "eta_seconds"),
     ".metadata": ("storage_meta",),
     "complete.json": (),
 }
 """Files in which a run writes down when or how fast it was, and under which keys: a model's card is read by rows of its
-tables, a checkpoint's `common.pt` and `.metadata` as the objects in them. `seal` is a checksum of the others, and
-`storage_meta` is PyTorch's random name for the saving. Checksums of these files, which an artifact and a checkpoint
-list, are left out. The logs of a study's steps (`logs/`) are diaries and are not compared."""
+tables, a study's report by columns of its tables, a checkpoint's `common.pt` and `.metadata` as the objects in them.
+`seal` is a checksum of the others, and `storage_meta` is PyTorch's random name for the saving. Checksums of these
+files, which an artifact and a checkpoint list, are left out. The logs of a study's steps (`logs/`) are diaries and are
+not compared."""
+
+_TABLE = re.compile(r"<table.*?</table>", re.DOTALL)
+_CELL = re.compile(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", re.DOTALL)
 
 
 @dataclass
@@ -136,10 +143,19 @@ def _timeless(file: Path) -> bytes:
     keys = TIMES.get(file.name)
     if keys is None:
         return file.read_bytes()
+    if file.suffix == ".html":
+        return _TABLE.sub(partial(_without_columns, keys), file.read_text()).encode()
     if file.name == "README.md":
         rows = tuple(f"| {key} |" for key in keys)
         return "\n".join(line for line in file.read_text().splitlines() if not line.startswith(rows)).encode()
     return repr([_without(record, keys) for record in _records(file)]).encode()
+
+
+def _without_columns(headings: tuple[str, ...], table: re.Match[str]) -> str:
+    """A table of HTML as text, without the cells below some headings."""
+    rows = [_CELL.findall(row) for row in table[0].split("</tr>")]
+    left = [index for index, heading in enumerate(rows[0]) if heading not in headings]
+    return repr([[row[index] for index in left if index < len(row)] for row in rows])
 
 
 def _records(file: Path) -> list[Any]:
@@ -221,7 +237,7 @@ def report(tallies: list[Tally], seed: int) -> str:
     total = sum(tally.killed.total() for tally in tallies)
     return (
         f"# Kills\n\n{total} times SIGKILL at random moments (seed {seed}), up to {PER_ROUND} a round before the "
-        f"command is run to its end; `python -m benchmarks.kills` on {_machine()}.\n\n{head}{rows}\n"
+        f"command is run to its end; `python -m benchmarks.kills` on {machine()}.\n\n{head}{rows}\n"
         f"Compared is every file below the output folder, with the store and the steps of a study, but for the logs of "
         f"a study's steps, and for times:\n\n{kept}\n"
         f"and the checksums of these files in `artifact.json` and `complete.json`. `seal` is a checksum "
@@ -230,7 +246,8 @@ def report(tallies: list[Tally], seed: int) -> str:
     )
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The processor and its cores, for a page of figures."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -245,7 +262,6 @@ def main() -> None:
         parser.add_argument(f"--{kind}", type=int, default=kills, help="kills")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    os.nice(10)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["HORMESIS_CACHE"] = str(folder / "cache")
