@@ -51,7 +51,10 @@ READERS = {
         "export {a} --to hf --out {o}/hf",
         "generate {a} Our_teacher --tokens 5",
     ),
-    "steered": ("run {w}/analysis.yaml --workers 1 --out {o}/measured", "generate {w}/trained Our --method {a}"),
+    "steered": (
+        "run {w}/analysis.yaml --workers 1 --out {o}/measured",
+        "generate {w}/trained Our --method {a} --tokens 5",
+    ),
     "measured": ("show {a} --out {o}/page.html",),
     "tagger": SCORED,
     "fasttext": SCORED,
