@@ -63,7 +63,7 @@ READERS = {
     "calibrated": SCORED,
     "swarm": ("predict {a} --mixtures {w}/mixtures.csv --out {o}/out.csv", "show {a} --out {o}/page.html"),
     "studied": ("show {a} --out {o}/page.html", "export {a} --to swarm --out {o}/swarm"),
-    "studied/steps": ("run {w}/study.yaml --workers 1 --set ce_budget=0.7 --out {w}/studied",),
+    "studied/steps": ("run {w}/study.yaml --workers 1 --out {o}/studied",),
 }
 """Folders of the world, and what reads them: w is the world, o a new folder, a the artifact or folder itself."""
 
@@ -157,7 +157,7 @@ class Reading:
 
     def _told(self, line: str, folder: str) -> str | None:
         """The message of a command on a damaged world, None where it gives what it should, or WRONG and why."""
-        with self._out() as out:
+        with self._out(folder) as out:
             try:
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     app(self._arguments(line, folder, out).split(), standalone_mode=False)
@@ -179,7 +179,7 @@ class Reading:
 
     def _run(self, line: str, folder: str) -> tuple[int, str, dict[str, str]]:
         """Exit code, what was printed, and digests of what was written."""
-        with self._out() as out:
+        with self._out(folder) as out:
             code, output, messages = alone(self._arguments(line, folder, out))
             files = contents(out) | {f"again/{name}": seen for name, seen in contents(self.world / "again").items()}
             return code, output.replace(str(out), "OUT") if code == 0 else messages, files
@@ -188,11 +188,14 @@ class Reading:
         return line.format(w=self.world, o=out, a=self.world / folder)
 
     @contextlib.contextmanager
-    def _out(self) -> Iterator[Path]:
+    def _out(self, folder: str) -> Iterator[Path]:
+        """A new folder; for a study's steps with a copy of them, of which the report has still to be made."""
         out = self.world.parent / "out"
         for left in (out, self.world / "again", *self.world.glob(".again.*")):
             shutil.rmtree(left, ignore_errors=True)
         out.mkdir()
+        if folder == "studied/steps":
+            shutil.copytree(self.world / folder, out / folder)
         yield out
 
 
