@@ -15,10 +15,11 @@ import typer
 from analysis.study.kinds import STAGES
 from infra.cluster import RayCluster
 from infra.errors import HormesisError, InputError, UserError, of_the_system
-from infra.inputs import TRUST, open_input
+from infra.inputs import open_input, open_to_show, trust_inputs
 from infra.paths import output
+from infra.progress import say
 from infra.spec import Spec, load_spec, nearest
-from infra.stage import Kind, say
+from infra.stage import Kind
 
 KINDS = {
     **STAGES,
@@ -81,10 +82,12 @@ def validate(files: Annotated[list[Path], typer.Argument()], set_: Sets = None) 
 
 
 @app.command()
-def plan(file: File, set_: Sets = None) -> None:
+def plan(file: File, set_: Sets = None, trust: Trust = False) -> None:
     """What will it do and cost, before anything is spent?"""
     from infra.terminal import print_plan
 
+    if trust:
+        trust_inputs()
     stage, spec = load(file, set_)
     print_plan(stage.plan(spec))
 
@@ -95,7 +98,7 @@ def run(
 ) -> None:
     """Do it; picks up where it stopped."""
     if trust:
-        os.environ[TRUST] = "1"
+        trust_inputs()
     kind, spec = load(file, set_)
     cluster = RayCluster(ray, workers) if ray else None
     try:
@@ -118,11 +121,10 @@ def status(folder: Folder) -> None:
 @app.command()
 def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help="where the page goes")] = None) -> None:
     """The report or the token heat-map of any artifact, as a page and in the terminal."""
-    from infra.artifact import read_artifact
     from infra.terminal import print_page
 
     target = output(out or folder.parent / f"{folder.resolve().name}.html")
-    artifact = read_artifact(folder)
+    artifact = open_to_show(folder)
     print_page(stage_of(artifact.kind).show(artifact), target)
 
 

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.fingerprint import digest_file
+from infra.places import partials_of
 from infra.ranks import job_state
-from infra.stage import partials_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "chaos.md"

@@ -44,7 +44,7 @@ from typing import Any
 
 from infra.artifact import is_artifact
 from infra.fingerprint import digest_file
-from infra.stage import partials_of
+from infra.places import partials_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import socket
@@ -19,10 +20,12 @@ from infra.atomic import write_json
 from infra.digests import digests
 from infra.errors import ArtifactError, InputError
 from infra.fingerprint import digest_file
+from infra.paths import is_inside
 
 MANIFEST = "artifact.json"
-FORMAT = 1  # of artifact.json itself
+FORMAT = 2  # of artifact.json itself: since 2 it ends in a seal, the SHA-256 of all its other keys
 
+_SEAL = "seal"
 _PACKAGES = ("torch", "megatron-core", "transformers", "tokenizers", "datatrove", "numpy", "scikit-learn", "pyarrow")
 
 
@@ -78,16 +81,44 @@ def _record(path: Path, kind: str | None) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         what = f"a {kind} artifact" if kind else "an artifact"
         raise InputError(f"{path}: not {what} (there is no {MANIFEST}); make it with `hormesis run`") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"{path / MANIFEST}: not valid JSON ({error}); remove the folder and run the stage again"
         raise ArtifactError(message) from None
-    if record.get("format") != FORMAT:
-        raise ArtifactError(f"{path}: artifact format {record.get('format')!r}, this hormesis reads {FORMAT}")
-    if missing := sorted(set(_FIELDS) - record.keys()):
-        raise ArtifactError(f"{path / MANIFEST}: the key {missing[0]!r} is missing; run the stage again")
+    check_record(record, path / MANIFEST)
     if kind is not None and record["kind"] != kind:
         raise InputError(f"{path}: is a {record['kind']} artifact, and a {kind} artifact is needed here")
     return record
+
+
+def check_record(record: Any, file: object) -> None:
+    """Raise ArtifactError where what `file` holds is no manifest, was changed since it was written, is of a format that
+    this hormesis does not read, or names files outside its folder.
+    """
+    if not isinstance(record, dict) or "format" not in record:
+        raise ArtifactError(f"{file}: not a manifest of hormesis")
+    if record["format"] not in range(1, FORMAT + 1):
+        raise ArtifactError(f"{file}: artifact format {record['format']!r}, this hormesis reads 1 to {FORMAT}")
+    if (record["format"] > 1 or _SEAL in record) and record.get(_SEAL) != _seal_of(record):
+        raise ArtifactError(f"{file}: content differs from its checksum; move the folder away and run the stage again")
+    if missing := sorted(set(_FIELDS) - record.keys()):
+        raise ArtifactError(f"{file}: the key {missing[0]!r} is missing; run the stage again")
+    try:
+        names = [str(name) for name, entry in record["files"].items() if (int(entry["size"]), str(entry["sha256"]))]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ArtifactError(f"{file}: not a manifest of hormesis") from None
+    for name in names:
+        if not is_inside(name):
+            raise ArtifactError(f"{file}: the file {name!r} lies outside the artifact")
+
+
+def sealed(record: dict[str, Any]) -> dict[str, Any]:
+    """A manifest with its seal, by which a change to it is noticed."""
+    return {**record, _SEAL: _seal_of(record)}
+
+
+def _seal_of(record: dict[str, Any]) -> str:
+    content = {key: value for key, value in record.items() if key != _SEAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _size(file: str) -> int | None:
@@ -164,7 +195,7 @@ def write_manifest(folder: Path, files: dict[str, dict[str, Any]], **fields: Any
         "hormesis": version_of("hormesis"),
         "packages": {name: version_of(name) for name in _PACKAGES},
     }
-    write_json(folder / MANIFEST, record)
+    write_json(folder / MANIFEST, sealed(json.loads(json.dumps(record, allow_nan=False))))  # as it will be read
 
 
 def version_of(distribution: str) -> str:

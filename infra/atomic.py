@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -29,6 +31,41 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """Give a new folder beside `target`, to be filled and renamed; what is still there at the end is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, suffix="-" + target.name, dir=target.parent))
+    try:
+        os.chmod(folder, 0o777 & ~_umask())
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def rename_to_first(folder: Path, names: Iterable[Path]) -> Path | None:
+    """Rename a folder to the first of `names` at which nothing is (an empty folder counts as nothing), in one step.
+
+    Returns that name, or None where all are taken.
+    """
+    for name in names:
+        try:
+            os.rename(folder, name)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            continue
+        sync_folder(name.parent)
+        return name
+    return None
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """`path`, path-2, path-3, …"""
+    yield path
+    yield from (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
 
 
 def write_bytes(target: Path, data: bytes) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from infra.artifact import Artifact
-from infra.atomic import TEMPORARY
+from infra.atomic import folder_beside, numbered, rename_to_first
 from infra.errors import InputError
 from infra.spec import Spec, from_settings, nearest
 
@@ -34,6 +32,7 @@ def export_artifact(
 ) -> Path:
     """Write `artifact` as format `to` into the new folder `target`; `settings` are `key=value`.
 
+    Returns where it is: beside `target` if another command was there first.
     Raises InputError (no such format, target taken) or ConfigError (settings that the format does not have).
     """
     if to not in formats:
@@ -42,14 +41,11 @@ def export_artifact(
     write = _writer(formats[to], to, settings)
     if target.exists():
         raise InputError(f"{target}: exists already; choose another --out or move it away")
-    work = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
-    work.mkdir(parents=True)
-    try:
+    with folder_beside(target) as work:
         write(artifact, work)
-        os.replace(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return target
+        place = rename_to_first(work, numbered(target))
+    assert place is not None
+    return place
 
 
 def _writer(export: Export, to: str, settings: Sequence[str]) -> Write:

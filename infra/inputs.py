@@ -11,13 +11,25 @@ from pathlib import Path
 from infra.artifact import Artifact, compare, is_artifact, read_artifact, verify
 from infra.digest_cache import Stamp
 from infra.digests import digests
+from infra.progress import say
 
 Watched = dict[str, tuple[Stamp | None, str]]
 """Stamp and digest of files by their absolute paths."""
 
 _watched: ContextVar[Watched | None] = ContextVar("_watched", default=None)
 
+_SHOWN_AT_ONCE = 2 << 30  # bytes; a few seconds
 TRUST = "HORMESIS_TRUST"  # a variable, so that the workers and ranks of this command know as well
+
+
+def trust_inputs() -> None:
+    """Take inputs as they are, here and in every process that this one starts."""
+    os.environ[TRUST] = "1"
+
+
+def trust_passed_on() -> dict[str, str]:
+    """The variable for processes that do not get this one's environment."""
+    return {TRUST: "1"} if trusted() else {}
 
 
 def trusted() -> bool:
@@ -32,6 +44,19 @@ def open_input(path: str | Path, kind: str | None = None, below: str = "") -> Ar
     """
     artifact = read_artifact(path, kind)
     check_input(artifact, below)
+    return artifact
+
+
+def open_to_show(path: str | Path) -> Artifact:
+    """Open an artifact of which something is shown to a person; what is too large to be compared for that is said to be
+    so. Raises what `open_input` raises.
+    """
+    artifact = read_artifact(path)
+    size = sum(entry["size"] for entry in artifact.files.values())
+    if size <= _SHOWN_AT_ONCE:
+        check_input(artifact)
+    elif not trusted():
+        say(f"{path}: {size / 1e9:,.0f} GB, which are not compared with their checksums to show this")
     return artifact
 
 

@@ -25,6 +25,11 @@ def console() -> Any:
     return plain_console(stderr=True) if _display is None else _display.console
 
 
+def say(message: str) -> None:
+    """One line on standard error, where progress goes, so that standard output stays data."""
+    console().print(printable(message), soft_wrap=True)
+
+
 @contextlib.contextmanager
 def bar(
     label: str, total: int | None, unit: str = "", *, done: int = 0, folder: Path | None = None, quiet: bool = False

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from infra.artifact import (
-    MANIFEST,
-    Artifact,
-    asked_artifacts,
-    describe_files,
-    is_artifact,
-    now,
-    read_artifact,
-    write_manifest,
-)
-from infra.atomic import remove_temporaries, sync_folder, write_json
+from infra.artifact import Artifact, asked_artifacts, describe_files, now, read_artifact, write_manifest
+from infra.atomic import remove_temporaries, write_json
 from infra.cluster import RayCluster
-from infra.digest_cache import relocate
-from infra.errors import ArtifactError, BusyError, InputError
+from infra.errors import InputError
 from infra.export import Export
 from infra.fingerprint import digest
-from infra.inputs import Watched, changed_file, check_inputs, watched_files
+from infra.inputs import Watched, changed_file, check_input, check_inputs, watched_files
+from infra.lease import leased
 from infra.paths import output
-from infra.printable import printable
-from infra.progress import PROGRESS_FILE, Advance, bar, console
+from infra.places import (
+    ELSEWHERE_FILE,
+    made,
+    partial_of,
+    publish,
+    require_room,
+    set_damaged_aside,
+    tell_of_others,
+)
+from infra.progress import PROGRESS_FILE, Advance, bar, say
 from infra.ranks import JOB_FILE
 from infra.spec import Spec
 
@@ -40,7 +36,6 @@ S = TypeVar("S", bound=Spec)
 
 NOTES_FILE = ".notes.json"
 STARTED_FILE = ".started"
-ELSEWHERE_FILE = ".elsewhere"  # other machines may be at work here even when no process holds the folder
 
 
 @dataclass(frozen=True)
@@ -147,8 +142,7 @@ class Stage(Generic[S]):
     """One kind of work. `version` rises when the same configuration would give other bytes than before; `on_ray` says
     whether it can use a Ray cluster. `elsewhere` says of a specification whether other machines do its work, so that
     this one only waits, and `submit` hands several of those over at once: (specification, work folder) pairs, and the
-    folder for logs. `costly` is a pattern of what a killed run leaves in its work folder that is too dear to be dropped
-    because the next run is of another specification.
+    folder for logs.
     """
 
     kind: str
@@ -162,7 +156,6 @@ class Stage(Generic[S]):
     on_ray: bool = False
     elsewhere: Callable[[S], bool] | None = None
     submit: Callable[[Sequence[tuple[S, Path]], Path], None] | None = None
-    costly: str | None = None
 
     def fingerprint(self, spec: S) -> str:
         """Hash over kind, version, configuration and inputs."""
@@ -173,14 +166,9 @@ class Stage(Generic[S]):
         """Run it into `target`, and say so."""
         if ray is not None and not self.on_ray:
             raise InputError(f"--ray: kind {self.kind} runs on this machine only; leave the option out")
-        artifact = run_stage(self, spec, target, workers=workers, ray=ray)
+        artifact = run_stage(self, spec, target, workers=workers, ray=ray, again=True)
         say(f"{self.kind}: {artifact.path}")
         return artifact
-
-
-def say(message: str) -> None:
-    """One line on standard error, where progress goes, so that standard output stays data."""
-    console().print(printable(message), soft_wrap=True)
 
 
 def is_leader() -> bool:
@@ -197,33 +185,42 @@ def run_stage(
     workers: int = 1,
     quiet: bool = False,
     ray: RayCluster | None = None,
+    again: bool = False,
 ) -> Artifact:
     """Run a stage into the folder `target`, or return what is there already.
 
-    The same fingerprint, whole: nothing is done. Another fingerprint at `target`: the work goes to `target-<8 digits>`.
-    A work folder of the same fingerprint left by a killed run: it is taken up again.
-    Another process is at it: this one waits, and then finds it done. Raises whatever the stage raises, and
-    ArtifactError where the content of an input is not what its artifact says.
+    The same fingerprint, whole: nothing is done. Another fingerprint at `target`, now or when the work ends: the result
+    goes to `target-<8 digits>`, and that is said. A work folder of the same fingerprint left by a killed run: it is
+    taken up again; those of other fingerprints are left alone.
+    Another process is at it, on whatever machine: this one waits, and then finds it done. Raises whatever the stage
+    raises, and ArtifactError where the content of an input is not what its artifact says; with `again` also where
+    that is so of the result that is there, for whom running again is the answer to damage.
     """
     output(target)
     with asked_artifacts() as inputs, watched_files() as files:
         identity = stage.identity(spec)
     fingerprint = digest([stage.kind, stage.version, identity.config, identity.inputs])
-    place = _place(target, fingerprint)
-    if is_artifact(place):
-        return read_artifact(place, stage.kind)
-    if is_leader():
-        check_inputs(inputs)
-    partial = partial_of(place, fingerprint)
+    if (artifact := made(target, fingerprint)) is not None:
+        if again and is_leader():
+            check_input(artifact)
+        return artifact
+    require_room(target)
+    partial = partial_of(target, fingerprint)
     shared = (store or target.parent / "store").absolute()
-    partial.mkdir(parents=True, exist_ok=True)
     if not is_leader():
+        partial.mkdir(parents=True, exist_ok=True)
         stage.run(spec, Workspace(partial, shared, workers, quiet=True))
-        return Artifact(place, stage.kind, stage.version, fingerprint, {}, {}, {}, {}, (), "", "", "", "", {})
-    with locked(partial, wait=True):
-        if is_artifact(place):  # another process finished it while this one waited to start
-            return read_artifact(place, stage.kind)
-        _clean(place, partial, stage.costly)
+        return Artifact(target, stage.kind, stage.version, fingerprint, {}, {}, {}, {}, (), "", "", "", "", {})
+    check_inputs(inputs)
+    with leased(partial):
+        if (artifact := made(target, fingerprint)) is not None:  # finished while this one waited
+            return artifact
+        set_damaged_aside(target, fingerprint)
+        if not quiet:
+            tell_of_others(target, partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        if not (partial / ELSEWHERE_FILE).exists():
+            remove_temporaries(partial)
         # absolute, since workers of a cluster stand in other folders
         workspace = Workspace(partial.absolute(), shared, workers, quiet, ray, earlier_notes(partial))
         started = _started(partial)
@@ -243,9 +240,9 @@ def run_stage(
             notes=workspace._notes,
             started=started,
         )
-        os.replace(partial, place)
-        relocate(partial, place)
-        sync_folder(place.parent)
+        place = publish(partial, target, fingerprint)
+    if place != target and not quiet:
+        say(f"{target}: is the result of other settings or inputs, so this one is in {place}")
     return read_artifact(place, stage.kind)
 
 
@@ -260,78 +257,14 @@ def _refuse_changed(files: Watched, partial: Path) -> None:
 
 def finished(stage: Stage[S], spec: S, target: Path) -> Artifact | None:
     """The artifact of this stage and specification if it is there and whole, without doing anything."""
-    fingerprint = stage.fingerprint(spec)
-    for place in (target, target.with_name(f"{target.name}-{fingerprint[:8]}")):
-        if is_artifact(place):
-            with contextlib.suppress(ArtifactError):
-                artifact = read_artifact(place)
-                if artifact.fingerprint == fingerprint:
-                    return artifact
-    return None
+    return made(target, stage.fingerprint(spec))
 
 
 def work_folder(stage: Stage[S], spec: S, target: Path) -> Path:
     """The folder in which this stage and specification would be at work, made if it is not there."""
-    fingerprint = stage.fingerprint(spec)
-    partial = partial_of(_place(target, fingerprint), fingerprint).absolute()
+    partial = partial_of(target, stage.fingerprint(spec)).absolute()
     partial.mkdir(parents=True, exist_ok=True)
     return partial
-
-
-def partial_of(place: Path, fingerprint: str) -> Path:
-    """The work folder of a stage that is on its way to `place`."""
-    return place.parent / f".{place.name}.{fingerprint[:12]}.partial"
-
-
-def partials_of(place: Path) -> list[Path]:
-    """Every work folder on its way to `place`, whatever its fingerprint; names with dots are told apart."""
-    form = re.compile(rf"\.{re.escape(place.name)}\.[0-9a-f]{{12}}\.partial")
-    return [path for path in sorted(place.parent.glob(".*.partial")) if form.fullmatch(path.name)]
-
-
-def _place(target: Path, fingerprint: str) -> Path:
-    """Where this fingerprint goes: `target` when it is free or holds it, else a sibling. Nothing is overwritten."""
-    for place in (target, target.with_name(f"{target.name}-{fingerprint[:8]}")):
-        if not place.exists():
-            return place
-        if not is_artifact(place):
-            if place.is_dir() and not any(place.iterdir()):
-                place.rmdir()
-                return place
-            raise InputError(f"{place}: exists and is not a hormesis artifact; choose another --out or move it away")
-        if json.loads((place / MANIFEST).read_text())["fingerprint"] == fingerprint:
-            return _whole_or_moved(place)
-    raise ArtifactError(f"{target}: two different artifacts are in the way; choose another --out")
-
-
-def _whole_or_moved(place: Path) -> Path:
-    """Keep a whole artifact; move a damaged one aside, so that it is made anew and nothing is lost."""
-    try:
-        read_artifact(place)
-    except ArtifactError as error:
-        aside = place.with_name(f"{place.name}.damaged-{os.getpid()}")
-        os.replace(place, aside)
-        say(f"{error}; moved to {aside}, doing it anew")
-    return place
-
-
-def _clean(place: Path, partial: Path, costly: str | None) -> None:
-    """Remove what killed runs left: our unfinished files, and work folders of other fingerprints that nobody holds.
-
-    Raises InputError where one of those holds something costly.
-    """
-    if not (partial / ELSEWHERE_FILE).exists():
-        remove_temporaries(partial)
-    for other in partials_of(place):
-        if other == partial:
-            continue
-        with contextlib.suppress(BusyError), locked(other, wait=False):
-            if costly is not None and (left := sorted(other.glob(costly))):
-                raise InputError(
-                    f"{place}: a run with other inputs or settings stopped there at {left[-1].name}. Go on with it as "
-                    f"it was, say another --out, or remove {other} to begin anew"
-                )
-            shutil.rmtree(other, ignore_errors=True)
 
 
 def earlier_notes(partial: Path) -> list[str]:
@@ -346,20 +279,3 @@ def _started(partial: Path) -> str:
     if not file.exists():
         file.write_text(now())
     return file.read_text()
-
-
-@contextlib.contextmanager
-def locked(folder: Path, wait: bool) -> Iterator[None]:
-    """Hold a folder; the lock falls with the process, however it ends. BusyError if it is held and `wait` is off."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise BusyError(f"{folder}: another hormesis process is working here") from None
-            say(f"another hormesis process is working on {folder.name}; waiting for it")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from infra.artifact import is_artifact, read_artifact
 from infra.errors import InputError
+from infra.lease import holder_of
+from infra.places import partials_of
 from infra.progress import PROGRESS_FILE
 from infra.ranks import JobState, job_state
-from infra.stage import Table, partials_of
+from infra.stage import Table
 
 STEPS_FILE = ".steps.json"  # a study's list of steps with their states
 STOPPED = "stopped (run the same command again to go on)"
@@ -51,7 +51,7 @@ def _study_row(step: dict[str, Any], partials: list[Path]) -> tuple[object, ...]
 
 def _running(partial: Path) -> tuple[str, str]:
     """State and progress of a work folder; a lock that nobody holds means that its process was stopped."""
-    held = _held(partial)
+    held = holder_of(partial) is not None
     state = "running" if held else STOPPED
     if (job := job_state(partial)) is not None:
         return state, _job_progress(job, held)
@@ -81,7 +81,7 @@ def _ranks(work: Path) -> list[Table]:
     """The ranks that run, the longest first, and those that failed."""
     job = job_state(work)
     tables = []
-    if job and job.running and _held(work):
+    if job and job.running and holder_of(work) is not None:
         longest = sorted(job.running, key=lambda rank: -rank["seconds"])
         columns = ("reads", "documents", "docs/s", "seconds", "silent for", "worker", "")
         tables.append(Table(f"{job.name}: running", columns, tuple(_rank_row(rank) for rank in longest)))
@@ -97,14 +97,3 @@ def _rank_row(rank: dict[str, Any]) -> tuple[object, ...]:
     note = "straggler" if rank["straggles"] else ""
     worker = f"{rank['host']}:{rank['pid']}"
     return rank["reads"], rank["documents"], rate, round(seconds), f"{silent:.0f} s", worker, note
-
-
-def _held(folder: Path) -> bool:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -8,16 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from infra.artifact import MANIFEST
-from infra.atomic import TEMPORARY, sync_folder
+from infra.artifact import MANIFEST, check_record
+from infra.atomic import folder_beside, rename_to_first
 from infra.errors import ArtifactError, InputError
-from infra.paths import is_inside, output
+from infra.paths import output
 from infra.remote import located
 
 if TYPE_CHECKING:
@@ -80,13 +79,9 @@ def _record(filesystem: AbstractFileSystem, folder: str) -> dict[str, Any] | Non
 
 def _check(record: Any, folder: str, local: bool) -> None:
     """What is copied by name is taken from below the folder and put below the target: no `..`, no link out of it."""
-    try:
-        names = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in record["files"].items()}
-        str(record["fingerprint"]), str(record["kind"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise ArtifactError(f"{folder}/{MANIFEST}: not a manifest of hormesis") from None
-    for name in names:
-        if not is_inside(name) or (local and _leads_out(folder, name)):
+    check_record(record, f"{folder}/{MANIFEST}")
+    for name in record["files"] if local else ():
+        if _leads_out(folder, name):
             raise ArtifactError(f"{folder}/{MANIFEST}: the file {name!r} lies outside the artifact; nothing is copied")
 
 
@@ -103,13 +98,10 @@ def _copy_to_folder(
     output(target, "copy to")
     if target.exists():
         raise InputError(f"{target}: exists and is not a hormesis artifact; choose another place or move it away")
-    work = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
-    try:
+    with folder_beside(target) as work:
         _copy(origin, below, LocalFileSystem(), str(work), record, advance)
-        os.replace(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    sync_folder(target.parent)
+        if rename_to_first(work, [target]) is None:
+            raise InputError(f"{target}: another command was there first; choose another place")
 
 
 def _copy(

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from infra.errors import JobError
 from infra.html import duration
-from infra.stage import Workspace, say
+from infra.progress import say
+from infra.stage import Workspace
 from pretrain.device import device_name, peak_flops
 from pretrain.distributed import is_first, world_size
 from pretrain.files import LOG

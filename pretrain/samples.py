@@ -15,6 +15,7 @@ import numpy as np
 
 from infra.artifact import Artifact, read_artifact
 from infra.errors import InputError
+from infra.inputs import open_to_show
 from infra.lineage import neighbours
 from infra.stage import Table
 from mixtures import risk
@@ -51,9 +52,9 @@ def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bo
 
     `folder` is a mixture, whose runs use `seed`, or a run. Text stays out unless asked for. Raises InputError.
     """
-    artifact = read_artifact(folder)
+    artifact = open_to_show(folder)
     known = neighbours(folder)
-    mixture = BuiltMixture.open(_mixture_of(artifact, known).path, verify=False)
+    mixture = BuiltMixture.open(open_to_show(_mixture_of(artifact, known).path).path, verify=False)
     seed = int(artifact.config["seed"]) if artifact.kind == "pretrain" else seed
     wanted = _pass(artifact, mixture, epoch)
     sample = read_sample(mixture, number, wanted.order_seed(seed), wanted.cooldown)

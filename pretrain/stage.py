@@ -15,7 +15,6 @@ from infra.errors import UnavailableError
 from infra.export import ExportWith
 from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
-from pretrain.files import CHECKPOINTS
 from pretrain.launchers import launcher_of
 from pretrain.location import fingerprint
 from pretrain.spec import PretrainSpec
@@ -137,6 +136,5 @@ PRETRAIN = Stage(
     _show,
     elsewhere=lambda spec: spec.launcher.elsewhere,
     submit=_submit,
-    costly=f"{CHECKPOINTS}/step-*",
     exports={"hf": ExportWith(HuggingFaceOptions, _to_hugging_face)},
 )

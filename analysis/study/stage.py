@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,12 +13,27 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from analysis.study.spec import StudySpec
-from infra.artifact import MANIFEST, Artifact, describe_files, is_artifact, now, read_artifact, write_manifest
+from infra.artifact import (
+    MANIFEST,
+    Artifact,
+    describe_files,
+    fingerprint_of,
+    is_artifact,
+    now,
+    read_artifact,
+    write_manifest,
+)
+from infra.atomic import numbered
 from infra.cluster import RayCluster
-from infra.errors import StepsFailed
+from infra.errors import ArtifactError, InputError, StepsFailed
 from infra.export import Export
 from infra.fingerprint import digest
-from infra.stage import Page, Plan, say
+from infra.inputs import check_input, check_inputs
+from infra.lease import leased
+from infra.places import tell_of_stopped
+from infra.progress import say
+from infra.stage import Page, Plan
+from infra.status import STEPS_FILE
 
 if TYPE_CHECKING:
     from analysis.study.ledger import Ledger
@@ -40,6 +56,11 @@ class Study:
 
     def start(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None = None) -> Artifact:
         """Run what is not done yet and report. Raises StepsFailed after the report when a step failed."""
+        _require_room(target)
+        with leased(target / ".study"):
+            return self._run(spec, target, workers, ray)
+
+    def _run(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None) -> Artifact:
         from analysis.study.runner import run_steps
         from analysis.study.steps import steps_of
 
@@ -48,10 +69,12 @@ class Study:
         inputs = {name: read_artifact(path).fingerprint for name, path in sorted(ledger.paths.items())}
         config = _config(spec)
         fingerprint = digest([self.kind, VERSION, config, inputs])
-        if is_artifact(target) and read_artifact(target).fingerprint == fingerprint:
+        if _reported(target, fingerprint):
             say(f"nothing to do: all {len(ledger.steps)} steps of {target} are done (hormesis show {target})")
         else:
+            check_inputs(ledger.paths.values())
             _publish(spec, ledger, target, config=config, inputs=inputs, fingerprint=fingerprint, started=started)
+        tell_of_stopped([target / "steps" / step.name for step, _ in ledger.having("done")], target / "steps")
         if failures := [(step.name, why) for step, why in ledger.having("failed")]:
             raise StepsFailed(failures)
         return read_artifact(target)
@@ -69,10 +92,34 @@ class Study:
         return Page(artifact.path.name, terminal_tables_of(artifact.path), file=artifact.path / "report.html")
 
 
+def _require_room(target: Path) -> None:
+    """Raise InputError where `target` is something else than a study, which a report would be moved into."""
+    with contextlib.suppress(ArtifactError):  # a damaged report is made anew
+        if is_artifact(target) and (kind := read_artifact(target).kind) != Study.kind:
+            raise InputError(f"{target}: holds a {kind} artifact; choose another --out for the study")
+    names = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    if {name for name in names if not name.startswith(".")} and not names & {STEPS_FILE, MANIFEST, "steps", "logs"}:
+        raise InputError(f"{target}: exists and is not a study of hormesis; choose another --out or move it away")
+
+
+def _reported(target: Path, fingerprint: str) -> bool:
+    """Whether the report of this fingerprint stands there, whole. One that is damaged is said, and made anew."""
+    if not is_artifact(target):
+        return False
+    try:
+        report = read_artifact(target)
+        if report.fingerprint == fingerprint:
+            check_input(report)
+        return report.fingerprint == fingerprint
+    except ArtifactError as error:
+        say(f"{error}; the report is made anew")
+        return False
+
+
 def _publish(spec: StudySpec, ledger: Ledger, target: Path, **manifest: Any) -> None:
     """Write the report in a folder of its own, then move it in; the study's artifact.json comes last.
 
-    An earlier report of another fingerprint is moved to `earlier/`, never overwritten.
+    An earlier report is moved to `earlier/`, never overwritten.
     """
     from analysis.report import write_report
     from analysis.study.assemble import assemble
@@ -82,7 +129,7 @@ def _publish(spec: StudySpec, ledger: Ledger, target: Path, **manifest: Any) -> 
     work.mkdir()
     write_report(assemble(spec, ledger), work)
     files = describe_files(work)
-    _move_earlier_report(target)
+    _move_earlier_report(target, list(files))
     for name in files:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(work / name, target / name)
@@ -92,16 +139,23 @@ def _publish(spec: StudySpec, ledger: Ledger, target: Path, **manifest: Any) -> 
     say(f"study: {target}; report: {target / 'report.html'}")
 
 
-def _move_earlier_report(target: Path) -> None:
+def _move_earlier_report(target: Path, names: list[str]) -> None:
+    """Move what an earlier report consists of, or where its manifest is damaged what would be in the way (`names`).
+
+    The manifest goes last: a move that is cut short goes on with the rest the next time.
+    """
     if not is_artifact(target):
         return
-    record = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-    aside = target / "earlier" / record["fingerprint"][:8]
-    for name in [*record["files"], MANIFEST]:
+    try:
+        aside = target / "earlier" / fingerprint_of(target)[:8]
+        names = list(json.loads((target / MANIFEST).read_text(encoding="utf-8"))["files"])
+    except ArtifactError:
+        aside = next(path for path in numbered(target / "earlier" / "damaged") if not path.exists())
+    for name in [*names, MANIFEST]:
         if (target / name).exists():
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(target / name, aside / name)
-    say(f"the study changed: its earlier report is now in {aside}")
+    say(f"the study's earlier report is now in {aside}")
 
 
 def _config(spec: StudySpec) -> dict[str, Any]:

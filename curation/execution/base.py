@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from curation.execution.spec import ExecutionSpec
 from infra.errors import RankFailure, RanksFailed
+from infra.progress import say
 from infra.ranks import announced
-from infra.stage import Workspace, say
+from infra.stage import Workspace
 
 if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep

@@ -40,9 +40,9 @@ class LocalWorkers:
 
     def run(self, job: Job, ranks: list[int]) -> Iterator[Ended]:
         """Run `ranks`, yielding each as it ends."""
-        from curation.execution.rank import quiet, run_rank
+        from curation.execution.rank import LOG, run_rank
 
-        quiet()
+        LOG.silence()
         if min(self.workers, len(ranks)) == 1:
             yield from ((rank, run_rank(job, rank)) for rank in ranks)
             return

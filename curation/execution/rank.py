@@ -56,7 +56,7 @@ def run_rank(job: Job, rank: int) -> RankFailure | None:
 
     for folder in ("completions", "running"):
         (job.logging_dir / folder).mkdir(parents=True, exist_ok=True)
-    base.add_task_logger, base.close_task_logger = _log.open, _log.close
+    base.add_task_logger, base.close_task_logger = LOG.open, LOG.close
     executor = RankExecutor(job, rank)
     try:
         require(job.open_files, f"the job {job.name}")
@@ -95,7 +95,7 @@ class _Log:
     def open(self, logging_dir: Any, rank: int, local_rank: int, node_rank: int = -1) -> IO[str]:
         """Begin a rank's log, as datatrove asks for it."""
         if self.handler is None:
-            quiet()
+            self.silence()
             # a full disk is the rank's error, not 20 tracebacks
             self.handler = logger.add(self._write, colorize=False, level="INFO", catch=False)
         self.file = logging_dir.open(f"logs/task_{rank:05d}.log", "w")
@@ -111,11 +111,10 @@ class _Log:
         self.file = None
         file.close()
 
+    def silence(self) -> None:
+        """Take all handlers away: loguru's own, and datatrove's, write every rank's log to the terminal."""
+        logger.remove()
+        self.handler = None
 
-_log = _Log()
 
-
-def quiet() -> None:
-    """Take away loguru's own handler, which writes all of datatrove's log to the terminal."""
-    with contextlib.suppress(ValueError):
-        logger.remove(0)
+LOG = _Log()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from infra.stage import locked
+from infra.lease import leased
 from pretrain.launch.work import Work
 from pretrain.launch.worker import stop_with_parent
 
@@ -19,7 +19,7 @@ def main() -> None:
     folder, options = Path(sys.argv[2]), sys.argv[3:]
     from torch.distributed.run import main as torchrun
 
-    with locked(Work(folder).launch, wait=True):
+    with leased(Work(folder).launch / "agent"):
         torchrun([*options, "--module", "pretrain.launch.worker", str(folder)])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.inputs import trust_passed_on
 from pretrain.launch.environment import environment
 from pretrain.launch.worker import UNFINISHED
 
@@ -33,7 +34,7 @@ def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) 
         options=list(_flags(options, quote=True)),
         folders=folders,
         activate=spec.activate,
-        environment=environment(spec.cpus_per_gpu, spec.env),
+        environment=environment(spec.cpus_per_gpu, trust_passed_on(), spec.env),
         cpus=spec.cpus_per_gpu,
         srun=list(_flags(spec.srun, quote=False)),
         python=spec.python or ("python" if spec.activate else sys.executable),

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from infra.atomic import write_json, write_text
 from infra.errors import JobError, RankFailure
+from infra.places import ELSEWHERE_FILE
 from infra.ranks import report_failure
-from infra.stage import ELSEWHERE_FILE
 
 if TYPE_CHECKING:
     from pretrain.spec import PretrainSpec

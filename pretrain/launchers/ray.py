@@ -12,7 +12,7 @@ from pydantic import Field
 
 from infra.cluster import RayCluster, connected, passed_on
 from infra.errors import JobError
-from infra.stage import say
+from infra.progress import say
 from pretrain.launch.environment import INHERITED, environment
 from pretrain.launch.work import Work
 from pretrain.launchers.base import LauncherSpec, Variables

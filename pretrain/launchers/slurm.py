@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from infra.atomic import write_text
+from infra.progress import say
 from infra.slurm import queued, require_slurm, submit
 from infra.spec import Location
-from infra.stage import say
 from pretrain.launch.sbatch import script_for
 from pretrain.launch.work import SlurmJob, Work
 from pretrain.launchers.base import LauncherSpec, Line, Setting, Variables

@@ -25,7 +25,8 @@ from curation.removed import Removals
 from curation.stage import CURATION
 from infra.artifact import Artifact
 from infra.errors import RanksFailed
-from infra.stage import partials_of, run_stage
+from infra.places import partials_of
+from infra.stage import run_stage
 
 MANY = 300
 

@@ -25,7 +25,7 @@ from curation.taggers.lexical import LexicalTaggerSpec
 from curation.taggers.transformer import TransformerTaggerSpec
 from curation.token_models.labels import LabelledText, word_targets
 from curation.token_models.trained import load_trained, read_card
-from infra.artifact import Artifact
+from infra.artifact import Artifact, sealed
 from infra.errors import AmountError, ConfigError, DataError, InputError
 
 TRANSFORMER = {"name": "transformer", "encoder": "encoder", "epochs": 6, "learning_rate": 0.005, "window": 32,
@@ -231,5 +231,5 @@ def test_a_loaded_tagger_is_shared_until_its_content_changes(lexical: Artifact, 
     shutil.copytree(lexical.path, copy)
     first = load_trained(copy)
     record = json.loads((copy / "artifact.json").read_text())
-    (copy / "artifact.json").write_text(json.dumps({**record, "fingerprint": "0" * 64}))
+    (copy / "artifact.json").write_text(json.dumps(sealed({**record, "fingerprint": "0" * 64})))
     assert load_trained(copy) is not first

@@ -171,3 +171,8 @@ def test_a_damaged_input_is_refused_unless_it_is_trusted(door, tmp_path, monkeyp
     assert code == 1 and message.count("content differs from its checksum") == 1 and "--trust" in message
     assert nothing_was_made(tmp_path, "job")
     assert door(source(path="made/a.jsonl"), "--trust")[0] == 0 and os.environ[TRUST] == "1"
+    monkeypatch.setenv(TRUST, "")
+    monkeypatch.setattr(sys, "argv", ["hormesis", "plan", "job.yaml", "--trust"])
+    with pytest.raises(SystemExit) as left:
+        hormesis.main()
+    assert not left.value.code and os.environ[TRUST] == "1"

@@ -6,7 +6,8 @@ import pytest
 
 from infra.errors import ConfigError, InputError, Problem, RankFailure, RanksFailed, StepsFailed, of_the_system
 from infra.printable import printable
-from infra.stage import Page, Plan, Table, say
+from infra.progress import say
+from infra.stage import Page, Plan, Table
 from infra.terminal import print_error, print_page, print_plan, print_table
 
 EVIL = "\x1b[31m\x1b]0;owned\x07\x9b2J\r\u202etxt\x00\x7f"

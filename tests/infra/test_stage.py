@@ -83,11 +83,93 @@ def test_a_failed_run_leaves_only_a_work_folder_that_the_next_run_takes_up(tmp_p
     assert not work.exists()
 
 
-def test_work_folders_of_other_configurations_are_removed(tmp_path):
+def test_stopped_work_of_other_settings_is_kept_said_and_taken_up_when_its_name_is_no_longer_free(tmp_path, capsys):
     with pytest.raises(RuntimeError):
         run_stage(COUNT, CountSpec(numbers=5, fail_at=1), tmp_path / "out")
+    (work,) = tmp_path.glob(".out.*.partial")
+    (work / "0.txt").write_text("of hours")
     run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
+    said = capsys.readouterr().err
+    assert f"{work}: work with other settings" in said and "0.0 MB" in said and f"`rm -r {work}`" in said
+    later = run_stage(COUNT, CountSpec(numbers=5), tmp_path / "out")
+    assert later.path == tmp_path / f"out-{later.fingerprint[:8]}"
+    assert (later.path / "0.txt").read_text() == "of hours"
+    assert f"so this one is in {later.path}" in capsys.readouterr().err
     assert not list(tmp_path.glob(".out.*"))
+
+
+def test_two_configurations_at_once_both_end_and_both_are_kept(tmp_path, capsys):
+    barrier = threading.Barrier(2)
+
+    def together(spec, work):
+        barrier.wait(10)  # both have looked where their results go, and the place was free
+        return run(spec, work)
+
+    stage, ended = replace(COUNT, run=together), {}
+
+    def start(numbers):
+        ended[numbers] = run_stage(stage, CountSpec(numbers=numbers), tmp_path / "out")
+
+    threads = [threading.Thread(target=start, args=(numbers,)) for numbers in (3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    later = next(artifact for artifact in ended.values() if artifact.path.name != "out")
+    assert {artifact.path for artifact in ended.values()} == {tmp_path / "out", later.path}
+    assert later.path.name == f"out-{later.fingerprint[:8]}"
+    assert f"so this one is in {later.path}" in capsys.readouterr().err
+    for numbers, artifact in ended.items():
+        verify(artifact)
+        assert run_stage(stage, CountSpec(numbers=numbers), tmp_path / "out") == artifact
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", later.path.name]
+
+
+def test_a_result_is_found_under_its_own_name_when_the_first_has_gone(tmp_path):
+    run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
+    other = run_stage(COUNT, CountSpec(numbers=4), tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    assert run_stage(COUNT, CountSpec(numbers=4), tmp_path / "out") == other and len(CALLS) == 2
+
+
+def test_finished_work_is_not_lost_to_a_folder_that_appears_meanwhile(tmp_path):
+    def slow(spec, work):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "thesis.txt").write_text("mine")
+        return run(spec, work)
+
+    artifact = run_stage(replace(COUNT, run=slow), CountSpec(numbers=3), tmp_path / "out")
+    assert artifact.path.name == f"out-{artifact.fingerprint[:8]}"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_running_again_notices_a_flipped_byte_in_the_result(tmp_path):
+    artifact = COUNT.start(CountSpec(numbers=3), tmp_path / "out", 1)
+    (artifact.path / "1.txt").write_text("9")
+    with pytest.raises(ArtifactError, match=r"1\.txt: content differs from its checksum"):
+        COUNT.start(CountSpec(numbers=3), tmp_path / "out", 1)
+
+
+def test_a_flipped_byte_in_a_manifest_is_noticed_and_the_result_is_made_beside_it(tmp_path, capsys):
+    artifact = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
+    manifest = artifact.path / "artifact.json"
+    manifest.write_text(manifest.read_text().replace('"numbers": 3', '"numbers": 7'))
+    with pytest.raises(ArtifactError, match=r"artifact\.json: content differs from its checksum"):
+        read_artifact(artifact.path)
+    again = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
+    assert again.path.name == f"out-{again.fingerprint[:8]}" and again.counts == {"numbers": 3}
+    assert "it stays, and the result goes beside it" in capsys.readouterr().err
+
+
+def test_artifacts_from_before_seals_are_read(tmp_path):
+    artifact = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
+    record = json.loads((artifact.path / "artifact.json").read_text())
+    del record["seal"]
+    (artifact.path / "artifact.json").write_text(json.dumps({**record, "format": 1}))
+    assert read_artifact(artifact.path).counts == {"numbers": 3}
+    (artifact.path / "artifact.json").write_text(json.dumps(record))
+    with pytest.raises(ArtifactError, match="checksum"):
+        read_artifact(artifact.path)
 
 
 def test_work_folders_of_other_stages_with_a_like_name_are_left_alone(tmp_path):
@@ -112,7 +194,7 @@ def test_a_damaged_artifact_is_noticed_moved_aside_and_made_anew(tmp_path):
         read_artifact(artifact.path)
     again = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
     assert again.files == artifact.files
-    assert list(tmp_path.glob("out.damaged-*"))
+    assert [path.name for path in tmp_path.glob("*damaged*")] == ["out.damaged"]
 
 
 def test_changed_content_of_the_same_size_is_found_by_verify(tmp_path):

@@ -6,7 +6,7 @@ import json
 import fsspec
 import pytest
 
-from infra.artifact import describe_files, read_artifact, verify, write_manifest
+from infra.artifact import describe_files, read_artifact, sealed, verify, write_manifest
 from infra.errors import ArtifactError, InputError, UnavailableError
 from infra.fingerprint import digest_location
 from infra.remote import located
@@ -69,7 +69,7 @@ def test_copying_twice_changes_nothing_and_another_artifact_is_not_written_over(
     copy_artifact(str(artifact), bucket, ignore)
     copy_artifact(str(artifact), bucket, ignore)
     manifest = artifact / "artifact.json"
-    manifest.write_text(manifest.read_text().replace("f" * 64, "e" * 64))
+    manifest.write_text(json.dumps(sealed({**json.loads(manifest.read_text()), "fingerprint": "e" * 64})))
     with pytest.raises(InputError, match="holds another artifact"):
         copy_artifact(str(artifact), bucket, ignore)
     (tmp_path / "taken").mkdir()
@@ -92,7 +92,7 @@ def test_a_remote_file_is_known_by_its_content_not_by_its_name_or_time(bucket):
 def _with_file(artifact, name, content=b"b"):
     record = json.loads((artifact / "artifact.json").read_text())
     record["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (artifact / "artifact.json").write_text(json.dumps(record))
+    (artifact / "artifact.json").write_text(json.dumps(sealed(record)))
 
 
 @pytest.mark.parametrize("name", ["../b", "../../b", "deep/../../b", "/etc/hostname", "", "deep//a.bin", "a\0b"])
@@ -102,6 +102,8 @@ def test_a_foreign_manifest_can_name_nothing_outside_its_folder(tmp_path, artifa
     for target in (str(tmp_path / "x" / "y" / "back"), bucket):
         with pytest.raises(ArtifactError, match="lies outside the artifact"):
             copy_artifact(str(artifact), target, ignore)
+    with pytest.raises(ArtifactError, match="lies outside the artifact"):
+        read_artifact(artifact)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "it"]
 
 

@@ -21,7 +21,7 @@ from run_folders import log, weights, workspace
 from safetensors.torch import load_file
 
 from infra.artifact import read_artifact
-from infra.errors import ConfigError, InputError, JobError, Preempted
+from infra.errors import ConfigError, JobError, Preempted
 from infra.stage import run_stage
 from mixtures.built import BuiltMixture
 from pretrain.data import Batches
@@ -94,16 +94,19 @@ def test_a_preempted_run_saves_leaves_and_goes_on(tmp_path, whole):
     assert losses(tmp_path / "left") == losses(whole.folder)
 
 
-def test_a_killed_run_is_not_dropped_for_one_with_another_mixture(tmp_path, whole):
+def test_a_killed_run_stays_while_one_with_another_mixture_is_trained_and_is_taken_up_later(tmp_path, whole):
     spec = whole.spec.model_copy(update={"checkpoint_every": 2})
     assert signal_at(spec, tmp_path / "run", 7, signal.SIGTERM) == Preempted.exit_code
     text = random_documents(40, seed=3)
     mixture = write_mixture(tmp_path / "other", {"clean": text, "risky": text}, {"clean": text, "risky": text})
     other = spec.model_copy(update={"mixture": str(mixture)})
-    with pytest.raises(InputError, match=r"stopped there at step-0000000\d\d\. Go on with it .* say another --out"):
-        run_stage(PRETRAIN, other, tmp_path / "run", quiet=True)
-    run_stage(PRETRAIN, spec, tmp_path / "run", quiet=True)
-    assert weights(tmp_path / "run") == weights(whole.folder)
+    run_stage(PRETRAIN, other, tmp_path / "run", quiet=True)
+    (saved,) = tmp_path.glob(".run.*.partial/log.jsonl")
+    before = saved.read_text()
+    assert before
+    later = run_stage(PRETRAIN, spec, tmp_path / "run", quiet=True).path
+    assert later.name.startswith("run-") and (later / "log.jsonl").read_text().startswith(before)
+    assert weights(later) == weights(whole.folder)
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said_to_be(tmp_path, whole):

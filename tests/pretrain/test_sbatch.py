@@ -10,6 +10,8 @@ import pytest
 
 from analysis.study.stage import STUDY
 from hormesis import load
+from infra.cluster import passed_on
+from infra.inputs import TRUST, trust_inputs
 from pretrain.launch.sbatch import script_for
 from pretrain.launchers.slurm import SlurmSpec
 
@@ -49,6 +51,15 @@ def check(script: str, folder: Path) -> None:
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_a_shell_takes_the_script_and_shellcheck_finds_nothing(tmp_path, spec, arms):
     check(script_for(spec, EVIL, [Path(f"/shared/{EVIL} {arm}") for arm in range(arms)], tmp_path), tmp_path)
+
+
+def test_the_nodes_know_whether_inputs_are_trusted(tmp_path, monkeypatch):
+    """Slurm passes a command's environment on, unless the site or the user says `export: NONE`."""
+    monkeypatch.setenv(TRUST, "0")
+    assert TRUST not in script_for(SlurmSpec(), "x", [tmp_path], tmp_path)
+    trust_inputs()
+    assert f"export {TRUST}=1\n" in script_for(SlurmSpec(), "x", [tmp_path], tmp_path)
+    assert passed_on()[TRUST] == "1"  # and a Ray cluster's
 
 
 def test_what_the_user_says_is_quoted_everywhere(tmp_path):

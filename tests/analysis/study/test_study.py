@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,3 +129,55 @@ def test_a_failed_arm_is_reported_and_the_others_are_finished(finished, study_fi
     assert states["measure-dose-0-keep-seed0-none-0"] == "done"
     assert "mixture-dose-0.99" in (out / "report.html").read_text()
     assert set(pl.read_parquet(out / "results.parquet")["dose"]) == {0.0}
+
+
+@pytest.fixture
+def unreported(finished, tmp_path):
+    """The finished study without its report: there is little to do, and two commands meet at it."""
+    out = tmp_path / "study"
+    shutil.copytree(finished, out)
+    (out / "artifact.json").unlink()
+    return out
+
+
+def test_the_same_study_twice_at_once_is_done_once_and_both_commands_say_so(unreported, study_file):
+    arguments = command("run", study_file, "--out", unreported, "--workers", 1)
+    both = [subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sorted(("report: " in text, "nothing to do" in text) for text in said) == [(False, True), (True, False)]
+    assert not any("Traceback" in text for text in said)
+    verify(read_artifact(unreported))
+    assert not list(unreported.glob(".study*")) and not (unreported / "earlier").exists()
+
+
+def test_a_damaged_report_is_said_to_be_and_made_anew(finished, unreported, study_file):
+    shutil.copy(finished / "artifact.json", unreported)
+    answer = (unreported / "answer.json").read_bytes()
+    (unreported / "answer.json").write_bytes(answer[:-2] + b"!\n")
+    (unreported / "report.html").unlink()
+    done = hormesis("run", study_file, "--out", unreported, "--workers", 1)
+    assert done.returncode == 0 and "the report is made anew" in done.stderr, done.stderr
+    assert (unreported / "answer.json").read_bytes() == answer
+    verify(read_artifact(unreported))
+    assert [path.read_bytes()[-2:] for path in unreported.glob("earlier/*/answer.json")] == [b"!\n"]
+
+
+def test_a_report_is_not_made_of_damaged_measurements(unreported, study_file):
+    table = next(unreported.glob("steps/measure-*/results.parquet"))
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 1
+    table.write_bytes(data)
+    done = hormesis("run", study_file, "--out", unreported, "--workers", 1)
+    assert done.returncode == 1 and f"{table}: content differs" in " ".join(done.stderr.split()), done.stderr
+    assert not (unreported / "artifact.json").exists()
+
+
+def test_a_folder_that_is_no_study_is_left_alone(tmp_path, study_file, finished):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.html").write_text("thesis")
+    shutil.copytree(finished / "steps" / "curation", tmp_path / "curated")
+    for out, words in (("mine", "is not a study"), ("curated", "holds a curation artifact")):
+        done = hormesis("run", study_file, "--out", tmp_path / out)
+        assert done.returncode == 2 and words in " ".join(done.stderr.split()), done.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["report.html"]

@@ -12,8 +12,9 @@ from made_steps import Trip, expected, job_of, written
 
 from curation.execution import Shared, execute, opened
 from infra.errors import RanksFailed
+from infra.lease import leased
 from infra.ranks import announced, job_state, write
-from infra.stage import Workspace, locked
+from infra.stage import Workspace
 from infra.status import status_tables
 from infra.terminal import print_error
 
@@ -112,7 +113,7 @@ def test_status_names_stragglers_failures_and_speed(tmp_path: Path) -> None:
     assert state is not None and state.running[0]["straggles"] and state.failures[0].rank == 1
     steps, failed = status_tables(tmp_path / "out")  # nobody holds the folder: what "runs" there was killed
     assert "2 of 3 ranks done, 1 failed" in steps.rows[0][2] and failed.rows[0][2] == "made.jsonl:2"
-    with locked(work, wait=False):
+    with leased(work, wait=False):
         steps, running, failed = status_tables(tmp_path / "out")
     assert "1 running" in steps.rows[0][2] and "docs/s" in steps.rows[0][2]
     assert running.rows[0][0] == "shard 9" and running.rows[0][-2:] == ("node-7:12", "straggler")
