@@ -24,7 +24,7 @@ def fit(
     import numpy as np
 
     spelt = list(map(plain_spelling, texts))
-    rarity = _rarity(spelt, 1 << spec.hash_bits)
+    rarity = rarity_of(spelt, 1 << spec.hash_bits)
     features = Features(1 << spec.hash_bits, rarity)
     rows, held = features.of(spelt), features.of(list(map(plain_spelling, calibration)))
     fitted = [_fit_one(rows, targets[:, column], held, truth[:, column], spec) for column in range(len(attributes))]
@@ -33,7 +33,7 @@ def fit(
     return LinearModel(attributes, spec.languages, bias, rarity, weights, known_table(spelt))
 
 
-def _rarity(texts: list[str], size: int) -> NDArray[np.float32]:
+def rarity_of(texts: list[str], size: int) -> NDArray[np.float32]:
     """Smoothed inverse document frequency; 0 for what no text has: an unseen feature is none."""
     import numpy as np
 
