@@ -87,16 +87,19 @@ def text_weights(empty: NDArray[np.bool_], rate: float) -> NDArray[np.float64]:
 
 
 def choose(texts: list[Judged], weights: NDArray[np.float64], gated: bool) -> tuple[float, float]:
-    """Cut and threshold with the highest weighted mean of character F1; of equals those in the middle.
-
-    The lowest of equal cuts: nothing speaks for silencing more.
-    """
+    """Cut and threshold with the highest weighted mean of character F1; of equals those in the middle."""
     cuts = CUTS if gated else (0.0,)
     tables = np.array([_f1_table(judged, cuts) for judged in texts])
     means = np.tensordot(weights, tables, axes=1)
-    row = int(np.argmax(means.max(axis=1) >= means.max() - 1e-12))
-    best = np.flatnonzero(means[row] >= means.max() - 1e-12)
-    return cuts[row], THRESHOLDS[int(best[len(best) // 2])]
+    best = means >= means.max() - 1e-12
+    cut = _middle(best.any(axis=1))
+    return cuts[cut], THRESHOLDS[_middle(best[cut])]
+
+
+def _middle(best: NDArray[np.bool_]) -> int:
+    """Of several best ones that in their middle: the least touchy."""
+    rows = np.flatnonzero(best)
+    return int(rows[len(rows) // 2])
 
 
 def _f1_table(judged: Judged, cuts: tuple[float, ...]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ enough for its nine numbers.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,22 +38,22 @@ def fit_gate(
     training: list[LabelledText], validation: list[LabelledText], logits: list[NDArray[np.float64]], spec: GateSpec
 ) -> Gate:
     """A gate that is never shut (`cut` 0 is to be chosen); `logits` [words] of each validation text."""
-    pieces = [list(stretches_of(labelled.text)) for labelled in training]
+    pieces = [list(stretches_of(labelled.text, spec.longest)) for labelled in training]
     spelt = [plain_spelling(piece.text) for row in pieces for piece in row]
     rarity = rarity_of(spelt, 1 << spec.hash_bits)
     rows = Features(1 << spec.hash_bits, rarity).of(spelt)
     table, _ = fit_logistic(rows, _with_span(training, pieces), spec.strength, _ROUNDS)
-    return last_step(Gate(rarity, table.astype(np.float32), (), 0.0, 0.0), validation, logits)
+    return last_step(Gate(rarity, table.astype(np.float32), (), 0.0, 0.0, spec.longest), validation, logits)
 
 
 def last_step(gate: Gate, texts: list[LabelledText], logits: list[NDArray[np.float64]]) -> Gate:
     """`gate` with its last step fitted to `texts`."""
-    pieces = [list(stretches_of(labelled.text)) for labelled in texts]
+    pieces = [list(stretches_of(labelled.text, gate.longest)) for labelled in texts]
     columns = stretch_columns(pieces, logits, gate.rarity, gate.table)
     spread = columns.std(axis=0)
     spread[spread < 1e-6] = 1.0  # a column that is constant but for rounding
     weights, offset = fit_logistic(columns / spread, _with_span(texts, pieces), _LAST_STRENGTH, 1000)
-    return Gate(gate.rarity, gate.table, tuple((weights / spread).tolist()), offset, gate.cut)
+    return replace(gate, weights=tuple((weights / spread).tolist()), offset=offset)
 
 
 def _with_span(texts: list[LabelledText], pieces: list[list[Stretch]]) -> NDArray[np.float32]:

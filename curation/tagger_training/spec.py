@@ -102,6 +102,8 @@ class TransformerSpec(Spec):
 class GateSpec(Spec):
     """Whether a stretch of text holds a span at all: words of one that does not score 0."""
 
+    longest: int = Field(300, ge=50)
+    """Characters of a stretch, at most. Longer ones cover an insult with the harmless text around it."""
     hash_bits: int = Field(18, ge=8, le=24)
     """Words and letter runs have a table of 2**hash_bits entries of 8 bytes each."""
     strength: float = Field(1.0, gt=0)

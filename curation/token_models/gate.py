@@ -2,8 +2,8 @@
 
 The last step of a token model sees words beside words, and so it marks the worst word of any text, be it "gay" in a
 clean story. The gate sees the stretch: a linear model of its words and letter runs, and the highest logits in it, go
-through a logistic regression. A long document is judged in stretches of at most `LONGEST` characters, so that its
-harmless rest does not cover an insult.
+through a logistic regression. A long document is judged in short stretches, so that its harmless rest does not cover
+an insult.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from infra.errors import ArtifactError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LONGEST = 600
-"""Characters of a stretch, at most."""
 _FILE = "gate.safetensors"
 _LOWEST, _HIGHEST = -8.0, 16.0  # logits are cut to this range; the lower end also stands for "there is no such word"
 
@@ -42,7 +40,8 @@ class Stretch:
 @dataclass(frozen=True)
 class Gate:
     """`rarity` and `table` float32 [2 * 2**bits] of words and letter runs, and the last step: `weights` for the columns
-    of `stretch_columns`. A stretch whose probability of a span is below `cut` holds none.
+    of `stretch_columns`. A stretch of at most `longest` characters whose probability of a span is below `cut` holds
+    none.
     """
 
     rarity: NDArray[np.float32]
@@ -50,6 +49,7 @@ class Gate:
     weights: tuple[float, ...]
     offset: float
     cut: float
+    longest: int
 
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> Gate:
@@ -60,7 +60,7 @@ class Gate:
         try:
             tables = load_file(folder / _FILE)
             return cls(tables["rarity"], tables["table"], tuple(settings["weights"]), settings["offset"],
-                       settings["cut"])  # fmt: skip
+                       settings["cut"], settings["longest"])  # fmt: skip
         except (OSError, SafetensorError, KeyError) as error:
             raise ArtifactError(f"{folder / _FILE}: cannot be loaded: {error}; train the tagger again") from None
 
@@ -72,13 +72,13 @@ class Gate:
 
     def settings(self) -> dict[str, Any]:
         """What is no table."""
-        return {"weights": list(self.weights), "offset": self.offset, "cut": self.cut}
+        return {"weights": list(self.weights), "offset": self.offset, "cut": self.cut, "longest": self.longest}
 
     def chances(self, texts: list[str], logits: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         """For each word of each text the probability that its stretch holds a span; `logits` [words] of each text."""
         from scipy.special import expit
 
-        pieces = [list(stretches_of(text)) for text in texts]
+        pieces = [list(stretches_of(text, self.longest)) for text in texts]
         columns = stretch_columns(pieces, logits, self.rarity, self.table)
         total = np.full(len(columns), self.offset)
         for column, weight in zip(columns.T, self.weights, strict=True):
@@ -98,10 +98,10 @@ class Gate:
         return given
 
 
-def stretches_of(text: str) -> Iterator[Stretch]:
-    """The stretches of a text that hold words; a word belongs to the stretch that it begins in."""
+def stretches_of(text: str, longest: int) -> Iterator[Stretch]:
+    """The stretches of at most `longest` characters that hold words; a word belongs to the stretch that it begins in."""
     starts = [start for start, _ in word_spans(text)]
-    for start, end in stretches(text, LONGEST):
+    for start, end in stretches(text, longest):
         first, last = np.searchsorted(starts, (start, end)).tolist()
         if first < last:
             yield Stretch(text[start:end], first, last)
