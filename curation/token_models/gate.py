@@ -99,7 +99,7 @@ class Gate:
 
 
 def stretches_of(text: str, longest: int) -> Iterator[Stretch]:
-    """The stretches of at most `longest` characters that hold words; a word belongs to the stretch that it begins in."""
+    """The stretches of at most `longest` characters that hold words; a word belongs to the one that it begins in."""
     starts = [start for start, _ in word_spans(text)]
     for start, end in stretches(text, longest):
         first, last = np.searchsorted(starts, (start, end)).tolist()

@@ -1,4 +1,4 @@
-"""The gate of a tagger: texts without a span are silent, an insult in a long text is not, and old taggers still load."""
+"""The gate of a tagger: texts without a span are silent, an insult in a long text is not, old taggers load."""
 
 from __future__ import annotations
 
