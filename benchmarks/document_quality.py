@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from foreign import LATIN, OTHER, sentences
 from identity_words import SENTENCES, WORDS
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
@@ -46,13 +47,6 @@ _RESAMPLES = 300
 _WEIGHTS = tuple(weights for weights in product(range(4), repeat=3) if sum(weights) == 3)
 """Weights of linear, fasttext and profanity that an ensemble may have."""
 MEMBERS = ("linear", "fasttext", "profanity")
-FOREIGN = (
-    "你是个白痴", "你妈的，滚出去", "ты тупой идиот", "пошёл ты нахуй", "तुम बेवकूफ हो", "أنت غبي", "お前は馬鹿だ",
-    "eres un idiota de mierda y un hijo de puta", "Du bist ein dummes Arschloch, verpiss dich",
-    "tu es un connard, va te faire foutre", "sei uno stronzo, vaffanculo", "você é um idiota, vai se foder",
-    "jesteś głupim idiotą, spierdalaj", "je bent een vuile klootzak", "sen aptal bir orospu çocuğusun",
-)  # fmt: skip
-"""Insults: the data has no texts in other languages."""
 
 
 def main() -> None:
@@ -213,11 +207,13 @@ def answers(given: dict[str, Scores], weights: tuple[int, ...]) -> dict[str, Sco
 
 def refused(loaded: dict[str, Scorer], texts: dict[str, list[str]]) -> str:
     """Markdown: how many texts are refused because too few of their words are known to the scorer."""
+    others = {"sentences in other languages, Latin letters": sentences(LATIN),
+              "sentences in other languages, other letters": sentences(OTHER)}  # fmt: skip
     names = ("profanity", "linear", f"linear without {', '.join(UNSEEN)}")
     lines = ["", "## Texts refused for unknown words", "",
              f"Share of texts of which fewer than {FEWEST_KNOWN:.0%} of the words are known to the scorer.", "",
              "| texts | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]  # fmt: skip
-    for title, rows in {**texts, "insults in other languages": list(FOREIGN)}.items():
+    for title, rows in {**texts, **others}.items():
         shares = [np.mean([bool(why_unscored(text, loaded[name])) for text in rows]) for name in names]
         lines.append(f"| {title} ({len(rows):,}) | " + " | ".join(f"{share:.2%}" for share in shares) + " |")
     return "\n".join(lines) + "\n"
