@@ -3,7 +3,8 @@
     python benchmarks/document_quality.py --data ../shared/data --out runs/document_quality
 
 Trains `kind: fasttext` and `kind: linear` on nine tenths of the labelled sources (a text's content decides), and a
-second `linear` without the sources of UNSEEN.
+second `linear` without the sources of UNSEEN. Of the tenth held out, half chooses the ensemble's weights and the other
+half judges. Also measures how many unseen English texts, and texts in other languages, are refused for unknown words.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import argparse
 import gzip
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+from foreign import LATIN, OTHER, sentences
+from identity_words import SENTENCES, WORDS
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from curation.estimates import Estimate
 from curation.fasttext_training.spec import ExamplesSpec, FasttextStageSpec
 from curation.fasttext_training.stage import FASTTEXT
 from curation.held_out import is_held_out
@@ -29,6 +33,7 @@ from curation.scorers.fasttext import FasttextScorerSpec
 from curation.scorers.linear import LinearScorerSpec
 from curation.scorers.profanity import ProfanitySpec
 from curation.spec import SourceSpec
+from curation.unscored import FEWEST_KNOWN, why_unscored
 from infra.atomic import write_text
 from infra.stage import run_stage
 
@@ -39,25 +44,9 @@ UNSEEN = ("hatexplain", "stormfront")
 TOXIC, CLEAN = "toxicity", "clean"
 _HELD_OUT, _SEED, _LONGEST, _MOST = 0.1, 11, 1000, 4000
 _RESAMPLES = 300
-_IDENTITY = (
-    "gay", "homosexual", "lesbian", "transgender", "bisexual", "queer", "black", "white", "asian", "african", "mexican",
-    "latino", "arab", "muslim", "jewish", "christian", "hindu", "buddhist", "atheist", "immigrant", "refugee", "woman",
-    "man", "mom", "wife", "girl", "deaf", "blind", "disabled", "autistic", "old", "poor",
-)  # fmt: skip
-_SENTENCES = ("My neighbour is {}.", "She read a book about {} history.", "A {} teacher came to our school.",
-              "We met some {} people at the market.", "{}")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """An area under the ROC curve with its 95 % interval over texts."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
+_WEIGHTS = tuple(weights for weights in product(range(4), repeat=3) if sum(weights) == 3)
+"""Weights of linear, fasttext and profanity that an ensemble may have."""
+MEMBERS = ("linear", "fasttext", "profanity")
 
 
 def main() -> None:
@@ -69,15 +58,36 @@ def main() -> None:
     pool = labelled(asked.data)
     train = {name: [row for row in rows if not held_out(row)] for name, rows in pool.items()}
     files = {name: write_rows(asked.out / "texts" / f"{name}.jsonl", rows) for name, rows in train.items()}
-    tests = {name: [row for row in rows if held_out(row)][:_MOST] for name, rows in pool.items()}
+    held = {name: [row for row in rows if held_out(row)][:_MOST] for name, rows in pool.items()}
+    validation, tests = halves(held)
     clean = [text for text, _ in tests.pop("clean_modern")]
+    validation.pop("clean_modern")
     tests["RTP prompts, not trained on"] = list(prompts(asked.data))
-    identity = [sentence.format(word) for word in _IDENTITY for sentence in _SENTENCES]
-    texts = {**{name: [text for text, _ in rows] for name, rows in tests.items()}, "clean": clean, "identity": identity}
-    given = answers(scorers(files, asked.out), texts)
-    report = table(given, {name: np.array([toxic for _, toxic in rows]) for name, rows in tests.items()})
+    identity = [sentence.format(word) for word in WORDS for sentence in SENTENCES]
+    texts = {**texts_of(tests), "clean": clean, "identity": identity}
+    loaded = scorers(files, asked.out)
+    weights = chosen_weights(single_answers(loaded, texts_of(validation)), truth_of(validation))
+    given = answers(single_answers(loaded, texts), weights)
+    report = table(given, truth_of(tests), weights) + refused(loaded, {**texts_of(tests), "clean_modern": clean})
     write_text(asked.out / "document_quality.md", report)
     print(report)
+
+
+def halves(held: dict[str, list[Labelled]]) -> tuple[dict[str, list[Labelled]], dict[str, list[Labelled]]]:
+    """Texts to choose on and texts to judge on, by their content, so that equal texts are in one half."""
+    first = {name: [row for row in rows if is_held_out(row[0], 0.5, _SEED + 1)] for name, rows in held.items()}
+    second = {name: [row for row in rows if not is_held_out(row[0], 0.5, _SEED + 1)] for name, rows in held.items()}
+    return first, second
+
+
+def texts_of(sets: dict[str, list[Labelled]]) -> dict[str, list[str]]:
+    """Texts alone."""
+    return {name: [text for text, _ in rows] for name, rows in sets.items()}
+
+
+def truth_of(sets: dict[str, list[Labelled]]) -> dict[str, NDArray[np.bool_]]:
+    """Labels alone."""
+    return {name: np.array([toxic for _, toxic in rows]) for name, rows in sets.items()}
 
 
 def labelled(data: Path) -> dict[str, list[Labelled]]:
@@ -168,31 +178,61 @@ def examples(file: Path) -> ExamplesSpec:
     return ExamplesSpec(source=SourceSpec(path=str(file)), label_key="label")
 
 
-def answers(loaded: dict[str, Scorer], texts: dict[str, list[str]]) -> dict[str, Scores]:
-    """By scorer and set of texts, scores [texts]; and of ensembles."""
-    given = {
-        name: {title: scorer.score(rows)[:, 0] for title, rows in texts.items()} for name, scorer in loaded.items()
-    }
-    means = {
-        "mean of profanity and fasttext": (("profanity", 1), ("fasttext", 1)),
-        "ensemble: 2 linear, 1 fasttext, 1 profanity": (("linear", 2), ("fasttext", 1), ("profanity", 1)),
-    }
-    for title, members in means.items():
-        weight = sum(share for _, share in members)
-        given[title] = {name: sum(given[member][name] * share for member, share in members) / weight for name in texts}
-    return given
+def single_answers(loaded: dict[str, Scorer], texts: dict[str, list[str]]) -> dict[str, Scores]:
+    """By scorer and set of texts, scores [texts]."""
+    return {name: {title: scorer.score(rows)[:, 0] for title, rows in texts.items()} for name, scorer in loaded.items()}
 
 
-def table(given: dict[str, Scores], truth: dict[str, NDArray[np.bool_]]) -> str:
+def mean_of(given: dict[str, Scores], weights: tuple[int, ...]) -> Scores:
+    """Weighted mean of the members' scores."""
+    pairs = list(zip(MEMBERS, weights, strict=True))
+    return {title: sum(given[name][title] * weight for name, weight in pairs) / sum(weights)
+            for title in given[MEMBERS[0]]}  # fmt: skip
+
+
+def chosen_weights(given: dict[str, Scores], truth: dict[str, NDArray[np.bool_]]) -> tuple[int, ...]:
+    """The weights with the highest area under the ROC curve, averaged over sources."""
+
+    def worth(weights: tuple[int, ...]) -> float:
+        scores = mean_of(given, weights)
+        return float(np.mean([roc_auc_score(true, scores[name]) for name, true in truth.items()]))
+
+    return max(_WEIGHTS, key=worth)
+
+
+def answers(given: dict[str, Scores], weights: tuple[int, ...]) -> dict[str, Scores]:
+    """Single scorers, the mean of all members, and the ensemble with weights chosen on other texts."""
+    return {**given, "plain mean": mean_of(given, (1, 1, 1)), "ensemble": mean_of(given, weights)}
+
+
+def refused(loaded: dict[str, Scorer], texts: dict[str, list[str]]) -> str:
+    """Markdown: how many texts are refused because too few of their words are known to the scorer."""
+    others = {"sentences in other languages, Latin letters": sentences(LATIN),
+              "sentences in other languages, other letters": sentences(OTHER)}  # fmt: skip
+    names = ("profanity", "linear", f"linear without {', '.join(UNSEEN)}")
+    lines = ["", "## Texts refused for unknown words", "",
+             f"Share of texts of which fewer than {FEWEST_KNOWN:.0%} of the words are known to the scorer.", "",
+             "| texts | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]  # fmt: skip
+    for title, rows in {**texts, **others}.items():
+        shares = [np.mean([bool(why_unscored(text, loaded[name])) for text in rows]) for name in names]
+        lines.append(f"| {title} ({len(rows):,}) | " + " | ".join(f"{share:.2%}" for share in shares) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def table(given: dict[str, Scores], truth: dict[str, NDArray[np.bool_]], weights: tuple[int, ...]) -> str:
     """Markdown: a line a set, a column a scorer."""
+    shares = ", ".join(f"{name} {weight}" for name, weight in zip(MEMBERS, weights, strict=True))
     lines = [
         "# Document quality",
         "",
-        "Area under the ROC curve with 95 % bootstrap intervals over texts, on texts not learnt from: the tenth of",
-        "every source that is held out by content. The column *without …* learnt nothing of those two sources",
+        "Made by `python benchmarks/document_quality.py --data ../shared/data --out runs/document_quality`.",
+        "",
+        "Area under the ROC curve with 95 % bootstrap intervals over texts, on texts not learnt from: half of the",
+        "tenth of every source that is held out by content. The column *without …* learnt nothing of those two sources",
         "either. profanity learnt from Wikipedia's and Twitter's comments: its figures on jigsaw and davidson are of",
         "texts that it has seen. HateCheck and Surge AI's list could not be had and are not measured.",
-        "The ensemble's weights were chosen among ten on these texts. Below: share of texts that score at least 0.5.",
+        f"The ensemble's weights ({shares}) were chosen on the other half of that tenth, by the mean over sources.",
+        "Below: share of texts that score at least 0.5.",
         "",
         "| texts | toxic of all | " + " | ".join(given) + " |",
         "|---" * (len(given) + 2) + "|",
@@ -214,7 +254,7 @@ def area(true: NDArray[np.bool_], scores: NDArray[np.float32]) -> Estimate:
         rows = generator.integers(len(true), size=len(true))
         values.append(roc_auc_score(true[rows], scores[rows]))
     low, high = np.percentile(values, [2.5, 97.5])
-    return Estimate(float(roc_auc_score(true, scores)), float(low), float(high))
+    return Estimate(float(roc_auc_score(true, scores)), float(low), float(high), digits=3)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from copy import deepcopy
 from typing import IO, Any

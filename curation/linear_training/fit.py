@@ -13,27 +13,30 @@ if TYPE_CHECKING:
 
     from curation.linear_training.spec import LinearSpec
 
-_MOST_ROUNDS = 60
+_MOST_ROUNDS = 150
 
 
 def fit(
-    texts: list[str], targets: NDArray[np.bool_], calibration: list[str], truth: NDArray[np.bool_],
-    attributes: tuple[str, ...], spec: LinearSpec,
+    texts: list[str], targets: NDArray[np.bool_], sources: NDArray[np.int64], calibration: list[str],
+    truth: NDArray[np.bool_], attributes: tuple[str, ...], spec: LinearSpec,
 ) -> LinearModel:  # fmt: skip
-    """Learn from `texts` and `targets` [texts, attributes]; calibrate on other texts and their `truth`."""
+    """Learn from `texts`, `targets` [texts, attributes] and the number of each text's source; calibrate on other texts
+    and their `truth`.
+    """
     import numpy as np
 
     spelt = list(map(plain_spelling, texts))
-    rarity = _rarity(spelt, 1 << spec.hash_bits)
+    rarity = rarity_of(spelt, 1 << spec.hash_bits)
     features = Features(1 << spec.hash_bits, rarity)
     rows, held = features.of(spelt), features.of(list(map(plain_spelling, calibration)))
-    fitted = [_fit_one(rows, targets[:, column], held, truth[:, column], spec) for column in range(len(attributes))]
+    fitted = [_fit_one(rows, target, source_weights(target, sources), held, true, spec)
+              for target, true in zip(targets.T, truth.T, strict=True)]  # fmt: skip
     weights = np.stack([line for line, _ in fitted]).astype(np.float32)
     bias = tuple(offset for _, offset in fitted)
     return LinearModel(attributes, spec.languages, bias, rarity, weights, known_table(spelt))
 
 
-def _rarity(texts: list[str], size: int) -> NDArray[np.float32]:
+def rarity_of(texts: list[str], size: int) -> NDArray[np.float32]:
     """Smoothed inverse document frequency; 0 for what no text has: an unseen feature is none."""
     import numpy as np
 
@@ -41,16 +44,25 @@ def _rarity(texts: list[str], size: int) -> NDArray[np.float32]:
     return np.where(seen > 0, np.log((1 + len(texts)) / (1 + seen)) + 1, 0).astype(np.float32)
 
 
+def source_weights(target: NDArray[np.bool_], sources: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A weight for each text, 1 on average: in every source, texts with the label and texts without it weigh the same,
+    and so do all sources. Else the model learns that a source's way of writing is the label.
+    """
+    import numpy as np
+
+    _, cells, counts = np.unique(2 * sources + target, return_inverse=True, return_counts=True)
+    return np.asarray(len(target) / (len(counts) * counts[cells]))
+
+
 def _fit_one(
-    rows: Any, target: NDArray[np.bool_], held: Any, truth: NDArray[np.bool_], spec: LinearSpec
-) -> tuple[NDArray[np.float64], float]:
+    rows: Any, target: NDArray[np.bool_], weights: NDArray[np.float64], held: Any, truth: NDArray[np.bool_],
+    spec: LinearSpec,
+) -> tuple[NDArray[np.float64], float]:  # fmt: skip
     """Weights and bias of an attribute, calibrated by Platt's line."""
     from sklearn.linear_model import LogisticRegression
 
-    first = LogisticRegression(
-        C=spec.strength, solver="lbfgs", max_iter=_MOST_ROUNDS, tol=1e-3, class_weight="balanced"
-    )
-    first.fit(rows, target)
+    first = LogisticRegression(C=spec.strength, solver="lbfgs", max_iter=_MOST_ROUNDS, tol=1e-4)
+    first.fit(rows, target, sample_weight=weights)
     logits = held @ first.coef_[0] + first.intercept_[0]
     line = LogisticRegression(C=1e6).fit(logits[:, None], truth)
     slope, offset = float(line.coef_[0, 0]), float(line.intercept_[0])

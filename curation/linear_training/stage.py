@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curation.bad_lines import BadLines, settings_of
-from curation.fasttext_training.stage import Labelled, read_labelled
+from curation.fasttext_training.stage import read_labelled
 from curation.held_out import is_held_out
 from curation.linear_training.spec import LinearSpec
 from infra.artifact import Artifact
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 CARD = "card.json"
 
 
+class Row(NamedTuple):
+    """A text, its labels, and the number of the example source that it is from."""
+
+    text: str
+    labels: list[str]
+    source: int
+
+
 def identity(spec: LinearSpec) -> Identity:
     """Settings and the content of the examples."""
     from curation.parts import content_of
@@ -37,18 +45,21 @@ def identity(spec: LinearSpec) -> Identity:
 
 def run(spec: LinearSpec, workspace: Workspace) -> dict[str, Any]:
     """Read, fit, calibrate, judge, write. Raises InputError, DataError."""
+    import numpy as np
+
     from curation.linear_training.fit import fit
 
     bad = BadLines(spec.max_bad_share)
-    rows = [(text[: spec.longest], labels) for text, labels in read_labelled(spec.examples, bad.read)]
+    rows = [Row(text[: spec.longest], labels, number) for number, example in enumerate(spec.examples)
+            for text, labels in read_labelled((example,), bad.read)]  # fmt: skip
     bad.weigh("examples", workspace)
-    attributes = tuple(sorted({label for _, labels in rows for label in labels} - {spec.clean}))
+    attributes = tuple(sorted({label for row in rows for label in row.labels} - {spec.clean}))
     train, calibration, test = _divided(rows, spec)
     for share in (train, calibration):
         _check_kinds(share, attributes, spec)
     with workspace.progress(f"training {spec.name}", len(train), "texts") as advance:
-        model = fit(_texts(train), _table(train, attributes), _texts(calibration), _table(calibration, attributes),
-                    attributes, spec)  # fmt: skip
+        model = fit(_texts(train), _table(train, attributes), np.array([row.source for row in train]),
+                    _texts(calibration), _table(calibration, attributes), attributes, spec)  # fmt: skip
         advance(len(train))
     model.save(workspace.path)
     card = {"trained_on": len(train), "calibrated_on": len(calibration), "held_out": len(test)}
@@ -57,16 +68,16 @@ def run(spec: LinearSpec, workspace: Workspace) -> dict[str, Any]:
     return {"texts": len(rows), **card, "attributes": list(attributes)}
 
 
-def _divided(rows: list[Labelled], spec: LinearSpec) -> tuple[list[Labelled], list[Labelled], list[Labelled]]:
+def _divided(rows: list[Row], spec: LinearSpec) -> tuple[list[Row], list[Row], list[Row]]:
     """Texts to learn from, to calibrate on and to judge on, by their content."""
-    parts: tuple[list[Labelled], list[Labelled], list[Labelled]] = ([], [], [])
+    parts: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
     for row in rows:
-        held = is_held_out(row[0], spec.held_out, spec.seed)
-        parts[1 + is_held_out(row[0], 0.5, spec.seed + 1) if held else 0].append(row)
+        held = is_held_out(row.text, spec.held_out, spec.seed)
+        parts[1 + is_held_out(row.text, 0.5, spec.seed + 1) if held else 0].append(row)
     return parts
 
 
-def _check_kinds(rows: list[Labelled], attributes: tuple[str, ...], spec: LinearSpec) -> None:
+def _check_kinds(rows: list[Row], attributes: tuple[str, ...], spec: LinearSpec) -> None:
     """Raise InputError where there is nothing to tell apart."""
     table = _table(rows, attributes)
     if not attributes or not rows or not (table.any(axis=0) & ~table.all(axis=0)).all():
@@ -77,20 +88,20 @@ def _check_kinds(rows: list[Labelled], attributes: tuple[str, ...], spec: Linear
         )
 
 
-def _texts(rows: list[Labelled]) -> list[str]:
-    return [text for text, _ in rows]
+def _texts(rows: list[Row]) -> list[str]:
+    return [row.text for row in rows]
 
 
-def _table(rows: list[Labelled], attributes: tuple[str, ...]) -> NDArray[np.bool_]:
+def _table(rows: list[Row], attributes: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which text has which attribute [texts, attributes]."""
     import numpy as np
 
-    return np.array([[name in labels for name in attributes] for _, labels in rows], dtype=bool).reshape(
+    return np.array([[name in row.labels for name in attributes] for row in rows], dtype=bool).reshape(
         len(rows), len(attributes)
     )
 
 
-def _judge(model: LinearModel, test: list[Labelled]) -> dict[str, dict[str, float | int | None]]:
+def _judge(model: LinearModel, test: list[Row]) -> dict[str, dict[str, float | int | None]]:
     """For each attribute: how many texts have it, AUC, F1 at 0.5 and Brier score on texts held out."""
     import numpy as np
     from sklearn.metrics import f1_score, roc_auc_score
@@ -106,7 +117,7 @@ def _judge(model: LinearModel, test: list[Labelled]) -> dict[str, dict[str, floa
     return worth
 
 
-def _speed(model: LinearModel, test: list[Labelled]) -> float:
+def _speed(model: LinearModel, test: list[Row]) -> float:
     """Texts a second of processor time."""
     texts = _texts(test)[:2000]
     start = time.process_time()
@@ -133,4 +144,4 @@ def show(artifact: Artifact) -> Page:
     return Page(f"linear {artifact.config['name']}", (table,), table_html(table))
 
 
-LINEAR: Stage[LinearSpec] = Stage("linear", 1, LinearSpec, identity, run, plan, show)
+LINEAR: Stage[LinearSpec] = Stage("linear", 2, LinearSpec, identity, run, plan, show)

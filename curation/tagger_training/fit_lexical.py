@@ -42,9 +42,13 @@ class _Words:
 
 
 def fit_lexical(
-    texts: list[LabelledText], spec: LexicalSpec, seed: int, advance: Callable[[int], None]
-) -> LexicalModel:
-    """Fit on `texts`; `advance` is called with a share of the texts for each of the fits."""
+    labelled: list[LabelledText], clean: list[LabelledText], spec: LexicalSpec, seed: int,
+    advance: Callable[[int], None],
+) -> LexicalModel:  # fmt: skip
+    """Fit on both; the second step on `labelled` alone: what is marked in a text like those. Whether a text is like
+    those is the gate's. `advance` is called with a share of the texts for each of the fits.
+    """
+    texts = [*labelled, *clean]
     hashing = Hashing(spec.hash_bits, *spec.ngrams)
     words = _words(texts, hashing)
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(texts))
@@ -55,7 +59,8 @@ def fit_lexical(
         logits[inside] = words.features[inside] @ coefficients + bias
         advance(len(texts) // (FOLDS + 1))
     coefficients, bias = _regress(words.features, words.targets, spec)
-    in_context = InContext.fit(logits, words.lengths, words.targets)
+    lengths = words.lengths[: len(labelled)]
+    in_context = InContext.fit(logits[: sum(lengths)], lengths, words.targets[: sum(lengths)])
     advance(len(texts) - FOLDS * (len(texts) // (FOLDS + 1)))
     return LexicalModel(hashing, coefficients.astype(np.float32), bias, in_context)
 

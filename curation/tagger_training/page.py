@@ -29,11 +29,23 @@ def _facts(card: dict[str, Any], artifact: Artifact) -> Table:
     rows = (
         ("model", card["model"]["name"]), ("attribute", card["attribute"]), ("threshold", card["threshold"]),
         ("languages", ", ".join(card["languages"])), ("trained on texts", training["texts"]),
+        ("trained on clean texts", training.get("clean_texts", 0)), ("gate", _gate(card)),
+        ("clean texts held out, marked", _false_alarms(card)),
         ("trained on words", training["words"]), ("of these risky", training["risky_words"]),
         ("words a second and core, where it was trained", artifact.counts["tokens_per_second"]),
         ("blind spots", BLIND_SPOTS[card["model"]["name"]]),
     )  # fmt: skip
     return Table("Tagger", ("what", "value"), rows)
+
+
+def _gate(card: dict[str, Any]) -> str:
+    gate = card.get("gate")  # taggers of version 1 have none
+    return f"shut below a chance of {gate['cut']:.2f} that a stretch holds a span" if gate else "none"
+
+
+def _false_alarms(card: dict[str, Any]) -> str:
+    clean = card.get("clean")
+    return f"{clean['marked_texts']:,} of {clean['texts']:,}" if clean and clean["texts"] else "none"
 
 
 def _quality(card: dict[str, Any]) -> Table:

@@ -1,8 +1,7 @@
-"""How good spans are: character F1 as SemEval-2021 task 5 defines it, its interval, and the best threshold."""
+"""How good spans are: character F1 as SemEval-2021 task 5 defines it, and the best threshold."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,19 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 THRESHOLDS = tuple(round(0.02 * step, 2) for step in range(1, 50))
-_RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over texts and its 95 % percentile bootstrap interval (texts resampled)."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
 
 
 def character_f1(found: set[int], gold: set[int]) -> float:
@@ -51,18 +37,6 @@ def best_threshold(texts: list[LabelledText], spans: list[list[Span]]) -> float:
     means = np.array([f1_of(texts, spans, threshold).mean() for threshold in THRESHOLDS])
     best = np.flatnonzero(means >= means.max() - 1e-12)
     return THRESHOLDS[int(best[len(best) // 2])]
-
-
-def estimate(values: NDArray[np.float64], seed: int = 0) -> Estimate:
-    """Mean and interval of a number per text."""
-    from scipy.stats import bootstrap
-
-    if len(values) < 2 or np.ptp(values) == 0:
-        mean = float(values.mean()) if len(values) else float("nan")
-        return Estimate(mean, mean, mean)
-    drawn = bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", vectorized=True, batch=200,
-                      rng=np.random.default_rng(seed))  # fmt: skip
-    return Estimate(float(values.mean()), float(drawn.confidence_interval.low), float(drawn.confidence_interval.high))
 
 
 def reliability(scores: NDArray[np.float32], targets: NDArray[np.float32], bins: int = 10) -> dict[str, object]:

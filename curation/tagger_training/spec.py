@@ -99,6 +99,17 @@ class TransformerSpec(Spec):
         return self.sha256 or (_MINILM_SHA256 if self.encoder == MINILM else None)
 
 
+class GateSpec(Spec):
+    """Whether a stretch of text holds a span at all: words of one that does not score 0."""
+
+    longest: int = Field(300, ge=50)
+    """Characters of a stretch, at most. Longer ones cover an insult with the harmless text around it."""
+    hash_bits: int = Field(18, ge=8, le=24)
+    """Words and letter runs have a table of 2**hash_bits entries of 8 bytes each."""
+    strength: float = Field(1.0, gt=0)
+    """Inverse of the L2 penalty on a feature's weight."""
+
+
 class TaggerTrainingSpec(Spec):
     """A token tagger: learnt from labelled spans, or from another tagger's."""
 
@@ -110,8 +121,17 @@ class TaggerTrainingSpec(Spec):
     """Labelled spans (`path:`), or unlabelled texts and a teacher (`sources:` and `tagger:`)."""
     max_bad_share: float = Field(MAX_BAD_SHARE, ge=0, le=1)
     """Share of unusable lines above which the training stops; no part of the fingerprint."""
+    clean: tuple[AnySource, ...] = ()
+    """Unlabelled texts known to hold nothing risky, learnt from as texts without spans: rude comments do not teach that
+    a story with "gay" in it is harmless."""
+    gate: GateSpec | None = GateSpec()
+    """Learns which texts hold no span; null leaves it out."""
+    empty_rate: float | None = Field(None, ge=0, lt=1)
+    """Share of texts without spans where the tagger is to work. Threshold and gate are chosen for it; left out, it is
+    that of the labelled texts."""
     validation: float = Field(0.1, gt=0, lt=1)
-    """Share of the texts, drawn by the seed, that is not learnt from: threshold and calibration are fitted on it."""
+    """Share of the texts, drawn by the seed, that is not learnt from: threshold, gate and calibration are fitted on
+    it."""
     tests: dict[str, LabelledSpec] = Field(default_factory=dict)
     """Further labelled texts by name, only measured on: what the card says of them is free of fitting."""
     model: Annotated[LexicalSpec | TransformerSpec, Discriminator("name")] = LexicalSpec()

@@ -20,6 +20,7 @@ def identity(spec: TaggerTrainingSpec) -> Identity:
     spec = resolved(spec)
     config = {key: value for key, value in settings_of(spec).items() if key != "name"}
     inputs = {"learn_from": digest([content_of(source) for source in _sources(spec.learn_from)])}
+    inputs |= {"clean": digest([content_of(source) for source in spec.clean])} if spec.clean else {}
     inputs |= {f"tests.{name}": digest(content_of(test)) for name, test in spec.tests.items()}
     if isinstance(spec.learn_from, DistilSpec):
         inputs |= {f"teacher.{name}": value for name, value in tagger_inputs(spec.learn_from.tagger).items()}
@@ -46,6 +47,7 @@ def plan(spec: TaggerTrainingSpec) -> Plan:
     teacher = spec.learn_from.tagger.name if isinstance(spec.learn_from, DistilSpec) else "people"
     used = [
         ("learn from", _sources(spec.learn_from)),
+        ("clean", spec.clean),
         *((f"test {name}", (test,)) for name, test in spec.tests.items()),
     ]
     rows = [
@@ -54,7 +56,7 @@ def plan(spec: TaggerTrainingSpec) -> Plan:
     ]  # fmt: skip
     table = Table("Examples", ("use", "source", "files", "bytes as stored"), tuple(rows))
     settings = ", ".join(f"{key} {value}" for key, value in portable(spec.model).items() if key != "name")
-    notes = [f"labelled by {teacher}; {spec.validation:.0%} of the texts held out for threshold and calibration",
+    notes = [f"labelled by {teacher}; {spec.validation:.0%} of the texts held out for threshold, gate and calibration",
              f"model {spec.model.name}: {settings}"]  # fmt: skip
     if isinstance(spec.model, LexicalSpec):
         notes.append("fits in about a minute for 300,000 words on one core")
@@ -68,4 +70,4 @@ def show(artifact: Artifact) -> Page:
     return card_page(artifact)
 
 
-TAGGER: Stage[TaggerTrainingSpec] = Stage("tagger", 1, TaggerTrainingSpec, identity, run, plan, show)
+TAGGER: Stage[TaggerTrainingSpec] = Stage("tagger", 2, TaggerTrainingSpec, identity, run, plan, show)

@@ -1,22 +1,27 @@
-"""Training a tagger: split, fit, threshold and calibration on the validation texts, and a card that says how good."""
+"""Training a tagger: split, fit, gate, threshold and calibration on the validation texts, a card that says how good."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from loguru import logger
 
 from curation.bad_lines import BadLines
-from curation.records import Span
+from curation.estimates import estimate
+from curation.tagger_training.choice import Validation, choose, fit_context, judged, text_weights
 from curation.tagger_training.encoder import encoder_folder
 from curation.tagger_training.examples import labelled, read_examples
-from curation.tagger_training.quality import best_threshold, estimate, f1_of, reliability
+from curation.tagger_training.fit_gate import FEWEST, can_be_gated, fit_gate, last_step
+from curation.tagger_training.fit_lexical import fit_lexical
+from curation.tagger_training.quality import f1_of, reliability
 from curation.tagger_training.spec import LexicalSpec, TaggerTrainingSpec, TransformerSpec
 from curation.token_models.base import TokenModel
-from curation.token_models.context import InContext
+from curation.token_models.gate import Gate
 from curation.token_models.labels import LabelledText, word_targets
+from curation.token_models.lexical import LexicalModel
 from curation.token_models.trained import CARD, spans_of
 from curation.token_models.transformer import TransformerModel
 from infra.atomic import write_json
@@ -31,43 +36,102 @@ _CHECKPOINT = ".training.pt"
 _TIMED_SECONDS = 0.2  # of scoring, for the speed in the artifact's counts
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """Labelled texts and clean ones, those that are learnt from or those that are held out."""
+
+    labelled: list[LabelledText]
+    clean: list[LabelledText]
+
+    def all(self) -> list[LabelledText]:
+        return [*self.labelled, *self.clean]
+
+
 def run(spec: TaggerTrainingSpec, workspace: Workspace) -> dict[str, Any]:
     """Train and write weights and card; returns the artifact's counts.
 
     Raises AmountError for too few texts, InputError for labels of one kind only, and what reading raises.
     """
     logger.disable("datatrove")  # its readers announce every file
-    texts, tests = _read(spec, workspace)
-    training, validation = split(texts, spec.validation, spec.seed)
+    bad = BadLines(spec.max_bad_share)
+    training, held = _read(spec, bad, workspace)
+    tests = _read_tests(spec, bad, workspace)
     model = _fit(training, spec, workspace)
-    if isinstance(model, TransformerModel):
-        model.in_context = _in_context(model, validation)
-    spans = {"validation": _spans(model, validation, spec.attribute)}
-    threshold = best_threshold(validation, spans["validation"])
-    training_counts = _counts(training)
-    on_validation = measured(validation, spans["validation"], threshold)
+    threshold = _finish(model, training, held, spec, workspace)
+    training_counts = _counts(training.labelled)
+    on_validation = _measured(model, held.labelled, spec, threshold)
     card = {
         "attribute": spec.attribute, "threshold": threshold, "languages": list(spec.languages),
         "model": {"name": spec.model.name, "settings": model.settings()},
-        "training": training_counts, "validation": on_validation,
-        "tests": {name: measured(test, _spans(model, test, spec.attribute), threshold) for name, test in tests.items()},
+        "gate": model.gate.settings() if model.gate else None,
+        "training": {**training_counts, "clean_texts": len(training.clean)}, "validation": on_validation,
+        "clean": _false_alarms(model, held.clean, threshold),
+        "tests": {name: _measured(model, test, spec, threshold) for name, test in tests.items()},
     }  # fmt: skip
     model.save(workspace.path)
+    if model.gate:
+        model.gate.save(workspace.path)
     write_json(workspace.path / CARD, card)
-    speed = _speed(model, validation)
+    speed = _speed(model, held.labelled)
     return {**training_counts, "threshold": threshold, "validation_f1": on_validation["f1"][0],
             "tokens_per_second": speed}  # fmt: skip
 
 
-def _read(spec: TaggerTrainingSpec, workspace: Workspace) -> tuple[list[LabelledText], dict[str, list[LabelledText]]]:
-    """The texts to learn from, and those of each test."""
-    bad, tests = BadLines(spec.max_bad_share), {}
+def _read(spec: TaggerTrainingSpec, bad: BadLines, workspace: Workspace) -> tuple[_Texts, _Texts]:
+    """What is learnt from, and what is held out."""
     texts = list(read_examples(spec.learn_from, spec.attribute, bad.read))
     bad.weigh("learn_from", workspace)
+    clean = [LabelledText(row.text, (), row.id) for source in spec.clean for row in bad.read(source)]
+    bad.weigh("clean", workspace)
+    learnt, held = split(texts, spec.validation, spec.seed)
+    clean_learnt, clean_held = split(clean, spec.validation, spec.seed) if clean else ([], [])
+    return _Texts(learnt, clean_learnt), _Texts(held, clean_held)
+
+
+def _read_tests(spec: TaggerTrainingSpec, bad: BadLines, workspace: Workspace) -> dict[str, list[LabelledText]]:
+    """The texts of each test, whose bad lines are weighed by themselves."""
+    tests = {}
     for name, test in spec.tests.items():
         tests[name] = list(labelled(test, bad.read))
         bad.weigh(f"tests.{name}", workspace)
-    return texts, tests
+    return tests
+
+
+def _finish(
+    model: LexicalModel | TransformerModel, training: _Texts, held: _Texts, spec: TaggerTrainingSpec,
+    workspace: Workspace,
+) -> float:  # fmt: skip
+    """What is fitted to the texts held out: a transformer's last step, the gate, its cut; returns the threshold."""
+    texts = held.all()
+    logits = model.word_logits([labelled.text for labelled in texts])
+    validation = Validation(texts, np.arange(len(texts)) < len(held.labelled), logits)
+    in_context = None if isinstance(model, TransformerModel) else model.in_context
+    if isinstance(model, TransformerModel):
+        model.in_context = fit_context(validation)
+    gate = _gate(training, validation, spec, workspace)
+    empty = np.array([not labelled.gold() for labelled in texts])
+    weights = text_weights(empty, _empty_rate(spec, training, empty))
+    cut, threshold = choose(judged(validation, in_context, gate, spec.seed), weights, gate is not None)
+    model.gate = replace(last_step(gate, texts, logits), cut=cut) if gate else None
+    return threshold
+
+
+def _gate(training: _Texts, validation: Validation, spec: TaggerTrainingSpec, workspace: Workspace) -> Gate | None:
+    if spec.gate is None:
+        return None
+    if not can_be_gated(training.all(), validation.texts):
+        workspace.note(f"no gate: of texts with a span and of texts without one, at least {FEWEST} of each are needed "
+                       "to learn from and to hold out; give clean texts")  # fmt: skip
+        return None
+    return fit_gate(training.all(), validation.texts, validation.logits, spec.gate)
+
+
+def _empty_rate(spec: TaggerTrainingSpec, training: _Texts, empty: NDArray[np.bool_]) -> float:
+    """As declared, else that of the labelled texts; of all texts where every labelled one has a span."""
+    if spec.empty_rate is not None:
+        return spec.empty_rate
+    own = float(np.mean([not labelled.gold() for labelled in training.labelled]))
+    return own or float(empty.mean())
 
 
 def split(texts: list[LabelledText], share: float, seed: int) -> tuple[list[LabelledText], list[LabelledText]]:
@@ -80,46 +144,40 @@ def split(texts: list[LabelledText], share: float, seed: int) -> tuple[list[Labe
     return [each for each in texts if each.text not in held], [each for each in texts if each.text in held]
 
 
-def _fit(training: list[LabelledText], spec: TaggerTrainingSpec, workspace: Workspace) -> TokenModel:
+def _fit(training: _Texts, spec: TaggerTrainingSpec, workspace: Workspace) -> LexicalModel | TransformerModel:
     epochs = spec.model.epochs if isinstance(spec.model, TransformerSpec) else 1
-    with workspace.progress(f"train {spec.name}", epochs * len(training), "texts") as advance:
+    with workspace.progress(f"train {spec.name}", epochs * len(training.all()), "texts") as advance:
         if isinstance(spec.model, LexicalSpec):
-            from curation.tagger_training.fit_lexical import fit_lexical
-
-            return fit_lexical(training, spec.model, spec.seed, advance)
+            return fit_lexical(training.labelled, training.clean, spec.model, spec.seed, advance)
         from curation.tagger_training.fit_transformer import fit_transformer
 
-        checkpoint = workspace.path / _CHECKPOINT
-        model = fit_transformer(training, spec.model, encoder_folder(spec.model), spec.seed, checkpoint, advance)
+        checkpoint, encoder = workspace.path / _CHECKPOINT, encoder_folder(spec.model)
+        model = fit_transformer(training.all(), spec.model, encoder, spec.seed, checkpoint, advance)
         if spec.model.lexical_share:
-            from curation.tagger_training.fit_lexical import fit_lexical
-
-            model.lexical = fit_lexical(training, LexicalSpec(), spec.seed, lambda _: None)
+            model.lexical = fit_lexical(training.labelled, training.clean, LexicalSpec(), spec.seed, lambda _: None)
             model.lexical_share = spec.model.lexical_share
         return model
-
-
-def _in_context(model: TransformerModel, validation: list[LabelledText]) -> InContext:
-    _, logits = model.logits([labelled.text for labelled in validation])
-    return InContext.fit(np.concatenate(logits), list(map(len, logits)), _targets(validation))
-
-
-def _spans(model: TokenModel, texts: list[LabelledText], attribute: str) -> list[list[Span]]:
-    return [spans_of(found, attribute) for found in model.score([labelled.text for labelled in texts])]
 
 
 def _targets(texts: list[LabelledText]) -> NDArray[np.float32]:
     return np.concatenate([word_targets(labelled)[1] for labelled in texts])
 
 
-def measured(texts: list[LabelledText], spans: list[list[Span]], threshold: float) -> dict[str, Any]:
-    """Figures of a card: F1 as [value, low, high], and how well scores say what share of words is risky.
-
-    `spans` holds every word of every text.
-    """
+def _measured(
+    model: TokenModel, texts: list[LabelledText], spec: TaggerTrainingSpec, threshold: float
+) -> dict[str, Any]:
+    """Figures of a card: F1 as [value, low, high], and how well scores say what share of words is risky."""
+    spans = [spans_of(words, spec.attribute) for words in model.score([labelled.text for labelled in texts])]
     f1 = estimate(f1_of(texts, spans, threshold))
-    scores = np.array([span.score for each in spans for span in each], dtype=np.float32)
+    scores = np.array([span.score for row in spans for span in row], dtype=np.float32)
     return {**_counts(texts), "f1": [f1.value, f1.low, f1.high], "calibration": reliability(scores, _targets(texts))}
+
+
+def _false_alarms(model: TokenModel, clean: list[LabelledText], threshold: float) -> dict[str, int]:
+    """How many of the clean texts, and of their words, are marked."""
+    marked = [words.scores >= threshold for words in model.score([labelled.text for labelled in clean])]
+    return {"texts": len(clean), "marked_texts": sum(bool(row.any()) for row in marked),
+            "words": sum(map(len, marked)), "marked_words": sum(int(row.sum()) for row in marked)}  # fmt: skip
 
 
 def _counts(texts: list[LabelledText]) -> dict[str, Any]:

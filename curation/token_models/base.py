@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curation.token_models.gate import Gate
+
 
 class WordScores(NamedTuple):
     """`places`: [start, end) of each word of a text in code points; `scores`: float32 [words] in [0, 1]."""
@@ -25,10 +27,16 @@ class TokenModel(ABC):
 
     name: ClassVar[str]
     """As in YAML."""
+    gate: Gate | None = None
+    """Words of a stretch in which it sees no span score 0."""
 
     @abstractmethod
     def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
         """Words of each text that score at or above `floor`, in order."""
+
+    @abstractmethod
+    def word_logits(self, texts: list[str]) -> list[NDArray[np.float64]]:
+        """For each text the logits [words] before the last step: what a gate sees of them."""
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

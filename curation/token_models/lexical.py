@@ -59,12 +59,14 @@ class LexicalModel(TokenModel):
     def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
         """Words at or above `floor`. Places are worked out only in texts that have such words."""
         logits, lengths = self.logits(texts)
-        scores = self.in_context.apply(logits, lengths)
-        found, start = [], 0
-        for text, length in zip(texts, lengths, strict=True):
-            found.append(_kept(text, scores[start : start + length], floor))
-            start += length
-        return found
+        scores = _by_text(self.in_context.apply(logits, lengths), lengths)
+        if self.gate is not None:
+            scores = self.gate.applied(texts, _by_text(logits, lengths), scores, floor)
+        return [_kept(text, words, floor) for text, words in zip(texts, scores, strict=True)]
+
+    def word_logits(self, texts: list[str]) -> list[NDArray[np.float64]]:
+        """Those of the first step."""
+        return _by_text(*self.logits(texts))
 
     def logits(self, texts: list[str]) -> tuple[NDArray[np.float64], list[int]]:
         """Logits of the first step for all words of all texts in a row, and how many words each text has."""
@@ -119,6 +121,11 @@ class LexicalModel(TokenModel):
 def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
     """`array` with room for `size` elements; what is in the room does not matter."""
     return np.resize(array, size) if len(array) else np.zeros(size, dtype=array.dtype)
+
+
+def _by_text(values: NDArray[Any], lengths: list[int]) -> list[NDArray[Any]]:
+    """`values` [words] of all texts, cut into texts."""
+    return np.split(values, np.cumsum(lengths))[: len(lengths)]
 
 
 def _kept(text: str, scores: NDArray[np.float32], floor: float) -> WordScores:

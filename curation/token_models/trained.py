@@ -10,6 +10,7 @@ from typing import Any
 
 from curation.records import Span
 from curation.token_models.base import TokenModel, WordScores
+from curation.token_models.gate import Gate
 from infra.artifact import read_artifact
 from infra.inputs import open_input
 
@@ -52,6 +53,8 @@ def _loaded(path: str, fingerprint: str) -> Trained:
     card = read_card(path)
     name = card["model"]["name"]
     model = model_class(name).load(Path(path), card["model"]["settings"])
+    if card.get("gate"):  # taggers of version 1 have none
+        model.gate = Gate.load(Path(path), card["gate"])
     return Trained(model, card["attribute"], card["threshold"], f"{name}@{fingerprint[:12]}")
 
 

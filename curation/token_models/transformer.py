@@ -93,12 +93,16 @@ class TransformerModel(TokenModel):
         """Words at or above `floor`."""
         assert self.in_context is not None
         places, logits = self.logits(texts)
-        found = []
-        for words, each in zip(places, logits, strict=True):
-            scores = self.in_context.apply(each, [len(each)])
-            kept = np.flatnonzero(scores >= floor)
-            found.append(WordScores([words[index] for index in kept], scores[kept]))
-        return found
+        scores = [self.in_context.apply(words, [len(words)]) for words in logits]
+        if self.gate is not None:
+            scores = self.gate.applied(texts, logits, scores, floor)
+        chosen = [np.flatnonzero(words >= floor) for words in scores]
+        return [WordScores([spans[index] for index in rows], words[rows])
+                for spans, words, rows in zip(places, scores, chosen, strict=True)]  # fmt: skip
+
+    def word_logits(self, texts: list[str]) -> list[NDArray[np.float64]]:
+        """Those of encoder and lexical model together."""
+        return self.logits(texts)[1]
 
     def logits(self, texts: list[str]) -> tuple[list[Places], list[NDArray[np.float64]]]:
         """Places of all words of each text, and their logits before the last step."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_corpora import write_jsonl
 
 from curation.disguises import plain_spelling
 from curation.fasttext_training.spec import ExamplesSpec
+from curation.linear_training.fit import source_weights
 from curation.linear_training.model import MODEL, WEIGHTS
 from curation.linear_training.spec import LinearSpec
 from curation.linear_training.stage import LINEAR
@@ -86,3 +88,31 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rows.jsonl", [{"text": f"a day {number}", "label": "clean"} for number in range(20)])
     with pytest.raises(InputError, match="some texts, and some without"):
         run_stage(LINEAR, spec, tmp_path / "out", quiet=True)
+
+
+def test_every_source_weighs_the_same_and_in_it_texts_with_and_without_the_label() -> None:
+    sources = np.array([0] * 6 + [1] * 2 + [2] * 4)
+    target = np.array([1, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0], dtype=bool)  # source 2 has one label only
+    weights = source_weights(target, sources)
+    sums = [weights[(sources == source) & (target == label)].sum() for source, label in
+            ((0, 1), (0, 0), (1, 1), (1, 0), (2, 0))]  # fmt: skip
+    assert sums == pytest.approx([sums[0]] * 5) and weights.mean() == pytest.approx(1)
+
+
+def test_a_way_of_writing_that_goes_with_a_source_is_less_learnt_as_the_label(tmp_path: Path) -> None:
+    rows = {name: [{"text": f"{name} {'you stupid idiot' if number < rude else 'they read a book'} {number}",
+                    "label": "toxicity" if number < rude else "clean"} for number in range(200)]
+            for name, rude in (("tweets", 180), ("wiki", 20))}  # fmt: skip
+    files = {**rows, "both": [*rows["tweets"], *rows["wiki"]]}
+    for name, records in files.items():
+        write_jsonl(tmp_path / f"{name}.jsonl", records)
+
+    def gap(*names: str) -> float:
+        examples = tuple(ExamplesSpec(source=SourceSpec(path=str(tmp_path / f"{name}.jsonl")), label_key="label")
+                         for name in names)  # fmt: skip
+        spec = LinearSpec(name="linear", examples=examples, hash_bits=12, held_out=0.3)
+        artifact = run_stage(LINEAR, spec, tmp_path / "-".join(names), quiet=True)
+        tweet, wiki = load_scorer(LinearScorerSpec(path=str(artifact.path))).score(["tweets", "wiki"])[:, 0]
+        return float(tweet - wiki)
+
+    assert gap("tweets", "wiki") < gap("both") - 0.1

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from made_corpora import SENTENCES, write_jsonl
 from made_taggers import LEXICAL, RUDE, rude_texts, save_encoder, tagger_spec, train
 
+from curation.estimates import estimate
 from curation.records import Span
 from curation.spans import joined
 from curation.tagger_training.examples import read_examples
-from curation.tagger_training.quality import best_threshold, character_f1, estimate, f1_of, reliability
+from curation.tagger_training.quality import best_threshold, character_f1, f1_of, reliability
 from curation.tagger_training.spec import TransformerSpec
 from curation.tagger_training.stage import TAGGER
 from curation.tagger_training.train import split
