@@ -1,0 +1,118 @@
+"""What the command line answers to one file: the exit code, the message, how long it took, and what is wrong with that."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_SECONDS = 5.0
+_GIVEN_UP = 60  # seconds
+_LINE = re.compile(r"\.(yaml|csv):\d+: ")
+_SUMMARY = re.compile(r"and [\d,]+ more$|\d+ problem\(s\) in the configuration; nothing was run$")
+WITHOUT_LINE = {
+    "cannot be read as UTF-8 text": "bytes that are no text have no lines",
+    "larger than": "it is not read as far as a line",
+    "no such file": "there is nothing to read",
+}
+"""Messages that name the file alone, and why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of `verb` to a file; `fault` is '' where the answer is as it should be."""
+
+    verb: str
+    code: int
+    message: str
+    seconds: float
+    fault: str
+
+
+class _StillRunning(BaseException):
+    """Nothing catches this on the way."""
+
+
+def answer(verb: str, file: Path) -> Answer:
+    """`hormesis VERB FILE` in this process, by the command's own entry point."""
+    import hormesis
+
+    before, began = sys.argv, time.monotonic()
+    sys.argv = ["hormesis", verb, str(file)]
+    code, broken = 0, ""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, _streams(out, err), _alarm():
+        try:
+            hormesis.main()
+        except SystemExit as left:
+            code = int(left.code or 0)
+        except BaseException:
+            code, broken = 1, traceback.format_exc()
+        finally:
+            sys.argv = before
+        sys.stderr.flush()
+        err.seek(0)
+        message = err.read()
+    seconds = time.monotonic() - began
+    return Answer(verb, code, message, seconds, broken or fault_of(file, code, message, seconds))
+
+
+def fault_of(file: Path, code: int, message: str, seconds: float) -> str:
+    """What is wrong with an answer, or ''."""
+    if "Traceback (most recent call last)" in message:
+        return message
+    if seconds > MOST_SECONDS:
+        return f"took {seconds:.1f} s"
+    if code not in (0, 1, 2):
+        return f"exit code {code}: {message[:500]}"
+    return "" if code == 0 or not (odd := unplaced(file, message)) else f"no file:line: {odd[:500]}"
+
+
+def unplaced(file: Path, message: str) -> str:
+    """The first line of a refusal that names no line of a YAML file, and should; a refusal that says nothing is one."""
+    lines = [line.removeprefix("error: ") for line in message.splitlines() if line.strip()]
+    if not lines:
+        return "(no message)"
+    for line in lines:
+        alone = line.startswith(f"{file}: ") and any(reason in line for reason in WITHOUT_LINE)
+        if not (_LINE.search(line) or _SUMMARY.match(line) or alone):
+            return line
+    return ""
+
+
+@contextmanager
+def _streams(out: object, err: object) -> Iterator[None]:
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def _alarm() -> Iterator[None]:
+    def ring(*_: object) -> None:
+        raise _StillRunning(f"after {_GIVEN_UP} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(_GIVEN_UP)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def without_network() -> None:
+    """What a mutated file names is looked for on this machine only."""
+    os.environ |= {"HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1", "AWS_EC2_METADATA_DISABLED": "true",
+                   "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_MAX_ATTEMPTS": "1",
+                   "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "x"}  # fmt: skip
