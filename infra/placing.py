@@ -1,7 +1,7 @@
 """Where in a YAML file a refusal comes from that was met after the file itself was found right.
 
-A stage knows paths, keys and names, not lines: its message begins with the key (`tokenizer.file: …`) or with what stands
-there (`/data/a.jsonl: no such file`), or names it in quotes. Here the line is looked up and put in front.
+A stage knows paths and keys, not lines: its message begins with the key (`tokenizer.file: …`) or with what stands there
+(`/data/a.jsonl: no such file`). Here the line is looked up and put in front.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def resolve(amounts: Mapping[str, Amount], available: Mapping[str, int]) -> dict
     fixed = {name: _fixed(name, amounts, available) for name in amounts if name not in shares}
     share = sum(shares.values(), Fraction(0))
     if share and not sum(fixed.values()):
-        raise AmountError(f"components: the share of {', '.join(shares)} needs at least one component with tokens of its own")
+        raise AmountError(f"components: the share of {', '.join(shares)} needs a component with tokens of its own")
     total = Fraction(sum(fixed.values())) / (1 - share)
     parts = apportion([total * part for part in shares.values()], round_half_up(total) - sum(fixed.values()))
     shared = dict(zip(shares, parts, strict=True))

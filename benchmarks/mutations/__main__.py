@@ -17,10 +17,20 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.mutations.inputs import ROOT, copied, fill, shipped
-from benchmarks.mutations.judge import MOST_SECONDS, WITHOUT_LINE, Answer, answer, fault_of, without_network
+from benchmarks.mutations.judge import (
+    MOST_SECONDS,
+    WITHOUT_LINE,
+    Answer,
+    answer,
+    fault_of,
+    reason_alone,
+    without_network,
+)
 from benchmarks.mutations.mutate import mutated
 
 RESULT = ROOT / "benchmarks" / "results" / "mutations.md"
@@ -28,16 +38,45 @@ VERBS = ("validate", "plan")
 _TRIES = 3  # for an answer that takes long, as other work on the machine slows it down
 
 
-def ask(root: Path, seed: int, number: int) -> tuple[str, list[Answer]]:
-    """The kind of mutation `number`, and what both verbs answer to it."""
-    files = shipped(root)
-    mutation = mutated(files[number % len(files)], random.Random(f"{seed} {number}"))
-    file = files[number % len(files)].with_name(f"mutated-{seed}-{number}.yaml")
-    file.write_bytes(mutation.content)
+@dataclass(frozen=True)
+class Result:
+    """One answer to file `number`; `alone` are the reasons of refusals that name the file and no line."""
+
+    number: int
+    mutation: str
+    answer: Answer
+    alone: tuple[str, ...]
+    real: bool = False
+
+
+def ask(root: Path, seed: int, number: int) -> list[Result]:
+    """What both verbs answer to file `number`, in this process."""
+    mutation, file = _written(root, seed, number)
     answers = [_quickest(verb, file) for verb in VERBS]
-    if not any(each.fault for each in answers):
-        file.unlink()
-    return mutation.kind, answers
+    file.unlink()
+    return [Result(number, mutation, each, _alone(file, each)) for each in answers]
+
+
+def really(root: Path, seed: int, number: int) -> list[Result]:
+    """The same by the real command."""
+    mutation, file = _written(root, seed, number)
+    answers = [_real(verb, file) for verb in VERBS]
+    file.unlink()
+    return [Result(number, mutation, each, _alone(file, each), real=True) for each in answers]
+
+
+def _written(root: Path, seed: int, number: int) -> tuple[str, Path]:
+    """The kind of mutation `number`, and its file, beside the one that was mutated."""
+    files = shipped(root)
+    original = files[number % len(files)]
+    mutation = mutated(original, random.Random(f"{seed} {number}"))
+    file = original.with_name(f"mutated-{number}.yaml")
+    file.write_bytes(mutation.content)
+    return mutation.kind, file
+
+
+def _alone(file: Path, answer: Answer) -> tuple[str, ...]:
+    return tuple(reason for line in answer.message.splitlines() if (reason := reason_alone(file, line)))
 
 
 def _quickest(verb: str, file: Path) -> Answer:
@@ -45,14 +84,6 @@ def _quickest(verb: str, file: Path) -> Answer:
     while not tried or (tried[-1].seconds > MOST_SECONDS and len(tried) < _TRIES):
         tried.append(answer(verb, file))
     return min(tried, key=lambda each: each.seconds)
-
-
-def really(root: Path, seed: int, number: int) -> list[Answer]:
-    """The same by the real command."""
-    files = shipped(root)
-    file = files[number % len(files)].with_name("mutated.yaml")
-    file.write_bytes(mutated(files[number % len(files)], random.Random(f"{seed} {number}")).content)
-    return [_real(verb, file) for verb in VERBS]
 
 
 def _real(verb: str, file: Path) -> Answer:
@@ -63,26 +94,29 @@ def _real(verb: str, file: Path) -> Answer:
     return Answer(verb, done.returncode, done.stderr, seconds, fault_of(file, done.returncode, done.stderr, seconds))
 
 
-def report(kinds: Counter[str], answers: list[Answer], real: list[Answer], seed: int) -> str:
+def report(results: list[Result], seed: int) -> str:
     """The result page."""
-    alone = Counter(reason for each in answers for reason in WITHOUT_LINE
-                    if any(reason in line and ".yaml:" not in line.replace(".yaml: ", "") for line in each.message.splitlines()))  # fmt: skip
-    slow = max(answers, key=lambda each: each.seconds)
-    rows = "".join(
-        f"| {name} | {len(some)} | {sum(each.code == 0 for each in some)} | {sum(each.code != 0 for each in some)} "
-        f"| {max((each.seconds for each in some), default=0):.1f} | {sum(bool(each.fault) for each in some)} |\n"
-        for name, some in [*((verb, [each for each in answers if each.verb == verb]) for verb in VERBS),
-                           ("both, by the real command", real)]
-    )  # fmt: skip
+    mutations = Counter(each.mutation for each in results if not each.real)
+    groups = {verb: [each.answer for each in results if each.answer.verb == verb and not each.real] for verb in VERBS}
+    groups |= {"both, by the real command": [each.answer for each in results if each.real]}
+    alone = Counter(reason for each in results for reason in each.alone)
     return (
-        f"# Mutated YAML files\n\n`python -m benchmarks.mutations --files {kinds.total()} --seed {seed}`, over all examples. "
-        f"A fault is a traceback, more than {MOST_SECONDS:g} s, or a refusal without file:line.\n\n"
-        "| asked | answers | right | refused | slowest, s | faults |\n|---|---:|---:|---:|---:|---:|\n" + rows
-        + f"\nThe slowest answer is to `{slow.verb}`. Refusals that name the file alone: "
-        + ("; ".join(f"{count} × “{reason}” ({WITHOUT_LINE[reason]})" for reason, count in sorted(alone.items())) or "none")
-        + ".\n\n| mutation | files |\n|---|---:|\n"
-        + "".join(f"| {kind} | {count} |\n" for kind, count in sorted(kinds.items()))
-    )  # fmt: skip
+        "# Mutated YAML files\n\n"
+        f"`python -m benchmarks.mutations --files {mutations.total() // 2} --seed {seed}`, over all "
+        f"examples. A fault is a traceback, more than {MOST_SECONDS:g} s, or a refusal without file:line.\n\n"
+        "| asked | answers | right | refused | slowest, s | faults |\n|---|---:|---:|---:|---:|---:|\n"
+        + "".join(_row(name, answers) for name, answers in groups.items())
+        + "\n| refusals that name the file alone | times | why |\n|---|---:|---|\n"
+        + "".join(f"| {reason} | {count} | {WITHOUT_LINE[reason]} |\n" for reason, count in sorted(alone.items()))
+        + "\n| mutation | files |\n|---|---:|\n"
+        + "".join(f"| {name} | {count // 2} |\n" for name, count in sorted(mutations.items()))
+    )
+
+
+def _row(name: str, answers: list[Answer]) -> str:
+    right, slowest = sum(each.code == 0 for each in answers), max(each.seconds for each in answers)
+    faults = sum(bool(each.fault) for each in answers)
+    return f"| {name} | {len(answers)} | {right} | {len(answers) - right} | {slowest:.1f} | {faults} |\n"
 
 
 def main() -> int:
@@ -97,21 +131,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = copied(Path(folder))
         fill(root)
-        numbers = range(given.files)
         with ProcessPoolExecutor() as pool:
-            results = list(
-                pool.map(ask, *zip(*((root, given.seed, number) for number in numbers), strict=True), chunksize=20)
-            )
-        real = [
-            each
-            for number in numbers[:: max(1, given.files // max(1, given.real))]
-            for each in really(root, given.seed, number)
-        ]
-    answers = [each for _, some in results for each in some]
-    page = report(Counter(kind for kind, _ in results), answers, real, given.seed)
-    faults = [(kind, each) for kind, some in [*results, ("by the real command", real)] for each in some if each.fault]
-    for kind, each in faults:
-        print(f"{kind}: {each.verb}: {each.fault}")
+            asked = partial(ask, root, given.seed)
+            results = [each for some in pool.map(asked, range(given.files), chunksize=20) for each in some]
+        for number in range(0, given.files, max(1, given.files // max(1, given.real))):
+            results += really(root, given.seed, number)
+    page = report(results, given.seed)
+    faults = [each for each in results if each.answer.fault]
+    for each in faults:
+        print(f"{each.number}: {each.mutation}: {each.answer.verb}: {each.answer.fault}")
     given.out.write_text(page)
     print(page)
     return 1 if faults else 0

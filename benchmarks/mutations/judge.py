@@ -1,4 +1,4 @@
-"""What the command line answers to one file: the exit code, the message, how long it took, and what is wrong with that."""
+"""What the command line answers to one file: exit code, message and seconds, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -75,14 +75,19 @@ def fault_of(file: Path, code: int, message: str, seconds: float) -> str:
     return "" if code == 0 or not (odd := unplaced(file, message)) else f"no file:line: {odd[:500]}"
 
 
+def reason_alone(file: Path, line: str) -> str:
+    """Why a line of a refusal names the file and no line of it, or ''."""
+    text = line.removeprefix("error: ")
+    return next((why for why in WITHOUT_LINE if text.startswith(f"{file}: ") and why in text), "")
+
+
 def unplaced(file: Path, message: str) -> str:
     """The first line of a refusal that names no line of a YAML file, and should; a refusal that says nothing is one."""
     lines = [line.removeprefix("error: ") for line in message.splitlines() if line.strip()]
     if not lines:
         return "(no message)"
     for line in lines:
-        alone = line.startswith(f"{file}: ") and any(reason in line for reason in WITHOUT_LINE)
-        if not (_LINE.search(line) or _SUMMARY.match(line) or alone):
+        if not (_LINE.search(line) or _SUMMARY.match(line) or reason_alone(file, line)):
             return line
     return ""
 

@@ -29,8 +29,9 @@ VALUES = (
 """What takes the place of a value, as it stands in YAML."""
 
 BASES = (
-    "~nosuchuser/x", '"\\0"', "'" + "a/" * 3000 + "b'", ".", "..", "none.yaml", "/dev/null", "1", "[a.yaml]", "{}", "null",
-    "''", "'*.yaml'", "s3://b/a.yaml", "data/comments.jsonl.gz", "quickstart.yaml", "swarm.yaml", "mixture-dose-25.yaml",
+    "~nosuchuser/x", '"\\0"', "'" + "a/" * 3000 + "b'", ".", "..", "none.yaml", "/dev/null", "1", "[a.yaml]", "{}",
+    "null", "''", "'*.yaml'", "s3://b/a.yaml", "data/comments.jsonl.gz", "quickstart.yaml", "swarm.yaml",
+    "mixture-dose-25.yaml",
 )  # fmt: skip
 """What a file may be said to extend, beside itself."""
 
@@ -214,9 +215,9 @@ def _deleted(data: Any, chance: random.Random, _file: Path) -> str:
 
 
 def _other_kind(data: Any, chance: random.Random, _file: Path) -> str:
-    kinds = ("curation", "mixture", "pretrain", "posttrain", "analysis", "study", "swarm", "tagger", "fasttext", "linear",
-             "distillation", "calibration")  # fmt: skip
-    return _written({**data, "kind": chance.choice(kinds)})
+    from hormesis import KINDS
+
+    return _written({**data, "kind": chance.choice(list(KINDS))})
 
 
 def _extends(data: Any, chance: random.Random, file: Path) -> str:
