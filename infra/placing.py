@@ -47,7 +47,7 @@ def _key_in_front(message: str, document: Document) -> Path_ | None:
 def _value_in(message: str, document: Document) -> Path_ | None:
     """Where that stands which the message begins with; the longest, and the first of equal ones."""
     matches = [(len(text), path) for path, value in _strings(document.data) for text in _spellings(value, document)
-               if message.startswith(text)]  # fmt: skip
+               if message.startswith((f"{text}: ", f"{text}/"))]  # fmt: skip
     return max(matches, key=lambda match: match[0])[1] if matches else None
 
 
@@ -61,7 +61,7 @@ def _strings(data: Any, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
 
 def _spellings(value: str, document: Document) -> Iterator[str]:
     """How a message may write a value: as it stands, or as the path that it means."""
-    yield f"{value}: "
+    yield value
     if "://" not in value:
         with suppress(OSError, ValueError):
             folder = value.folder if isinstance(value, Anchored) else document.path.resolve().parent
@@ -69,5 +69,7 @@ def _spellings(value: str, document: Document) -> Iterator[str]:
 
 
 def dotted(path: Path_) -> str:
-    """`components.clean.tokens`, `seeds[0]`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    """`components.clean.tokens`, `seeds[0]`; one line, whatever stands in a key."""
+    return (
+        "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".").replace("\n", "\\n")
+    )

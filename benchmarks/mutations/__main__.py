@@ -10,6 +10,7 @@ with 1 where there is a traceback, an answer takes longer, or a refusal names no
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -24,12 +25,12 @@ from pathlib import Path
 from benchmarks.mutations.inputs import ROOT, copied, fill, shipped
 from benchmarks.mutations.judge import (
     MOST_SECONDS,
+    OFFLINE,
     WITHOUT_LINE,
     Answer,
     answer,
     fault_of,
     reason_alone,
-    without_network,
 )
 from benchmarks.mutations.mutate import mutated
 
@@ -127,7 +128,7 @@ def main() -> int:
     parser.add_argument("--real", type=int, default=40, help="files that also go through the real command")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
-    without_network()
+    os.environ |= OFFLINE
     with tempfile.TemporaryDirectory() as folder:
         root = copied(Path(folder))
         fill(root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
@@ -24,6 +23,14 @@ WITHOUT_LINE = {
     "no such file": "there is nothing to read",
 }
 """Messages that name the file alone, and why."""
+
+
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1", "AWS_EC2_METADATA_DISABLED": "true", "AWS_ACCESS_KEY_ID": "x",
+    "AWS_SECRET_ACCESS_KEY": "x", "AWS_MAX_ATTEMPTS": "1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_DEFAULT_REGION": "x",
+}  # fmt: skip
+"""Environment in which what a mutated file names is looked for on this machine only."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +121,3 @@ def _alarm() -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-
-
-def without_network() -> None:
-    """What a mutated file names is looked for on this machine only."""
-    os.environ |= {"HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1", "AWS_EC2_METADATA_DISABLED": "true",
-                   "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_MAX_ATTEMPTS": "1",
-                   "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "x"}  # fmt: skip
