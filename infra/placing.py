@@ -70,6 +70,5 @@ def _spellings(value: str, document: Document) -> Iterator[str]:
 
 def dotted(path: Path_) -> str:
     """`components.clean.tokens`, `seeds[0]`; one line, whatever stands in a key."""
-    return (
-        "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".").replace("\n", "\\n")
-    )
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    return name.replace("\n", "\\n")

@@ -103,13 +103,15 @@ SLOW: dict[str, tuple[int, Callable[[Path], Work]]] = {
     "minhash": (50_000, minhash),
     "tagger transformer": (
         4_000,
-        lambda folder: trained(folder, name="transformer", encoder=str(save_encoder(folder / "encoder")), epochs=1),
+        lambda folder: trained(
+            folder, name="transformer", encoder=str(save_encoder(folder / "encoder")), epochs=1, window=32
+        ),
     ),
     "tagger attribution": (
         4_000,
         lambda folder: tagger(
             name="attribution",
-            scorer={"name": "transformers", "model": "made", "folder": str(save_classifier(folder / "model")), "languages": ["en"]},
+            scorer={"name": "transformers", "model": "made", "folder": str(save_classifier(folder / "model"))},
         ),
     ),
 }
