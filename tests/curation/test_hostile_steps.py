@@ -100,15 +100,15 @@ WORK: dict[str, Callable[[Path], Work]] = {
     "tagger lexical": lambda folder: trained(folder, name="lexical", hash_bits=14, iterations=60),
 }
 SLOW: dict[str, tuple[int, Callable[[Path], Work]]] = {
-    "minhash": (50_000, minhash),
+    "minhash": (20_000, minhash),
     "tagger transformer": (
-        4_000,
+        1_000,
         lambda folder: trained(
             folder, name="transformer", encoder=str(save_encoder(folder / "encoder")), epochs=1, window=32
         ),
     ),
     "tagger attribution": (
-        4_000,
+        1_000,
         lambda folder: tagger(
             name="attribution",
             scorer={"name": "transformers", "model": "made", "folder": str(save_classifier(folder / "model"))},
