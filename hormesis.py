@@ -17,8 +17,9 @@ from infra.cluster import RayCluster
 from infra.errors import HormesisError, InputError, UserError, of_the_system
 from infra.inputs import open_input, open_to_show, trust_inputs
 from infra.paths import output
+from infra.placing import placing
 from infra.progress import say
-from infra.spec import Spec, load_spec, nearest
+from infra.spec import Loaded, Spec, load_file, nearest
 from infra.stage import Kind
 
 KINDS = {
@@ -53,10 +54,9 @@ def stage_of(kind: str) -> Kind:
     return getattr(importlib.import_module(module), name)
 
 
-def load(file: Path, overrides: list[str] | None) -> tuple[Kind, Spec]:
-    """Read and check a YAML file; returns its stage and its specification."""
-    kind, spec = load_spec(file, {kind: lambda kind=kind: stage_of(kind).spec for kind in KINDS}, overrides or [])  # type: ignore[misc]
-    return stage_of(kind), spec
+def load(file: Path, overrides: list[str] | None) -> Loaded:
+    """Read and check a YAML file."""
+    return load_file(file, {kind: lambda kind=kind: stage_of(kind).spec for kind in KINDS}, overrides or [])  # type: ignore[misc]
 
 
 def target_of(spec: Spec, out: Path | None) -> Path:
@@ -72,8 +72,7 @@ def validate(files: Annotated[list[Path], typer.Argument()], set_: Sets = None) 
     failed = False
     for file in files:
         try:
-            stage, _ = load(file, set_)
-            print_line(f"{file}: ok ({stage.kind})")
+            print_line(f"{file}: ok ({load(file, set_).kind})")
         except UserError as error:
             print_error(error)
             failed = True
@@ -88,8 +87,10 @@ def plan(file: File, set_: Sets = None, trust: Trust = False) -> None:
 
     if trust:
         trust_inputs()
-    stage, spec = load(file, set_)
-    print_plan(stage.plan(spec))
+    kind, spec, document = load(file, set_)
+    with placing(document):
+        planned = stage_of(kind).plan(spec)
+    print_plan(planned)
 
 
 @app.command()
@@ -99,10 +100,12 @@ def run(
     """Do it; picks up where it stopped."""
     if trust:
         trust_inputs()
-    kind, spec = load(file, set_)
+    kind, spec, document = load(file, set_)
+    target = target_of(spec, out)
     cluster = RayCluster(ray, workers) if ray else None
     try:
-        kind.start(spec, target_of(spec, out), workers or CORES, cluster)
+        with placing(document):
+            stage_of(kind).start(spec, target, workers or CORES, cluster)
     except KeyboardInterrupt:
         say("stopped; run the same command again to go on")
         raise typer.Exit(130) from None

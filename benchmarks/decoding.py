@@ -4,7 +4,7 @@
     python -m benchmarks.decoding --rehearse                                            # small; a CPU does
 
 Random weights cost what trained ones do. The ways take turns, and the median of `--rounds` counts. Of packages it wants
-torch, transformers and pydantic: none of datatrove, polars, plotly and lm-eval is imported.
+torch, transformers and pydantic: none of datatrove, polars and plotly is imported.
 """
 
 from __future__ import annotations

@@ -112,5 +112,5 @@ def to_dolma(artifact: Artifact, target: Path) -> None:
 
 
 CURATION: Stage[CurationSpec] = Stage(
-    KIND, 2, CurationSpec, identity, run, plan, show, {"dolma": to_dolma}, on_ray=True
+    KIND, 3, CurationSpec, identity, run, plan, show, {"dolma": to_dolma}, on_ray=True
 )

@@ -17,7 +17,6 @@ _OPTIONAL = {
     "detoxify": "the detoxify scorer (extra: detoxify)",
     "onnxruntime": "ONNX number formats of scorers (extra: onnx)",
     "ray": "cluster execution (extra: ray)",
-    "lm-eval": "capability benchmarks (extra: eval)",
 }
 
 

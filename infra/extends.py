@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.errors import ConfigError, Problem
+from infra.errors import ConfigError, InputError, Problem
 from infra.paths import absolute
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ def extended(document: Document, read: Callable[[Path], Document], seen: tuple[P
     if EXTENDS not in document.data:
         return document
     path = _base_path(document, (*seen, document.path.resolve()))
-    base = extended(read(path), read, (*seen, document.path.resolve()))
+    try:
+        base = extended(read(path), read, (*seen, document.path.resolve()))
+    except InputError as error:  # what cannot be read; what reads and is wrong has lines of its own
+        raise _problem(document, str(error)) from None
     if base.data.get("kind") != document.data.get("kind"):
         kinds = f"kind {document.data.get('kind')!r} cannot extend kind {base.data.get('kind')!r}"
         raise _problem(document, f"{kinds} ({path}); both must be one kind")

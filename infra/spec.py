@@ -8,7 +8,7 @@ import typing
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
@@ -16,6 +16,7 @@ from infra.document import Document, Path_, apply_override, read_yaml
 from infra.errors import ConfigError, Problem
 from infra.extends import Anchored
 from infra.paths import absolute, file_name
+from infra.placing import dotted
 
 S = TypeVar("S", bound=Sequence[Any])
 
@@ -54,6 +55,11 @@ def distinct(values: S) -> S:
     if repeated := [value for value, count in Counter(values).items() if count > 1]:
         raise ValueError(f"{repeated[0]} stands more than once")
     return values
+
+
+def keys_of(value: object) -> Iterable[str]:
+    """The keys that a section has, written or read already; none of what is no section. For telling unions apart."""
+    return value if isinstance(value, dict) else value.model_fields_set if isinstance(value, BaseModel) else ()
 
 
 def portable(spec: BaseModel) -> dict[str, Any]:
@@ -121,17 +127,30 @@ def from_settings(model: type[Spec], settings: Iterable[str]) -> Spec:
     return validate(document, model)
 
 
+class Loaded(NamedTuple):
+    """A file that is right: its kind, what it says, and on which lines."""
+
+    kind: str
+    spec: Spec
+    document: Document
+
+
 def load_spec(
     path: Path, kinds: Mapping[str, Callable[[], type[Spec]]], overrides: Iterable[str] = ()
 ) -> tuple[str, Spec]:
     """Read `path` and check it against the model of its `kind`; returns (kind, spec)."""
+    return load_file(path, kinds, overrides)[:2]
+
+
+def load_file(path: Path, kinds: Mapping[str, Callable[[], type[Spec]]], overrides: Iterable[str] = ()) -> Loaded:
+    """The same, with the document, so that what is met later can be told with its line."""
     document = read_yaml(path, overrides)
     kind = document.data.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
         hint = nearest(str(kind), kinds) if kind is not None else ""
         message = f"{'missing' if kind is None else repr(kind)}; allowed: {', '.join(kinds)}{hint}"
         raise ConfigError([Problem(document.locate(("kind",)), "kind", message)])
-    return kind, validate(document, kinds[kind]())
+    return Loaded(kind, validate(document, kinds[kind]()), document)
 
 
 def _problems(error: ValidationError, document: Document, model: type[Spec]) -> list[Problem]:
@@ -150,7 +169,7 @@ def _problems(error: ValidationError, document: Document, model: type[Spec]) -> 
             message = "is required and missing"
         elif not isinstance(detail["input"], (dict, list, BaseModel)):
             message = f"{message[0].lower()}{message[1:]} (it is {_brief(detail['input'])})"
-        found.setdefault((path, message), Problem(document.locate(path), _dotted(path), message))
+        found.setdefault((path, message), Problem(document.locate(path), dotted(path), message))
     return list(found.values())
 
 
@@ -161,10 +180,6 @@ def _brief(value: object) -> str:
 
 def _within(inner: Path_, outer: Path_) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
-
-
-def _dotted(path: Path_) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def _walk(loc: Path_, data: Any, model: type[Spec], names_key: bool) -> tuple[Path_, list[type[BaseModel]]]:

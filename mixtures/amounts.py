@@ -58,7 +58,7 @@ def resolve(amounts: Mapping[str, Amount], available: Mapping[str, int]) -> dict
     fixed = {name: _fixed(name, amounts, available) for name in amounts if name not in shares}
     share = sum(shares.values(), Fraction(0))
     if share and not sum(fixed.values()):
-        raise AmountError(f"the share of {', '.join(shares)} needs at least one component with tokens of its own")
+        raise AmountError(f"components: the share of {', '.join(shares)} needs a component with tokens of its own")
     total = Fraction(sum(fixed.values())) / (1 - share)
     parts = apportion([total * part for part in shares.values()], round_half_up(total) - sum(fixed.values()))
     shared = dict(zip(shares, parts, strict=True))
@@ -120,7 +120,7 @@ def refuse_nothing(amounts: Mapping[str, Amount], available: Mapping[str, int], 
     lost = [name for name in amounts if not wanted[name] and _of_something(name, amounts, available)]
     if lost:
         reason = "its share comes to less than half a token, and so to none; ask for more, or for 0"
-        raise AmountError("\n".join(f"{name}: {reason}" for name in lost))
+        raise AmountError("\n".join(f"components.{name}: {reason}" for name in lost))
 
 
 def _of_something(name: str, amounts: Mapping[str, Amount], available: Mapping[str, int]) -> bool:
@@ -136,7 +136,7 @@ def check(wanted: Mapping[str, int], supplies: Mapping[str, Supply]) -> None:
     """Raise one AmountError that names every component which asks for more than it may have."""
     short = [_shortage(name, tokens, supplies[name]) for name, tokens in wanted.items() if tokens > supplies[name].cap]
     if short:
-        raise AmountError("not enough tokens:\n" + "\n".join(short))
+        raise AmountError("\n".join(short))
 
 
 def _fixed(name: str, amounts: Mapping[str, Amount], available: Mapping[str, int]) -> int:
@@ -148,7 +148,7 @@ def _fixed(name: str, amounts: Mapping[str, Amount], available: Mapping[str, int
 def _shortage(name: str, wanted: int, supply: Supply) -> str:
     cap = f"max_epochs {supply.max_epochs} allows {supply.cap:,}"
     if not supply.tokens:
-        return f"  {name}: asked for {wanted:,} tokens, and no document is left for training"
+        return f"components.{name}: not enough tokens: asked for {wanted:,}, and no document is left for training"
     needed = -(-wanted // supply.tokens)
     short = f"{wanted - supply.cap:,} short; ask for less, add documents, or set max_epochs: {needed}"
-    return f"  {name}: asked for {wanted:,} tokens, available {supply.tokens:,}, {cap}, {short}"
+    return f"components.{name}: not enough tokens: asked for {wanted:,}, available {supply.tokens:,}, {cap}, {short}"

@@ -225,7 +225,7 @@ def _amounts(spec: MixtureSpec, available: Mapping[str, int]) -> dict[str, int]:
     supplies = {name: amounts.Supply(available[name], each.max_epochs) for name, each in spec.components.items()}
     amounts.check(wanted, supplies)
     if not sum(wanted.values()):
-        raise AmountError("the mixture would hold no token; ask for some")
+        raise AmountError("components: the mixture would hold no token; ask for some")
     return wanted
 
 
@@ -319,7 +319,7 @@ def _refuse_overlap(
             shared = int(np.count_nonzero(np.logical_and(*both)))
             if shared:
                 raise AmountError(
-                    f"components {first!r} and {second!r} share {shared:,} documents of corpus "
+                    f"components: {first!r} and {second!r} share {shared:,} documents of corpus "
                     f"{spec.components[first].corpus!r}; make their `where` exclude each other"
                 )
 

@@ -60,7 +60,7 @@ def stock(name: str, spec: MixtureSpec, corpus: Corpus, counts: Mapping[str, Any
     documents, characters = _passing(component.condition, corpus, spec.risk)
     if not documents:
         raise AmountError(
-            f"{name}: where {component.where!r}: no document of corpus {corpus.name!r} passes, or hardly any"
+            f"components.{name}.where: {component.where!r}: no document of corpus {corpus.name!r} passes, or hardly any"
         )
     if counts is None:
         rate = 1 / _characters_per_token(corpus, spec.tokenizer)

@@ -70,7 +70,7 @@ class RiskySpansSpec(Spec):
 class ComponentSpec(Spec):
     """A selection of one corpus, with an amount."""
 
-    corpus: str
+    corpus: FileName
     """Corpus of the curation artifact to take documents from."""
     where: Expression | None = None
     """Which documents: an expression over scores, language, source, id, characters, metadata.KEY, spans.count,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from infra.errors import InputError
-from infra.spec import FileName, Location, Spec, nearest
+from infra.spec import FileName, Location, Spec, keys_of, nearest
 from posttrain.methods import METHODS
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -49,9 +49,8 @@ class LabelledFileSpec(Spec):
     """Texts of each class; balanced, drawn by the seed."""
 
 
-def _source(value: Any) -> str:
-    keys = value if isinstance(value, dict) else value.model_fields_set
-    return "file" if "path" in keys else "mixture"
+def _source(value: object) -> str:
+    return "file" if "path" in keys_of(value) else "mixture"
 
 
 AnyLabelled = LabelledSpec | LabelledFileSpec

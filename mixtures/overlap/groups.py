@@ -20,7 +20,7 @@ from datatrove.utils.hashing import HashConfig, create_hash_func
 from numpy.typing import NDArray
 
 from curation.execution import Job, Shared, execute
-from curation.steps.minhash import band_labels, cluster_pairs, minhash_steps
+from curation.steps.minhash import Minhash, band_labels, cluster_pairs, minhash_steps
 from infra.atomic import atomic_path, write_bytes
 from infra.stage import Workspace
 from mixtures.corpus import open_corpus
@@ -75,10 +75,11 @@ def _jobs(spec: DuplicatesSpec, shards: Shared[Path], labels: list[str], work: P
     for folder in folders:  # datatrove lists them even where nothing was written
         folder.mkdir(parents=True, exist_ok=True)
     sign, match, cluster = minhash_steps(spec.near, *map(str, folders))
+    files = Minhash.files_of_a_shard * len(shards)
     return [
         Job("compare texts", (ReadTexts(shards), HashTexts(work), sign), tuple(labels), work / "jobs-1"),
-        Job("nearly equal texts", (match,), band_labels(spec.near), work / "jobs-2"),
-        Job("clusters of them", (cluster,), ("clusters",), work / "jobs-3"),
+        Job("nearly equal texts", (match,), band_labels(spec.near), work / "jobs-2", files),
+        Job("clusters of them", (cluster,), ("clusters",), work / "jobs-3", files),
     ]
 
 

@@ -33,8 +33,9 @@ SHAPES = {
     "apostrophes": "a" + "'" * SIZE, "brackets": "[" * SIZE, "data": f"<img src=data:image/png;base64,{_BASE64}",
     "tags": "<b>" * (SIZE // 3), "open tags": "<" * SIZE, "word": "a" * SIZE, "references": "&#" * (SIZE // 2),
     "addresses": "1." * (SIZE // 2), "mails": "a.b@c." * (SIZE // 6),
+    "reference": "&#" + "1" * (SIZE - 3) + ";",
 }  # fmt: skip
-MARKS = ("dots", "quotes", "apostrophes", "brackets", "open tags", "references", "data")
+MARKS = ("dots", "quotes", "apostrophes", "brackets", "open tags", "references", "reference", "data")
 """What spaCy, which the steps of MARKED take words from, is slow at; it needs a second for any other 1 MB."""
 PROFANITY = {"name": "profanity"}
 

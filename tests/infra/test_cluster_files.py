@@ -53,8 +53,8 @@ def test_the_ray_job_runs_the_shipped_file_on_the_pinned_ray(name: str, tmp_path
     settings, *claims, job = documents(name)
     (file, text), *_ = settings["data"].items()
     (tmp_path / file).write_text(text)
-    kind, spec = load(tmp_path / file, None)
-    assert f"{kind.kind}.yaml" == file
+    kind, spec, _ = load(tmp_path / file, None)
+    assert f"{kind}.yaml" == file
     cluster = job["spec"]["rayClusterSpec"]
     assert cluster["rayVersion"] == pinned("ray")
     pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
@@ -72,7 +72,7 @@ def test_the_curation_job_grows_over_many_pods_with_gpus(tmp_path: Path) -> None
 
     settings, *_, job = documents("kuberay-rayjob.yaml")
     (tmp_path / "curation.yaml").write_text(settings["data"]["curation.yaml"])
-    _, spec = load(tmp_path / "curation.yaml", None)
+    _, spec, _ = load(tmp_path / "curation.yaml", None)
     needs = spec.execution.ray  # type: ignore[attr-defined]
     assert job["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"]
     groups = {group["groupName"]: group for group in job["spec"]["rayClusterSpec"]["workerGroupSpecs"]}
@@ -94,7 +94,7 @@ def test_the_workers_of_the_training_job_fit_its_pods_exactly(tmp_path: Path) ->
 
     settings, job = documents("kuberay-train.yaml")
     (tmp_path / "pretrain.yaml").write_text(settings["data"]["pretrain.yaml"])
-    _, spec = load(tmp_path / "pretrain.yaml", None)
+    _, spec, _ = load(tmp_path / "pretrain.yaml", None)
     launcher = spec.launcher  # type: ignore[attr-defined]
     (group,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]

@@ -112,8 +112,10 @@ def test_every_shortage_is_named_at_once() -> None:
     with pytest.raises(AmountError) as caught:
         check({"a": 301, "b": 10, "c": 5}, {"a": Supply(100, 3), "b": Supply(10, 1), "c": Supply(0, 9)})
     message = str(caught.value)
-    assert "a: asked for 301 tokens, available 100, max_epochs 3 allows 300, 1 short" in message
-    assert "max_epochs: 4" in message and "c: asked for 5" in message and "b:" not in message
+    assert "components.a: not enough tokens: asked for 301, available 100, max_epochs 3 allows 300, 1" in message
+    assert (
+        "max_epochs: 4" in message and "components.c: not enough tokens: asked for 5" in message and "b:" not in message
+    )
 
 
 @pytest.mark.parametrize("bad", ["ten", "1/0", ""])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import held_out_row, save_mixture
+from made_causal import held_out_row, save_mixture
 
 from infra.errors import AmountError, DataError, InputError
 from posttrain.labelled import Example, balance, file_examples, held_out_examples, read_labelled

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import save_model
+from made_causal import save_model
 from pydantic import ValidationError
 
 from infra.artifact import Artifact, describe_files, now, write_manifest

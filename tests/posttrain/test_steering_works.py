@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import BENIGN, TOXIC, WORDS, save_model
+from made_causal import BENIGN, TOXIC, WORDS, save_model
 
 from posttrain.activations import right_padded
 from posttrain.labelled import Labelled

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mixtures.swarm.exponentials import EXPONENT, fit_exponentials, huber
 from mixtures.swarm.responses.base import Response
@@ -44,6 +45,7 @@ class LogLinear(Response):
     convex = True
 
     @classmethod
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # of small products; threads that wait for each other are slower
     def fit(cls, weights: Array, values: Array, counts: Array, seed: int, workers: int = 1) -> Self:
         """One fit to all runs from several starts, then every weighting from there. Nothing is random."""
         shift, scale = _shift(values), spread_of(values)
