@@ -139,7 +139,10 @@ def _content(file: str) -> bytes:
     """All of a small file, with half the system calls of `open`: there may be a million of them."""
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return b"".join(iter(lambda: os.read(descriptor, _SMALL), b""))
+        content = os.read(descriptor, _SMALL)
+        while more := os.read(descriptor, _SMALL):
+            content += more
+        return content
     finally:
         os.close(descriptor)
 

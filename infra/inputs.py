@@ -80,14 +80,14 @@ def input_digests(files: Sequence[str | Path], *, watch: bool = True) -> list[st
     looks. Raises InputError for what cannot be read, ArtifactError for what is damaged.
     """
     watched = _watched.get() if watch else None
-    stamps = {} if watched is None else {os.path.abspath(file): _stamp(file) for file in files}
-    found = digests(files)
+    paths = [os.path.abspath(file) for file in files]
+    stamps = {} if watched is None else {path: _stamp(path) for path in paths}
+    found = digests(paths)
     if watched is not None:
-        for file, seen in zip(map(os.path.abspath, files), found, strict=True):
-            watched.setdefault(file, (stamps[file], seen))
+        for path, seen in zip(paths, found, strict=True):
+            watched.setdefault(path, (stamps[path], seen))
     if trusted():
         return found
-    paths = [os.path.abspath(file) for file in files]
     folders = {path.rpartition("/")[0] for path in paths}  # of a hundred thousand files a few
     owners = {folder: owner for folder in folders if (owner := _owner(folder or "/"))}
     for path, seen in zip(paths, found, strict=True) if owners else ():

@@ -12,8 +12,9 @@ from infra import digest_cache
 from infra.artifact import describe_files, fingerprint_of, now, write_manifest
 from infra.errors import ArtifactError, InputError
 from infra.inputs import TRUST, input_digest, open_input
+from infra.places import partials_of
 from infra.spec import Spec
-from infra.stage import Identity, Page, Plan, Stage, partials_of, run_stage
+from infra.stage import Identity, Page, Plan, Stage, run_stage
 
 
 class CopySpec(Spec):
