@@ -89,6 +89,12 @@ class Extractor:
             if count == self._records >= _MANY:
                 raise DataError(f"{self._first_absent[key]}; so it is with all {count:,} records of the file")
 
+    @property
+    def first_without_text(self) -> str:
+        """What is missing where, at the first record of a file of which none has a text; '' of any other file."""
+        key = self.source.text
+        return self._first_absent[key] if 0 < self._records == self._absent.get(key) else ""
+
     def bad(self, line: int, reason: str, raw: bytes) -> BadLine:
         """The record of a line that could not be read."""
         return BadLine(self.label, line, reason, raw[:_RAW].decode("utf-8", errors="backslashreplace"))

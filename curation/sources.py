@@ -49,13 +49,16 @@ def read_part(
         return threads(part.source, part.first, part.count)
     extract = Extractor(part.source, part.number, part.label, on_skip, keep_damaged, check)
     if part.source.path.startswith("hf:"):
-        return _to_the_end(_read_rows(part, extract, on_bad), extract)
-    return _to_the_end(_read_file(part, extract, on_bad), extract)
+        return _to_the_end(_read_rows(part, extract, on_bad), part, extract)
+    return _to_the_end(_read_file(part, extract, on_bad), part, extract)
 
 
-def _to_the_end(documents: Iterator[RawDocument], extract: Extractor) -> Iterator[RawDocument]:
+def _to_the_end(documents: Iterator[RawDocument], part: Part, extract: Extractor) -> Iterator[RawDocument]:
+    """Documents of a part; raises DataError at its end where it turns out to be something else."""
     yield from documents
     extract.end()
+    if extract.first_without_text and (looks := looks_like(part)):
+        raise DataError(f"{extract.first_without_text}, as in all of its records{looks}")
 
 
 def _read_file(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_corpora import write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.json_line import JSONDecodeError, json_value
@@ -90,8 +91,8 @@ def test_unsigned_ids_of_parquet_keep_all_their_digits(tmp_path: Path, curate: C
 
 @pytest.mark.parametrize("value", [True, ["a"], {"a": 1}])
 def test_an_id_that_is_none_is_a_bad_line(tmp_path: Path, curate: Curate, value: object) -> None:
-    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "one", "id": value}))
-    with pytest.raises(DataError, match=r'^a.jsonl:1: the id key "id" holds a \w+; allowed: a string or a number'):
+    write_jsonl(tmp_path / "a.jsonl", [{"text": "one", "id": 1}, {"text": "two", "id": value}])
+    with pytest.raises(DataError, match=r'^a.jsonl:2: the id key "id" holds a \w+; allowed: a string or a number'):
         curate({"path": "a.jsonl", "id": "id"})
 
 

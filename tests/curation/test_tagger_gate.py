@@ -120,7 +120,8 @@ def test_a_tagger_of_before_gates_loads_and_scores(open_to_all: Artifact, tmp_pa
     del card["gate"], card["clean"], card["training"]["clean_texts"]
     (old / "card.json").write_text(json.dumps(card))
     record = json.loads((old / "artifact.json").read_text())
-    (old / "artifact.json").write_text(json.dumps({**record, "version": 1, "files": {}}))
+    del record["seal"]
+    (old / "artifact.json").write_text(json.dumps({**record, "format": 1, "version": 1, "files": {}}))
     assert load_trained(old).model.gate is None
     assert marked(Artifact(**{**vars(open_to_all), "path": old}), [f"shut up you {RUDE[0]}, now"]) == [{RUDE[0]}]
 

@@ -89,7 +89,7 @@ def test_the_users_options_win_over_ours():
 
 
 def test_the_grid_of_twelve_models_is_planned_and_its_array_is_fit_to_submit(tmp_path):
-    _, study = load(GRID, None)
+    study = load(GRID, None).spec
     plan = STUDY.plan(study)
     arms, steps, training, memory = plan.tables
     assert plan.title.endswith("12 models")

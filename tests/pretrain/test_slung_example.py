@@ -25,7 +25,7 @@ CONTROL = ["components.reddit.tokens=0", "components.dolma.tokens=4278190080"]
 
 
 def arm(name: str) -> PretrainSpec:
-    _, spec = load(EXAMPLES / "pretrain-slung.yaml", [f"loss=slung-{name}"])
+    spec = load(EXAMPLES / "pretrain-slung.yaml", [f"loss=slung-{name}"]).spec
     assert isinstance(spec, PretrainSpec)
     return spec
 
@@ -44,7 +44,7 @@ MIXTURES = [("mixture-slung", []), ("mixture-slung-low-risk", []), ("mixture-slu
 
 @pytest.mark.parametrize("name,changes", MIXTURES, ids=["toxic", "low-risk", "control"])
 def test_every_mixture_takes_1020_steps(name: str, changes: list[str]) -> None:
-    _, mixture = load(EXAMPLES / f"{name}.yaml", changes)
+    mixture = load(EXAMPLES / f"{name}.yaml", changes).spec
     assert isinstance(mixture, MixtureSpec)
     amounts = {key: each.amount for key, each in mixture.components.items()}
     tokens = resolve(amounts, dict.fromkeys(amounts, 0))
@@ -54,8 +54,8 @@ def test_every_mixture_takes_1020_steps(name: str, changes: list[str]) -> None:
 
 
 def test_the_low_risk_arm_differs_in_its_documents_spans_only() -> None:
-    _, whole = load(EXAMPLES / "mixture-slung.yaml", [])
-    _, cut = load(EXAMPLES / "mixture-slung-low-risk.yaml", [])
+    whole = load(EXAMPLES / "mixture-slung.yaml", []).spec
+    cut = load(EXAMPLES / "mixture-slung-low-risk.yaml", []).spec
     spans = cut.components["reddit"].risky_spans  # type: ignore[attr-defined]
     assert (spans.do, spans.at_or_above) == ("cut", 1e-4)
     same = cut.components["reddit"].model_copy(update={"risky_spans": None})  # type: ignore[attr-defined]
