@@ -77,3 +77,16 @@ def _move_apart(before: Array, after: Array, distinct: int, lengths: Array, apar
     leads = np.zeros(len(head), bool)
     leads[np.flatnonzero(free)[np.cumsum(sizes) - sizes < apart]] = True
     head[:] = np.concatenate([head[leads], head[~leads]])
+    if len(head) == len(after) and sizes.sum() < apart:
+        _make_way(before[-(apart + len(after)) :], after, distinct, lengths, apart)
+
+
+def _make_way(before: Array, after: Array, distinct: int, lengths: Array, apart: int) -> None:
+    """Where a last part of a repetition is too short to stand between, documents of `before` that come again in it move
+    ahead of `apart` tokens that do not.
+    """
+    comes_again = np.isin(before + distinct, after)
+    others = np.cumsum(np.where(comes_again, 0, lengths[before])[::-1], dtype=np.int64)[::-1]
+    tail = before[max(0, np.count_nonzero(others >= apart) - 1) :]
+    comes_again = np.isin(tail + distinct, after)
+    tail[:] = np.concatenate([tail[comes_again], tail[~comes_again]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_index import filled
 
@@ -21,6 +21,7 @@ from pretrain.repetitions import Repeated
     seed=st.integers(0, 9),
     together=st.booleans(),
 )
+@example(sizes=[1, 1, 1, 2, 9, 9, 9, 9, 9], times=2.25, length=3, seed=1, together=False)  # a last part of two tokens
 def test_repetitions_follow_each_other_and_never_share_a_sample(sizes, times, length, seed, together):
     distinct, count = len(sizes), int(len(sizes) * times)
     lengths = np.resize(np.array(sizes, np.int32), count + 5)  # five documents of another part behind them
