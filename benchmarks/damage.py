@@ -142,7 +142,7 @@ class Reading:
 
     def __init__(self, world: Path) -> None:
         self.world = world
-        self._whole: dict[str, tuple[int, str, dict[str, str]]] = {}
+        self._whole: dict[tuple[str, str], tuple[int, str, dict[str, str]]] = {}
 
     def outcome(self, flip: Flip) -> Outcome:
         """Damage the world, read it, mend it, and say what happened."""
@@ -171,11 +171,11 @@ class Reading:
         return None if seen == expected else f"WRONG: `{line}` gives another result and exit {seen[0]}"
 
     def _expected(self, line: str, folder: str) -> tuple[int, str, dict[str, str]]:
-        if line not in self._whole:
-            self._whole[line] = self._run(line, folder)
-            if self._whole[line][0] != 0:
-                raise SystemExit(f"{line}: {self._whole[line][1]}")
-        return self._whole[line]
+        if (line, folder) not in self._whole:
+            self._whole[line, folder] = self._run(line, folder)
+            if self._whole[line, folder][0] != 0:
+                raise SystemExit(f"{line}: {self._whole[line, folder][1]}")
+        return self._whole[line, folder]
 
     def _run(self, line: str, folder: str) -> tuple[int, str, dict[str, str]]:
         """Exit code, what was printed, and digests of what was written."""

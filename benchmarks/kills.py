@@ -148,7 +148,11 @@ def _timeless(file: Path) -> bytes:
     if file.name == "README.md":
         rows = tuple(f"| {key} |" for key in keys)
         return "\n".join(line for line in file.read_text().splitlines() if not line.startswith(rows)).encode()
-    return repr([_without(record, keys) for record in _records(file)]).encode()
+    try:
+        records = _records(file)
+    except ValueError:  # damaged, so that no time in it can be told
+        return file.read_bytes()
+    return repr([_without(record, keys) for record in records]).encode()
 
 
 def _without_columns(headings: tuple[str, ...], table: re.Match[str]) -> str:
