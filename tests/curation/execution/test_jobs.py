@@ -90,7 +90,7 @@ def test_failures_print_as_a_table(capsys: pytest.CaptureFixture[str], tmp_path:
 def test_status_shows_ranks_while_they_run(tmp_path: Path) -> None:
     work = tmp_path / ".out.0123456789ab.partial"
     work.mkdir()
-    job = job_of(work, 3, pause=0.1)
+    job = job_of(work, 3, pause=0.3)
     thread = threading.Thread(target=execute, args=(job, Workspace(work, work, quiet=True)))
     thread.start()
     while (state := job_state(work)) is None or not (state.done and state.running):
