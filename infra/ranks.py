@@ -83,18 +83,18 @@ def job_state(work: Path) -> JobState | None:
     if said is None:
         return None
     job, now = work / said["folder"], time.time()
-    done = [record for record in _all(job / "completions") if record]
+    markers = _files(job / "completions")  # once, so that a rank that ends meanwhile is not half counted
+    done = [record for marker in markers if (record := _read(marker))]
     running = _all(job / "running")
     failures = tuple(RankFailure(**each) for each in _all(job / "failures"))
     fresh = [each for each in done if each.get("ended", 0) >= said["started"]]
-    ended = sum(1 for _ in _files(job / "completions"))
     seconds = now - said["started"]
-    left = said["ranks"] - ended - len(failures)
+    left = said["ranks"] - len(markers) - len(failures)
     eta = seconds / len(fresh) * left if fresh else None
     documents = sum(each["documents"] for each in (*fresh, *running))
     typical = median(each["seconds"] for each in done) if done else None
     marked = tuple(_marked(each, typical, now) for each in running)
-    return JobState(said["name"], said["ranks"], ended, documents, seconds, eta, marked, failures)
+    return JobState(said["name"], said["ranks"], len(markers), documents, seconds, eta, marked, failures)
 
 
 def _marked(record: dict[str, Any], typical: float | None, now: float) -> dict[str, Any]:
