@@ -97,6 +97,7 @@ class _Log:
             self.silence()
             # a full disk is the rank's error, not 20 tracebacks
             self.handler = logger.add(self._write, colorize=False, level="INFO", catch=False)
+        logger.enable("datatrove")  # a training of a tagger in this process has switched it off
         self.file = logging_dir.open(f"logs/task_{rank:05d}.log", "w")
         return self.file
 

@@ -1,7 +1,7 @@
 """Much of what makes an expression go back and forth, for the steps that read a corpus or ask a model.
 
 The steps run as in a curation, less its processes; what is slow for every byte (a transformer) gets less text, and time
-of the processor that twice the text may take not much more than twice.
+of the processor that four times the text may take not much more than four times.
 """
 
 from __future__ import annotations
@@ -101,15 +101,15 @@ WORK: dict[str, Callable[[Path], Work]] = {
     "tagger lexical": lambda folder: trained(folder, name="lexical", hash_bits=14, iterations=60),
 }
 SLOW: dict[str, tuple[int, Callable[[Path], Work]]] = {
-    "minhash": (20_000, minhash),
+    "minhash": (40_000, minhash),
     "tagger transformer": (
-        1_000,
+        2_000,
         lambda folder: trained(
             folder, name="transformer", encoder=str(save_encoder(folder / "encoder")), epochs=1, window=32
         ),
     ),
     "tagger attribution": (
-        1_000,
+        2_000,
         lambda folder: tagger(
             name="attribution",
             scorer={"name": "transformers", "model": "made", "folder": str(save_classifier(folder / "model"))},
@@ -138,10 +138,10 @@ def test_a_quarter_of_a_megabyte_of_any_shape_takes_no_minutes(name: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_twice_the_text_takes_about_twice_the_time(name: str, tmp_path: Path) -> None:
+def test_four_times_the_text_takes_about_four_times_the_time(name: str, tmp_path: Path) -> None:
     length, make = SLOW[name]
     work = make(tmp_path)
     work("A text, so that what is loaded once is loaded.")
     steep = [shape for shape, text in ALL.items()
-             if seconds(work, text[: 2 * length]) > 3 * seconds(work, text[:length]) + 0.1]  # fmt: skip
+             if seconds(work, text[:length]) > 10 * seconds(work, text[: length // 4]) + 0.5]  # fmt: skip
     assert not steep
