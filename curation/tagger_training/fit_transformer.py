@@ -18,6 +18,7 @@ from curation.token_models.labels import LabelledText, word_targets
 from curation.token_models.transformer import TransformerModel
 from curation.token_models.windows import Window, windows_of
 from infra.atomic import atomic_path
+from infra.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,6 +62,10 @@ def _fresh(spec: TransformerSpec, encoder: Path) -> TransformerModel:
 
     with quiet():  # the output layer is new, which transformers finds worth a report
         network = AutoModelForTokenClassification.from_pretrained(encoder, num_labels=1, local_files_only=True)
+    positions = getattr(network.config, "max_position_embeddings", None) or spec.window
+    if spec.window > positions:
+        raise InputError(f"{spec.encoder}: reads {positions} pieces at most, and model.window is {spec.window}; "
+                         "give a smaller window")  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
     if spec.freeze_embeddings:
         network.get_input_embeddings().weight.requires_grad_(False)

@@ -221,6 +221,12 @@ def test_what_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
         train(tmp_path, model={"name": "transformer", "encoder": "empty"})
 
 
+def test_a_window_beyond_the_encoders_positions_is_refused(tmp_path: Path) -> None:
+    encoder = save_encoder(tmp_path / "encoder")
+    with pytest.raises(InputError, match=r"reads 64 pieces at most, and model\.window is 100"):
+        train(tmp_path, model={"name": "transformer", "encoder": str(encoder), "window": 100, "epochs": 1})
+
+
 def test_a_tagger_of_one_size_is_not_taken_for_the_other(lexical: Artifact) -> None:
     with pytest.raises(InputError, match=r"is a lexical tagger; write tagger: \{name: lexical"):
         make_tagger(TransformerTaggerSpec(path=str(lexical.path)))
