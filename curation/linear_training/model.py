@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from curation.disguises import plain_spelling
 from infra.atomic import atomic_path, write_json
 from infra.errors import InputError
-from infra.fingerprint import digest_file
+from infra.inputs import input_digests
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,4 +146,4 @@ def linear_digests(folder: str) -> list[str]:
     files = [Path(folder, name) for name in (WEIGHTS, MODEL)]
     if missing := [file for file in files if not file.is_file()]:
         raise InputError(f"{missing[0]}: no such file; `kind: linear` makes a linear scorer")
-    return list(map(digest_file, files))
+    return input_digests(files)

@@ -11,6 +11,7 @@ from made_taggers import train
 from curation.calibration.curves import read_calibration
 from curation.distillation.student import student_digests
 from curation.fasttext_model import load_fasttext
+from curation.linear_training.model import linear_digests
 from curation.score_lines import prepare
 from curation.scorers.profanity import ProfanitySpec
 from infra.artifact import describe_files, now, read_artifact, write_manifest
@@ -20,11 +21,13 @@ FILES = {
     "calibration": ("calibration.json",),
     "distillation": ("weights.npy", "rarity.npy", "model.json"),
     "fasttext": ("model.bin",),
+    "linear": ("linear.safetensors", "model.json"),
 }
 READERS: dict[str, Callable[[Path], object]] = {
     "calibration": lambda folder: read_calibration(folder, ProfanitySpec()),
     "distillation": lambda folder: student_digests(str(folder)),
     "fasttext": lambda folder: load_fasttext(folder / "model.bin"),
+    "linear": lambda folder: linear_digests(str(folder)),
 }
 
 
