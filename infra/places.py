@@ -9,11 +9,12 @@ runs/.x.8f2c1a90d3e4.partial.lease who is at that work now (infra/lease.py)
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from infra.artifact import Artifact, fingerprint_of, is_artifact, read_artifact
+from infra.artifact import MANIFEST, Artifact, fingerprint_of, is_artifact, read_artifact
 from infra.atomic import numbered, rename_to_first
 from infra.digest_cache import relocate
 from infra.errors import ArtifactError, InputError, JobError
@@ -54,7 +55,7 @@ def require_room(target: Path) -> None:
 def set_damaged_aside(target: Path, fingerprint: str) -> None:
     """Move a damaged artifact of this fingerprint away, so that it is made anew under its name and nothing is lost.
 
-    One that no longer tells its fingerprint stays where it is.
+    One whose manifest no longer tells a fingerprint stays where it is.
     """
     for place in filter(is_artifact, _places(target, fingerprint)):
         try:
@@ -65,8 +66,8 @@ def set_damaged_aside(target: Path, fingerprint: str) -> None:
 
 
 def _aside(place: Path, fingerprint: str) -> str:
-    with contextlib.suppress(ArtifactError):
-        if fingerprint_of(place) == fingerprint:
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # the manifest itself may be damaged
+        if json.loads((place / MANIFEST).read_text(encoding="utf-8"))["fingerprint"] == fingerprint:
             aside = rename_to_first(place, numbered(place.with_name(f"{place.name}.damaged")))
             return f"; moved to {aside}, doing it anew"
     return "; it stays, and the result goes beside it"

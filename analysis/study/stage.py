@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,9 @@ class Study:
         from analysis.study.steps import steps_of
 
         started = now()
-        ledger = run_steps(steps_of(spec), target, workers, ray)
+        steps = steps_of(spec)
+        _tell_damaged([target / "steps" / step.name for step in steps])
+        ledger = run_steps(steps, target, workers, ray)
         inputs = {name: read_artifact(path).fingerprint for name, path in sorted(ledger.paths.items())}
         config = _config(spec)
         fingerprint = digest([self.kind, VERSION, config, inputs])
@@ -90,6 +92,15 @@ class Study:
         from analysis.report import terminal_tables_of
 
         return Page(artifact.path.name, terminal_tables_of(artifact.path), file=artifact.path / "report.html")
+
+
+def _tell_damaged(folders: Iterable[Path]) -> None:
+    """Say which steps are done anew as their artifacts are damaged; their own words about it go to their logs."""
+    for folder in filter(is_artifact, folders):
+        try:
+            read_artifact(folder)
+        except ArtifactError as error:
+            say(f"{error}; doing it anew")
 
 
 def _require_room(target: Path) -> None:

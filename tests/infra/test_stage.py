@@ -150,15 +150,25 @@ def test_running_again_notices_a_flipped_byte_in_the_result(tmp_path):
         COUNT.start(CountSpec(numbers=3), tmp_path / "out", 1)
 
 
-def test_a_flipped_byte_in_a_manifest_is_noticed_and_the_result_is_made_beside_it(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("old", "new", "name", "words"),
+    [
+        ('"numbers": 3', '"numbers": 7', "out", "out.damaged, doing it anew"),
+        ('"fingerprint": "', '"fingerprint": "x', "out-{0}", "it stays, and the result goes beside it"),
+        ('"fingerprint"', "fingerprint", "out-{0}", "it stays, and the result goes beside it"),
+    ],
+)
+def test_a_damaged_manifest_is_said_and_moved_aside_if_it_tells_its_fingerprint(
+    tmp_path, capsys, old, new, name, words
+):
     artifact = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
     manifest = artifact.path / "artifact.json"
-    manifest.write_text(manifest.read_text().replace('"numbers": 3', '"numbers": 7'))
-    with pytest.raises(ArtifactError, match=r"artifact\.json: content differs from its checksum"):
+    manifest.write_text(manifest.read_text().replace(old, new, 1))
+    with pytest.raises(ArtifactError, match=r"artifact\.json: (content differs from its checksum|not valid JSON)"):
         read_artifact(artifact.path)
     again = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
-    assert again.path.name == f"out-{again.fingerprint[:8]}" and again.counts == {"numbers": 3}
-    assert "it stays, and the result goes beside it" in capsys.readouterr().err
+    assert again.path.name == name.format(again.fingerprint[:8]) and again.counts == {"numbers": 3}
+    assert words in capsys.readouterr().err
 
 
 def test_artifacts_from_before_seals_are_read(tmp_path):
