@@ -16,6 +16,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -197,7 +198,8 @@ class Reading:
         with self._out(folder) as out:
             code, output, messages = alone(self._arguments(line, folder, out))
             files = contents(out) | {f"again/{name}": seen for name, seen in contents(self.world / "again").items()}
-            files = {name: seen for name, seen in files.items() if ".damaged" not in name}  # put aside
+            # what was put aside, and the states of steps, which a study writes when one of them is done anew
+            files = {name: seen for name, seen in files.items() if not re.search(r"\.damaged|\.steps\.json$", name)}
             return Result(code, output.replace(str(out), "OUT"), messages, files)
 
     def _arguments(self, line: str, folder: str, out: Path) -> str:
