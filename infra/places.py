@@ -9,7 +9,6 @@ runs/.x.8f2c1a90d3e4.partial.lease who is at that work now (infra/lease.py)
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -66,8 +65,9 @@ def set_damaged_aside(target: Path, fingerprint: str) -> None:
 
 
 def _aside(place: Path, fingerprint: str) -> str:
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # the manifest itself may be damaged
-        if json.loads((place / MANIFEST).read_text(encoding="utf-8"))["fingerprint"] == fingerprint:
+    with contextlib.suppress(OSError):
+        # as bytes: the manifest may be what is damaged, and no JSON any more
+        if f'"fingerprint": "{fingerprint}"'.encode() in (place / MANIFEST).read_bytes():
             aside = rename_to_first(place, numbered(place.with_name(f"{place.name}.damaged")))
             return f"; moved to {aside}, doing it anew"
     return "; it stays, and the result goes beside it"

@@ -154,6 +154,7 @@ def test_running_again_notices_a_flipped_byte_in_the_result(tmp_path):
     ("old", "new", "name", "words"),
     [
         ('"numbers": 3', '"numbers": 7', "out", "out.damaged, doing it anew"),
+        ('"numbers": 3', '"numbers": ', "out", "out.damaged, doing it anew"),
         ('"fingerprint": "', '"fingerprint": "x', "out-{0}", "it stays, and the result goes beside it"),
         ('"fingerprint"', "fingerprint", "out-{0}", "it stays, and the result goes beside it"),
     ],
