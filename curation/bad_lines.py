@@ -19,8 +19,6 @@ from infra.stage import Workspace
 QUARANTINE = "quarantine.jsonl"
 SHOWN = 5
 """Bad lines in a message."""
-HOPELESS = 100
-"""A source whose first lines are all bad is not the one that was meant: stop at once."""
 Reader = Callable[[AnySource, OnBad | None, Check | None], Iterator[RawDocument]]
 """`read_source`, or what reads through it."""
 
@@ -52,18 +50,10 @@ class BadLines:
     _good: int = 0
 
     def read(self, source: AnySource, on_bad: OnBad | None = None, check: Check | None = None) -> Iterator[RawDocument]:
-        """`read_source`, whose bad lines are kept here. Raises DataError where the first hundred lines are bad."""
-        good = False
-        begun = len(self.lines)
-
-        def keep(line: BadLine) -> None:
-            self.lines.append(line)
-            if not good and len(self.lines) - begun == HOPELESS:
-                why = f"so are the {HOPELESS - 1} lines after it, so the file is given up"
-                raise DataError(f"{self.lines[begun]}; {why}")
-
-        for document in read_source(source, keep, check, self._skip):
-            good = True
+        """`read_source`, whose bad lines are kept here. Raises DataError where a file holds nothing but such, or begins
+        with a hundred.
+        """
+        for document in read_source(source, self.lines.append, check, self._skip):
             self._good += 1
             yield document
 

@@ -107,8 +107,8 @@ def content_of(source: AnySource, files: list[Part] | None = None) -> list[objec
 
 def _contents(source: SourceSpec, parts: list[Part], watch: bool) -> list[list[str]]:
     """Of every part its label, and the digests of its file and of the attribute files beside it."""
-    beside = source.attributes
-    files = [[part.location, *(attribute_files(part.location, beside).values() if beside else ())] for part in parts]
+    specs = source.attributes
+    files = [[part.location, *(attribute_files(part.location, specs).values() if specs else ())] for part in parts]
     local = [file for group in files for file in group if "://" not in file]
     if missing := [file for group in files for file in group[1:] if "://" not in file and not os.path.isfile(file)]:
         raise InputError(f"{missing[0]}: no such attribute file beside its documents")

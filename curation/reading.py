@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -18,8 +17,7 @@ from curation.documents import as_datatrove
 from curation.parts import Part
 from curation.records import BadLine, RawDocument
 from curation.removed import Removals
-from curation.source_spec import SourceSpec
-from curation.sources import looks_like, read_part
+from curation.sources import read_hopefully
 from curation.stored import stored
 from curation.versions import check_unchanged
 from infra.atomic import atomic_path
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from curation.shards import Shard
 
 _SHOWN = 3  # damaged files of a shard in a message
-_HOPELESS = 100  # a file whose first lines are all bad is not the file that was meant: stop at once
 
 
 class ReadSources(PipelineStep):
@@ -74,7 +71,7 @@ class ReadSources(PipelineStep):
         for part in parts:
             self._begun = part
             try:
-                for document in self._hopefully(part, quarantine):
+                for document in self._read(part, quarantine):
                     if not damage:
                         yield document
             except DataError as error:
@@ -85,38 +82,14 @@ class ReadSources(PipelineStep):
             more = f"; and {len(damage) - _SHOWN} more files" if len(damage) > _SHOWN else ""
             raise DataError("; ".join(map(str, damage[:_SHOWN])) + more)
 
-    def _hopefully(self, part: Part, quarantine: Any) -> Iterator[RawDocument]:
-        """Documents of a part; gives up when its first lines are all bad, or all there are. That a file could not be
-        unpacked is no reason where such files are kept.
-        """
-        bad: list[BadLine] = []
-        good = False
-
+    def _read(self, part: Part, quarantine: Any) -> Iterator[RawDocument]:
         def on_bad(line: BadLine) -> None:
             quarantine.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
-            if not good and len(bad) < _HOPELESS:
-                bad.append(line)
-                if len(bad) == _HOPELESS:
-                    reason = f"so are the {_HOPELESS - 1} lines after it, so the file is given up"
-                    raise DataError(f"{bad[0]}; {reason}{looks_like(part)}")
 
         def on_skip(document: RawDocument, reason: str) -> None:
-            nonlocal good
-            good = True
             self.removals.add(as_datatrove(document), "read", reason)
 
-        for document in read_part(part, on_bad, on_skip, self.keep_damaged):
-            good = True
-            yield document
-        if bad and not good and _is_whole_file(part) and not all(line.damage for line in bad):
-            raise DataError(f"{bad[0]}; nothing else of the file can be read either{looks_like(part)}")
-
-
-def _is_whole_file(part: Part) -> bool:
-    """Whether a part is a file with documents in it: not a piece of one, and not a text that is one document."""
-    source = part.source
-    one = isinstance(source, SourceSpec) and source.documents == "file" and ".txt" in posixpath.basename(part.location)
-    return not part.count and not one
+        return read_hopefully(part, on_bad, on_skip, self.keep_damaged)
 
 
 def packed(shards: Iterable[Shard]) -> Shared[bytes]:

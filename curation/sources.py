@@ -14,9 +14,11 @@ from curation.lines import beginning
 from curation.parts import Part, opened, parts_of
 from curation.readers import JsonlReader, ParquetReader, TextReader
 from curation.records import BadLine, RawDocument
-from curation.source_spec import AnySource, ForumSpec
+from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from curation.versions import check_unchanged
 from infra.errors import DataError
+
+_HOPELESS = 100  # bad lines with which a file may begin
 
 
 def read_source(
@@ -29,7 +31,49 @@ def read_source(
     (damaged file).
     """
     for part in parts_of(source, 0):
-        yield from read_part(part, on_bad or _refuse, on_skip, check=check)
+        yield from read_hopefully(part, on_bad or _refuse, on_skip, check=check)
+
+
+def read_hopefully(
+    part: Part,
+    on_bad: OnBad,
+    on_skip: OnSkip | None = None,
+    keep_damaged: bool = False,
+    check: Check | None = None,
+) -> Iterator[RawDocument]:
+    """`read_part`, which gives a file up when its first lines are all bad, or all there are: it is not the file that
+    was meant. That it could not be unpacked is no reason where such files are kept. Raises DataError.
+    """
+    bad: list[BadLine] = []
+    good = False
+
+    def bad_line(line: BadLine) -> None:
+        on_bad(line)
+        if not good and len(bad) < _HOPELESS:
+            bad.append(line)
+            if len(bad) == _HOPELESS:
+                reason = f"so are the {_HOPELESS - 1} lines after it, so the file is given up"
+                raise DataError(f"{bad[0]}; {reason}{looks_like(part)}")
+
+    def skip(document: RawDocument, reason: str) -> None:
+        nonlocal good
+        good = True
+        if on_skip is not None:
+            on_skip(document, reason)
+
+    for document in read_part(part, bad_line, skip, keep_damaged, check):
+        good = True
+        yield document
+    if bad and not good and _is_whole_file(part) and not all(line.damage for line in bad):
+        raise DataError(f"{bad[0]}; nothing else of the file can be read either{looks_like(part)}")
+
+
+def _is_whole_file(part: Part) -> bool:
+    """Whether a part is a file with documents in it: not a piece of one, and not a text that is one document."""
+    source = part.source
+    is_text = ".txt" in part.location.rpartition("/")[2]
+    one = isinstance(source, SourceSpec) and source.documents == "file" and is_text
+    return not part.count and not one
 
 
 def read_part(

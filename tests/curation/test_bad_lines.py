@@ -89,3 +89,11 @@ def test_a_source_whose_first_hundred_lines_are_bad_is_given_up(tmp_path: Path) 
     given = {"name": "it", **linear({"path": str(tmp_path / "rows.jsonl")}), "max_bad_share": 1}
     with pytest.raises(DataError, match=r"^rows.jsonl:1: not valid JSON.*; so are the 99 lines after it, so the file"):
         run_stage(LINEAR, LINEAR.spec.model_validate(given), tmp_path / "out", quiet=True)
+
+
+def test_a_file_of_which_nothing_can_be_read_stops_a_training_however_many_bad_lines_it_allows(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", TEXTS)
+    (tmp_path / "array.json").write_text(json.dumps(TEXTS[:3]))
+    given = {"name": "it", **linear({"path": str(tmp_path / "*.json*")}), "max_bad_share": 1}
+    with pytest.raises(DataError, match=r"^array.json:1: .*nothing else of the file.*; it looks like a JSON array"):
+        run_stage(LINEAR, LINEAR.spec.model_validate(given), tmp_path / "out", quiet=True)

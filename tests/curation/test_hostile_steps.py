@@ -129,12 +129,16 @@ def seconds(work: Work, text: str) -> float:
     return min(taken)
 
 
+def quickest(work: Work, text: str) -> float:
+    """The least of two."""
+    return min(seconds(work, text), seconds(work, text))
+
+
 @pytest.mark.parametrize("name", WORK)
-def test_a_quarter_of_a_megabyte_of_any_shape_takes_no_minutes(name: str, tmp_path: Path) -> None:
+def test_a_quarter_of_a_megabyte_of_any_shape_takes_under_a_second(name: str, tmp_path: Path) -> None:
     work = WORK[name](tmp_path)
     work("A text, so that what is loaded once is loaded.")
-    # a second and less on a free machine; what goes back and forth takes minutes
-    assert not [shape for shape, text in ALL.items() if seconds(work, text[:QUARTER]) > 5]
+    assert not [shape for shape, text in ALL.items() if seconds(work, text[:QUARTER]) > 1]
 
 
 @pytest.mark.parametrize("name", SLOW)
@@ -143,5 +147,5 @@ def test_four_times_the_text_takes_about_four_times_the_time(name: str, tmp_path
     work = make(tmp_path)
     work("A text, so that what is loaded once is loaded.")
     steep = [shape for shape, text in ALL.items()
-             if seconds(work, text[:length]) > 10 * seconds(work, text[: length // 4]) + 0.5]  # fmt: skip
+             if quickest(work, text[:length]) > 10 * quickest(work, text[: length // 4]) + 0.1]  # fmt: skip
     assert not steep
