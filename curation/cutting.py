@@ -135,13 +135,13 @@ def _is_small(part: Part) -> bool:
 
 def _is_small_file(part: Part) -> bool:
     """Whether a part may share a shard: a file of its own, not one in a wheel, which a fingerprint does not open."""
-    return _is_small(part) and bool(part.location) and part.archive is None
+    return part.archive is None and part.location != "" and (part.size or 0) <= CUT_ABOVE
 
 
 def _is_cut_by_rows(part: Part) -> bool:
-    if not isinstance(part.source, SourceSpec) or _is_small(part):
+    if not part.location.endswith(".parquet") or _is_small(part):
         return False
-    return part.location.endswith(".parquet") and not part.source.unique
+    return isinstance(part.source, SourceSpec) and not part.source.unique
 
 
 def _by_rows(part: Part, documents: int, rows: int | None) -> Iterator[Part]:

@@ -7,7 +7,6 @@ import hashlib
 import html
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, time
@@ -44,7 +43,7 @@ class RoundedError(Exception):
     """A number that was longer than the reader of the file can tell; it must be read again."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Extractor:
     """Makes documents out of the records of one file. `label` is the file's name without the machine's folders;
     `on_skip` is told of what is left out though nothing is wrong with it; `keep_damaged` says that a file which breaks
@@ -59,7 +58,7 @@ class Extractor:
     check: Check | None = None
     _seen: set[bytes] = field(default_factory=set)
     _records: int = 0
-    _absent: Counter[str] = field(default_factory=Counter)
+    _absent: dict[str, int] = field(default_factory=dict)
     _first_absent: dict[str, str] = field(default_factory=dict)
 
     def document(self, record: Any, line: int, exact: bool = True) -> RawDocument | None:
@@ -115,7 +114,7 @@ class Extractor:
         except AbsentError as error:
             if self.source.strict:
                 raise
-            self._absent[key] += 1
+            self._absent[key] = self._absent.get(key, 0) + 1
             self._first_absent.setdefault(key, f"{self.label}:{line}: {error}")
             return _MISSING
 

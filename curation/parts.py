@@ -8,13 +8,12 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache, partial
 from glob import has_magic
-from io import BytesIO
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from curation.dolma.spec import attribute_files
 from curation.listing import Found, Listing, files_matching
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
-from curation.versions import Version, version_of
+from curation.versions import Version, changed, local_version, version_of
 from curation.wheels import parse_wheel, wheel_file
 from infra.errors import InputError
 from infra.fingerprint import digest, digest_location
@@ -107,14 +106,24 @@ def content_of(source: AnySource, files: list[Part] | None = None) -> list[objec
 
 def _contents(source: SourceSpec, parts: list[Part], watch: bool) -> list[list[str]]:
     """Of every part its label, and the digests of its file and of the attribute files beside it."""
-    specs = source.attributes
-    files = [[part.location, *(attribute_files(part.location, specs).values() if specs else ())] for part in parts]
+    beside = _attribute_digests(source, parts, watch) if source.attributes else [[]] * len(parts)
+    remote = any("://" in part.location for part in parts)
+    sizes = None if any(part.size is None for part in parts) else [part.size or 0 for part in parts]
+    checksums = (
+        [_remote_digest(part.location) for part in parts] if remote  # all of a source are of one file system
+        else input_digests([part.location for part in parts], sizes=sizes, watch=watch)
+    )  # fmt: skip
+    return [[part.label, checksum, *more] for part, checksum, more in zip(parts, checksums, beside, strict=True)]
+
+
+def _attribute_digests(source: SourceSpec, parts: list[Part], watch: bool) -> list[list[str]]:
+    """Of every part the digests of the attribute files beside it. Raises InputError where one is not there."""
+    files = [list(attribute_files(part.location, source.attributes).values()) for part in parts]
     local = [file for group in files for file in group if "://" not in file]
-    if missing := [file for group in files for file in group[1:] if "://" not in file and not os.path.isfile(file)]:
+    if missing := [file for file in local if not os.path.isfile(file)]:
         raise InputError(f"{missing[0]}: no such attribute file beside its documents")
     known = dict(zip(local, input_digests(local, watch=watch), strict=True))
-    return [[part.label, *(known.get(file) or _remote_digest(file) for file in group)]
-            for part, group in zip(parts, files, strict=True)]  # fmt: skip
+    return [[known.get(file) or _remote_digest(file) for file in group] for group in files]
 
 
 def _remote_digest(url: str) -> str:
@@ -126,22 +135,31 @@ def _remote_digest(url: str) -> str:
 
 def opened(part: Part) -> IO[bytes]:
     """A part's file, to be read as it is stored. Raises OSError."""
-    if part.archive is None and "://" not in part.location:
-        is_small = part.size is not None and part.size <= _SMALL
-        return BytesIO(_content(part.location)) if is_small else open(part.location, "rb")
     if part.archive:
         return _opened_archive(part.archive).open(part.location, "rb")
+    if "://" not in part.location:
+        return open(part.location, "rb")
     filesystem, path = located(part.location)
     return filesystem.open(path, "rb")
 
 
-def _content(file: str) -> bytes:
-    """All of a small file, with half the system calls of `open`: there may be a million of them."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+def is_read_at_once(part: Part) -> bool:
+    """Whether a part is a small file of this machine with nothing beside it: for those `read_at_once` is quicker."""
+    is_small = part.size is not None and part.size <= _SMALL
+    return is_small and len(part.versions) == 1 and part.archive is None and "://" not in part.location
+
+
+def read_at_once(part: Part) -> bytes:
+    """All of a small file that has not changed since it was listed, with half the system calls of opening, reading and
+    comparing it: there may be a million of them. Raises OSError, or DataError where it has changed.
+    """
+    descriptor = os.open(part.location, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        content = os.read(descriptor, _SMALL)
-        while more := os.read(descriptor, _SMALL):
-            content += more
+        content = os.read(descriptor, _SMALL + 1)
+        while len(content) < (part.size or 0) and (more := os.read(descriptor, _SMALL)):
+            content += more  # of a file system that gives less than is asked for
+        if local_version(os.fstat(descriptor)) != part.versions[0]:
+            raise changed(part.label)
         return content
     finally:
         os.close(descriptor)

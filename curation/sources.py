@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterator
+from io import BytesIO
 from typing import IO
 
 from curation.appearance import appearance
 from curation.dolma.read import AttributeLines
 from curation.extract import Check, Extractor, OnBad, OnSkip, UnreadableError
 from curation.lines import beginning
-from curation.parts import Part, opened, parts_of
+from curation.parts import Part, is_read_at_once, opened, parts_of, read_at_once
 from curation.readers import JsonlReader, ParquetReader, TextReader
 from curation.records import BadLine, RawDocument
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
@@ -93,29 +94,32 @@ def read_part(
         return threads(part.source, part.first, part.count)
     extract = Extractor(part.source, part.number, part.label, on_skip, keep_damaged, check)
     if part.source.path.startswith("hf:"):
-        return _to_the_end(_read_rows(part, extract, on_bad), part, extract)
-    return _to_the_end(_read_file(part, extract, on_bad), part, extract)
-
-
-def _to_the_end(documents: Iterator[RawDocument], part: Part, extract: Extractor) -> Iterator[RawDocument]:
-    """Documents of a part; raises DataError at its end where it turns out to be something else."""
-    yield from documents
-    extract.end()
-    if extract.first_without_text and (looks := looks_like(part)):
-        raise DataError(f"{extract.first_without_text}, as in all of its records{looks}")
+        return _read_rows(part, extract, on_bad)
+    return _read_file(part, extract, on_bad)
 
 
 def _read_file(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
     try:
-        with opened(part) as stream:
-            yield from _read_stream(stream, part, extract, on_bad)
-        check_unchanged(part)
+        if is_read_at_once(part):
+            yield from _read_stream(BytesIO(read_at_once(part)), part, extract, on_bad)
+        else:
+            with opened(part) as stream:
+                yield from _read_stream(stream, part, extract, on_bad)
+            check_unchanged(part)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):  # of what is written meanwhile, not of this file
             raise
         gone = isinstance(error, FileNotFoundError)
         why = "it was there when the run began, and is gone" if gone else f"it cannot be read: {error}"
         raise DataError(f"{part.label}: {why}") from None
+    _end(part, extract)
+
+
+def _end(part: Part, extract: Extractor) -> None:
+    """Raise DataError where a part, now that all of it was read, turns out to be something else."""
+    extract.end()
+    if extract.first_without_text and (looks := looks_like(part)):
+        raise DataError(f"{extract.first_without_text}, as in all of its records{looks}")
 
 
 def looks_like(part: Part) -> str:
@@ -153,6 +157,7 @@ def _read_rows(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDoc
         except UnreadableError as error:
             on_bad(extract.bad(number, str(error), b""))
     check_unchanged(part)
+    _end(part, extract)
 
 
 def _refuse(bad: BadLine) -> None:

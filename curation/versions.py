@@ -56,8 +56,13 @@ def check_unchanged(part: Part) -> None:
     for file, version in zip_longest(_files(part), part.versions):
         if file is None or version is None or (version and version_of(file, version) not in (version, ())):
             name = file if file and file != part.location else part.label
-            raise DataError(f"{name}:1: changed since the run began, whose fingerprint is that of what it was; "
-                            "run again when nobody writes to it")  # fmt: skip
+            raise changed(name)
+
+
+def changed(name: str) -> DataError:
+    """The error for a file that is not what it was when it was listed."""
+    reason = "changed since the run began, whose fingerprint is that of what it was; run again when nobody writes to it"
+    return DataError(f"{name}:1: {reason}")
 
 
 def _is_same(file: str, version: Version) -> bool:

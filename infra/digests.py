@@ -25,17 +25,21 @@ _LONG_BYTES, _LONG_FILES = 1 << 30, 20_000  # from here on a terminal shows a ba
 _MOST_THREADS = 16  # more than any disk needs
 
 
-def digests(files: Sequence[str | Path], *, threads: int | None = None) -> list[str]:
+def digests(
+    files: Sequence[str | Path], *, sizes: Sequence[int] | None = None, threads: int | None = None
+) -> list[str]:
     """SHA-256 (hex) of the content of local files, in their order.
 
     Files that this user's hormesis has read before, and whose size, times and inode are as they were, are not opened;
-    small ones are.
+    small ones are. `sizes` (bytes) are those of a listing a moment ago, which spares asking for those of small files.
     `threads` is one a core unless given. Raises InputError for a file that cannot be read or that changes meanwhile.
     """
     paths = [os.path.abspath(file) for file in files]
-    stamps = {path: _stamp(path) for path in dict.fromkeys(paths)}
+    listed = dict(zip(paths, sizes, strict=True)) if sizes is not None else dict.fromkeys(paths, _QUICK + 1)
+    stamps = {path: _stamp(path) for path, size in listed.items() if size > _QUICK}
     known = digest_cache.lookup({path: stamp for path, stamp in stamps.items() if stamp.size > _QUICK})
-    todo = {path: stamp.size for path, stamp in stamps.items() if path not in known}
+    listed.update((path, stamp.size) for path, stamp in stamps.items())
+    todo = {path: size for path, size in listed.items() if path not in known}
     with contextlib.closing(_hash(todo, threads or cores())) as batches:
         for several in _gathered(batches):
             known.update((file.path, file.digest) for file in several)

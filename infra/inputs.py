@@ -72,7 +72,7 @@ def check_inputs(paths: Iterable[Path]) -> None:
         open_input(path)
 
 
-def input_digests(files: Sequence[str | Path], *, watch: bool = True) -> list[str]:
+def input_digests(files: Sequence[str | Path], *, sizes: Sequence[int] | None = None, watch: bool = True) -> list[str]:
     """`digests` of files that a stage reads by their paths, in order.
 
     A file inside an artifact must be what the artifact says, or a damaged model would only look like another one. When
@@ -80,22 +80,25 @@ def input_digests(files: Sequence[str | Path], *, watch: bool = True) -> list[st
     looks. Raises InputError for what cannot be read, ArtifactError for what is damaged.
     """
     watched = _watched.get() if watch else None
-    paths = [os.path.abspath(file) for file in files]
-    stamps = {} if watched is None else {path: _stamp(path) for path in paths}
-    found = digests(paths)
+    stamps = [] if watched is None else [_stamp(file) for file in files]
+    checksums = digests(files, sizes=sizes)
     if watched is not None:
-        for path, seen in zip(paths, found, strict=True):
-            watched.setdefault(path, (stamps[path], seen))
-    if trusted():
-        return found
-    folders = {path.rpartition("/")[0] for path in paths}  # of a hundred thousand files a few
-    owners = {folder: owner for folder in folders if (owner := _owner(folder or "/"))}
-    for path, seen in zip(paths, found, strict=True) if owners else ():
-        if owner := owners.get(path.rpartition("/")[0]):
-            name = os.path.relpath(path, owner.path)
+        for file, stamp, checksum in zip(files, stamps, checksums, strict=True):
+            watched.setdefault(os.path.abspath(file), (stamp, checksum))
+    if not trusted():
+        _compare_owned(files, checksums)
+    return checksums
+
+
+def _compare_owned(files: Sequence[str | Path], checksums: Sequence[str]) -> None:
+    """Raise ArtifactError for a file of an artifact that is not what the artifact says."""
+    folders = {os.path.dirname(file) for file in files}  # of a hundred thousand files a few
+    owners = {folder: owner for folder in folders if (owner := _owner(os.path.abspath(folder)))}
+    for file, checksum in zip(files, checksums, strict=True) if owners else ():
+        if owner := owners.get(os.path.dirname(file)):
+            name = os.path.relpath(file, owner.path)
             if name in owner.files:
-                compare(owner, name, seen)
-    return found
+                compare(owner, name, checksum)
 
 
 def input_digest(file: str | Path) -> str:

@@ -58,7 +58,7 @@ def test_a_file_that_changes_after_its_fingerprint_stops_the_run_and_its_text_is
 
 
 def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> None:
-    file = write_jsonl(tmp_path / "a.jsonl", OLD * 3)
+    file = write_jsonl(tmp_path / "a.jsonl", OLD * 1000)  # too large to be read at once
     (part,) = parts_of(SourceSpec(path=str(file)), 0)
     documents = read_part(part, lambda bad: None)
     next(documents)
@@ -66,6 +66,15 @@ def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> None:
         out.write('{"text": "added"}\n')
     with pytest.raises(DataError, match=r"^a\.jsonl:1: changed since the run began"):
         list(documents)
+
+
+def test_a_small_file_is_read_at_once_and_what_is_written_to_it_meanwhile_changes_nothing(tmp_path: Path) -> None:
+    file = write_jsonl(tmp_path / "a.jsonl", OLD * 3)
+    (part,) = parts_of(SourceSpec(path=str(file)), 0)
+    documents = read_part(part, lambda bad: None)
+    first = next(documents)
+    write_jsonl(file, NEW * 3)
+    assert [document.text for document in (first, *documents)] == ["old text 1"] * 3
 
 
 def test_an_attribute_file_that_changes_is_named(tmp_path: Path) -> None:
