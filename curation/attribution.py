@@ -34,7 +34,8 @@ def gradient_x_input(
 def integrated_gradients(
     scorer: TransformerScorer, windows: list[Window], column: int, batch_tokens: int, steps: int
 ) -> Contributions:
-    """Mean gradient on the straight way from a blank to the text, times the way (Sundararajan et al. 2017).
+    """Mean gradient on the straight way from a blank to the text, times the way (Sundararajan et al. 2017,
+    arXiv 1703.01365).
 
     The blank has the padding's embedding (zero where there is none) in place of every piece that belongs to a word. The
     way is walked in `steps` steps, each seen at its middle; contributions add up to the difference in log-odds.

@@ -9,7 +9,9 @@ from typing import Any
 from curation.records import Span
 
 THRESHOLDS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
-"""Scores at which the share of risky documents and words is told; SLUNG's are the first and the last."""
+"""Scores at which the share of risky documents and words is told; SLUNG's (Wang et al. 2025, arXiv 2505.03052) are the
+first and the last.
+"""
 
 
 def _none() -> list[int]:

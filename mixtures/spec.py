@@ -61,8 +61,8 @@ class RiskySpansSpec(Spec):
     """What becomes of risky spans before training, whoever trains; held-out documents keep theirs."""
 
     do: Literal["cut", "replace"]
-    """cut: they are taken out of the text before it is tokenised (SLUNG's low-risk arm). replace: their tokens become
-    <|removed|>, which is read and never a target (the removal arm)."""
+    """cut: they are taken out of the text before it is tokenised (SLUNG's low-risk arm, arXiv 2505.03052).
+    replace: their tokens become <|removed|>, which is read and never a target (the removal arm)."""
     at_or_above: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Score from which a span is risky; SLUNG cuts from 1.0e-4."""
 

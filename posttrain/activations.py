@@ -34,8 +34,8 @@ def last_token(
 ) -> LastToken:
     """Run every text (after the start token, cut after `max_tokens`) and keep what its last token computed.
 
-    1,024 is where SASA's reference implementation cuts. Batches are right-padded: under a causal mask no token sees
-    what stands behind it, so padding cannot change the last real token.
+    1,024 is where SASA's reference implementation cuts (Ko et al. 2025, arXiv 2410.03818). Batches are right-padded:
+    under a causal mask no token sees what stands behind it, so padding cannot change the last real token.
     """
     limit = min(max_tokens, model.max_positions) - 1
     rows = [[model.start, *ids[:limit]] for ids in model.encode(list(texts))]

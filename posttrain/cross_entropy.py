@@ -55,8 +55,8 @@ def cross_entropy(
 ) -> CrossEntropy:
     """Nats and tokens of each document's first `max_tokens_per_document` tokens.
 
-    An activation edit acts at every position, position 0 included (papers.md section 4). Raises InputError when the
-    prefix leaves no room in the model's context.
+    An activation edit acts at every position, position 0 included, as ITI is measured (Li et al. 2023, arXiv
+    2306.03341). Raises InputError when the prefix leaves no room in the model's context.
     """
     encoded = [ids[:max_tokens_per_document] for ids in model.encode(list(documents))]
     windows = text_windows(model, method, encoded)

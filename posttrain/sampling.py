@@ -23,7 +23,7 @@ _COMPACT_BELOW = 0.75  # share of rows still being written below which the finis
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to continue prompts; papers.md 1.8 has no sampling details, so these defaults are ours."""
+    """How to continue prompts; the defaults are ours: Li et al. 2025 (arXiv 2505.04741) do not say how they sample."""
 
     max_new_tokens: int = 20
     samples: int = 1

@@ -79,7 +79,7 @@ _SLUNG: dict[str, tuple[Band, ...]] = {
 
 
 class LossSpec(PolicySpec):
-    """The loss policy of a run. A plain string means the arm of SLUNG of that name."""
+    """The loss policy of a run. A plain string means the arm of SLUNG (arXiv 2505.03052) of that name."""
 
     preset: SlungArm | None = None
     """An arm of SLUNG instead of `policy` or `bands`."""

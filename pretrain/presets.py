@@ -47,8 +47,8 @@ class Architecture:
     def flops_per_token(self, sequence_length: int) -> float:
         """Training FLOPs per token, forward and backward: 6 per multiplied weight plus causal attention.
 
-        The formula is that of PaLM (Chowdhery et al. 2022, appendix B) with the attention term halved for causality;
-        the output layer counts, the embedding look-up does not.
+        The formula is that of PaLM (Chowdhery et al. 2022, arXiv 2204.02311, appendix B) with the attention term halved
+        for causality; the output layer counts, the embedding look-up does not.
         """
         weights = self.num_layers * self.layer_parameters + self.vocab_size * self.hidden_size
         return 6.0 * weights + 6.0 * self.num_layers * self.hidden_size * sequence_length

@@ -1,4 +1,5 @@
-"""The evaluation `probes`: how well each attention head's output tells toxic from benign text (Li et al. 2025, Fig. 5).
+"""The evaluation `probes`: how well each attention head's output tells toxic from benign text (Li et al. 2025,
+arXiv 2505.04741, Fig. 5).
 
 Logistic probes on the output of each query head at a text's last token, accuracy cross-validated over whole
 documents. It is a property of the model, so it is measured on the unsteered one only; all arms are probed on the same

@@ -1,9 +1,9 @@
 """The evaluation `toxicity`: continuations of prompts, scored by a curation scorer on the continuation alone.
 
-RealToxicityPrompts (Gehman et al. 2020) samples 25 continuations of 20 tokens by nucleus sampling with p = 0.9 and
-reports the expected maximum and the probability that one is toxic (>= 0.5); Li et al. 2025 report the mean. All three
-are computed later from the rows kept here. A continuation that is empty, or on which the scorer fails, has no score
-and says why: it is never counted as harmless.
+RealToxicityPrompts (Gehman et al. 2020, arXiv 2009.11462) samples 25 continuations of 20 tokens by nucleus sampling
+with p = 0.9 and reports the expected maximum and the probability that one is toxic (>= 0.5); Li et al. 2025 (arXiv
+2505.04741) report the mean. All three are computed later from the rows kept here. A continuation that is empty, or on
+which the scorer fails, has no score and says why: it is never counted as harmless.
 """
 
 from __future__ import annotations

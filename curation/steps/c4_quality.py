@@ -1,4 +1,4 @@
-"""The step `c4_quality`: datatrove's rules of C4 (Raffel et al. 2020)."""
+"""The step `c4_quality`: datatrove's rules of C4 (Raffel et al. 2020, arXiv 1910.10683)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The step `fineweb_quality`: datatrove's rules of FineWeb (Penedo et al. 2024)."""
+"""The step `fineweb_quality`: datatrove's rules of FineWeb (Penedo et al. 2024, arXiv 2406.17557)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,10 @@ THRESHOLDS = tuple(round(0.02 * step, 2) for step in range(1, 50))
 
 
 def character_f1(found: set[int], gold: set[int]) -> float:
-    """F1 over character offsets; 1 where nothing is marked and nothing should be (Pavlopoulos et al. 2021)."""
+    """F1 over character offsets; 1 where nothing is marked and nothing should be.
+
+    The measure of SemEval-2021 task 5 (Pavlopoulos et al. 2021).
+    """
     return 2 * len(found & gold) / (len(found) + len(gold)) if found or gold else 1.0
 
 

@@ -1,4 +1,5 @@
-"""The tagger `sentences`: every sentence is scored on its own by a scorer, as in SLUNG's data recipe.
+"""The tagger `sentences`: every sentence is scored on its own by a scorer, as in SLUNG's data recipe (Wang et al.
+2025, arXiv 2505.03052).
 
 The whole sentence gets the score, harmless words included: a coarse label, which any scorer can give. Equal sentences
 of a batch are scored once.
@@ -24,7 +25,7 @@ class SentencesSpec(TaggerSpec):
     scorer: AnyScorer
     """Scores each sentence as a text of its own."""
     keep_at_or_above: float = Field(1e-4, gt=0, le=1)
-    """Sentences that score below this get no span; in [0, 1]. SLUNG's lower threshold is 1e-4."""
+    """Sentences that score below this get no span; in [0, 1]. SLUNG's lower threshold (arXiv 2505.03052) is 1e-4."""
 
 
 class Sentences(Tagger):

@@ -38,7 +38,7 @@ class LimitsSpec(Spec):
     """Repetition caps: what holds for every component beside its own floor and cap."""
 
     times_natural: float | None = Field(None, ge=1)
-    """No share above this many times the natural one (RegMix takes 15)."""
+    """No share above this many times the natural one (RegMix, arXiv 2407.01492, takes 15)."""
     training_tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
     """Tokens of the training run that the mixture is for: no component is repeated more than `max_epochs` times."""
     max_epochs: float = Field(4.0, gt=0)

@@ -1,4 +1,4 @@
-"""Inference-time intervention (Li et al. 2023; papers.md section 4): push the heads that know the difference.
+"""Inference-time intervention (Li et al. 2023, arXiv 2306.03341): push the heads that know the difference.
 
 The head output is taken *before* the attention output projection, one slice per query head. The K heads whose
 logistic probes validate best are moved along theta, the unit vector from the mean of toxic to the mean of benign
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from posttrain.model import CausalModel
 
 
-_PAPER_HEADS = 30
+_PAPER_HEADS = 30  # Li et al. 2025 (arXiv 2505.04741)
 
 
 class ItiArgs(Spec):
@@ -34,7 +34,9 @@ class ItiArgs(Spec):
 
     name: Literal["iti"] = "iti"
     top_heads: int | None = Field(default=None, ge=1)
-    """Heads to edit, best probe first. Default: 30 (Li et al. 2025), but half of the heads of a model with under 60."""
+    """Heads to edit, best probe first. Default: 30 (Li et al. 2025, arXiv 2505.04741), but half of the heads of a model
+    with under 60.
+    """
     direction: Literal["mass_mean", "probe", "random"] = "mass_mean"
     """mass_mean: benign mean minus toxic mean; probe: the probe's coefficients; random: a control of the same norm."""
     positions: Literal["last", "all"] = "last"

@@ -1,7 +1,8 @@
-"""Detoxification by prompt: two sentences before every text that ask for respectful output (papers.md 1.7).
+"""Detoxification by prompt: two sentences before every text that ask for respectful output.
 
-The wording is ours. The paper's prompt has two sentences too and asks for the same things, but models trained on it
-verbatim would not be comparable anyway; give the paper's string as `text` to repeat its runs.
+One of the methods that Li et al. 2025 (arXiv 2505.04741) compare. The wording is ours. The paper's prompt has two
+sentences too and asks for the same things, but models trained on it verbatim would not be comparable anyway; give the
+paper's string as `text` to repeat its runs.
 """
 
 from __future__ import annotations

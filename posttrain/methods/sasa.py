@@ -1,4 +1,4 @@
-"""SASA, self-disciplined autoregressive sampling (Ko et al. 2025; papers.md section 3).
+"""SASA, self-disciplined autoregressive sampling (Ko et al. 2025, arXiv 2410.03818).
 
 Fitting finds the linear boundary between benign and toxic texts in the model's own final hidden states (Gaussians with
 a pooled covariance, which is linear discriminant analysis). Decoding asks, for the most probable next tokens, on which
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from posttrain.model import CausalModel
     from posttrain.nucleus import Nucleus
 
-_SMALLEST_EIGENVALUE = 1e-6  # papers.md 3.1, step 4
+_SMALLEST_EIGENVALUE = 1e-6  # of the pooled covariance; as in the reference implementation (IBM/AISteer360)
 _FORWARD_TOKENS = 8192
 
 

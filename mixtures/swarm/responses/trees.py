@@ -1,4 +1,5 @@
-"""Gradient-boosted regression trees (scikit-learn's), kept as plain arrays: what RegMix fits to its proxies.
+"""Gradient-boosted regression trees (scikit-learn's), kept as plain arrays: what RegMix (arXiv 2407.01492) fits to its
+proxies.
 
 Each target has its own trees. Predictions walk all trees of all mixtures together in numpy, so an artifact holds no
 pickle and needs no scikit-learn to be read.
