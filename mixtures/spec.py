@@ -169,8 +169,8 @@ class PackingSpec(Spec):
     """How documents, each ended by an EOS, are put into training sequences one after another; the trainer reads it."""
 
     together: Literal["component", "all"] = "component"
-    """component: a sequence holds documents of one component only, as SLUNG packs risky documents. all: the documents
-    of all components follow each other in one stream."""
+    """component: a sequence holds documents of one component only, as SLUNG (arXiv 2505.03052) packs risky documents.
+    all: the documents of all components follow each other in one stream."""
     reset_attention: bool = False
     """Whether a token sees its own document only (and the EOS before it), or also what came before in its sequence."""
 
