@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -33,5 +32,5 @@ def cluster():
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'hormesis[ray]'")
     from benchmarks.chaos import raylets
 
-    with raylets(nodes=2, cpus=2, path=(Path(__file__).parent / "curation" / "execution",)) as started:
+    with raylets(nodes=2, cpus=2) as started:
         yield started

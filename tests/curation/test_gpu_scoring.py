@@ -10,7 +10,6 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from made_models import save_classifier
 
 from curation.classify import precision
 from curation.classify.ahead import DEPTH, Ahead
@@ -24,6 +23,7 @@ from curation.scorers import base_transformer, load_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
 from curation.scorers.transformers import TransformersSpec
 from infra.errors import ScoringError
+from tests.helpers.classifiers import save_classifier
 
 _TEXTS = [f"{'you ' * (number % 7)}idiot {'fine day ' * (number % 31)}" for number in range(60)]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from run_folders import workspace
 
 from pretrain.distributed import process_groups
 from pretrain.inputs import open_inputs
 from pretrain.train import Run
+from tests.helpers.training_runs import workspace
 
 META = torch.device("meta")
 POLICIES = {

@@ -15,8 +15,7 @@ import polars as pl
 import pytest
 
 from infra.artifact import read_artifact, verify
-
-ROOT = Path(__file__).parents[3]
+from tests.helpers import ROOT
 
 
 def command(*arguments):
