@@ -1,4 +1,6 @@
-"""Settings of every test: properties have no time limit, CI tries the same examples each time, no worker is left."""
+"""Settings of every test: one thread a process, properties have no time limit, CI tries the same examples each time, no
+worker is left, what needs a GPU is skipped without one.
+"""
 
 import multiprocessing
 import os
@@ -7,9 +9,20 @@ import time
 import pytest
 from hypothesis import settings
 
+# Tests run beside each other, and sums depend on the number of threads; processes that they start inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy, which read it when they are imported
+
 settings.register_profile("everywhere", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "everywhere")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA GPU")
 
 
 @pytest.fixture(scope="module", autouse=True)
