@@ -115,6 +115,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_killed_in_the_middle_is_taken_up_and_ends_with_the_same_bytes(
     tmp_path: Path, sentences: dict, workers: int

@@ -61,6 +61,12 @@ def test_on_another_device_nothing_is_mixed_and_nothing_asked_before_the_copy_ba
         list(scorer.score_all([_TEXTS]))
 
 
+@pytest.mark.gpu
+def test_a_gpu_gives_the_scores_of_the_processor(classifier: TransformersSpec) -> None:
+    on_gpu = load_scorer(classifier.model_copy(update={"device": "cuda"}))
+    np.testing.assert_allclose(on_gpu.score(_TEXTS), load_scorer(classifier).score(_TEXTS), atol=1e-4)
+
+
 class Small(TorchEngine):
     """An engine on a device whose memory holds 40 tokens."""
 

@@ -44,6 +44,7 @@ def test_workers_stay_dead_ones_are_replaced_and_failures_come_as_a_table(tmp_pa
     assert state is not None and [failure.rank for failure in state.failures] == [1, 6]
 
 
+@pytest.mark.slow
 def test_killed_workers_a_lost_node_and_a_killed_command_change_no_byte(
     tmp_path: Path, curation: Path, undisturbed: dict[str, str], cluster: Any
 ) -> None:
