@@ -3,17 +3,23 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
+# Two processes fill two cores; above four, tests that start processes of their own wait for each other.
+PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: quickstart test check lint clean-venv
+.PHONY: quickstart test test-all check lint constraints
 
 quickstart: $(VENV)/.installed
 	$(BIN)/hormesis run examples/quickstart.yaml --out $(OUT)
 	$(BIN)/hormesis show $(OUT)
 
+# Without what is marked slow (whole commands that are killed and run again), which .ci/run runs too.
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	$(PYTEST) -m "not slow"
 
-check: lint test
+test-all: $(VENV)/.installed-dev
+	$(PYTEST)
+
+check: lint test-all
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -21,10 +27,18 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(VENV)/.installed: pyproject.toml infra/install.sh
+# The versions of tomorrow: the newest that pyproject.toml allows, in an environment of their own.
+constraints:
+	rm -rf $(VENV)-constraints
+	PYTHON=$(PYTHON) CONSTRAINTS=/dev/null sh infra/install.sh $(VENV)-constraints dev,all
+	{ sed '/^[^#]/d' infra/constraints.txt; \
+	  $(VENV)-constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu$$//'; } > $(VENV)-constraints/new.txt
+	mv $(VENV)-constraints/new.txt infra/constraints.txt
+
+$(VENV)/.installed: pyproject.toml infra/install.sh infra/constraints.txt
 	PYTHON=$(PYTHON) sh infra/install.sh $(VENV) megatron,detoxify
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	PYTHON=$(PYTHON) sh infra/install.sh $(VENV) dev
 	touch $@

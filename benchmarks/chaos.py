@@ -49,12 +49,12 @@ execution:
 
 
 @contextlib.contextmanager
-def raylets(nodes: int, cpus: int, path: tuple[Path, ...] = ()) -> Iterator[Any]:
-    """A cluster whose head runs no workers; `path` are further folders that workers import from."""
+def raylets(nodes: int, cpus: int) -> Iterator[Any]:
+    """A cluster whose head runs no workers."""
     from ray.cluster_utils import Cluster
 
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT, *path)))  # raylets hand it to their workers
+    os.environ["PYTHONPATH"] = str(ROOT)  # raylets hand it to their workers
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 5}
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": quick}

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes a virtual environment and installs hormesis: sh infra/install.sh VENV EXTRAS
+# Versions are those of infra/constraints.txt, or of the file that CONSTRAINTS names.
 # Without a GPU the CPU build of torch is installed: the default build on Linux brings several GB of CUDA libraries.
 set -eu
 venv=$1
@@ -19,4 +20,4 @@ elif ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
     # The CPU index first; where it cannot be reached, whatever the configured registry serves.
     pip install --retries 0 --timeout 5 --index-url https://download.pytorch.org/whl/cpu "$torch" 2>/dev/null || pip install "$torch"
 fi
-pip install --editable ".[$extras]"
+pip install --constraint "${CONSTRAINTS:-infra/constraints.txt}" --editable ".[$extras]"

@@ -1,16 +1,28 @@
-"""Settings of every test: properties have no time limit, CI tries the same examples each time, no worker is left."""
+"""Settings of every test: one thread a process, properties have no time limit, CI tries the same examples each time, no
+worker is left, what needs a GPU is skipped without one.
+"""
 
 import multiprocessing
 import os
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+# Tests run beside each other, and sums depend on the number of threads; processes that they start inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy, which read it when they are imported
+
 settings.register_profile("everywhere", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "everywhere")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA GPU")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,5 +45,5 @@ def cluster():
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'hormesis[ray]'")
     from benchmarks.chaos import raylets
 
-    with raylets(nodes=2, cpus=2, path=(Path(__file__).parent / "curation" / "execution",)) as started:
+    with raylets(nodes=2, cpus=2) as started:
         yield started

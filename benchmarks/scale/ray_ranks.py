@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from benchmarks.chaos import ROOT
 from benchmarks.scale.measured import Point, Series, cost_of
+from tests.helpers.token_mixtures import small_mixture, small_run
 
 
 def measure(folder: Path, small: bool) -> Iterator[Series | str]:
@@ -27,9 +26,6 @@ def train(folder: Path, ranks: int) -> None:
     from infra.stage import run_stage
     from pretrain.launchers import ray as launcher
     from pretrain.stage import PRETRAIN
-
-    sys.path.insert(0, str(ROOT / "tests" / "pretrain"))
-    from made_mixture import small_mixture, small_run
 
     batch = {"micro_batch_size": 1, "global_batch_size": ranks}
     asked = {"name": "ray", "workers": ranks}

@@ -6,15 +6,15 @@ back into the queue, and every sixteenth is on a node that is lost: its task nev
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
-from benchmarks.chaos import ROOT
 from benchmarks.scale.measured import Point, Series, cost_of
+from tests.helpers import fake_slurm
+from tests.helpers.token_mixtures import small_mixture, small_run
 
 _PER_NODE = 8
 _STOPPED, _LOST = 8, 16  # of so many arms one
@@ -43,10 +43,6 @@ def measure(folder: Path, small: bool) -> Iterator[Series | str]:
 
 def _install(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Slurm's programs on the path, and the stand-in of a node's Python."""
-    for tests in (ROOT / "tests", ROOT / "tests" / "pretrain"):
-        sys.path.insert(0, str(tests))
-    import fake_slurm
-
     folder.mkdir(parents=True, exist_ok=True)
     slurm = fake_slurm.install(folder / "slurm", patch)
     worker = slurm / "worker"
@@ -63,8 +59,6 @@ def train_once(folder: Path, ranks: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch, mock.patch.object(Slurm, "poll", 0.01):
         slurm, worker = _install(folder, patch)
-        from made_mixture import small_mixture, small_run
-
         launcher = {"name": "slurm", "nodes": ranks // _PER_NODE, "gpus_per_node": _PER_NODE, "python": str(worker)}
         batch = {"micro_batch_size": 1, "global_batch_size": ranks}
         spec = small_run(mixture=str(small_mixture(folder / "mixture")), launcher=launcher, **batch)
@@ -82,8 +76,6 @@ def train_arms(folder: Path, arms: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch, mock.patch.object(Slurm, "poll", 0.01):
         slurm, worker = _install(folder, patch)
-        from made_mixture import small_mixture, small_run
-
         mixture = str(small_mixture(folder / "mixture"))
         launcher = {"name": "slurm", "gpus_per_node": 1, "python": str(worker)}
         specs = [small_run(mixture=mixture, seed=number, launcher=launcher) for number in range(arms)]

@@ -1,13 +1,10 @@
-"""A tiny random model and a mixture's held-out documents, made here in a second; and this folder's helpers in reach."""
+"""A tiny random model and a mixture's held-out documents, made here in a second."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # `simulated` and `made_up`, whatever pytest's import mode
 
 TOPICS = ("the river", "a garden", "my old bicycle", "the north bridge", "their kitchen", "this song", "the long road")
 BENIGN = "i think {} is lovely today and everyone likes it"

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from simulated import Truth, study
 
 from analysis.answer import answer
 from analysis.panels import NONE, Panels
 from analysis.statistics import Panel
+from tests.helpers.simulated_studies import Truth, study
 
 STUDIES = 120
 

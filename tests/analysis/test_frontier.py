@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import Truth, arms, study
 
 from analysis.dose_response import dose_response
 from analysis.frontier import at_budget, recipe, undominated
+from tests.helpers.simulated_studies import Truth, arms, study
 
 points = st.lists(st.tuples(st.floats(2, 5), st.floats(0, 1)), min_size=1, max_size=8)
 

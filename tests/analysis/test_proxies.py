@@ -2,7 +2,6 @@
 
 import json
 
-import made_up
 import polars as pl
 import pytest
 
@@ -13,13 +12,14 @@ from infra.errors import InputError
 from infra.export import export_artifact
 from mixtures.swarm.spec import ProxiesSpec
 from mixtures.swarm.tables import read_runs
+from tests.helpers import made_up_study
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A made-up study as it lies on disk: the report, and the mixtures' manifests below steps/."""
     folder = tmp_path_factory.mktemp("study") / "s"
-    report = made_up.report(prompts=6, samples=1)
+    report = made_up_study.report(prompts=6, samples=1)
     write_report(report, folder)
     files = describe_files(folder)
     for arm in report.arms:

@@ -8,19 +8,19 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import made_up
 import polars as pl
 import pytest
 
 from analysis.findings import compute
 from analysis.report import render, terminal_tables, terminal_tables_of, write_report
 from analysis.results import SCHEMA
+from tests.helpers import made_up_study
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    write_report(made_up.report(prompts=20, samples=2), folder)
+    write_report(made_up_study.report(prompts=20, samples=2), folder)
     return folder
 
 
@@ -41,7 +41,7 @@ def test_text_from_models_and_configurations_is_escaped(page: str) -> None:
 
 
 def test_every_generation_is_veiled(page: str) -> None:
-    texts = [match for reply in made_up.REPLIES for match in re.finditer(re.escape(reply[:12]), page)]
+    texts = [match for reply in made_up_study.REPLIES for match in re.finditer(re.escape(reply[:12]), page)]
     assert texts or "bridge" in page
     for match in texts:
         assert re.search(r'class="veil" tabindex="0">[^<]*$', page[: match.start()])
@@ -51,7 +51,7 @@ def test_synthetic_text_is_called_so_beside_every_result(page: str) -> None:
     for section in ("answer", "curve", "frontier"):
         heading = re.search(rf'<section id="{section}">\s*<h2>(.*?)</h2>', page, flags=re.S)
         assert heading and "synthetic" in heading.group(1)
-    real = made_up.report(prompts=4, samples=1, synthetic=False)
+    real = made_up_study.report(prompts=4, samples=1, synthetic=False)
     assert "ynthetic" not in re.sub(r"<(script|style)>.*?</\1>", "", render(real, compute(real)), flags=re.S)
 
 
@@ -61,21 +61,21 @@ def test_failures_fingerprints_and_configurations_are_there(page: str) -> None:
 
 
 def test_same_input_gives_the_same_bytes(written: Path, tmp_path: Path) -> None:
-    write_report(made_up.report(prompts=20, samples=2), tmp_path)
+    write_report(made_up_study.report(prompts=20, samples=2), tmp_path)
     files = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
     assert len(files) == 8
     assert all((written / name).read_bytes() == (tmp_path / name).read_bytes() for name in files)
 
 
 def test_tables_of_a_written_report_are_those_of_its_input(written: Path) -> None:
-    fresh = terminal_tables(made_up.report(prompts=20, samples=2))
+    fresh = terminal_tables(made_up_study.report(prompts=20, samples=2))
     read = terminal_tables_of(written)
     assert [table.title for table in read] == [table.title for table in fresh][: len(read)]
     assert read[0].rows == fresh[0].rows and read[1].rows == fresh[1].rows
 
 
 def test_study_in_which_everything_failed_still_has_a_report(tmp_path: Path) -> None:
-    empty = replace(made_up.with_results(pl.DataFrame(schema=SCHEMA)), arms=())
+    empty = replace(made_up_study.with_results(pl.DataFrame(schema=SCHEMA)), arms=())
     write_report(empty, tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Nothing was measured" in page and "Something failed" in page
@@ -84,7 +84,7 @@ def test_study_in_which_everything_failed_still_has_a_report(tmp_path: Path) -> 
 
 
 def test_report_without_probes_says_so() -> None:
-    given = made_up.report(prompts=4, samples=1)
+    given = made_up_study.report(prompts=4, samples=1)
     without = replace(given, results=given.results.filter(pl.col("evaluation") != "probes"))
     assert "Probes were not asked for" in render(without, compute(without))
 

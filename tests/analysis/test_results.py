@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import made_up
 import polars as pl
 import pytest
 
 from analysis import results
 from analysis.panels import NONE, build
 from analysis.tables import arms_table
+from tests.helpers import made_up_study
 
 
 def test_row_order_does_not_change_the_bytes(tmp_path: Path) -> None:
-    table = made_up.report(prompts=5, samples=2).results
+    table = made_up_study.report(prompts=5, samples=2).results
     results.write(table, tmp_path / "one.parquet")
     results.write(table.sample(fraction=1, shuffle=True, seed=3), tmp_path / "two.parquet")
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
 
 
 def test_round_trip_keeps_every_column(tmp_path: Path) -> None:
-    table = made_up.report(prompts=5, samples=2).results
+    table = made_up_study.report(prompts=5, samples=2).results
     results.write(table, tmp_path / "results.parquet")
     assert results.read([tmp_path / "results.parquet"]).equals(table)
 
@@ -32,7 +32,7 @@ def test_column_outside_the_schema_is_our_own_mistake() -> None:
 
 
 def test_panels_agree_with_the_plain_means_of_the_table() -> None:
-    table = made_up.report(prompts=8, samples=3).results
+    table = made_up_study.report(prompts=8, samples=3).results
     panels = build(table)
     cell = panels.cells[0]
     rows = table.filter(
@@ -50,7 +50,7 @@ def test_panels_agree_with_the_plain_means_of_the_table() -> None:
 
 
 def test_failed_seed_is_known_to_be_missing() -> None:
-    table = made_up.report(prompts=6, samples=1).results
+    table = made_up_study.report(prompts=6, samples=1).results
     lost = (pl.col("dose") == 0.25) & (pl.col("policy") == "mask") & (pl.col("seed") == 1)
     panels = build(table.filter(~lost))
     broken = {
@@ -60,7 +60,7 @@ def test_failed_seed_is_known_to_be_missing() -> None:
 
 
 def test_unscored_generations_are_counted_and_left_out_of_the_mean() -> None:
-    table = made_up.report(prompts=6, samples=2).results
+    table = made_up_study.report(prompts=6, samples=2).results
     toxic = (pl.col("evaluation") == "toxicity") & (pl.col("method") == NONE) & (pl.col("prompt") == 0)
     hidden = table.with_columns(value=pl.when(toxic).then(None).otherwise(pl.col("value")))
     before, after = (arms_table(each).filter(pl.col("method") == NONE) for each in (table, hidden))

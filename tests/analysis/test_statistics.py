@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import Truth, arms, expected, study
 
 from analysis.panels import NONE, Cell
 from analysis.statistics import Panel, draw_weights, intervals, seed_split
+from tests.helpers.simulated_studies import Truth, arms, expected, study
 
 
 def panel(seeds: int = 2, clusters: int = 5, cells: int = 3) -> Panel:

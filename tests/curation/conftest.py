@@ -8,13 +8,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from made_corpora import SENTENCES, Curate, load
-from made_models import save_classifier, save_detoxify
 
 from curation.stage import CURATION
 from infra.artifact import Artifact
 from infra.fingerprint import digest_file
 from infra.stage import run_stage
+from tests.helpers.classifiers import save_classifier, save_detoxify
+from tests.helpers.corpora import SENTENCES, Curate, load
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from made_corpora import Curate, load, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.spec import CurationSpec
 from infra.errors import ConfigError, DataError, InputError, RanksFailed
+from tests.helpers.corpora import Curate, load, write_jsonl
 
 
 def lines(number: int) -> list[bytes]:

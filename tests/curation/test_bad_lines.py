@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_corpora import write_jsonl
-from made_taggers import rude_texts
 
 from curation.calibration.stage import CALIBRATION
 from curation.distillation.stage import DISTILLATION
@@ -18,6 +16,8 @@ from curation.linear_training.stage import LINEAR
 from curation.tagger_training.stage import TAGGER
 from infra.errors import DataError
 from infra.stage import Stage, run_stage
+from tests.helpers.corpora import write_jsonl
+from tests.helpers.taggers import rude_texts
 
 PROFANITY = {"name": "profanity"}
 TEXTS = [

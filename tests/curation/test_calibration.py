@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_corpora import write_jsonl
 
 from curation.calibration.curves import read_calibration
 from curation.calibration.fit import errors, fit_curve, judge
@@ -19,8 +18,10 @@ from curation.spec import SourceSpec
 from infra.artifact import Artifact
 from infra.errors import DataError, InputError
 from infra.stage import run_stage
+from tests.helpers import SHARED
+from tests.helpers.corpora import write_jsonl
 
-_RTP = Path(__file__).parents[3] / "shared/data/rtp/rtp_5k_sample.jsonl.gz"
+_RTP = SHARED / "data/rtp/rtp_5k_sample.jsonl.gz"
 _WORDS = ("fine", "damn", "idiot", "day", "stupid", "house", "fool", "river", "shut", "moron")
 
 

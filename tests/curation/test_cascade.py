@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_corpora import SCORE, SENTENCES, Curate, load, write_jsonl
 
 from curation.cascade.survey import draws
 from curation.corpus import TaggedCorpus
@@ -16,6 +15,7 @@ from curation.records import Document
 from curation.stage import CURATION
 from infra.artifact import Artifact
 from infra.errors import InputError, RanksFailed
+from tests.helpers.corpora import SCORE, SENTENCES, Curate, load, write_jsonl
 
 CASCADE: dict[str, Any] = {
     "step": "cascade", "gate": {"name": "profanity"}, "scorer": {"name": "profanity"}, "recall": 0.9,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_corpora import Curate, write_jsonl
 
 from curation import passes
 from curation.corpus import TaggedCorpus
@@ -18,6 +17,7 @@ from curation.parts import content_of, parts_of
 from curation.source_spec import SourceSpec
 from curation.sources import read_part
 from infra.errors import DataError, RanksFailed
+from tests.helpers.corpora import Curate, write_jsonl
 
 OLD, NEW = [{"text": "old text 1"}], [{"text": "new text 2"}]
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from made_corpora import SCORE, TAG, Curate, load, write_jsonl
 
 from curation.corpus import TaggedCorpus, schema
 from curation.records import Span
 from curation.stage import CURATION
 from infra.errors import InputError
 from infra.stage import run_stage
+from tests.helpers import ROOT
+from tests.helpers.corpora import SCORE, TAG, Curate, load, write_jsonl
 
 TAGGED = [SCORE, TAG]
 
@@ -114,6 +115,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_killed_in_the_middle_is_taken_up_and_ends_with_the_same_bytes(
     tmp_path: Path, sentences: dict, workers: int
@@ -122,7 +124,7 @@ def test_a_run_killed_in_the_middle_is_taken_up_and_ends_with_the_same_bytes(
     spec = load(tmp_path, {"it": {"sources": [many_files(tmp_path), forum]}}, steps=TAGGED)
     script = tmp_path / "run_it.py"
     script.write_text(RUN)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(script), str(tmp_path / "job.yaml"), str(tmp_path / "killed"), str(workers)]
     process = subprocess.Popen(command, env=environment)
     done = wait_for_some_tasks(tmp_path, process)

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_corpora import SCORE, Curate, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from infra.artifact import Artifact
+from tests.helpers.corpora import SCORE, Curate, write_jsonl
 
 ROWS = [{"text": f"This is document number {n} of them.", "n": n} for n in range(100)]
 

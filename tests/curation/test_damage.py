@@ -15,7 +15,6 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from made_corpora import SCORE, TAG, Curate, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.parts import parts_of
@@ -23,6 +22,7 @@ from curation.records import BadLine, RawDocument
 from curation.source_spec import SourceSpec
 from curation.sources import read_part
 from infra.errors import DataError, InputError, JobError, RanksFailed
+from tests.helpers.corpora import SCORE, TAG, Curate, write_jsonl
 
 LINES = [json.dumps({"text": f"document number {n} " + "x" * (n * 7 % 30)}) for n in range(60)]
 TEXTS = [json.loads(line)["text"] for line in LINES]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made_taggers import train
 
 from curation.calibration.curves import read_calibration
 from curation.distillation.student import student_digests
@@ -16,6 +15,7 @@ from curation.score_lines import prepare
 from curation.scorers.profanity import ProfanitySpec
 from infra.artifact import describe_files, now, read_artifact, write_manifest
 from infra.errors import ArtifactError
+from tests.helpers.taggers import train
 
 FILES = {
     "calibration": ("calibration.json",),

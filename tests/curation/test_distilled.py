@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_corpora import load, write_jsonl
 
 from curation.distillation.spec import DistillationSpec
 from curation.distillation.stage import DISTILLATION, drawn, judge
@@ -20,6 +19,7 @@ from curation.stage import CURATION
 from infra.artifact import Artifact
 from infra.errors import InputError
 from infra.stage import run_stage
+from tests.helpers.corpora import load, write_jsonl
 
 _SUBJECTS = (
     "my neighbour",

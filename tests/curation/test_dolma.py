@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-from made_corpora import SCORE, TAG, Curate, load, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.dolma.read import AttributeLines
@@ -17,6 +16,7 @@ from curation.extract import UnreadableError
 from curation.stage import CURATION
 from infra.artifact import Artifact
 from infra.errors import ConfigError, DataError, InputError
+from tests.helpers.corpora import SCORE, TAG, Curate, load, write_jsonl
 
 SPECS = (
     DolmaAttributeSpec(folder="hormesis", key="hormesis__document__toxicity", score="toxicity"),

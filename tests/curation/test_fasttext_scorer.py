@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_corpora import write_jsonl
 
 from curation.fasttext_model import FasttextTraining, train_fasttext
 from curation.fasttext_training.spec import FasttextStageSpec
@@ -20,6 +19,7 @@ from infra.artifact import Artifact
 from infra.errors import ConfigError, DataError, InputError
 from infra.spec import load_spec
 from infra.stage import run_stage
+from tests.helpers.corpora import write_jsonl
 
 _RUDE = ["you stupid idiot", "what a damn fool", "shut up you moron", "you ugly idiot"]
 _KIND = ["a fine sunny day", "the bridge is blue", "they read a book", "the river runs south"]

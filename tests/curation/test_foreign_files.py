@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from made_corpora import Curate, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.parts import parts_of
@@ -20,6 +19,7 @@ from curation.records import BadLine
 from curation.source_spec import SourceSpec
 from curation.sources import read_part
 from infra.errors import DataError, RanksFailed
+from tests.helpers.corpora import Curate, write_jsonl
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 PAGE = b'\n<!DOCTYPE html>\n<html><body>\n{"text": "a"}\n<p>404</p>\n</body></html>\n'

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_corpora import SENTENCES, Curate, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.forum.grammar import KINDS, rude_clause, rude_words
@@ -20,6 +19,7 @@ from curation.scorers.profanity import ProfanitySpec
 from curation.sources import read_source
 from curation.spec import ForumSpec, SourceSpec
 from infra.errors import InputError
+from tests.helpers.corpora import SENTENCES, Curate, write_jsonl
 
 POOL = [SENTENCES[start : start + 4] for start in range(0, len(SENTENCES), 4)]
 NUMBERS = st.integers(0, 10**6)

@@ -10,7 +10,6 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from made_models import save_classifier
 
 from curation.classify import precision
 from curation.classify.ahead import DEPTH, Ahead
@@ -24,6 +23,7 @@ from curation.scorers import base_transformer, load_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
 from curation.scorers.transformers import TransformersSpec
 from infra.errors import ScoringError
+from tests.helpers.classifiers import save_classifier
 
 _TEXTS = [f"{'you ' * (number % 7)}idiot {'fine day ' * (number % 31)}" for number in range(60)]
 
@@ -59,6 +59,12 @@ def test_on_another_device_nothing_is_mixed_and_nothing_asked_before_the_copy_ba
         scorer.score(_TEXTS)
     with pytest.raises(ScoringError, match="Cannot copy out of meta tensor"):
         list(scorer.score_all([_TEXTS]))
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_scores_of_the_processor(classifier: TransformersSpec) -> None:
+    on_gpu = load_scorer(classifier.model_copy(update={"device": "cuda"}))
+    np.testing.assert_allclose(on_gpu.score(_TEXTS), load_scorer(classifier).score(_TEXTS), atol=1e-4)
 
 
 class Small(TorchEngine):

@@ -15,9 +15,6 @@ from typing import Any
 import pytest
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
-from made_models import save_classifier
-from made_taggers import save_encoder, train
-from test_hostile_texts import PROFANITY, SHAPES
 
 from curation.documents import MARKS, Marks
 from curation.steps import STEPS
@@ -26,6 +23,9 @@ from curation.steps.exact_dedup import ExactDedup
 from curation.steps.language import LID_176, LID_176_WHEEL
 from curation.steps.minhash import MinhashSpec, minhash_steps
 from curation.taggers import TAGGERS, make_tagger
+from tests.helpers.classifiers import save_classifier
+from tests.helpers.hostile_texts import PROFANITY, SHAPES
+from tests.helpers.taggers import save_encoder, train
 
 Work = Callable[[str], object]
 QUARTER = 250_000

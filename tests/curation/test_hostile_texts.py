@@ -6,7 +6,6 @@ The oracles are the expressions that were used before, which are right and slow.
 from __future__ import annotations
 
 import html
-import random
 import re
 import time
 from collections.abc import Callable
@@ -25,19 +24,10 @@ from curation.scorers import loaded_scorer
 from curation.sentences import sentence_spans
 from curation.steps import STEPS
 from curation.taggers import TAGGERS, make_tagger
+from tests.helpers.hostile_texts import PROFANITY, SHAPES
 
-SIZE = 1_000_000
-_BASE64 = "".join(random.Random(0).choices("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", k=SIZE))
-SHAPES = {
-    "dots": "." * SIZE, "spaces": "a" + " " * SIZE, "signs": "@" * SIZE, "digits": "1" * SIZE, "quotes": '"' * SIZE,
-    "apostrophes": "a" + "'" * SIZE, "brackets": "[" * SIZE, "data": f"<img src=data:image/png;base64,{_BASE64}",
-    "tags": "<b>" * (SIZE // 3), "open tags": "<" * SIZE, "word": "a" * SIZE, "references": "&#" * (SIZE // 2),
-    "addresses": "1." * (SIZE // 2), "mails": "a.b@c." * (SIZE // 6),
-    "reference": "&#" + "1" * (SIZE - 3) + ";",
-}  # fmt: skip
 MARKS = ("dots", "quotes", "apostrophes", "brackets", "open tags", "references", "reference", "data")
 """What spaCy, which the steps of MARKED take words from, is slow at; it needs a second for any other 1 MB."""
-PROFANITY = {"name": "profanity"}
 
 
 def applied(name: str, **options: Any) -> Callable[[str], object]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_corpora import SENTENCES, Curate, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.fasttext_model import FasttextTraining, train_fasttext
 from curation.records import Document
 from infra.artifact import Artifact
 from infra.errors import InputError, UnavailableError
+from tests.helpers.corpora import SENTENCES, Curate, write_jsonl
 
 GERMAN = [
     f"Das {thing} neben {place} wurde von meiner Nachbarin {colour} gestrichen."

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_corpora import write_jsonl
 
 from curation.disguises import plain_spelling
 from curation.fasttext_training.spec import ExamplesSpec
@@ -22,6 +21,7 @@ from curation.unscored import why_unscored
 from infra.artifact import Artifact
 from infra.errors import InputError
 from infra.stage import run_stage
+from tests.helpers.corpora import write_jsonl
 
 _RUDE = ["you stupid idiot", "what a damn fool", "shut up you moron", "you ugly shit"]
 _KIND = ["a fine sunny day", "the bridge is blue", "they read a book", "the river runs south"]

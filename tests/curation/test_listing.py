@@ -7,13 +7,13 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from made_corpora import Curate, load, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.parts import parts_of
 from curation.source_spec import SourceSpec
 from curation.stage import CURATION
 from infra.errors import InputError
+from tests.helpers.corpora import Curate, load, write_jsonl
 
 
 def make(folder: Path, *names: str) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_corpora import load
-from made_models import save_classifier
 
 from curation import placement, resolve
 from curation.classify import devices
@@ -19,6 +17,8 @@ from curation.spec import CurationSpec
 from curation.stage import CURATION
 from infra.errors import RanksFailed, UnavailableError
 from infra.stage import run_stage
+from tests.helpers.classifiers import save_classifier
+from tests.helpers.corpora import load
 
 _GPUS = {"ray": {"gpus": 1}}
 _SLURM = {"slurm": {"partition": "gpu", "gpus_per_task": 1}}

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_corpora import load
-from made_models import save_classifier
 
 from curation.classify import precision
 from curation.classify.engines import TOLERANCE
@@ -23,6 +21,8 @@ from curation.scorers.ensemble import EnsembleSpec
 from curation.scorers.profanity import ProfanitySpec
 from curation.scorers.transformers import Transformers, TransformersSpec
 from infra.errors import UnavailableError
+from tests.helpers.classifiers import save_classifier
+from tests.helpers.corpora import load
 
 _TEXTS = [f"{'you ' * (number % 7)}idiot {'fine day ' * (number % 11)}" for number in range(30)]
 

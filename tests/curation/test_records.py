@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_corpora import write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.json_line import JSONDecodeError, json_value
 from curation.records import Document
 from infra.artifact import Artifact
 from infra.errors import DataError, InputError, RanksFailed
+from tests.helpers.corpora import write_jsonl
 
 Curate = Callable[..., Artifact]
 LONG = 123456789012345678901234567890

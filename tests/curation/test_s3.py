@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_corpora import Curate, load
 
 from curation.corpus import TaggedCorpus
 from curation.spec import CurationSpec
@@ -18,6 +17,8 @@ from infra.errors import InputError
 from infra.spec import load_spec
 from infra.stage import run_stage
 from infra.transfer import copy_artifact
+from tests.helpers import ROOT
+from tests.helpers.corpora import Curate, load
 
 SETTINGS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -92,7 +93,7 @@ def test_a_bucket_that_cannot_be_read_is_named(bucket: str, tmp_path: Path, monk
         CURATION.identity(load(tmp_path, {"it": {"sources": [{"path": f"{bucket}/raw/*.jsonl"}]}}))
 
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "curation-ray-s3.yaml"
+EXAMPLE = ROOT / "examples" / "curation-ray-s3.yaml"
 # In place of what would be downloaded, needs longer or more documents, or takes long to start.
 OFFLINE = [
     "steps.0={step: exact_dedup}", "steps.1={step: regex, regex_exp: unwanted, corpora: [web]}",

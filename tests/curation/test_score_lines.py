@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_taggers import train
 
 from curation.score_lines import arriving, prepare
 from curation.scorers import load_scorer
@@ -17,8 +16,9 @@ from curation.scorers.profanity import Profanity, ProfanitySpec
 from curation.token_models.trained import read_card
 from infra.artifact import Artifact
 from infra.errors import ConfigError, DataError, InputError, ScoringError
+from tests.helpers import ROOT
+from tests.helpers.taggers import train
 
-ROOT = Path(__file__).parents[2]
 RUDE = {"id": 7, "text": "😀 And you, idiot, know it.", "kept": {"π": [1, None]}}
 FINE = {"text": "The fence near the river was painted red."}
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_corpora import Curate, write_jsonl
 
 from curation.scorers import SCORERS, Card, Scorer, card_of, load_scorer, weights_of
 from curation.scorers.detoxify import DetoxifySpec
 from curation.scorers.profanity import ProfanitySpec
 from curation.scorers.transformers import TransformersSpec
 from infra.errors import InputError, RanksFailed
+from tests.helpers.corpora import Curate, write_jsonl
 
 
 def test_scorers_are_found_by_the_name_of_their_file() -> None:

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from made_corpora import SCORE, TAG, Curate, write_jsonl
 
 from curation.levels import THRESHOLDS, Source
 from curation.records import Span
@@ -15,6 +14,7 @@ from curation.stage import CURATION
 from curation.summary import Summary
 from infra.errors import InputError
 from infra.stage import Page, Table
+from tests.helpers.corpora import SCORE, TAG, Curate, write_jsonl
 
 RUDE, KIND = "you <b>idiot</b>", "A fine day."
 

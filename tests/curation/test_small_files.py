@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_corpora import Curate, load, write_jsonl
 
 from benchmarks.chaos import contents
 from curation import footers
@@ -27,6 +26,7 @@ from infra.artifact import Artifact
 from infra.errors import RanksFailed
 from infra.places import partials_of
 from infra.stage import run_stage
+from tests.helpers.corpora import Curate, load, write_jsonl
 
 MANY = 300
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_corpora import write_jsonl
 
 from curation.parts import content_of, parts_of
 from curation.sources import read_source
 from curation.spec import SourceSpec
 from infra.errors import DataError, InputError, UnavailableError
+from tests.helpers.corpora import write_jsonl
 
 
 def texts(path: Path | str, **settings: object) -> list[str]:

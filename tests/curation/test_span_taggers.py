@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_corpora import load, write_jsonl
-from made_models import LABELS
 
 from curation.attribution import METHODS, gradient_x_input, integrated_gradients, occlusion, probabilities
 from curation.scorers import load_scorer
@@ -24,6 +22,8 @@ from curation.taggers.sentences import SentencesSpec
 from curation.token_models.windows import Window, windows_of
 from curation.words import word_spans
 from infra.errors import ConfigError, InputError
+from tests.helpers.classifiers import LABELS
+from tests.helpers.corpora import load, write_jsonl
 
 TEXTS = ["you idiot", "a fine day, you idiot", "fine"]
 

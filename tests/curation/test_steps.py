@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from made_corpora import SCORE, SENTENCES, TAG, Curate, load, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.records import Document
 from infra.artifact import Artifact
 from infra.errors import ConfigError, InputError, RanksFailed
+from tests.helpers.corpora import SCORE, SENTENCES, TAG, Curate, load, write_jsonl
 
 PROSE = " ".join(SENTENCES[:12])
 VILLAGE = """The old harbour lies on the northern side of the town, where the river meets the sea.

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_corpora import SENTENCES, write_jsonl
-from made_taggers import RUDE, rude_texts, tagger_spec, train
 
 from curation.tagger_training.choice import CUTS, Judged, choose, text_weights
 from curation.tagger_training.stage import TAGGER
@@ -22,6 +20,8 @@ from curation.token_models.labels import LabelledText
 from curation.token_models.trained import load_trained, read_card
 from curation.words import word_spans
 from infra.artifact import Artifact
+from tests.helpers.corpora import SENTENCES, write_jsonl
+from tests.helpers.taggers import RUDE, rude_texts, tagger_spec, train
 
 GROUP = "gay"
 INSULTS = ("idiot", "moron", "fool")

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_corpora import SENTENCES, write_jsonl
-from made_taggers import LEXICAL, RUDE, rude_texts, save_encoder, tagger_spec, train
 
 from curation.estimates import estimate
 from curation.records import Span
@@ -28,6 +26,8 @@ from curation.token_models.labels import LabelledText, word_targets
 from curation.token_models.trained import load_trained, read_card
 from infra.artifact import Artifact, sealed
 from infra.errors import AmountError, ConfigError, DataError, InputError
+from tests.helpers.corpora import SENTENCES, write_jsonl
+from tests.helpers.taggers import LEXICAL, RUDE, rude_texts, save_encoder, tagger_spec, train
 
 TRANSFORMER = {"name": "transformer", "encoder": "encoder", "epochs": 6, "learning_rate": 0.005, "window": 32,
                "batch_tokens": 256, "freeze_embeddings": False}  # fmt: skip

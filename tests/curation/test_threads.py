@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from made_corpora import Curate, write_jsonl
 
 from curation.corpus import TaggedCorpus
 from curation.extract import text_of_html
+from tests.helpers.corpora import Curate, write_jsonl
 
 THREAD = {"posts": [
     {"no": 7, "com": "First &quot;post&quot;<br>second line"},

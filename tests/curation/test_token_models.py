@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_taggers import save_encoder
 
 from curation.token_models import context as context_module
 from curation.token_models.context import NAMES, SIDE, InContext, context
@@ -18,6 +17,7 @@ from curation.token_models.transformer import TOLERANCE, TransformerModel
 from curation.token_models.windows import windows_of
 from curation.words import word_spans
 from infra.errors import InputError
+from tests.helpers.taggers import save_encoder
 
 ANY_TEXT = st.text(max_size=120)  # lone surrogates, NUL and right-to-left marks included
 STRANGE = ["", " ", "😀 you idiot 😀", "שלום you idiot", "東京タワー。", "a\x00b idiot", "\ud800 idiot", "idiot " * 300]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_models import LABELS, save_classifier, save_decoder
 
 from curation.classify.windows import buckets, cut
 from curation.scorers import load_scorer, weights_of
 from curation.scorers.detoxify import Detoxify, DetoxifySpec
 from curation.scorers.transformers import Transformers, TransformersSpec
 from infra.errors import InputError, UnavailableError
+from tests.helpers.classifiers import LABELS, save_classifier, save_decoder
 
 
 @pytest.fixture(scope="session")

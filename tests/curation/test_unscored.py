@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from made_corpora import SCORE, Curate, write_jsonl
 from pyarrow.parquet import read_table
 
 from curation.corpus import TaggedCorpus
@@ -16,6 +15,7 @@ from curation.scorers.profanity import ProfanitySpec
 from curation.steps.cascade import Cascade, CascadeSpec
 from curation.unscored import out_of_languages, why_unscored
 from infra.errors import RanksFailed
+from tests.helpers.corpora import SCORE, Curate, write_jsonl
 
 FOREIGN = ("你是个白痴", "ты тупой идиот", "तुम बेवकूफ हो", "eres un idiota de mierda y un hijo de puta",
            "Du bist ein dummes Arschloch, verpiss dich")  # fmt: skip

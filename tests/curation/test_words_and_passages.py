@@ -5,13 +5,11 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_corpora import SENTENCES
 
 from curation.forum.threads import make_thread
 from curation.passages import passages
@@ -20,8 +18,9 @@ from curation.scorers.profanity import ProfanitySpec
 from curation.taggers import TAGGERS, make_tagger
 from curation.taggers.words import WordsSpec
 from curation.words import word_spans
+from tests.helpers import SHARED
+from tests.helpers.corpora import SENTENCES
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=300)
 
 
@@ -95,7 +94,7 @@ def test_the_word_tagger_finds_the_gold_clauses_of_the_synthetic_forum() -> None
 @pytest.mark.skipif(not SHARED.is_dir(), reason="real toxic spans lie in ../shared/data, which is not here")
 def test_the_word_tagger_finds_real_toxic_spans() -> None:
     """SemEval-2021 trial set, F1 over characters averaged over texts, as the task scores it; measured about .58."""
-    (file,) = (SHARED / "toxic_spans").glob("semeval2021_trial*")
+    (file,) = (SHARED / "data/toxic_spans").glob("semeval2021_trial*")
     with gzip.open(file, "rt") as lines:
         rows = [json.loads(line) for line in lines]
     tagger = make_tagger(WordsSpec(scorer=ProfanitySpec()))

@@ -3,17 +3,31 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+import hormesis as front_door
+from tests.helpers import ROOT
 
 
-def hormesis(*arguments, cwd=None):
+def in_a_new_process(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "hormesis", *map(str, arguments)], capture_output=True, text=True, cwd=cwd or ROOT
+        [sys.executable, "-m", "hormesis", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT
     )
+
+
+@pytest.fixture
+def hormesis(monkeypatch, capsys):
+    """The command line in this process, which has imported everything: what it prints and its exit code."""
+    monkeypatch.chdir(ROOT)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["hormesis", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            front_door.main()
+        return subprocess.CompletedProcess(arguments, left.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 def refused(done, *words):
@@ -27,13 +41,13 @@ def refused(done, *words):
 @pytest.mark.parametrize(
     "file", sorted([*ROOT.glob("examples/*.yaml"), *ROOT.glob("benchmarks/*/*.yaml")]), ids=lambda path: path.name
 )
-def test_every_shipped_file_is_valid(file):
+def test_every_shipped_file_is_valid(file, hormesis):
     done = hormesis("validate", file)
     assert done.returncode == 0, done.stderr
     assert f"{file}: ok" in done.stdout
 
 
-def test_validate_names_every_problem_of_a_study_with_its_line(tmp_path):
+def test_validate_names_every_problem_of_a_study_with_its_line(tmp_path, hormesis):
     text = (ROOT / "examples/quickstart.yaml").read_text()
     text = text.replace("sequence_length: 128", "sequence_lenght: 128").replace("seeds: [0, 1]", "seeds: [a]")
     (tmp_path / "s.yaml").write_text(text)
@@ -43,7 +57,7 @@ def test_validate_names_every_problem_of_a_study_with_its_line(tmp_path):
             'did you mean "sequence_length"', "s.yaml:4: seeds[0]")  # fmt: skip
 
 
-def test_a_key_that_the_study_sets_is_refused(tmp_path):
+def test_a_key_that_the_study_sets_is_refused(tmp_path, hormesis):
     text = (ROOT / "examples/quickstart.yaml").read_text().replace("pretrain:\n", "pretrain:\n  seed: 3\n")
     (tmp_path / "s.yaml").write_text(text)
     refused(hormesis("validate", tmp_path / "s.yaml"), "seed: set by the study")
@@ -52,11 +66,11 @@ def test_a_key_that_the_study_sets_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "override", ["doses=[0, 1.5]", "doses=[0, 0]", "dose_of=nothing", "methods={itti: {}}", "policies={}"]
 )
-def test_impossible_grids_are_refused(override):
+def test_impossible_grids_are_refused(override, hormesis):
     refused(hormesis("validate", "examples/quickstart.yaml", "--set", override), override.split("=")[0].rstrip("s"))
 
 
-def test_schema_describes_every_kind_without_the_keys_that_a_study_fills_in():
+def test_schema_describes_every_kind_without_the_keys_that_a_study_fills_in(hormesis):
     for kind in (
         "curation",
         "calibration",
@@ -76,25 +90,25 @@ def test_schema_describes_every_kind_without_the_keys_that_a_study_fills_in():
     assert "sequence_length" in schema["properties"]["mixture"]["required"]
 
 
-def test_unknown_names_get_the_nearest():
+def test_unknown_names_get_the_nearest(hormesis):
     refused(hormesis("schema", "mixtur"), 'did you mean "mixture"')
 
 
 def test_missing_files_and_folders_are_named(tmp_path):
-    refused(hormesis("run", tmp_path / "none.yaml"), "none.yaml: no such file")
-    refused(hormesis("show", tmp_path), "not an artifact")
-    refused(hormesis("status", tmp_path / "nothing"), "no artifact, no study and no work in progress")
-    refused(hormesis("lineage", tmp_path), "not an artifact")
+    refused(in_a_new_process("run", tmp_path / "none.yaml"), "none.yaml: no such file")
+    refused(in_a_new_process("show", tmp_path), "not an artifact")
+    refused(in_a_new_process("status", tmp_path / "nothing"), "no artifact, no study and no work in progress")
+    refused(in_a_new_process("lineage", tmp_path), "not an artifact")
 
 
-def test_doctor_finds_this_machine_fit():
+def test_doctor_finds_this_machine_fit(hormesis):
     done = hormesis("doctor")
     assert done.returncode == 0
     assert "megatron-core" in done.stdout and "processors" in done.stdout
 
 
 def test_plan_of_the_quickstart_counts_tokens_and_steps_before_anything_exists():
-    done = hormesis("plan", "examples/quickstart.yaml")
+    done = in_a_new_process("plan", "examples/quickstart.yaml")
     assert done.returncode == 0, done.stderr
     assert "10 models" in done.stdout
     assert "46,667" in done.stdout and "140,000" in done.stdout  # 10 % and 25 % of the total over 420,000 clean tokens

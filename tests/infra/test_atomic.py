@@ -1,6 +1,5 @@
 """A write is all or nothing, also when the process is killed in the middle."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import textwrap
 import pytest
 
 from infra.atomic import TEMPORARY, atomic_path, remove_temporaries, write_json, write_text
+from tests.helpers import ROOT
 
 
 def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
@@ -44,7 +44,7 @@ def test_sigkill_in_the_middle_leaves_the_old_file_and_a_temporary_that_is_remov
             temporary.write_text("half")
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=os.getcwd())
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
     assert target.read_text() == "old"
     assert [path for path in tmp_path.iterdir() if path.name.startswith(TEMPORARY)]

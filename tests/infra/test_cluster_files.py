@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ROOT
+
 JOBS = {"kuberay-rayjob.yaml": "auto", "kuberay-train.yaml": None}
 """Manifest -> what its entrypoint says with --ray."""
 

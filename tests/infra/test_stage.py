@@ -1,7 +1,6 @@
 """A stage is skipped when done, taken up when killed, and never overwrites."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from infra.artifact import read_artifact, verify
 from infra.errors import ArtifactError, InputError
 from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, finished, run_stage
+from tests.helpers import ROOT
 
 
 class CountSpec(Spec):
@@ -264,12 +264,12 @@ def test_sigkill_at_any_moment_leaves_no_half_artifact(tmp_path):
     """
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "out")]
     for delay in (0.25, 0.4, 0.5):
-        process = subprocess.Popen(command, cwd=os.getcwd())
+        process = subprocess.Popen(command, cwd=ROOT)
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         process.wait()
         if (tmp_path / "out").exists():
             verify(read_artifact(tmp_path / "out"))
-    assert subprocess.run(command, cwd=os.getcwd()).returncode == 0
+    assert subprocess.run(command, cwd=ROOT).returncode == 0
     verify(read_artifact(tmp_path / "out"))
     assert json.loads((tmp_path / "out" / "artifact.json").read_text())["counts"] == {"n": 20}

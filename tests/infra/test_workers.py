@@ -11,6 +11,7 @@ from subprocess import DEVNULL, PIPE
 import pytest
 
 from infra.workers import worker_number, worker_pool
+from tests.helpers import ROOT
 
 PROGRAM = """
 import os, subprocess, sys, time
@@ -40,7 +41,7 @@ def alive(pid):
 def test_workers_and_their_children_end_when_the_parent_is_killed(tmp_path, kill):
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, str(tmp_path / "program.py")]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stdout=PIPE, stderr=DEVNULL, text=True, env=environment)
     pids = [int(pid) for _ in range(2) for pid in process.stdout.readline().split()]
     assert len(pids) == 4 and all(alive(pid) for pid in pids)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tagged import build, clean_documents, mixture_spec, risky_documents, write_curation
 
 from mixtures.built import BuiltMixture
+from tests.helpers.tagged_corpora import build, clean_documents, mixture_spec, risky_documents, write_curation
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tagged import build, clean_documents, mixture_spec, risky_documents, write_curation
 
 from benchmarks.chaos import contents
 from infra.cluster import RayCluster
@@ -16,6 +15,7 @@ from mixtures import build as building
 from mixtures import tokens
 from mixtures.spec import MixtureSpec
 from mixtures.stage import MIXTURE
+from tests.helpers.tagged_corpora import build, clean_documents, mixture_spec, risky_documents, write_curation
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tagged import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 from infra.artifact import read_artifact
 from infra.errors import AmountError, ArtifactError, InputError, JobError, RanksFailed
@@ -27,6 +26,7 @@ from mixtures.megatron_spec import MegatronSpec, digest_megatron
 from mixtures.plan import plan_mixture
 from mixtures.show import show_mixture
 from mixtures.spec import MixtureSpec, with_dose
+from tests.helpers.tagged_corpora import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 
 def ids_of(files: Files) -> list[list[int]]:

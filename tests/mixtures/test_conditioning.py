@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
-from tagged import build, mixture_data, mixture_spec
 from tokenizers import Tokenizer
 
 from infra.errors import InputError
@@ -19,6 +18,7 @@ from mixtures.conditioning import read_template
 from mixtures.lineage import origin
 from mixtures.plan import plan_mixture
 from mixtures.spec import MixtureSpec
+from tests.helpers.tagged_corpora import build, mixture_data, mixture_spec
 
 MEDA = {"prefixes": "toxicity: {toxicity:.1f}\n"}
 INST = {

@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tagged import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 from infra.errors import InputError
 from mixtures.built import BuiltMixture
 from mixtures.plan import plan_mixture
 from mixtures.stage import MIXTURE
+from tests.helpers.tagged_corpora import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 QUESTION = "Which of the seven bridges over the river was the last one to be built of stone?"
 OTHER = "How many loaves of bread can one baker make in a night if the oven is already hot?"

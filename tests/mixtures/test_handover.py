@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tagged import build, mixture_spec
 
 from infra.artifact import read_artifact
 from infra.errors import ConfigError
@@ -19,6 +18,7 @@ from mixtures import risk
 from mixtures.built import BuiltMixture
 from mixtures.indexed import bin_path
 from mixtures.stage import MIXTURE
+from tests.helpers.tagged_corpora import build, mixture_spec
 
 CARD = {"title": "Dose 10", "summary": "For tests.", "licenses": {"clean": ["mit", "cc-by-4.0"]}}
 

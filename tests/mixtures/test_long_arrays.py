@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tagged import build, mixture_spec
 
 from mixtures import build as building
 from mixtures import long_arrays
 from mixtures.built import BuiltMixture
+from tests.helpers.tagged_corpora import build, mixture_spec
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tagged import build, mixture_data, risky_documents
 from tokenizers import Tokenizer
 
 from curation.spec import CurationSpec
@@ -23,6 +22,7 @@ from mixtures.built import BuiltMixture
 from mixtures.indexed import BinWriter, bin_path, idx_path, risk_prefix, write_idx
 from mixtures.plan import plan_mixture
 from mixtures.spec import MixtureSpec
+from tests.helpers.tagged_corpora import build, mixture_data, risky_documents
 
 TEXTS = [document.text for document in risky_documents(60, seed=7)]
 

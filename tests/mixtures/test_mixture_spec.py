@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from tagged import mixture_data
 
 from infra.document import read_yaml
 from infra.errors import ConfigError
 from infra.spec import validate
 from mixtures.spec import MixtureSpec, tokenizer_stage_spec, with_dose
+from tests.helpers import ROOT
+from tests.helpers.tagged_corpora import mixture_data
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "mixture.yaml"
+EXAMPLE = ROOT / "examples" / "mixture.yaml"
 
 
 def components(**clean: object) -> dict[str, object]:

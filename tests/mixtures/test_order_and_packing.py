@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tagged import Doc, build, mixture_data, mixture_spec, risky_documents, write_curation
 
 from infra.errors import InputError
 from mixtures.built import BuiltMixture
 from mixtures.spec import MixtureSpec
 from mixtures.stage import MIXTURE
+from tests.helpers.tagged_corpora import Doc, build, mixture_data, mixture_spec, risky_documents, write_curation
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tagged import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 from infra.artifact import read_artifact
 from mixtures.built import BuiltMixture
 from mixtures.overlap.measure import table_of
 from mixtures.show import show_mixture
 from mixtures.spec import with_dose
+from tests.helpers.tagged_corpora import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 SAME = "A ferry crossed the lake every morning before the bakers had opened their shops in the old town of stone."
 LONG = (

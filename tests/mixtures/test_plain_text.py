@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tagged import SENTENCE, Doc, build, mixture_spec, write_curation
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from infra.artifact import read_artifact
@@ -13,6 +12,7 @@ from infra.errors import DataError
 from mixtures.forecast import foresee
 from mixtures.show import show_mixture
 from mixtures.tokenise import Encoder
+from tests.helpers.tagged_corpora import SENTENCE, Doc, build, mixture_spec, write_curation
 
 SPELLED = "Price <s>100</s> now, a</s>b and <|endoftext|> too."
 

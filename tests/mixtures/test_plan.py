@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tagged import build, mixture_data, mixture_spec
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from analysis.training_plan import MIXTURE
@@ -19,6 +18,7 @@ from mixtures import forecast, risk
 from mixtures.forecast import foresee
 from mixtures.plan import plan_mixture
 from mixtures.spec import MixtureSpec
+from tests.helpers.tagged_corpora import build, mixture_data, mixture_spec
 
 
 def huge_curation(folder: Path, shards: int, characters: int) -> Path:

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tagged import build, mixture_data
 
 from benchmarks.chaos import contents
 from curation.execution.base import Job
@@ -24,6 +23,7 @@ from mixtures.amounts import round_half_up
 from mixtures.built import BuiltMixture
 from mixtures.plan import plan_mixture
 from mixtures.spec import MixtureSpec, with_dose
+from tests.helpers.tagged_corpora import build, mixture_data
 
 SHARES = st.fractions(0, "2/5", max_denominator=500).map(str)
 EPOCHS = st.integers(1, 3)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tagged import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 from tokenizers import Tokenizer
 
 from infra.errors import InputError
 from mixtures import risk
 from mixtures.built import BuiltMixture
 from mixtures.cut import cut_spans
+from tests.helpers.tagged_corpora import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 
 @pytest.fixture(scope="module")

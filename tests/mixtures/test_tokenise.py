@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tagged import SENTENCE
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from mixtures import risk, tokenise
 from mixtures.byte_level import nfc_keeps
 from mixtures.marking import NO_SPANS, Spans
 from mixtures.tokenise import Encoded, Encoder
+from tests.helpers import SHARED
+from tests.helpers.tagged_corpora import SENTENCE
 
 EOS_ID = 0
 
@@ -212,7 +213,7 @@ def test_texts_that_nfc_keeps_and_others_get_the_tokens_of_the_whole_tokenizer(
 
 
 def test_real_tokenizer_agrees(tmp_path: Path) -> None:
-    path = Path(__file__).parents[3] / "shared/data/tokenizers/olmo-1b.tokenizer.json"
+    path = SHARED / "data/tokenizers/olmo-1b.tokenizer.json"
     if not path.exists():
         pytest.skip("the OLMo tokenizer (../shared/data) is not here")
     olmo = Encoder(path, 50279)

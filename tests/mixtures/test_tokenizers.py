@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tagged import SENTENCE, build, mixture_spec
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from infra.errors import InputError, UnavailableError
@@ -15,6 +14,7 @@ from infra.fingerprint import digest_file
 from mixtures.built import BuiltMixture
 from mixtures.spec import TokenizerSpec, TokenizerStageSpec
 from mixtures.tokenizer import make
+from tests.helpers.tagged_corpora import SENTENCE, build, mixture_spec
 
 TRAIN = """
 import sys

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tagged import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 from infra.errors import DataError, InputError
 from mixtures import risk
 from mixtures.built import BuiltMixture
 from mixtures.plan import plan_mixture
+from tests.helpers.tagged_corpora import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
 
 @pytest.fixture(scope="module")

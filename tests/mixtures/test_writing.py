@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tagged import build, clean_documents, mixture_data, mixture_spec, risky_documents, write_curation
 
 from benchmarks.chaos import contents
 from curation.execution.local import LocalWorkers
@@ -33,6 +32,14 @@ from mixtures.select import Documents, Selection
 from mixtures.shard_files import ShardFiles
 from mixtures.streams import Stream, pieces_of, stream_of
 from mixtures.tokenise import Encoded
+from tests.helpers.tagged_corpora import (
+    build,
+    clean_documents,
+    mixture_data,
+    mixture_spec,
+    risky_documents,
+    write_curation,
+)
 
 
 def tokenised(folder: Path, lengths: list[list[int]], seed: int = 0, dtype: str = "uint16") -> TokenisedCorpus:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_causal import (
+
+from posttrain.labelled import Example, Labelled, balance
+from posttrain.model import CausalModel, load_model
+from tests.helpers.causal_models import (
     BENIGN,
     TOXIC,
     held_out_row,
@@ -14,9 +17,6 @@ from made_causal import (
     save_model,
     sentences,
 )
-
-from posttrain.labelled import Example, Labelled, balance
-from posttrain.model import CausalModel, load_model
 
 
 @pytest.fixture(scope="session", autouse=True)

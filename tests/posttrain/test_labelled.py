@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_causal import held_out_row, save_mixture
 
 from infra.errors import AmountError, DataError, InputError
 from posttrain.labelled import Example, balance, file_examples, held_out_examples, read_labelled
 from posttrain.spec import LabelledFileSpec, LabelledSpec
+from tests.helpers.causal_models import held_out_row, save_mixture
 
 
 def span(text: str, piece: str, score: float, attribute: str = "toxicity") -> dict:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from made_causal import save_model
 from pydantic import ValidationError
 
 from infra.artifact import Artifact, describe_files, now, write_manifest
@@ -24,6 +23,7 @@ from posttrain.sampling import Sampling
 from posttrain.spec import PosttrainSpec, method_spec
 from posttrain.stage import POSTTRAIN
 from posttrain.steered import generate_side_by_side, load_steered
+from tests.helpers.causal_models import save_model
 
 
 def spec(model: Path, mixture: Path, method: Any, **changes: Any) -> PosttrainSpec:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_causal import BENIGN, TOXIC, WORDS, save_model
 
 from posttrain.activations import right_padded
 from posttrain.labelled import Labelled
@@ -18,6 +17,7 @@ from posttrain.methods.sasa import Sasa, SasaArgs
 from posttrain.model import CausalModel, load_model
 from posttrain.sampling import Sampling
 from posttrain.steered import Steered, bind
+from tests.helpers.causal_models import BENIGN, TOXIC, WORDS, save_model
 
 RUDE = re.compile("idiot|moron|fool|stupid|shut up|ugly")
 PROMPTS = ["today", "again", "at home", "by noon", "for once", "after lunch"]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_mixture import small_mixture, small_run
+
+from tests.helpers.token_mixtures import small_mixture, small_run
 
 
 @pytest.fixture(autouse=True)

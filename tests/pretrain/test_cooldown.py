@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_mixture import EOS, random_documents, write_mixture
 
 from infra.stage import run_stage
 from mixtures.built import BuiltMixture
@@ -17,6 +16,7 @@ from pretrain.parts import parts_of
 from pretrain.passes import Pass, passes_of, place_of, streams_of
 from pretrain.spec import ParallelSpec
 from pretrain.stage import PRETRAIN
+from tests.helpers.token_mixtures import EOS, random_documents, write_mixture
 
 LAST = {"clean": 9, "risky": 0}  # documents of the cooldown
 

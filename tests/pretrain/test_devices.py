@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from run_folders import workspace
 
+from benchmarks import parity
 from pretrain.distributed import process_groups
 from pretrain.inputs import open_inputs
 from pretrain.train import Run
+from tests.helpers.training_runs import workspace
 
 META = torch.device("meta")
 POLICIES = {
@@ -69,3 +71,11 @@ def test_rotary_positions_follow_their_model_but_not_to_half_precision(run_on_me
     assert rotary.inv_freq.device == META
     rotary.to(torch.bfloat16)
     assert rotary.inv_freq.dtype == torch.float32
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_losses_and_gradient_norms_of_the_processor():
+    here, there = parity.measure(2), parity.on_the_cpu(2)
+    assert here.keys() == there.keys()
+    for policy, figures in here.items():
+        np.testing.assert_allclose(figures, there[policy], rtol=parity.LIMIT, err_msg=policy)

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from many_ranks import on_ranks
 from safetensors.torch import load_file, save_file
 
 from benchmarks.export_memory import SHAPE, export_in
 from pretrain.spec import ParallelSpec
 from pretrain.weight_file import write_weights
+from tests.helpers.many_ranks import on_ranks
 
 SMALL = replace(SHAPE, num_layers=16, hidden_size=256, ffn_hidden_size=1024, vocab_size=4095)
 

@@ -13,19 +13,9 @@ from hypothesis import strategies as st
 from megatron.core.datasets import gpt_dataset, helpers
 
 from pretrain.index import _CHUNK, fill_blend, fill_stream, interleave, kept_arrays
+from tests.helpers.token_mixtures import filled
 
 lengths = st.lists(st.integers(0, 30), min_size=1, max_size=60).filter(any)
-
-
-def filled(fill, *arguments):
-    """What `fill` writes, in memory."""
-    arrays = {}
-
-    def new(name, shape, dtype):
-        return arrays.setdefault(name, np.zeros(shape, dtype))
-
-    fill(new, *arguments)
-    return arrays
 
 
 @settings(max_examples=60, deadline=None)

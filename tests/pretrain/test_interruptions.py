@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import re
@@ -14,10 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from few_steps import train, train_stage
-from made_mixture import EOS, random_documents, small_mixture, small_run, write_mixture
-from many_ranks import in_another_process, on_ranks
-from run_folders import log, weights, workspace
 from safetensors.torch import load_file
 
 from infra.artifact import read_artifact
@@ -32,7 +27,9 @@ from pretrain.passes import Pass
 from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
 from pretrain.train import Run, pretrain
-from pretrain.trainer import Trainer
+from tests.helpers.many_ranks import in_another_process, on_ranks
+from tests.helpers.token_mixtures import EOS, random_documents, small_mixture, small_run, write_mixture
+from tests.helpers.training_runs import break_gradients, log, train, train_stage, weights, workspace
 
 
 def losses(folder: Path) -> list[tuple[int, float]]:
@@ -159,18 +156,6 @@ def test_a_checkpoint_of_the_distributed_optimizer_is_refused_by_a_run_without_i
     pretrain(spec, workspace(tmp_path / "w"))
     pretrain(spec, workspace(tmp_path / "whole"))
     assert weights(tmp_path / "w") == weights(tmp_path / "whole")
-
-
-def break_gradients(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
-    accumulate = Trainer.accumulate
-
-    def broken(self, batches, step):
-        sums = accumulate(self, batches, step)
-        if first <= self.taken < last:
-            next(self.model.parameters()).main_grad[0, 0] = math.nan
-        return sums
-
-    monkeypatch.setattr(Trainer, "accumulate", broken)
 
 
 def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(tmp_path, settings, monkeypatch):

@@ -6,9 +6,6 @@ import shutil
 
 import pytest
 import torch
-from few_steps import few_steps
-from run_folders import log, weights, workspace
-from test_interruptions import break_gradients
 from torch._dynamo.utils import counters
 from torch.utils._device import _device_constructors
 
@@ -17,6 +14,7 @@ from pretrain.device import cpu_as_cuda
 from pretrain.late import Late
 from pretrain.projections import check_float8
 from pretrain.train import pretrain
+from tests.helpers.training_runs import break_gradients, few_steps, log, weights, workspace
 
 LOSS = {"policy": "unlikelihood", "at_or_above": 0.5}
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fake_slurm
 import pytest
 
 from infra.artifact import read_artifact
@@ -26,8 +25,7 @@ from pretrain.launchers.ray import Ray, TrainingWorker
 from pretrain.launchers.slurm import Slurm, SlurmSpec, submit_together
 from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers import ROOT, fake_slurm
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_folders import log, workspace
 
 from infra.errors import UnavailableError
 from infra.fingerprint import digest_file
@@ -19,6 +18,7 @@ from pretrain.inputs import open_inputs
 from pretrain.record import spoken
 from pretrain.sinks import scalars
 from pretrain.train import Run, pretrain
+from tests.helpers.training_runs import log, workspace
 
 BANDS = {"bands": [{"at_or_above": 1e-4, "do": "mask"}, {"at_or_above": 0.9, "do": "unlikelihood"}]}
 

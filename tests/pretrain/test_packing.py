@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_mixture import EOS, random_documents, write_mixture, write_pair
 
 from mixtures.indexed import risk_prefix
 from mixtures.risk import STRUCTURAL
@@ -24,6 +23,7 @@ from pretrain.passes import streams_of
 from pretrain.presets import Architecture
 from pretrain.spec import ParallelSpec
 from pretrain.weights import initialise
+from tests.helpers.token_mixtures import EOS, random_documents, write_mixture, write_pair
 
 CPU = torch.device("cpu")
 RISKY = 30000  # tokens from here on are those of the second component

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_mixture import EOS, random_documents, write_pair
-from run_folders import log, workspace
 
 from infra.fingerprint import digest_file
 from mixtures.indexed import risk_prefix
@@ -22,6 +20,8 @@ from pretrain.parts import Tokens
 from pretrain.prefetch import PrefetchedBatches, read_ahead
 from pretrain.spec import ParallelSpec, PretrainSpec
 from pretrain.train import pretrain
+from tests.helpers.token_mixtures import EOS, random_documents, write_pair
+from tests.helpers.training_runs import log, workspace
 
 CPU = torch.device("cpu")
 

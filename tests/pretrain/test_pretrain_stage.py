@@ -18,8 +18,8 @@ from pretrain.presets import PRESET_NAMES
 from pretrain.report import loss_curve
 from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
+from tests.helpers import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 KINDS = {"pretrain": lambda: PretrainSpec}
 
 
@@ -31,12 +31,12 @@ def write(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("name", ["pretrain.yaml", "pretrain-slung.yaml"])
 def test_the_examples_are_valid(name):
-    _, spec = load_spec(REPOSITORY / "examples" / name, KINDS)
+    _, spec = load_spec(ROOT / "examples" / name, KINDS)
     assert isinstance(spec, PretrainSpec)
 
 
 def test_the_arms_of_slung_are_one_key_of_an_example_apart():
-    file = REPOSITORY / "examples" / "pretrain-slung.yaml"
+    file = ROOT / "examples" / "pretrain-slung.yaml"
     arms = [load_spec(file, KINDS, [f"loss={arm}"])[1] for arm in typing.get_args(SlungArm)]
     assert len(arms) == 5
     assert all(arm.model_copy(update={"loss": arms[0].loss}) == arms[0] for arm in arms)
@@ -143,7 +143,7 @@ def test_declaring_and_planning_load_no_heavy_library():
     code = (
         "import sys, pretrain.stage, pretrain.report; print({'torch', 'megatron', 'transformers'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 

@@ -8,27 +8,25 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from few_steps import (
+
+from infra.artifact import read_artifact
+from infra.stage import run_stage
+from pretrain.spec import PretrainSpec
+from pretrain.stage import PRETRAIN
+from tests.helpers import ROOT
+from tests.helpers.many_ranks import on_ranks
+from tests.helpers.token_mixtures import random_documents, write_mixture
+from tests.helpers.training_runs import (
     fail_before_the_groups,
     few_steps,
     save_few_steps,
     train_after_a_long_check,
     wait_in_vain,
 )
-from made_mixture import random_documents, write_mixture
-from many_ranks import on_ranks
-
-from infra.artifact import read_artifact
-from infra.stage import run_stage
-from pretrain.spec import PretrainSpec
-from pretrain.stage import PRETRAIN
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 # two key/value heads for four query heads, and a row more than the tokenizer has, so that two ranks must pad as well
 MODEL = {"num_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "num_query_groups": 2, "vocab_size": 97}
@@ -124,7 +122,7 @@ def test_the_losses_that_layouts_are_compared_by_differ(alone):
 
 
 def torchrun(ranks: int, *arguments: str) -> None:
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

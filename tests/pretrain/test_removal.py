@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_mixture import EOS, write_mixture
 
 from infra.errors import InputError
 from mixtures.built import BuiltMixture
 from pretrain.inputs import _check_policy
 from pretrain.loss_spec import LossSpec
+from tests.helpers.token_mixtures import EOS, write_mixture
 
 
 @pytest.mark.parametrize(

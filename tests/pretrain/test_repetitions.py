@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_index import filled
 
 from pretrain.index import fill_stream
 from pretrain.passes import Pass, passes_of
 from pretrain.repetitions import Repeated
+from tests.helpers.token_mixtures import filled
 
 
 @settings(max_examples=60, deadline=None)

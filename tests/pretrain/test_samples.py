@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -12,10 +11,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from made_mixture import EOS, small_run, write_mixture
-
-sys.path.append(str(Path(__file__).parents[1] / "mixtures"))
-from tagged import build, clean_documents, mixture_spec, risky_documents, write_curation
 
 from infra.errors import InputError
 from infra.stage import run_stage
@@ -27,6 +22,8 @@ from pretrain.passes import Pass
 from pretrain.samples import read_sample, trace_sample
 from pretrain.spec import ParallelSpec
 from pretrain.stage import PRETRAIN
+from tests.helpers.tagged_corpora import build, clean_documents, mixture_spec, risky_documents, write_curation
+from tests.helpers.token_mixtures import EOS, small_run, write_mixture
 
 SEED = 5
 Trained: TypeAlias = tuple[Path, dict[tuple[int, int], list[list[int]]]]

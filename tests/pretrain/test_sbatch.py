@@ -14,8 +14,9 @@ from infra.cluster import passed_on
 from infra.inputs import TRUST, trust_inputs
 from pretrain.launch.sbatch import script_for
 from pretrain.launchers.slurm import SlurmSpec
+from tests.helpers import ROOT
 
-GRID = Path(__file__).resolve().parents[2] / "examples" / "olmo-1b-grid.yaml"
+GRID = ROOT / "examples" / "olmo-1b-grid.yaml"
 
 EVIL = "a'b\"c $(touch owned) `touch owned` ; touch owned #\\"
 SPECS = {

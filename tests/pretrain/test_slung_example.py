@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from hormesis import load
@@ -12,8 +10,9 @@ from mixtures.spec import MixtureSpec
 from pretrain.estimate import Training
 from pretrain.presets import architecture
 from pretrain.spec import ModelSpec, PretrainSpec
+from tests.helpers import ROOT
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 ARMS = {
     "control": [],
     "low-risk": [],

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_mixture import EOS, write_mixture
 from safetensors.torch import load_file
 
 from infra.artifact import Artifact
@@ -21,6 +20,7 @@ from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
 from pretrain.train import Run
 from pretrain.weights import gather
+from tests.helpers.token_mixtures import EOS, write_mixture
 
 DOCUMENT = [*range(5, 36), EOS]  # as long as a sample: every step sees the same text, wherever it begins
 

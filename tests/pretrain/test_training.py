@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-from made_mixture import EOS, write_mixture
-from run_folders import log, weights, workspace
 
 from infra.errors import DataError, InputError, JobError
 from mixtures.risk import threshold_byte
 from pretrain.train import pretrain
 from pretrain.trainer import Trainer
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.helpers.token_mixtures import EOS, write_mixture
+from tests.helpers.training_runs import log, weights, workspace
 
 
 def test_a_periodic_sequence_is_learned_to_nearly_no_loss(tmp_path, settings):

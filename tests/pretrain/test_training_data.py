@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_mixture import EOS, write_pair
 
 from infra.errors import DataError
 from mixtures.indexed import risk_prefix
@@ -19,6 +18,7 @@ from pretrain.data import Batches, DataSettings, build_epoch
 from pretrain.distributed import process_groups
 from pretrain.parts import Tokens
 from pretrain.spec import ParallelSpec
+from tests.helpers.token_mixtures import EOS, write_pair
 
 CPU = torch.device("cpu")
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=25)

@@ -15,8 +15,7 @@ import polars as pl
 import pytest
 
 from infra.artifact import read_artifact, verify
-
-ROOT = Path(__file__).parents[3]
+from tests.helpers import ROOT
 
 
 def command(*arguments):
@@ -43,9 +42,9 @@ def times(folder):
 
 @pytest.fixture(scope="session")
 def finished(study_file):
-    """The study, run without disturbance."""
+    """The study, run without disturbance, by one worker: two need twice the imports."""
     out = study_file.parent / "whole"
-    done = hormesis("run", study_file, "--out", out, "--workers", 2)
+    done = hormesis("run", study_file, "--out", out, "--workers", 1)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -71,15 +70,10 @@ def test_every_step_is_an_artifact_whose_checksums_hold(finished):
 
 
 def test_a_second_run_does_nothing_and_says_so(finished):
-    before = {
-        path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != ".steps.json"
-    }
+    before = times(finished)
     done = hormesis("run", finished.parent / "study.yaml", "--out", finished)
     assert done.returncode == 0 and "nothing to do" in done.stderr
-    after = {
-        path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != ".steps.json"
-    }
-    assert after == before
+    assert times(finished) == before
 
 
 def test_status_and_lineage_know_every_step(finished):
@@ -89,6 +83,7 @@ def test_status_and_lineage_know_every_step(finished):
     assert lineage.returncode == 0 and "curation" in lineage.stdout
 
 
+@pytest.mark.slow
 def test_sigkill_at_five_random_moments_changes_no_byte(finished, study_file):
     out = study_file.parent / "killed"
     rng = random.Random(time.time_ns())
@@ -104,8 +99,13 @@ def test_sigkill_at_five_random_moments_changes_no_byte(finished, study_file):
     assert not list(out.glob("steps/.*.partial"))
 
 
-def test_a_killed_worker_costs_a_retry_and_no_byte(finished, study_file):
-    out = study_file.parent / "bereft"
+def test_a_killed_worker_costs_a_retry_and_no_byte(finished, study_file, tmp_path):
+    """Two models of the finished study are trained again; one of the two workers is killed at it."""
+    out = tmp_path / "bereft"
+    shutil.copytree(finished, out)
+    (out / "artifact.json").unlink()
+    for step in (*out.glob("steps/pretrain-dose-0.25-*"), *out.glob("steps/measure-dose-0.25-*")):
+        shutil.rmtree(step)
     process = subprocess.Popen(command("run", study_file, "--out", out, "--workers", 2), cwd=ROOT)
     while process.poll() is None and not list(out.glob("steps/.pretrain-*.partial")):
         time.sleep(0.05)
@@ -120,7 +120,8 @@ def test_a_killed_worker_costs_a_retry_and_no_byte(finished, study_file):
 def test_a_failed_arm_is_reported_and_the_others_are_finished(finished, study_file):
     """One mixture asks for more risky tokens than there are; the clean arm is measured all the same."""
     out = study_file.parent / "failing"
-    done = hormesis("run", study_file, "--out", out, "--set", "doses=[0, 0.99]", "--set", "methods={}")
+    done = hormesis("run", study_file, "--out", out, "--workers", 1,
+                    "--set", "doses=[0, 0.99]", "--set", "methods={}")  # fmt: skip
     assert done.returncode == 1
     assert "mixture-dose-0.99" in done.stderr and "Traceback" not in done.stderr
     states = {step["name"]: step["state"] for step in json.loads((out / ".steps.json").read_text())}

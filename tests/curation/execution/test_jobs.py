@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from made_steps import Trip, expected, job_of, written
 
 from curation.execution import Shared, execute, opened
 from infra.errors import RanksFailed
@@ -17,6 +16,7 @@ from infra.ranks import announced, job_state, write
 from infra.stage import Workspace
 from infra.status import status_tables
 from infra.terminal import print_error
+from tests.helpers.pipeline_steps import Trip, expected, job_of, written
 
 
 @pytest.fixture(params=[1, 2], ids=["in this process", "two workers"])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_steps import Trip, expected, job_of, written
 
 from benchmarks.chaos import contents, done, finish, kill_a_node, kill_a_worker, start, write_corpus
 from curation.execution import execute, opened
@@ -19,6 +18,7 @@ from infra.errors import InputError, RanksFailed
 from infra.ranks import job_state
 from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Workspace
+from tests.helpers.pipeline_steps import Trip, expected, job_of, written
 
 
 def test_ray_and_this_machine_write_the_same_bytes(
@@ -44,6 +44,7 @@ def test_workers_stay_dead_ones_are_replaced_and_failures_come_as_a_table(tmp_pa
     assert state is not None and [failure.rank for failure in state.failures] == [1, 6]
 
 
+@pytest.mark.slow
 def test_killed_workers_a_lost_node_and_a_killed_command_change_no_byte(
     tmp_path: Path, curation: Path, undisturbed: dict[str, str], cluster: Any
 ) -> None:

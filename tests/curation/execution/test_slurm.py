@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import fake_slurm
 import pytest
-from made_steps import Trip, expected, job_of, written
 
 from curation.execution import execute
 from curation.execution.slurm import ARRAY, SlurmWorkers
 from curation.execution.spec import SlurmSpec
 from infra.errors import RanksFailed, UnavailableError
 from infra.stage import Workspace
+from tests.helpers import ROOT, fake_slurm
+from tests.helpers.pipeline_steps import Trip, expected, job_of, written
 
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Slurm's programs; the folder says what was asked of them."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), str(Path(__file__).parent)]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return fake_slurm.install(tmp_path / "slurm", monkeypatch)
 
 

@@ -1,11 +1,11 @@
 """The optimum and its intervals: simulated runs of a known law, with and without trees."""
 
 import numpy as np
-from made_swarm import NATURAL, law, runs
 
 from mixtures.swarm.capped import into_limits
 from mixtures.swarm.convex import Exponentials, solve_exponentials
 from mixtures.swarm.optimum import Problem, find_optimum
+from tests.helpers.swarms import NATURAL, law, runs
 
 FLOOR, CAP = np.zeros(4), np.array([0.4, 0.8, 0.4, 1.0])
 
@@ -17,7 +17,7 @@ def asked(mixtures, results, chosen=("log_linear", "log_linear"), weights=(1.0, 
 
 def truth(penalty=0.05):
     """The best mixture of the true law and its value, by the solver that test_solver checks against brute force."""
-    from made_swarm import SLOPES
+    from tests.helpers.swarms import SLOPES
 
     half = np.full(2, 0.5)
     best = solve_exponentials(Exponentials(SLOPES[None], half, np.asarray(NATURAL), FLOOR, CAP, penalty))

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_swarm import NAMES, NATURAL, law, runs, write_csv, write_swarm
 
 from infra.spec import load_spec
 from mixtures.swarm.choose import spearman
@@ -16,6 +15,7 @@ from mixtures.swarm.plan import plan_swarm
 from mixtures.swarm.responses.log_linear import LogLinear
 from mixtures.swarm.spec import SwarmSpec
 from mixtures.swarm.tables import Runs
+from tests.helpers.swarms import NAMES, NATURAL, law, runs, write_csv, write_swarm
 
 
 def inputs_of(path: Path):

@@ -1,7 +1,5 @@
 """The gates on real proxies (RegMix): the log-linear law alone passes both; benchmarks/regmix.py has both responses."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,10 +8,10 @@ from mixtures.swarm.choose import spearman
 from mixtures.swarm.fit import read_inputs
 from mixtures.swarm.responses.log_linear import LogLinear
 from mixtures.swarm.spec import SwarmSpec
+from tests.helpers import ROOT, SHARED
 
-ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(
-    not (ROOT.parent / "shared/data/regmix").is_dir(),
+    not (SHARED / "data/regmix").is_dir(),
     reason="RegMix's runs lie in ../shared/data, which is not here; test_responses.py covers the code on made-up runs",
 )
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from made_swarm import OFFSETS, SLOPES, law, runs
 
 from mixtures.swarm.choose import choose, cross_validate, spearman
 from mixtures.swarm.responses import RESPONSES
 from mixtures.swarm.responses.log_linear import LogLinear
+from tests.helpers.swarms import OFFSETS, SLOPES, law, runs
 
 
 def test_the_law_is_recovered_from_its_own_values():

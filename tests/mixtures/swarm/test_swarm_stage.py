@@ -5,12 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from made_swarm import NAMES, NATURAL, TARGETS, law, runs, write_csv, write_swarm
 
 import hormesis
 from infra.errors import ConfigError
 from infra.spec import load_spec
 from mixtures.swarm.spec import SwarmSpec
+from tests.helpers.swarms import NAMES, NATURAL, TARGETS, law, runs, write_csv, write_swarm
 
 DESIGN = {"proxies": None, "fit": None, "optimum": None, "sample": {"runs": 12}}
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from made_swarm import NAMES, TARGETS, runs, write_csv
 
 from infra.errors import ConfigError, InputError
 from mixtures.swarm.spec import ProxiesSpec
 from mixtures.swarm.tables import read_mixtures, read_runs, write_numbers
+from tests.helpers.swarms import NAMES, TARGETS, runs, write_csv
 
 
 @pytest.fixture

@@ -1,8 +1,12 @@
-"""A few steps of a run: the gradients of the first in Hugging Face layout, and loss and gradient norm of each."""
+"""Short trainings in a work folder: a few steps with their gradients, runs that are killed, slowed or broken, and what
+they leave there.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
 import sys
 import time
@@ -10,10 +14,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 import torch
 import torch.distributed as dist
 
 from infra.errors import HormesisError, InputError
+from infra.fingerprint import digest_file
 from infra.stage import Workspace, run_stage
 from mixtures.built import BuiltMixture
 from pretrain.checkpoint import Checkpoints
@@ -23,6 +29,7 @@ from pretrain.spec import ParallelSpec, PretrainSpec
 from pretrain.stage import PRETRAIN
 from pretrain.sums import Sums
 from pretrain.train import Run, pretrain
+from pretrain.trainer import Trainer
 from pretrain.weights import gather
 
 
@@ -130,3 +137,32 @@ def save_few_steps(cases: dict[str, str], folder: Path) -> None:
         found = few_steps(PretrainSpec.model_validate_json(spec), folder / name)
         if int(os.environ.get("RANK", "0")) == 0:
             torch.save(found, folder / f"{name}.pt")
+
+
+def break_gradients(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
+    """One gradient is not a number at the steps from `first` up to `last`."""
+    accumulate = Trainer.accumulate
+
+    def broken(self, batches, step):
+        sums = accumulate(self, batches, step)
+        if first <= self.taken < last:
+            next(self.model.parameters()).main_grad[0, 0] = math.nan
+        return sums
+
+    monkeypatch.setattr(Trainer, "accumulate", broken)
+
+
+def workspace(folder: Path) -> Workspace:
+    """A quiet workspace in a folder that need not be there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Workspace(folder, folder / "store", quiet=True)
+
+
+def weights(folder: Path) -> str:
+    """Checksum of the exported weights."""
+    return digest_file(folder / "hf" / "model.safetensors")
+
+
+def log(folder: Path) -> list[dict]:
+    """The lines of log.jsonl."""
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

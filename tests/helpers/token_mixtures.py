@@ -178,3 +178,14 @@ def small_run(**changes: Any) -> Any:
         "checkpoint_every": 1000,
     }
     return PretrainSpec.model_validate(base | changes)
+
+
+def filled(fill, *arguments):
+    """What `fill` writes, in memory."""
+    arrays = {}
+
+    def new(name, shape, dtype):
+        return arrays.setdefault(name, np.zeros(shape, dtype))
+
+    fill(new, *arguments)
+    return arrays

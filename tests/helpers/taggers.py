@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from made_corpora import SENTENCES, write_jsonl
 from ruamel.yaml import YAML
 
 from curation.tagger_training.spec import TaggerTrainingSpec
@@ -13,6 +12,7 @@ from curation.tagger_training.stage import TAGGER
 from infra.artifact import Artifact
 from infra.spec import load_spec
 from infra.stage import run_stage
+from tests.helpers.corpora import SENTENCES, write_jsonl
 
 RUDE = ("idiot", "moron", "fool")
 LEXICAL = {"name": "lexical", "hash_bits": 14, "iterations": 60}
