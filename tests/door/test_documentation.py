@@ -103,7 +103,9 @@ def validate(folder: Path, document: Any) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
 def test_every_block_says_what_it_is(block: Block) -> None:
-    assert block.language in ("", "sh", "console", "yaml", "where", "text", "mermaid"), "what is it, and which test reads it?"
+    assert block.language in ("", "sh", "console", "yaml", "where", "text", "mermaid"), (
+        "what is it, and which test reads it?"
+    )
     if block in FRAGMENTS:
         assert block.within, "YAML without `kind:` says where it belongs: ```yaml in KIND.KEY"
     if block.language in ("", "text", "mermaid"):
