@@ -15,11 +15,12 @@ import typer
 from analysis.study.kinds import STAGES
 from infra.cluster import RayCluster
 from infra.errors import HormesisError, InputError, UserError, of_the_system
+from infra.faults import nearest
 from infra.inputs import open_input, open_to_show, trust_inputs
 from infra.paths import output
 from infra.placing import placing
 from infra.progress import say
-from infra.spec import Loaded, Spec, load_file, nearest
+from infra.spec import Loaded, Spec, load_file
 from infra.stage import Kind
 
 KINDS = {

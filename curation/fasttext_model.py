@@ -17,7 +17,8 @@ from pydantic import Field
 from curation.classify.folders import digest_model_file
 from infra.atomic import atomic_path
 from infra.errors import InputError, UnavailableError
-from infra.spec import Spec, nearest
+from infra.faults import nearest
+from infra.spec import Spec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,7 +23,8 @@ from curation.spans import joined
 from curation.unscored import why_not_text, why_unscored
 from infra.document import Document, yaml_value
 from infra.errors import ConfigError, DataError, InputError, Problem, ScoringError
-from infra.spec import Spec, nearest, validate
+from infra.faults import nearest
+from infra.spec import Spec, validate
 
 if TYPE_CHECKING:
     from curation.scorers import Scorer

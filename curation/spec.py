@@ -12,8 +12,9 @@ from curation.any_tagger import AnyTagger
 from curation.execution.spec import ExecutionSpec
 from curation.source_spec import MAX_BAD_SHARE, AnySource, ForumSpec, SourceSpec
 from curation.steps import STEPS, StepSpec, make_step
+from infra.faults import nearest
 from infra.registry import one_of
-from infra.spec import FileName, Spec, nearest
+from infra.spec import FileName, Spec
 
 __all__ = ["AnyScorer", "AnySource", "AnyTagger", "CorpusSpec", "CurationSpec", "ForumSpec", "SourceSpec"]
 

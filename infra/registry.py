@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar, Union
 from pydantic import Discriminator
 
 from infra.errors import InputError
-from infra.spec import nearest
+from infra.faults import nearest
 
 T = TypeVar("T")
 

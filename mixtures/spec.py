@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from curation.execution.spec import ExecutionSpec
 from curation.where import Where, parse
-from infra.spec import FileName, Location, Spec, nearest
+from infra.faults import nearest
+from infra.spec import BY_FORM, FileName, Location, Spec
 from mixtures.amounts import Amount, parse_fraction, shares_of_total
 from mixtures.conditioning import ConditioningSpec
 from mixtures.contamination.spec import DecontaminationSpec
@@ -83,7 +84,9 @@ class ComponentSpec(Spec):
     """Amount as a share of another component's tokens: {clean: 0.1}."""
     max_epochs: Annotated[int, Field(ge=1, strict=True)] = 1
     """How often a document may be repeated at most; asking for more tokens than that gives is an error."""
-    order: Literal["shuffled", "corpus"] | ByScore = "shuffled"
+    order: Annotated[
+        Annotated[Literal["shuffled", "corpus"], Tag("value")] | Annotated[ByScore, Tag("section")], BY_FORM
+    ] = "shuffled"
     """Order in which its documents are trained on, whichever are taken: shuffled anew each epoch, as they stand in the
     corpus, or by a score ({by: toxicity}); repetitions of a document stay epochs apart."""
     risky_spans: RiskySpansSpec | None = None

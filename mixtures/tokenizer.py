@@ -15,7 +15,7 @@ import numpy as np
 from curation.where import parse
 from infra.atomic import write_json, write_text
 from infra.errors import InputError, UnavailableError
-from infra.spec import nearest
+from infra.faults import nearest
 from mixtures import select
 from mixtures.corpus import Corpus, batches, matches, open_corpus, where_columns
 from mixtures.spec import TokenizerSpec, TokenizerStageSpec, TrainBpeSpec

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from infra.artifact import read_artifact
 from infra.errors import DataError, InputError
-from infra.spec import nearest
+from infra.faults import nearest
 from infra.stage import Workspace
 from mixtures import risk
 from mixtures.corpus import Corpus, batches, open_corpus

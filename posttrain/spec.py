@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from infra.errors import InputError
-from infra.spec import FileName, Location, Spec, keys_of, nearest
+from infra.faults import nearest
+from infra.spec import FileName, Location, Spec, keys_of
 from posttrain.methods import METHODS
 
 Device = Literal["auto", "cpu", "cuda"]

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from analysis.evaluations.base import Evaluation, Row
 from infra.errors import AmountError, InputError
-from infra.spec import Spec, nearest
+from infra.faults import nearest
+from infra.spec import Spec
 
 
 class CrossEntropySpec(Spec):

@@ -5,16 +5,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Tag
 
 from infra.errors import ScoringError
-from infra.spec import Location, Spec
+from infra.spec import BY_FORM, Location, Spec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from curation.calibration.curves import Calibration
+
+
+Labels = dict[str, Annotated[Annotated[str, Tag("value")] | Annotated[tuple[str, ...], Tag("list")], BY_FORM]]
+"""Attribute -> a classifier's label, or labels whose probabilities add up."""
 
 
 class ScorerSpec(Spec):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from curation.fasttext_model import FasttextModel, fasttext_digest, load_fasttext
-from curation.scorers.base import Card, Scorer, ScorerSpec
+from curation.scorers.base import Card, Labels, Scorer, ScorerSpec
 from infra.fingerprint import digest
 from infra.spec import Location
 
@@ -30,7 +30,7 @@ class FasttextScorerSpec(ScorerSpec):
     name: Literal["fasttext"] = "fasttext"
     model: Location
     """A model (.bin or .ftz), or the folder of a `kind: fasttext` artifact."""
-    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
     """Attribute -> label, or labels whose probabilities add up: `{toxicity: toxic}`. By default every label is an
     attribute of its own name."""
     languages: tuple[str, ...] = ()

@@ -14,11 +14,12 @@ from pydantic import Field
 
 from curation.classify.folders import digest_folder, model_folder
 from curation.classify.padding import settle_padding
-from curation.scorers.base import Card
+from curation.scorers.base import Card, Labels
 from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer, TransformerSpec
 from infra.errors import InputError
+from infra.faults import nearest
 from infra.fingerprint import digest
-from infra.spec import Location, nearest
+from infra.spec import Location
 
 _UNNAMED = re.compile(r"LABEL_\d+")
 
@@ -33,7 +34,7 @@ class TransformersSpec(TransformerSpec):
     """A local copy to read instead; with it, `model` is only what results call it."""
     revision: str = "main"
     """Branch, tag or commit on the hub."""
-    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
     """Attribute -> the model's class, or classes whose probabilities add up: `{toxicity: LABEL_1}`. By default every
     class is an attribute of its own name."""
     activation: Literal["auto", "sigmoid", "softmax"] = "auto"

@@ -172,7 +172,7 @@ class Cascade(Step):
         """Load both scorers here, so that missing weights are told before any worker starts. Raises InputError for
         an attribute that the costly scorer does not have.
         """
-        from infra.spec import nearest
+        from infra.faults import nearest
 
         loaded_scorer(self.spec.gate)
         known = self._costly.attributes

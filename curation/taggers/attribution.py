@@ -17,7 +17,7 @@ from curation.scorers import SCORERS, ScorerSpec, card_of, loaded_scorer, weight
 from curation.scorers.base_transformer import TransformerScorer
 from curation.taggers.base import Tagger, TaggerSpec
 from infra.errors import InputError, ScoringError
-from infra.spec import nearest
+from infra.faults import nearest
 
 if TYPE_CHECKING:
     import numpy as np

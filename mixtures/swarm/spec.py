@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from infra.spec import FileName, Location, Spec, nearest
+from infra.faults import nearest
+from infra.spec import FileName, Location, Spec
 from mixtures.swarm.bounds import bounds_of
 from mixtures.swarm.responses import RESPONSES
 
