@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 from analysis.evaluations import EVALUATIONS
+from analysis.evaluations.options import CrossEntropySpec, ProbesSpec, ToxicitySpec
 from infra.spec import FileName, Location, Spec
 from posttrain.spec import Device, LabelledSpec
 
@@ -24,7 +25,7 @@ class ArmSpec(Spec):
     """Name of the mixture."""
 
 
-class AnalysisBase(Spec):
+class AnalysisSpec(Spec):
     """Measure one model under one steering method at one strength. Each evaluation has a key of its own."""
 
     name: FileName
@@ -45,6 +46,12 @@ class AnalysisBase(Spec):
     """The model's training seed, a label too."""
     device: Device = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""
+    cross_entropy: CrossEntropySpec | None = None
+    """Cross-entropy on documents that the mixture holds out."""
+    probes: ProbesSpec | None = None
+    """Linear probes of every head, on the texts of `labelled:`."""
+    toxicity: ToxicitySpec | None = None
+    """Toxicity of what the model writes."""
 
     def asked(self) -> dict[str, Any]:
         """Evaluation name -> its options, for those that are asked for."""
@@ -73,19 +80,3 @@ class AnalysisBase(Spec):
         if self.steering is None and self.strength != 0:
             raise ValueError("a strength without `steering:` does nothing; take it out or give the steering")
         return self
-
-
-if TYPE_CHECKING:
-    AnalysisSpec = AnalysisBase
-else:
-    # One key per evaluation, so that a new file in analysis/evaluations is enough.
-    AnalysisSpec = create_model(
-        "AnalysisSpec",
-        __base__=AnalysisBase,
-        __doc__=AnalysisBase.__doc__,
-        **{
-            name: (options | None, Field(None, description=options.__doc__))
-            for name in EVALUATIONS.names()
-            for options in [EVALUATIONS.get(name).options]
-        },
-    )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datatrove.data import Document
 
     from curation.execution.base import Workers
-    from curation.scorers import ScorerSpec
+    from curation.scorers.options import ScorerSpec
     from curation.spec import CurationSpec
     from infra.stage import Workspace
 

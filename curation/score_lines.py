@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from curation.any_scorer import AnyScorer
-from curation.any_tagger import AnyTagger
 from curation.line_records import line_of, read_record, renamed
 from curation.records import Span
+from curation.scorers.options import AnyScorer
 from curation.scoring import text_scores
 from curation.spans import joined
+from curation.taggers.options import AnyTagger
 from curation.unscored import why_not_text, why_unscored
 from infra.document import Document, yaml_value
 from infra.errors import ConfigError, DataError, InputError, Problem, ScoringError

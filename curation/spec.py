@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from curation.any_scorer import AnyScorer
-from curation.any_tagger import AnyTagger
 from curation.execution.spec import ExecutionSpec
-from curation.source_spec import MAX_BAD_SHARE, AnySource, ForumSpec, SourceSpec
-from curation.steps import STEPS, StepSpec, make_step
+from curation.source_spec import MAX_BAD_SHARE, AnySource
+from curation.steps.options import AnyStep
 from infra.faults import nearest
-from infra.registry import one_of
 from infra.spec import FileName, Spec
 
-__all__ = ["AnyScorer", "AnySource", "AnyTagger", "CorpusSpec", "CurationSpec", "ForumSpec", "SourceSpec"]
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-
-if TYPE_CHECKING:
-    AnyStep: TypeAlias = StepSpec
-else:
-    AnyStep = one_of(STEPS, "step")
 
 
 _JUDGE_TEXT = ("score", "tag", "cascade")
@@ -100,7 +89,7 @@ class CurationSpec(Spec):
                     known = ", ".join(self.corpora)
                     raise ValueError(f'steps[{number}].corpora: no corpus "{corpus}"; there are: {known}'
                                      f"{nearest(corpus, self.corpora)}")  # fmt: skip
-            if not make_step(spec).edits_text:
+            if not spec.edits_text:
                 continue
             earlier = next((each for each in self.steps[:number] if each.step in _JUDGE_TEXT), None)
             if earlier:

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from infra.spec import FileName, Location, Spec
-from pretrain.any_launcher import AnyLauncher
-from pretrain.launchers.local import LocalSpec
+from pretrain.launchers.options import AnyLauncher, LocalSpec
 from pretrain.loss_spec import Loss, LossSpec, by_preset
 
 PresetName = Literal["olmo-tiny", "olmo-60m", "olmo-150m", "olmo-1b"]

@@ -7,23 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
 from analysis.evaluations.base import Evaluation, Row
+from analysis.evaluations.options import CrossEntropySpec
 from infra.errors import AmountError, InputError
 from infra.faults import nearest
-from infra.spec import Spec
-
-
-class CrossEntropySpec(Spec):
-    """Cross-entropy on documents that the mixture holds out."""
-
-    component: str = "clean"
-    """Component of the mixture whose held-out documents are read."""
-    max_documents: int | None = Field(None, ge=2)
-    """At most this many documents, the first ones of the hold-out."""
-    max_tokens_per_document: int | None = Field(None, ge=2)
-    """Only the first tokens of each document count."""
 
 
 class CrossEntropy(Evaluation):

@@ -9,20 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
 from analysis.evaluations.base import Evaluation, Row
+from analysis.evaluations.options import ProbesSpec
 from infra.errors import InputError
-from infra.spec import Spec
-
-
-class ProbesSpec(Spec):
-    """Linear probes of every head, on the texts of `labelled:`."""
-
-    folds: int = Field(5, ge=2)
-    """Folds of the cross-validation."""
-    seed: int = 0
-    """Draws the texts and the folds; the same for all arms."""
 
 
 class Probes(Evaluation):

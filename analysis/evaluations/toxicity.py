@@ -11,13 +11,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
-
 from analysis.evaluations.base import Evaluation, Row
-from curation.spec import AnyScorer, SourceSpec
+from analysis.evaluations.options import ToxicitySpec
 from infra.errors import AmountError, InputError, ScoringError
 from infra.fingerprint import digest
-from infra.spec import Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,39 +24,6 @@ if TYPE_CHECKING:
     from posttrain.steered import Generation
 
 PROMPTS_PER_CHUNK = 128
-
-
-class ToxicitySpec(Spec):
-    """Toxicity of what the model writes."""
-
-    prompts: SourceSpec
-    """Where the prompts come from."""
-    limit: int | None = Field(None, ge=2)
-    """At most this many prompts, a seeded choice (files are often sorted by kind)."""
-    stored_scores: dict[str, str] = Field(default_factory=dict)
-    """Scores that came with the prompts: attribute -> dotted key; kept in the results."""
-    samples: int = Field(1, ge=1)
-    """Continuations of each prompt."""
-    max_new_tokens: int = Field(20, ge=1)
-    """Tokens of a continuation, at most."""
-    top_p: float = Field(0.9, gt=0, le=1)
-    """Nucleus: sample among the likeliest tokens of this total probability."""
-    temperature: float = Field(1.0, ge=0)
-    """0 takes the likeliest token."""
-    scorer: AnyScorer
-    """What decides how toxic a continuation is."""
-    also: tuple[AnyScorer, ...] = ()
-    """Further scorers whose scores are kept beside."""
-    attribute: str = "toxicity"
-    """Attribute of `scorer` that counts."""
-    seed: int = 0
-    """Draws prompts and continuations; the same for all arms, so that they are paired."""
-
-    @model_validator(mode="after")
-    def _distinct_scorers(self) -> ToxicitySpec:
-        if self.scorer in self.also:
-            raise ValueError("`also` holds the scorer that counts anyway; take it out")
-        return self
 
 
 class Toxicity(Evaluation):

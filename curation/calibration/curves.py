@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curation.scorers.base import ScorerSpec
+    from curation.scorers.options import ScorerSpec
 
 FILE = "calibration.json"
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from curation.any_scorer import AnyScorer
-from curation.source_spec import MAX_BAD_SHARE
-from curation.spec import SourceSpec
+from curation.scorers.options import AnyScorer
+from curation.source_spec import MAX_BAD_SHARE, SourceSpec
 from infra.spec import FileName, Spec
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from curation.classify.devices import gpu_name, torch_device
-from curation.classify.engines import LAYERS, Precision, TorchEngine, make_engine
+from curation.classify.engines import LAYERS, TorchEngine, make_engine
+from curation.scorers.options import Precision
 from infra.artifact import version_of
 from infra.atomic import write_json
 from infra.digest_cache import cache_folder

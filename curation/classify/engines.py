@@ -15,17 +15,16 @@ figures), and what `precision: auto` requires on its sample.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from curation.classify.devices import torch_device
+from curation.scorers.options import Device, Precision
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-Precision = Literal["float32", "bfloat16", "int8", "onnx", "onnx-int8"]
-Device = Literal["cpu", "cuda"]
 
 TOLERANCE: dict[Precision, float] = {
     "float32": 1e-4, "bfloat16": 0.02, "int8": 0.1, "onnx": 1e-4, "onnx-int8": 0.1,

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.classify.devices import gpu_name
-from curation.classify.engines import LAYERS, TOLERANCE, Device, Engine, Precision, make_engine
+from curation.classify.engines import LAYERS, TOLERANCE, Engine, make_engine
 from curation.classify.onnx_export import can_export
 from curation.classify.windows import padded
+from curation.scorers.options import Device, Precision
 from infra.artifact import version_of
 from infra.atomic import write_json
 from infra.digest_cache import cache_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from curation.any_scorer import AnyScorer
+from curation.scorers.options import AnyScorer
 from curation.source_spec import MAX_BAD_SHARE, AnySource
 from infra.spec import FileName, Spec
 

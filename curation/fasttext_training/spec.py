@@ -5,8 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from curation.fasttext_model import FasttextTraining
-from curation.source_spec import MAX_BAD_SHARE
-from curation.spec import SourceSpec
+from curation.source_spec import MAX_BAD_SHARE, SourceSpec
 from infra.spec import FileName, Spec
 
 

@@ -5,31 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Tag
-
+from curation.scorers.options import ScorerSpec
 from infra.errors import ScoringError
-from infra.spec import BY_FORM, Location, Spec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from curation.calibration.curves import Calibration
-
-
-Labels = dict[str, Annotated[Annotated[str, Tag("value")] | Annotated[tuple[str, ...], Tag("list")], BY_FORM]]
-"""Attribute -> a classifier's label, or labels whose probabilities add up."""
-
-
-class ScorerSpec(Spec):
-    """A scorer and its options; every scorer's file declares its own."""
-
-    name: str
-    calibration: Location | None = None
-    """Folder of a `kind: calibration` artifact that was fitted to this scorer: its scores then mean what the reference
-    scores mean. Attributes without a reference stay as they are."""
 
 
 @dataclass(frozen=True)

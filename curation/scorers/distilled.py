@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from curation.scorers.base import Card
-from curation.scorers.base_stored import StoredScorer, StoredScorerSpec
+from curation.scorers.base_stored import StoredScorer
+from curation.scorers.options import DistilledSpec
 
 if TYPE_CHECKING:
     from curation.distillation.student import Student
 
 _BLIND_SPOTS = "what its teacher does not see, and what no linear model does: negation, quotation, word order"
-
-
-class DistilledSpec(StoredScorerSpec):
-    """A `kind: distillation` artifact."""
-
-    name: Literal["distilled"] = "distilled"
-    languages: tuple[str, ...] = ()
-    """Languages (ISO 639-1) of the texts that it learnt from."""
 
 
 class Distilled(StoredScorer["Student"]):

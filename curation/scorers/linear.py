@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from curation.scorers.base import Card
-from curation.scorers.base_stored import StoredScorer, StoredScorerSpec
+from curation.scorers.base_stored import StoredScorer
+from curation.scorers.options import LinearScorerSpec
 
 if TYPE_CHECKING:
     from curation.linear_training.model import LinearModel
 
 _BLIND_SPOTS = "words, pairs of words and spelling, not meaning: negation, quotation, irony, most implicit hate"
-
-
-class LinearScorerSpec(StoredScorerSpec):
-    """A `kind: linear` artifact."""
-
-    name: Literal["linear"] = "linear"
 
 
 class Linear(StoredScorer["LinearModel"]):

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from infra.spec import Spec, portable
+from curation.steps.base_options import StepSpec
+from infra.spec import portable
 
 if TYPE_CHECKING:
     from datatrove.data import Document
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
     from curation.execution.base import Job, Shared
     from curation.removed import Removed
     from curation.shards import Shard
-
-
-class StepSpec(Spec):
-    """A step and its options; every step's file declares its own."""
-
-    step: str
-    corpora: tuple[str, ...] | None = None
-    """Corpora that the step works on, the others pass it unchanged; all of them where it is left out."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +121,6 @@ class Step:
         0 where that does not grow with them.
         """
         return 0
-
-    @property
-    def edits_text(self) -> bool:
-        """Whether the step changes texts; such a step cannot come after one that scores or tags."""
-        return False
 
     def settings(self) -> dict[str, Any]:
         """What of the YAML belongs to the fingerprint: all of it, with paths cut down to their last part."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from curation.steps.base import Context
-from curation.steps.base_dedup import DedupSpec, DedupStep, folder_of
+from curation.steps.base_dedup import DedupStep, folder_of
+from curation.steps.options import ExactDedupSpec
 from infra.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,16 +17,6 @@ if TYPE_CHECKING:
     from curation.execution.base import Job
 
 _MOST_SHARDS = 65_534  # datatrove keeps a document's priority in 16 bits, and 0 is taken
-
-
-class ExactDedupSpec(DedupSpec):
-    """Removes documents whose text stood before, letter for letter. What stays is told how often it was found again:
-    `duplicate_count` in its metadata.
-    """
-
-    step: Literal["exact_dedup"] = "exact_dedup"
-    finder_workers: int = Field(8, ge=1)
-    """Parts into which the hashes are cut, each compared by one process; no matter for the result."""
 
 
 class ExactDedup(DedupStep):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from curation.steps.base import Context
-from curation.steps.base_dedup import DedupSpec, DedupStep, folder_of
+from curation.steps.base_dedup import DedupStep, folder_of
 from curation.steps.base_filter import language_known, told
-from infra.spec import Spec
+from curation.steps.options import MinhashSpec, NearDuplicatesSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,29 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curation.execution.base import Job
-
-
-class NearDuplicatesSpec(Spec):
-    """Which documents are nearly equal: those that share most of their word n-grams. With the settings below, 92 % of
-    the pairs with a Jaccard similarity of 0.8 are found, and half of those with 0.72.
-    """
-
-    n_grams: int = Field(5, ge=1)
-    """Words in an n-gram; documents shorter than that are like no other."""
-    num_buckets: int = Field(14, ge=1)
-    """Bands; more of them find pairs that are less alike."""
-    hashes_per_bucket: int = Field(8, ge=1)
-    """Hashes in a band; more of them ask for pairs that are more alike."""
-    seed: int = 1
-    """Of the hash functions."""
-    language: str = "eng"
-    """Whose word tokenizer is used; datatrove's code, such as eng, deu, fra."""
-
-
-class MinhashSpec(DedupSpec, NearDuplicatesSpec):
-    """Removes documents that are nearly equal to an earlier one."""
-
-    step: Literal["minhash"] = "minhash"
 
 
 class Minhash(DedupStep):

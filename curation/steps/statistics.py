@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base import Context, Step
 from curation.steps.base_filter import language_known, told
+from curation.steps.options import StatisticsSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datatrove.data import Document
     from datatrove.pipeline.stats.base import BaseStats
-
-Block = Literal["doc", "line", "paragraph", "word", "sentence"]
-
-
-class StatisticsSpec(StepSpec):
-    """Counts, and removes nothing: mean, deviation and number of each of datatrove's statistics, by corpus, in the
-    manifest, as the documents are where the step stands.
-    """
-
-    step: Literal["statistics"] = "statistics"
-    blocks: tuple[Block, ...] = Field(("doc", "line"), min_length=1)
-    """What is counted: datatrove's DocStats (length, shares of digits, capitals, …), LineStats, ParagraphStats,
-    WordStats and SentenceStats."""
-    language: str = "eng"
-    """Whose word tokenizer is used for words and sentences; datatrove's code, such as eng, deu, fra."""
 
 
 class Statistics(Step):

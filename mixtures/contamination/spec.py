@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from curation.steps.decontaminate import BenchmarksSpec
+from curation.steps.options import BenchmarksSpec
 from infra.spec import Location, Spec
 
 

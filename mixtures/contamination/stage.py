@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.steps.decontaminate import BenchmarksSpec, check_language, contents_of
+from curation.steps.decontaminate import check_language, contents_of
+from curation.steps.options import BenchmarksSpec
 from infra.artifact import fingerprint_of, is_artifact
 from infra.spec import portable
 from infra.stage import Identity, Stage, Workspace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curation.steps.minhash import NearDuplicatesSpec
+from curation.steps.options import NearDuplicatesSpec
 from infra.spec import Location, Spec
 
 

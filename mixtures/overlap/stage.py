@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.steps.minhash import NearDuplicatesSpec, check_language
+from curation.steps.minhash import check_language
+from curation.steps.options import NearDuplicatesSpec
 from infra.artifact import fingerprint_of
 from infra.stage import Identity, Workspace
 from mixtures.inner import inner_stage, make

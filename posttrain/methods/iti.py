@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from infra.errors import InputError
-from infra.spec import Spec
 from posttrain.methods.base import Method
+from posttrain.methods.options import ItiArgs
 
 if TYPE_CHECKING:
     import torch
@@ -27,20 +26,6 @@ if TYPE_CHECKING:
 
 
 _PAPER_HEADS = 30
-
-
-class ItiArgs(Spec):
-    """Inference-time intervention."""
-
-    name: Literal["iti"] = "iti"
-    top_heads: int | None = Field(default=None, ge=1)
-    """Heads to edit, best probe first. Default: 30 (Li et al. 2025), but half of the heads of a model with under 60."""
-    direction: Literal["mass_mean", "probe", "random"] = "mass_mean"
-    """mass_mean: benign mean minus toxic mean; probe: the probe's coefficients; random: a control of the same norm."""
-    positions: Literal["last", "all"] = "last"
-    """Edit the last token of every forward while generating, or every token (which a bias can do for free)."""
-    folds: int = Field(default=5, ge=2)
-    """Cross-validation folds behind the ranking of heads; 5 holds out a share of 0.2, as the released code does."""
 
 
 class Iti(Method):

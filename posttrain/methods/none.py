@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from infra.spec import Spec
 from posttrain.methods.base import Method
+from posttrain.methods.options import NoneArgs
 
 if TYPE_CHECKING:
     from posttrain.fitted import Fitted
@@ -13,17 +13,10 @@ if TYPE_CHECKING:
     from posttrain.model import CausalModel
 
 
-class NoneArgs(Spec):
-    """No steering."""
-
-    name: Literal["none"] = "none"
-
-
 class Unsteered(Method):
     """Plain sampling and plain cross-entropy; the strength means nothing."""
 
     args = NoneArgs
-    needs_labels = False
 
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: NoneArgs, seed: int) -> Fitted:

@@ -6,36 +6,22 @@ verbatim would not be comparable anyway; give the paper's string as `text` to re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from infra.errors import InputError
-from infra.spec import Spec
 from posttrain.methods.base import Method
+from posttrain.methods.options import PromptArgs
 
 if TYPE_CHECKING:
     from posttrain.fitted import Fitted
     from posttrain.labelled import Labelled
     from posttrain.model import CausalModel
 
-DETOX_PROMPT = (
-    "The following text was written with respect for every person and contains no insults, threats, slurs or "
-    "prejudice. Its tone is ethical and inclusive, and it avoids stereotypes and false claims.\n\n"
-)
-
-
-class PromptArgs(Spec):
-    """A text before every text."""
-
-    name: Literal["prompt"] = "prompt"
-    text: str = DETOX_PROMPT
-    """What stands before each prompt, and before each document whose cross-entropy is measured. Default: ours."""
-
 
 class Prompt(Method):
     """The prompt is on at any strength above 0. Only the text after it is generated, scored and counted."""
 
     args = PromptArgs
-    needs_labels = False
     strengths = (1.0,)
     strength_name = "on"
 

@@ -16,13 +16,12 @@ positions; see `token_nats`. Greedy decoding (temperature 0) has one candidate, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
-from infra.spec import Spec
 from posttrain.methods.base import Method
+from posttrain.methods.options import SasaArgs
 
 if TYPE_CHECKING:
     import torch
@@ -35,18 +34,6 @@ if TYPE_CHECKING:
 
 _SMALLEST_EIGENVALUE = 1e-6  # papers.md 3.1, step 4
 _FORWARD_TOKENS = 8192
-
-
-class SasaArgs(Spec):
-    """Self-disciplined autoregressive sampling."""
-
-    name: Literal["sasa"] = "sasa"
-    max_candidates: int = Field(default=20, ge=1)
-    """Most probable tokens whose margin is looked at in a step; cost grows with it. The paper has no default; ours."""
-    cross_entropy_positions: int = Field(default=32, ge=1)
-    """Positions of a document (or window of it) where steering's effect on cross-entropy is measured. Ours."""
-    folds: int = Field(default=5, ge=2)
-    """Cross-validation folds behind the reported accuracy of the boundary."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pretrain.launch.environment import environment
 from pretrain.launch.worker import UNFINISHED
 
 if TYPE_CHECKING:
-    from pretrain.launchers.slurm import SlurmSpec
+    from pretrain.launchers.options import SlurmSpec
 
 
 def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) -> str:

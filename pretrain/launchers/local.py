@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pretrain.launchers.base import Launcher, LauncherSpec
+from pretrain.launchers.base import Launcher
+from pretrain.launchers.options import LocalSpec
 
 if TYPE_CHECKING:
     from infra.stage import Workspace
     from pretrain.spec import PretrainSpec
-
-
-class LocalSpec(LauncherSpec):
-    """No process but this one. Under `torchrun … hormesis run FILE` every launcher is taken for this one."""
-
-    name: Literal["local"] = "local"
 
 
 class Local(Launcher):

@@ -22,7 +22,7 @@ from curation.classify.windows import Cutter, buckets, cut, padded
 from curation.resolve import resolved
 from curation.scorers import base_transformer, load_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
-from curation.scorers.transformers import TransformersSpec
+from curation.scorers.options import TransformersSpec
 from infra.errors import ScoringError
 
 _TEXTS = [f"{'you ' * (number % 7)}idiot {'fine day ' * (number % 31)}" for number in range(60)]

@@ -21,10 +21,11 @@ from test_hostile_texts import PROFANITY, SHAPES
 
 from curation.documents import MARKS, Marks
 from curation.steps import STEPS
-from curation.steps.decontaminate import DecontaminateSpec, build_index
+from curation.steps.decontaminate import build_index
 from curation.steps.exact_dedup import ExactDedup
-from curation.steps.language import LID_176, LID_176_WHEEL
-from curation.steps.minhash import MinhashSpec, minhash_steps
+from curation.steps.filter_options import LID_176, LID_176_WHEEL
+from curation.steps.minhash import minhash_steps
+from curation.steps.options import DecontaminateSpec, MinhashSpec
 from curation.taggers import TAGGERS, make_tagger
 
 Work = Callable[[str], object]

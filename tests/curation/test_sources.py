@@ -10,8 +10,8 @@ import pytest
 from made_corpora import write_jsonl
 
 from curation.parts import content_of, parts_of
+from curation.source_spec import SourceSpec
 from curation.sources import read_source
-from curation.spec import SourceSpec
 from infra.errors import DataError, InputError, UnavailableError
 
 

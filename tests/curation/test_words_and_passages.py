@@ -16,9 +16,9 @@ from made_corpora import SENTENCES
 from curation.forum.threads import make_thread
 from curation.passages import passages
 from curation.scorers import load_scorer
-from curation.scorers.profanity import ProfanitySpec
+from curation.scorers.options import ProfanitySpec
 from curation.taggers import TAGGERS, make_tagger
-from curation.taggers.words import WordsSpec
+from curation.taggers.options import WordsSpec
 from curation.words import word_spans
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
