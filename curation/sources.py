@@ -10,6 +10,7 @@ from typing import IO
 from curation.appearance import appearance
 from curation.dolma.read import AttributeLines
 from curation.extract import Check, Extractor, OnBad, OnSkip, UnreadableError
+from curation.hub import rows
 from curation.lines import beginning
 from curation.parts import Part, opened, parts_of
 from curation.readers import JsonlReader, ParquetReader, TextReader
@@ -144,8 +145,6 @@ def _read_with_attributes(stream: IO[bytes], part: Part, extract: Extractor, on_
 
 
 def _read_rows(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
-    from curation.hub import rows
-
     for number, row in enumerate(rows(extract.source), start=1):
         try:
             if document := extract.document(row, number):

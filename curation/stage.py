@@ -13,6 +13,7 @@ from curation.corpus import KIND
 from curation.parts import content_of, files_of, parts_of, stored_bytes
 from curation.source_spec import ForumSpec
 from curation.spec import CorpusSpec, CurationSpec
+from curation.steps import make_step
 from infra.artifact import Artifact
 from infra.errors import JobError
 from infra.fingerprint import digest
@@ -27,7 +28,6 @@ def identity(spec: CurationSpec) -> Identity:
     """
     from curation.cutting import files_of_a_shard
     from curation.placement import placed
-    from curation.steps import make_step
 
     steps = [make_step(each) for each in placed(spec).steps]
     config = {
@@ -82,7 +82,6 @@ def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
 def plan(spec: CurationSpec) -> Plan:
     """Files and bytes of every source, without reading any."""
     from curation.cutting import left_out
-    from curation.steps import make_step
 
     rows = []
     for name, corpus in spec.corpora.items():

@@ -17,6 +17,7 @@ from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 from pretrain.launchers import launcher_of
 from pretrain.location import fingerprint
+from pretrain.report import show
 from pretrain.spec import PretrainSpec
 
 _WATCHING = {"log_every", "evaluate_every", "logs", "profile"}
@@ -100,8 +101,6 @@ def _plan(spec: PretrainSpec) -> Plan:
 
 
 def _show(artifact: Artifact) -> Page:
-    from pretrain.report import show
-
     return show(artifact)
 
 

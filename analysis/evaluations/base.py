@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from infra.spec import Spec
+from posttrain.spec import Device, LabelledSpec
 
 if TYPE_CHECKING:
-    from posttrain.spec import Device, LabelledSpec
     from posttrain.steered import Steered
 
 Row = dict[str, Any]

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from analysis.evaluations.base import Evaluation, Row
 from analysis.evaluations.options import CrossEntropySpec
+from infra.artifact import read_artifact
 from infra.errors import AmountError, InputError
 from infra.faults import nearest
 
@@ -50,9 +53,6 @@ class CrossEntropy(Evaluation):
 
     def _documents(self) -> list[tuple[str, str]]:
         """(id, text) of the held-out documents."""
-        import polars as pl
-
-        from infra.artifact import read_artifact
 
         if self.subject.mixture is None:
             raise InputError("cross_entropy reads held-out documents: give `mixture:`")

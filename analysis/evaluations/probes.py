@@ -12,6 +12,7 @@ from typing import Any
 from analysis.evaluations.base import Evaluation, Row
 from analysis.evaluations.options import ProbesSpec
 from infra.errors import InputError
+from posttrain.labelled import read_labelled
 
 
 class Probes(Evaluation):
@@ -32,7 +33,6 @@ class Probes(Evaluation):
     def rows(self, chunk: int) -> list[Row]:
         """One row a head, layer-major. Raises AmountError where there are too few labelled texts."""
         from posttrain.activations import last_token
-        from posttrain.labelled import read_labelled
         from posttrain.probes import probe_heads
 
         if self.subject.labelled is None:

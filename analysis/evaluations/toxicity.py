@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.evaluations.base import Evaluation, Row
 from analysis.evaluations.options import ToxicitySpec
+from curation.parts import content_of
+from curation.records import RawDocument
+from curation.scorers import Scorer, load_scorer, weights_of
+from curation.sources import read_source
 from infra.errors import AmountError, InputError, ScoringError
 from infra.fingerprint import digest
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from curation.records import RawDocument
-    from curation.scorers import Scorer
     from posttrain.steered import Generation
 
 PROMPTS_PER_CHUNK = 128
@@ -35,9 +37,6 @@ class Toxicity(Evaluation):
     @staticmethod
     def identity(options: ToxicitySpec) -> Any:
         """Options with the content of the prompts and the weights of the scorers."""
-        from curation.parts import content_of
-        from curation.scorers import weights_of
-
         plain = options.model_dump(mode="json", exclude={"prompts", "scorer", "also"})
         scorers = [[each.name, weights_of(each)] for each in (options.scorer, *options.also)]
         return {**plain, "prompts": content_of(options.prompts), "scorers": scorers}
@@ -82,8 +81,6 @@ class Toxicity(Evaluation):
 
     @cached_property
     def _scorers(self) -> list[Scorer]:
-        from curation.scorers import load_scorer
-
         scorers = [load_scorer(spec) for spec in (self.given.scorer, *self.given.also)]
         if self.given.attribute not in scorers[0].attributes:
             known = ", ".join(scorers[0].attributes)
@@ -93,8 +90,6 @@ class Toxicity(Evaluation):
 
 def read_prompts(options: ToxicitySpec) -> list[RawDocument]:
     """The prompts, in their own order. Raises AmountError where there are fewer than 2."""
-    from curation.sources import read_source
-
     keep = tuple(dict.fromkeys((*options.prompts.keep, *options.stored_scores.values())))
     prompts = list(read_source(options.prompts.model_copy(update={"keep": keep})))
     if len(prompts) < 2:

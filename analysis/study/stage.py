@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from analysis.study.ledger import Ledger
+from analysis.study.runner import run_steps
 from analysis.study.spec import StudySpec
+from analysis.study.steps import steps_of
 from infra.artifact import (
     MANIFEST,
     Artifact,
@@ -34,9 +37,6 @@ from infra.places import tell_of_stopped
 from infra.progress import say
 from infra.stage import Page, Plan
 from infra.status import STEPS_FILE
-
-if TYPE_CHECKING:
-    from analysis.study.ledger import Ledger
 
 VERSION = 1
 
@@ -61,9 +61,6 @@ class Study:
             return self._run(spec, target, workers, ray)
 
     def _run(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None) -> Artifact:
-        from analysis.study.runner import run_steps
-        from analysis.study.steps import steps_of
-
         started = now()
         steps = steps_of(spec)
         _tell_damaged([target / "steps" / step.name for step in steps])

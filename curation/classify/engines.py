@@ -14,6 +14,7 @@ figures), and what `precision: auto` requires on its sample.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -116,8 +117,6 @@ class OnnxEngine:
 
 def _with_int8_layers(model: Any) -> Any:
     """The model with linear layers of 8-bit weights, one scale an output, and inputs scaled token by token."""
-    import warnings
-
     import torch
 
     from curation.classify.scaled_rows import scale_rows

@@ -11,10 +11,13 @@ from functools import cached_property, partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+
 from curation.classify.ahead import CHUNK, DEPTH, Ahead, Queued
 from curation.classify.batch_size import ON_CPU, choose_batch
 from curation.classify.devices import has_gpu, torch_device
 from curation.classify.engines import LAYERS, Engine, TorchEngine, make_engine
+from curation.classify.precision import choose
 from curation.classify.windows import Cutter, buckets, cut, highest, padded
 from curation.scorers.base import Scorer
 from curation.scorers.options import Device, Precision, TransformerSpec
@@ -159,8 +162,6 @@ class TransformerScorer(Scorer):
 
     @classmethod
     def _fastest(cls, spec: Any, device: Device) -> Precision:
-        from curation.classify.precision import choose
-
         parts = cls.parts(spec)
         probabilities = parts.outputs.probabilities
         choice = choose(parts.make_model, probabilities, parts.tokenizer, cls.files(spec), spec.threads, device)
@@ -220,8 +221,6 @@ class TransformerScorer(Scorer):
             yield self._sound(texts, partial(_taken, queued))
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
-        import numpy as np
-
         if self._ahead is not None:
             chunks = (texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK))
             return np.concatenate([_taken(queued) for _, queued in _at_work(self._ahead, chunks)])
@@ -229,7 +228,6 @@ class TransformerScorer(Scorer):
 
     def _in_turn(self, texts: list[str]) -> NDArray[np.float32]:
         """Batch by batch, as a CPU does it."""
-        import numpy as np
         import torch
 
         windows = cut(self.tokenizer, texts, self.window, self._overlap)

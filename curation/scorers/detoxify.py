@@ -8,6 +8,8 @@ one is scored in windows.
 from __future__ import annotations
 
 import hashlib
+import pickle
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +106,6 @@ def _model(spec: DetoxifySpec) -> Any:
 
 def _read(file: Path) -> dict[str, Any]:
     """A checkpoint, without running what a foreign pickle may hold."""
-    import pickle
-
     import torch
 
     try:
@@ -121,8 +121,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _released(model: str) -> Path:
     """The released checkpoint, from torch.hub's cache or, in one attempt, from GitHub."""
-    import urllib.request
-
     import torch
 
     file = Path(torch.hub.get_dir()) / "checkpoints" / RELEASED[model].split("/")[1]

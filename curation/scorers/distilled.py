@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from curation.distillation.student import Student, load_student, student_digests
 from curation.scorers.base import Card
 from curation.scorers.base_stored import StoredScorer
 from curation.scorers.options import DistilledSpec
-
-if TYPE_CHECKING:
-    from curation.distillation.student import Student
 
 _BLIND_SPOTS = "what its teacher does not see, and what no linear model does: negation, quotation, word order"
 
@@ -23,15 +19,11 @@ class Distilled(StoredScorer["Student"]):
     @staticmethod
     def model(folder: str) -> Student:
         """See StoredScorer."""
-        from curation.distillation.student import load_student
-
         return load_student(folder)
 
     @staticmethod
     def digests(folder: str) -> list[str]:
         """See StoredScorer."""
-        from curation.distillation.student import student_digests
-
         return student_digests(folder)
 
     @staticmethod

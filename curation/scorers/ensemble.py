@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Union
 
+import numpy as np
 from pydantic import Discriminator
 
 from curation.scorers import SCORERS, card_of, load_scorer, weights_of
@@ -62,8 +63,6 @@ class Ensemble(Scorer):
         return min(known, key=lambda counts: counts[0] / counts[1], default=(0, 0))
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
-        import numpy as np
-
         table = np.stack([member.score(texts)[:, places]
                           for member, places in zip(self._members, self._places, strict=True)])  # fmt: skip
         if self._spec.combine == "max":

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from curation.fasttext_model import FasttextModel, fasttext_digest, load_fasttext
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import FasttextScorerSpec
@@ -51,8 +53,6 @@ class Fasttext(Scorer):
         return self._model.known_words(text)
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
-        import numpy as np
-
         found = self._model.probabilities(texts)
         return np.stack([found[:, places].sum(axis=1) for places in self._places], axis=1).clip(0, 1)
 

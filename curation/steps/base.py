@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from curation.execution.base import Job, Shared
 from curation.steps.base_options import StepSpec
 from infra.spec import portable
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from datatrove.data import Document
     from datatrove.pipeline.base import PipelineStep
 
-    from curation.execution.base import Job, Shared
     from curation.removed import Removed
     from curation.shards import Shard
 
@@ -50,8 +50,6 @@ class Context:
         self, name: str, *pipeline: PipelineStep, labels: tuple[str, ...] | None = None, open_files: int = 0
     ) -> Job:
         """A job of this step, a rank a shard unless `labels` names other ranks. Its name is unique within the step."""
-        from curation.execution.base import Job
-
         found = labels if labels is not None else tuple(shard.label for shard in self.shards)
         return Job(f"{self.name}: {name}", pipeline, found, self.folder / "jobs" / name.replace(" ", "-"), open_files)
 
@@ -63,8 +61,6 @@ class Context:
 
     def by_corpus(self) -> list[Context]:
         """A context for each corpus, with a folder of its own; `within` leads the main pass there."""
-        from curation.execution.base import Shared
-
         parts = []
         for corpus in dict.fromkeys(shard.corpus for shard in self.shards):
             ranks = Shared(rank for rank, shard in enumerate(self.shards) if shard.corpus == corpus)
@@ -76,8 +72,6 @@ class Context:
 
     def together(self) -> Context:
         """All shards as one group, as `by_corpus` gives groups."""
-        from curation.execution.base import Shared
-
         return replace(self, ranks=Shared(range(len(self.shards))))
 
     def within(self, *steps: PipelineStep) -> PipelineStep:

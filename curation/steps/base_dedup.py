@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from curation.execution.base import Job
 from curation.steps.base import Context, Step
 
 if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
-
-    from curation.execution.base import Job
 
 
 class DedupStep(Step):

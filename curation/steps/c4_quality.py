@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datatrove.pipeline.filters import C4QualityFilter
+
 from curation.steps.base_filter import FilterStep
 from curation.steps.filter_options import C4QualitySpec
 
@@ -20,6 +22,4 @@ class C4Quality(FilterStep):
 
     def filter(self, **parameters: Any) -> C4QualityFilter:
         """The filter."""
-        from datatrove.pipeline.filters import C4QualityFilter
-
         return C4QualityFilter(**{key: value for key, value in parameters.items() if key != "edit_text"})

@@ -7,23 +7,26 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from curation.cascade.gate import Gate, Tally, threshold_of
+from curation.cascade.survey import Count, Draw, SetGate, Survey, draws, surveyed
 from curation.documents import batches, marks_of
-from curation.scorers import card_of, loaded_scorer, weights_of
+from curation.execution.base import Job
+from curation.scorers import Scorer, card_of, loaded_scorer, weights_of
 from curation.scoring import document_scores
 from curation.steps.base import Context, Step
 from curation.steps.options import CascadeSpec
 from curation.unscored import why_unscored
 from infra.atomic import write_json
 from infra.errors import InputError
+from infra.faults import nearest
 
 if TYPE_CHECKING:
     import numpy as np
     from datatrove.data import Document
     from numpy.typing import NDArray
 
-    from curation.execution.base import Job
-    from curation.scorers import Scorer
 
 SEEN, GATE = "seen", "gate"
 _TOGETHER = 2048  # documents that meet the gate together, so that those which pass fill the costly scorer's batches
@@ -38,8 +41,6 @@ class Cascade(Step):
 
     def phases(self, context: Context) -> list[Job]:
         """Count the documents, draw some, score those, set the gate."""
-        from curation.cascade.survey import Count, Draw, SetGate, Survey
-
         shards, folder = context.shards, context.folder
         one = (f"{context.name}: all shards",)
         return [
@@ -51,8 +52,6 @@ class Cascade(Step):
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Add the scores. Raises ScoringError naming the document that could not be scored."""
-        from curation.cascade.survey import draws, surveyed
-
         shard, tally = context.shards[rank], Tally()
         gate = Gate(**json.loads((context.folder / "gate.json").read_text(encoding="utf-8")))
         known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.place)
@@ -120,8 +119,6 @@ class Cascade(Step):
 
     def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], whole: bool) -> Gate:
         """The gate that a survey sets. A survey of the `whole` corpus leaves nothing to decide: all has been seen."""
-        import numpy as np
-
         names = self._costly.attributes
         risky = costly[:, self._columns()].max(axis=1, initial=0) >= self.spec.at_or_above
         threshold = 0.0 if whole else threshold_of(gate, risky, self.spec.recall, self.spec.confidence)
@@ -137,8 +134,6 @@ class Cascade(Step):
         """Load both scorers here, so that missing weights are told before any worker starts. Raises InputError for
         an attribute that the costly scorer does not have.
         """
-        from infra.faults import nearest
-
         loaded_scorer(self.spec.gate)
         known = self._costly.attributes
         for name in self.spec.risky:

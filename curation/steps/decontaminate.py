@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from curation.execution.base import Job
+from curation.parts import fingerprint_of_sources
 from curation.steps.base import Context, Step
 from curation.steps.base_filter import language_known, told
 from curation.steps.options import BenchmarksSpec, DecontaminateSpec
+from infra.atomic import write_bytes
 from infra.errors import InputError
 
 if TYPE_CHECKING:
     from datatrove.data import Document
     from datatrove.pipeline.decont.n_grams import NGramsDecontConfig, NGramsDecontFilter
-
-    from curation.execution.base import Job
 
 
 class Decontaminate(Step):
@@ -60,8 +63,6 @@ def _reason(document: Document) -> str:
 
 def contents_of(spec: BenchmarksSpec) -> dict[str, str]:
     """Digest of each benchmark's contents, for a fingerprint."""
-    from curation.parts import fingerprint_of_sources
-
     return {f"against.{name}": fingerprint_of_sources((source,)) for name, source in spec.against.items()}
 
 
@@ -80,9 +81,6 @@ def build_index(spec: BenchmarksSpec, folder: str) -> None:
 
 def write_index(spec: BenchmarksSpec, name: str, hashes: set[int], folder: str) -> None:
     """Write one benchmark's hashes as datatrove's filter reads them. Raises InputError where there are none."""
-    import numpy as np
-
-    from infra.atomic import write_bytes
 
     if not hashes:
         raise InputError(f"decontaminate: {name} has no text of {spec.n_grams} words; lower n_grams")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datatrove.pipeline.filters import FineWebQualityFilter
+
 from curation.steps.base_filter import FilterStep
 from curation.steps.filter_options import FinewebQualitySpec
 
@@ -19,6 +21,4 @@ class FinewebQuality(FilterStep):
 
     def filter(self, **parameters: Any) -> FineWebQualityFilter:
         """The filter."""
-        from datatrove.pipeline.filters import FineWebQualityFilter
-
         return FineWebQualityFilter(**parameters)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datatrove.pipeline.filters import GopherQualityFilter
+
 from curation.steps.base_filter import FilterStep
 from curation.steps.filter_options import GopherQualitySpec
 
@@ -19,6 +21,4 @@ class GopherQuality(FilterStep):
 
     def filter(self, **parameters: Any) -> GopherQualityFilter:
         """The filter."""
-        from datatrove.pipeline.filters import GopherQualityFilter
-
         return GopherQualityFilter(**parameters)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datatrove.pipeline.filters import GopherRepetitionFilter
+
 from curation.steps.base_filter import FilterStep
 from curation.steps.filter_options import GopherRepetitionSpec
 
@@ -19,6 +21,4 @@ class GopherRepetition(FilterStep):
 
     def filter(self, **parameters: Any) -> GopherRepetitionFilter:
         """The filter."""
-        from datatrove.pipeline.filters import GopherRepetitionFilter
-
         return GopherRepetitionFilter(**parameters)

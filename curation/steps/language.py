@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from curation.documents import batches
-from curation.fasttext_model import FasttextModel, load_fasttext
+from curation.fasttext_model import FasttextModel, fasttext_digest, load_fasttext
 from curation.steps.base import Context, Step
 from curation.steps.filter_options import LanguageSpec
 from curation.wheels import file_of
@@ -73,6 +73,4 @@ class Language(Step):
 
 def fasttext_input(model: str, sha256: str | None) -> str:
     """Checksum of a fastText model, wherever it lies."""
-    from curation.fasttext_model import fasttext_digest
-
     return fasttext_digest(file_of(model, sha256))

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from datatrove.pipeline.dedup import (
+    MinhashConfig,
+    MinhashDedupBuckets,
+    MinhashDedupCluster,
+    MinhashDedupFilter,
+    MinhashDedupSignature,
+)
+
+from curation.execution.base import Job
+from curation.shards import Call
 from curation.steps.base import Context
 from curation.steps.base_dedup import DedupStep, folder_of
 from curation.steps.base_filter import language_known, told
 from curation.steps.options import MinhashSpec, NearDuplicatesSpec
+from curation.word_tokenizer import BoundedTokenizer
+from infra.atomic import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     from datatrove.pipeline.base import PipelineStep
     from numpy.typing import NDArray
-
-    from curation.execution.base import Job
 
 
 class Minhash(DedupStep):
@@ -43,8 +55,6 @@ class Minhash(DedupStep):
 
     def removal(self, context: Context) -> PipelineStep:
         """Remove what was found."""
-        from datatrove.pipeline.dedup import MinhashDedupFilter
-
         return MinhashDedupFilter(folder_of(context, "remove"), context.removed)
 
     def check(self) -> None:
@@ -62,14 +72,6 @@ def minhash_steps(
     spec: NearDuplicatesSpec, signatures: str, pairs: str, clusters: str
 ) -> tuple[PipelineStep, PipelineStep, PipelineStep]:
     """datatrove's stages, given their folders: signatures (a rank a shard), pairs (a rank a band), clusters (one)."""
-    from datatrove.pipeline.dedup import (
-        MinhashConfig,
-        MinhashDedupBuckets,
-        MinhashDedupCluster,
-        MinhashDedupSignature,
-    )
-
-    from curation.word_tokenizer import BoundedTokenizer
 
     config = MinhashConfig(spec.n_grams, spec.num_buckets, spec.hashes_per_bucket, spec.seed)
     return (
@@ -86,16 +88,11 @@ def band_labels(spec: NearDuplicatesSpec) -> tuple[str, ...]:
 
 def _keep_first(clusters: str, remove: str) -> PipelineStep:
     """datatrove keeps the root of each cluster, which is any of its documents; this keeps the first."""
-    from curation.shards import Call
-
     return Call(rewrite_removals, clusters, remove)
 
 
 def rewrite_removals(clusters: str, remove: str) -> None:
     """Write `remove/NNNNNN.remove` from `clusters/NNNNNN.clusters`, both of them pairs in the order of the corpus."""
-    from pathlib import Path
-
-    from infra.atomic import write_bytes
 
     seen: set[int] = set()
     for file in sorted(Path(clusters).glob("*.clusters")):
@@ -106,8 +103,6 @@ def rewrite_removals(clusters: str, remove: str) -> None:
 
 def cluster_pairs(file: Path) -> NDArray[np.uint32]:
     """[documents, 2]: number of a document in its shard, in order, and of the cluster that it belongs to."""
-    import numpy as np
-
     return np.fromfile(file, dtype="<u4").reshape(-1, 2)
 
 

@@ -7,6 +7,8 @@ import string
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from datatrove.pipeline.formatters import PIIFormatter
+
 from curation.steps.base import Context, Step
 from curation.steps.filter_options import PiiSpec
 
@@ -63,8 +65,6 @@ class Pii(Step):
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Replace what is found; the replacements take turns anew in every shard."""
-        from datatrove.pipeline.formatters import PIIFormatter
-
         formatter = PIIFormatter(**self.spec.model_dump(exclude={"step", "corpora"}))
         formatter.emails_replacer.regex = _Addresses(formatter.emails_replacer.regex)
         for document in documents:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datatrove.pipeline.filters import RegexFilter
+
 from curation.steps.base_filter import FilterStep
 from curation.steps.filter_options import RegexSpec
 
@@ -18,6 +20,4 @@ class Regex(FilterStep):
 
     def filter(self, **parameters: Any) -> RegexFilter:
         """The filter."""
-        from datatrove.pipeline.filters import RegexFilter
-
         return RegexFilter(**parameters)

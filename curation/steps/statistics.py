@@ -6,9 +6,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datatrove.pipeline import stats
+from datatrove.utils.stats import MetricStatsDict
+
 from curation.steps.base import Context, Step
 from curation.steps.base_filter import language_known, told
 from curation.steps.options import StatisticsSpec
+from curation.word_tokenizer import BoundedTokenizer
+from infra.atomic import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +38,6 @@ class Statistics(Step):
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Count each document as it passes."""
-        from datatrove.utils.stats import MetricStatsDict
-
         blocks, found = self._blocks(context.folder), MetricStatsDict()
         for document in documents:
             for block in blocks:
@@ -45,8 +48,6 @@ class Statistics(Step):
 
     def report(self, context: Context) -> dict[str, Any]:
         """The sums over all shards, by corpus."""
-        from datatrove.utils.stats import MetricStatsDict
-
         sums: dict[str, MetricStatsDict] = {}
         for shard in context.shards:
             file = context.folder / "counts" / f"{shard.place}.json"
@@ -59,10 +60,6 @@ class Statistics(Step):
         return f"statistics: {', '.join(self.spec.blocks)}"
 
     def _blocks(self, folder: Path) -> list[BaseStats]:
-        from datatrove.pipeline import stats
-
-        from curation.word_tokenizer import BoundedTokenizer
-
         kinds = {"doc": stats.DocStats, "line": stats.LineStats, "paragraph": stats.ParagraphStats,
                  "word": stats.WordStats, "sentence": stats.SentenceStats}  # fmt: skip
         tongue = {"language": BoundedTokenizer(self.spec.language)}
@@ -71,6 +68,4 @@ class Statistics(Step):
 
 
 def _save(counts: dict[str, Any], context: Context, rank: int) -> None:
-    from infra.atomic import write_json
-
     write_json(context.folder / "counts" / f"{context.shards[rank].place}.json", counts)

@@ -13,13 +13,12 @@ from curation.records import Span
 from curation.steps.base import Context, Step
 from curation.steps.base_unscored import tell_unscored, unscored_in
 from curation.steps.options import TagSpec
-from curation.taggers import make_tagger, tagger_inputs
+from curation.taggers import Tagger, make_tagger, tagger_inputs
 from infra.errors import ScoringError
 
 if TYPE_CHECKING:
     from datatrove.data import Document
 
-    from curation.taggers import Tagger
 
 _STRETCH = 200_000
 """Characters of a document that a tagger sees at once; longer ones are tagged stretch by stretch, cut at line ends."""

@@ -7,6 +7,7 @@ from typing import Any
 from curation.bad_lines import settings_of
 from curation.parts import content_of, parts_of, stored_bytes
 from curation.resolve import resolved
+from curation.tagger_training.encoder import encoder_digest
 from curation.tagger_training.spec import AnyExamples, DistilSpec, LexicalSpec, TaggerTrainingSpec, TransformerSpec
 from curation.taggers import tagger_inputs
 from infra.artifact import Artifact
@@ -25,8 +26,6 @@ def identity(spec: TaggerTrainingSpec) -> Identity:
     if isinstance(spec.learn_from, DistilSpec):
         inputs |= {f"teacher.{name}": value for name, value in tagger_inputs(spec.learn_from.tagger).items()}
     if isinstance(spec.model, TransformerSpec):
-        from curation.tagger_training.encoder import encoder_digest
-
         inputs["encoder"] = encoder_digest(spec.model)
     return Identity(config, inputs)
 

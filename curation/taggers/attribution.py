@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from curation.records import Span
 from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
 from curation.scorers.options import ScorerSpec
 from curation.taggers.base import Tagger
 from curation.taggers.options import AttributionSpec
+from curation.token_models.windows import Window, per_word, windows_of
 from infra.errors import InputError, ScoringError
 from infra.faults import nearest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from curation.token_models.windows import Window
 
 
 class Attribution(Tagger):
@@ -49,9 +50,6 @@ class Attribution(Tagger):
 
     def tag(self, texts: list[str]) -> list[list[Span]]:
         """Words whose score is at or above the floor. Raises ScoringError where the scorer gives no number."""
-        import numpy as np
-
-        from curation.token_models.windows import per_word, windows_of
 
         places, windows = windows_of(self._scorer.tokenizer, texts, self._scorer.window)
         scores = per_word(places, zip(windows, *self._scores(windows), strict=True), 0.0)
@@ -65,8 +63,6 @@ class Attribution(Tagger):
 
     def _scores(self, windows: list[Window]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
         """Words of each window, and their scores."""
-        import numpy as np
-
         from curation.attribution import METHODS, probabilities
 
         spec = self._spec

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from curation.records import Span
+from curation.scorers import Scorer
 from curation.taggers.options import TaggerSpec
 from curation.unscored import out_of_languages, why_not_text, why_unscored
-
-if TYPE_CHECKING:
-    from curation.scorers import Scorer
 
 
 class Tagger(ABC):

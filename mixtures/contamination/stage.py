@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation.execution import Workers
 from curation.steps.decontaminate import check_language, contents_of
 from curation.steps.options import BenchmarksSpec
 from infra.artifact import fingerprint_of, is_artifact
@@ -14,11 +15,10 @@ from infra.spec import portable
 from infra.stage import Identity, Stage, Workspace
 from mixtures.contamination.spec import ContaminationSpec
 from mixtures.inner import inner_stage, make
+from mixtures.spec import MixtureSpec
 
 if TYPE_CHECKING:
-    from curation.execution import Workers
     from mixtures.contamination.found import Contamination
-    from mixtures.spec import MixtureSpec
 
 Found = dict[str, "Contamination"]
 """By corpus; empty where the mixture names no evaluation set."""

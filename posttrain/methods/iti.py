@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from infra.errors import InputError
+from posttrain.activations import last_token
+from posttrain.fitted import Fitted
+from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import ItiArgs
+from posttrain.model import CausalModel
+from posttrain.probes import probe_heads
 
 if TYPE_CHECKING:
     import torch
-
-    from posttrain.fitted import Fitted
-    from posttrain.labelled import Labelled
-    from posttrain.model import CausalModel
 
 
 _PAPER_HEADS = 30
@@ -42,11 +44,6 @@ class Iti(Method):
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: ItiArgs, seed: int) -> Fitted:
         """Probe every head, keep every head's direction and sigma, and choose the heads."""
-        import torch
-
-        from posttrain.activations import last_token
-        from posttrain.fitted import Fitted
-        from posttrain.probes import probe_heads
 
         assert labelled is not None
         heads = last_token(model, labelled.texts).heads
@@ -104,8 +101,6 @@ def bake(iti: Iti) -> None:
 
     The bias acts at every position, so this equals `positions: all`. (The released edit script leaves out W_o.)
     """
-    import torch
-
     with torch.no_grad():
         for module, offset in zip(iti.model.outputs, iti.offsets(), strict=True):
             added = offset.to(iti.model.device, iti.model.network.dtype)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from posttrain.fitted import Fitted
+from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import NoneArgs
-
-if TYPE_CHECKING:
-    from posttrain.fitted import Fitted
-    from posttrain.labelled import Labelled
-    from posttrain.model import CausalModel
+from posttrain.model import CausalModel
 
 
 class Unsteered(Method):
@@ -21,6 +17,4 @@ class Unsteered(Method):
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: NoneArgs, seed: int) -> Fitted:
         """Nothing to fit."""
-        from posttrain.fitted import Fitted
-
         return Fitted.of(model, args, {}, {})

@@ -6,16 +6,12 @@ verbatim would not be comparable anyway; give the paper's string as `text` to re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from infra.errors import InputError
+from posttrain.fitted import Fitted
+from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import PromptArgs
-
-if TYPE_CHECKING:
-    from posttrain.fitted import Fitted
-    from posttrain.labelled import Labelled
-    from posttrain.model import CausalModel
+from posttrain.model import CausalModel
 
 
 class Prompt(Method):
@@ -33,8 +29,6 @@ class Prompt(Method):
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: PromptArgs, seed: int) -> Fitted:
         """Nothing to fit; refuses a prompt that fills half of the model's context."""
-        from posttrain.fitted import Fitted
-
         tokens = len(model.encode([args.text])[0])
         if 2 * tokens > model.max_positions:
             raise InputError(f"the prompt has {tokens} tokens, and the model reads {model.max_positions}; shorten it")

@@ -19,18 +19,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from posttrain.activations import last_token
+from posttrain.cache import SlotCache
+from posttrain.cross_entropy import nats_of_hidden
+from posttrain.decoding import Decoding, additive
+from posttrain.fitted import Fitted
+from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import SasaArgs
+from posttrain.model import CausalModel
+from posttrain.nucleus import Nucleus, inverse_cdf
+from posttrain.probes import assign_folds
 
 if TYPE_CHECKING:
     import torch
 
-    from posttrain.decoding import Decoding
-    from posttrain.fitted import Fitted
-    from posttrain.labelled import Labelled
-    from posttrain.model import CausalModel
-    from posttrain.nucleus import Nucleus
 
 _SMALLEST_EIGENVALUE = 1e-6  # papers.md 3.1, step 4
 _FORWARD_TOKENS = 8192
@@ -78,11 +83,6 @@ class Sasa(Method):
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: SasaArgs, seed: int) -> Fitted:
         """Fit the boundary on all texts; its accuracy is cross-validated with documents kept whole."""
-        import torch
-
-        from posttrain.activations import last_token
-        from posttrain.fitted import Fitted
-        from posttrain.probes import assign_folds
 
         assert labelled is not None
         hidden, benign = last_token(model, labelled.texts).hidden, ~labelled.toxic
@@ -115,9 +115,6 @@ class Sasa(Method):
         probability; it is known before the forward and travels as one more candidate. Elsewhere the same draw,
         stretched over the candidates, chooses among their new weights.
         """
-        import torch
-
-        from posttrain.nucleus import inverse_cdf
 
         if self.strength == 0:
             return super().advance(state, choices, draws, last)
@@ -145,10 +142,6 @@ class Sasa(Method):
         one tree behind the row's cache; their mean difference to the plain nats is added to every target. The sum over
         a row is thus plain nats + targets * mean difference.
         """
-        import torch
-
-        from posttrain.cache import SlotCache
-        from posttrain.cross_entropy import nats_of_hidden
 
         rows, length = ids.shape
         chunk = max(1, _FORWARD_TOKENS // (rows * self.candidates))
@@ -167,9 +160,6 @@ class Sasa(Method):
 
     def _difference(self, ids: torch.Tensor, hidden: torch.Tensor, cache: Any, places: torch.Tensor) -> torch.Tensor:
         """Steered minus plain nats of the tokens at `places` [rows, P], which are predicted one position earlier."""
-        import torch
-
-        from posttrain.decoding import additive
 
         rows, count = places.shape
         row = torch.arange(rows, device=ids.device)[:, None]
@@ -194,8 +184,6 @@ def spaced(targets: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tenso
 
     Returns positions [rows, count] and which of them are meant (a row with fewer targets repeats its last).
     """
-    import torch
-
     total = targets.sum(-1, keepdim=True)
     used = total.clamp(max=count)
     order = torch.arange(count, device=targets.device)

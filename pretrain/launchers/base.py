@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from infra.stage import Workspace
 from pretrain.launchers.options import LauncherSpec
 
 if TYPE_CHECKING:
-    from infra.stage import Workspace
     from pretrain.spec import PretrainSpec
 
 

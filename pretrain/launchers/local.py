@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from infra.stage import Workspace
 from pretrain.launchers.base import Launcher
 from pretrain.launchers.options import LocalSpec
-
-if TYPE_CHECKING:
-    from infra.stage import Workspace
-    from pretrain.spec import PretrainSpec
+from pretrain.spec import PretrainSpec
+from pretrain.stage import train_here
 
 
 class Local(Launcher):
@@ -19,6 +18,4 @@ class Local(Launcher):
 
     def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
         """Train here."""
-        from pretrain.stage import train_here
-
         return train_here(spec, workspace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,6 @@ class TrainingWorker:
 
     def place(self) -> tuple[str, str, int]:
         """(node, address, a free port): who sits beside whom, and where the first rank can be met."""
-        import socket
-
         import ray
 
         with socket.socket() as probe:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from infra.atomic import write_text
 from infra.progress import say
@@ -14,9 +13,7 @@ from pretrain.launch.sbatch import script_for
 from pretrain.launch.work import SlurmJob, Work
 from pretrain.launchers.base_processes import ProcessLauncher, check_inputs
 from pretrain.launchers.options import SlurmSpec
-
-if TYPE_CHECKING:
-    from pretrain.spec import PretrainSpec
+from pretrain.spec import PretrainSpec
 
 KEY = "launcher"
 

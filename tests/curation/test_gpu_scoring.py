@@ -12,7 +12,6 @@ import pytest
 import torch
 from made_models import save_classifier
 
-from curation.classify import precision
 from curation.classify.ahead import DEPTH, Ahead
 from curation.classify.batch_size import ON_CPU, fastest_batch
 from curation.classify.engines import TorchEngine
@@ -141,7 +140,7 @@ def test_on_a_gpu_format_and_batch_are_measured_there_and_the_batch_is_no_part_o
 ) -> None:
     asked = []
     monkeypatch.setattr(base_transformer, "has_gpu", lambda: True)
-    monkeypatch.setattr(precision, "choose", lambda *given: asked.append(given[-1]) or Choice("bfloat16", {}))
+    monkeypatch.setattr(base_transformer, "choose", lambda *given: asked.append(given[-1]) or Choice("bfloat16", {}))
     monkeypatch.setattr(base_transformer, "choose_batch", lambda _, key, number_format: 65536)
     settled = resolved(TransformersSpec(model=classifier.model, folder=classifier.folder))
     assert (settled.device, settled.precision, settled.batch_tokens, asked) == ("cuda", "bfloat16", 65536, ["cuda"])
