@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import typing
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +21,7 @@ from infra.document import Document, apply_override, read_yaml
 from infra.errors import ConfigError, Problem
 from infra.extends import Anchored
 from infra.faults import nearest, problems_of
+from infra.identity import LastPart, identity_of
 from infra.paths import absolute, file_name
 
 S = TypeVar("S", bound=Sequence[Any])
@@ -35,8 +35,12 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
     )
-    later: ClassVar[frozenset[str]] = frozenset()
-    """Keys younger than fingerprints of the section: left out of them where they have their default."""
+
+    def identity(self) -> dict[str, Any]:
+        """What of the section belongs to a fingerprint, as its keys are marked (see `infra.identity`). A section whose
+        meaning is more than its keys (two ways to write one thing) says here what it means.
+        """
+        return identity_of(self)
 
 
 def _absolute(value: object, info: ValidationInfo) -> object:
@@ -51,7 +55,7 @@ def _absolute(value: object, info: ValidationInfo) -> object:
 FileName = Annotated[str, AfterValidator(file_name)]
 """What a folder or file below the result is called; it cannot lead out of there."""
 
-Location = Annotated[str, BeforeValidator(_absolute)]
+Location = Annotated[str, BeforeValidator(_absolute), LastPart]
 """A path or URL in YAML; relative paths are relative to the folder of the YAML file in which they stand."""
 
 
@@ -75,44 +79,6 @@ def form_of(value: object) -> Literal["section", "list", "value"]:
 
 
 BY_FORM = Discriminator(form_of)
-
-
-def portable(spec: BaseModel) -> dict[str, Any]:
-    """A section as plain data in which every Location that is a path is cut down to its last part: what `lineage`
-    shows and a fingerprint holds must not depend on where somebody keeps his files.
-    """
-    return {name: _portable(getattr(spec, name), info.annotation, info.metadata)
-            for name, info in type(spec).model_fields.items() if not _came_later(spec, name)}  # fmt: skip
-
-
-def _came_later(spec: BaseModel, name: str) -> bool:
-    """Whether a key at its default is one that earlier versions did not have."""
-    return (
-        isinstance(spec, Spec) and name in spec.later and getattr(spec, name) == type(spec).model_fields[name].default
-    )
-
-
-def _portable(value: Any, annotation: Any, metadata: Iterable[Any] = ()) -> Any:
-    if isinstance(value, BaseModel):
-        return portable(value)
-    if isinstance(value, str) and (_is_location(metadata) or _names_location(annotation)):
-        return value if value.startswith(_SCHEMES) else value.rstrip("/").rpartition("/")[2]
-    if isinstance(value, (list, tuple)):
-        return [_portable(item, annotation) for item in value]
-    if isinstance(value, dict):
-        return {key: _portable(item, annotation) for key, item in value.items()}
-    return value
-
-
-def _is_location(metadata: Iterable[Any]) -> bool:
-    return any(isinstance(each, BeforeValidator) and each.func is _absolute for each in metadata)
-
-
-def _names_location(annotation: Any) -> bool:
-    """Whether a Location stands anywhere inside a type."""
-    if typing.get_origin(annotation) is Annotated and _is_location(typing.get_args(annotation)[1:]):
-        return True
-    return any(_names_location(inner) for inner in typing.get_args(annotation))
 
 
 def validate(document: Document, model: type[Spec]) -> Spec:

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from infra.errors import InputError
 from infra.faults import nearest
+from infra.identity import NotIdentity
 from infra.registry import options_by_name
 from infra.spec import FileName, Location, Spec, keys_of
 from posttrain.methods.options import AnyMethod, MethodArgs
@@ -20,7 +21,7 @@ Device = Literal["auto", "cpu", "cuda"]
 class LabelledSpec(Spec):
     """Labelled text out of the documents that a mixture holds out, the same documents in every arm of a study."""
 
-    mixture: Location
+    mixture: Annotated[Location, NotIdentity]
     """Mixture artifact."""
     unit: Literal["line", "document"] = "line"
     """Lines are labelled by their highest span, documents by their score."""
@@ -37,7 +38,7 @@ class LabelledSpec(Spec):
 class LabelledFileSpec(Spec):
     """Labelled text from JSON Lines."""
 
-    path: Location
+    path: Annotated[Location, NotIdentity]
     """File or URL, .gz and .zst too."""
     text: str = "text"
     """Key of the text."""
@@ -77,9 +78,9 @@ def method_spec(name: str, options: Mapping[str, Any]) -> MethodArgs:
 class PosttrainSpec(Spec):
     """Fit one steering method on one model. Strength is no part of it: one fit serves every strength."""
 
-    name: FileName
+    name: Annotated[FileName, NotIdentity]
     """Name of the artifact: runs/NAME."""
-    model: Location
+    model: Annotated[Location, NotIdentity]
     """Pretrain artifact, Hugging Face folder, or `hf:org/model` on the hub."""
     method: AnyMethod
     """Steering method with its arguments; a bare name takes the defaults."""
@@ -93,8 +94,13 @@ class PosttrainSpec(Spec):
     """Labelled text to fit on; methods that need none ignore it."""
     seed: int = 0
     """Draws the labelled texts, the folds and the random control direction."""
-    device: Device = "auto"
+    device: Annotated[Device, NotIdentity] = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""
+
+    def identity(self) -> dict[str, Any]:
+        """As marked; a method that needs no labels is the same whatever labels and seed are given."""
+        identity = super().identity()
+        return identity if self.needs_labels else {"method": identity["method"]}
 
     @property
     def method_name(self) -> str:

@@ -5,8 +5,6 @@ This is the price of a method: what it costs in predicting text that no arm was 
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
 from analysis.evaluations.base import Evaluation, Row
@@ -21,11 +19,6 @@ class CrossEntropy(Evaluation):
 
     options = CrossEntropySpec
     given: CrossEntropySpec
-
-    @staticmethod
-    def identity(options: CrossEntropySpec) -> Any:
-        """The options; the documents come in with the mixture."""
-        return options.model_dump(mode="json")
 
     def chunks(self) -> int:
         """Always one."""

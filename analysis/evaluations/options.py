@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from curation.scorers.options import AnyScorer
 from curation.source_spec import SourceSpec
+from infra.identity import NotIdentity
 from infra.spec import Spec
 
 
@@ -32,7 +35,7 @@ class ProbesSpec(Spec):
 class ToxicitySpec(Spec):
     """Toxicity of what the model writes."""
 
-    prompts: SourceSpec
+    prompts: Annotated[SourceSpec, NotIdentity]
     """Where the prompts come from."""
     limit: int | None = Field(None, ge=2)
     """At most this many prompts, a seeded choice (files are often sorted by kind)."""
@@ -46,9 +49,9 @@ class ToxicitySpec(Spec):
     """Nucleus: sample among the likeliest tokens of this total probability."""
     temperature: float = Field(1.0, ge=0)
     """0 takes the likeliest token."""
-    scorer: AnyScorer
+    scorer: Annotated[AnyScorer, NotIdentity]
     """What decides how toxic a continuation is."""
-    also: tuple[AnyScorer, ...] = ()
+    also: Annotated[tuple[AnyScorer, ...], NotIdentity] = ()
     """Further scorers whose scores are kept beside."""
     attribute: str = "toxicity"
     """Attribute of `scorer` that counts."""

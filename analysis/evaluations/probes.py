@@ -7,8 +7,6 @@ texts.
 
 from __future__ import annotations
 
-from typing import Any
-
 from analysis.evaluations.base import Evaluation, Row
 from analysis.evaluations.options import ProbesSpec
 from infra.errors import InputError
@@ -20,11 +18,6 @@ class Probes(Evaluation):
 
     options = ProbesSpec
     given: ProbesSpec
-
-    @staticmethod
-    def identity(options: ProbesSpec) -> Any:
-        """The options; the texts come in with `labelled`."""
-        return options.model_dump(mode="json")
 
     def chunks(self) -> int:
         """One for the unsteered model, none for a steered one."""

@@ -35,11 +35,10 @@ class Toxicity(Evaluation):
     given: ToxicitySpec
 
     @staticmethod
-    def identity(options: ToxicitySpec) -> Any:
+    def identity(options: ToxicitySpec) -> dict[str, Any]:
         """Options with the content of the prompts and the weights of the scorers."""
-        plain = options.model_dump(mode="json", exclude={"prompts", "scorer", "also"})
         scorers = [[each.name, weights_of(each)] for each in (options.scorer, *options.also)]
-        return {**plain, "prompts": content_of(options.prompts), "scorers": scorers}
+        return {**options.identity(), "prompts": content_of(options.prompts), "scorers": scorers}
 
     def chunks(self) -> int:
         """Prompts in chunks of 128."""

@@ -66,7 +66,7 @@ class Study:
         _tell_damaged([target / "steps" / step.name for step in steps])
         ledger = run_steps(steps, target, workers, ray)
         inputs = {name: read_artifact(path).fingerprint for name, path in sorted(ledger.paths.items())}
-        config = _config(spec)
+        config = spec.identity()
         fingerprint = digest([self.kind, VERSION, config, inputs])
         if _reported(target, fingerprint):
             say(f"nothing to do: all {len(ledger.steps)} steps of {target} are done (hormesis show {target})")
@@ -164,12 +164,6 @@ def _move_earlier_report(target: Path, names: list[str]) -> None:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(target / name, aside / name)
     say(f"the study's earlier report is now in {aside}")
-
-
-def _config(spec: StudySpec) -> dict[str, Any]:
-    """The study's own keys; everything else is in the fingerprints of its steps."""
-    keys = {"name", "seeds", "doses", "dose_of", "policies", "methods", "ce_budget"}
-    return spec.model_dump(mode="json", include=keys)
 
 
 STUDY = Study()

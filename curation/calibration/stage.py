@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.bad_lines import BadLines, Reader, settings_of
+from curation.bad_lines import BadLines, Reader
 from curation.calibration.curves import FILE, Curve
 from curation.calibration.fit import fit_curve, judge
 from curation.calibration.spec import CalibrationSpec, ReferenceSpec
@@ -34,7 +34,7 @@ def identity(spec: CalibrationSpec) -> Identity:
     definite = resolved(spec)
     inputs = {f"references[{number}]": digest(content_of(each.source))
               for number, each in enumerate(spec.references)}  # fmt: skip
-    return Identity(settings_of(definite), {"scorer": weights_of(definite.scorer), **inputs})
+    return Identity(definite.identity(), {"scorer": weights_of(definite.scorer), **inputs})
 
 
 def run(spec: CalibrationSpec, workspace: Workspace) -> dict[str, Any]:

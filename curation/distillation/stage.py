@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.bad_lines import BadLines, Reader, settings_of
+from curation.bad_lines import BadLines, Reader
 from curation.distillation.spec import DistillationSpec
 from curation.distillation.student import Student, fit
 from curation.held_out import is_held_out
@@ -43,7 +43,7 @@ def identity(spec: DistillationSpec) -> Identity:
     """Settings, content of the texts, weights of the teacher."""
     definite = resolved(spec)
     contents = {f"sources[{number}]": digest(content_of(each)) for number, each in enumerate(spec.sources)}
-    return Identity(settings_of(definite), {"scorer": weights_of(definite.scorer), **contents})
+    return Identity(definite.identity(), {"scorer": weights_of(definite.scorer), **contents})
 
 
 def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.bad_lines import BadLines, Reader, settings_of
+from curation.bad_lines import BadLines, Reader
 from curation.extract import UnreadableError
 from curation.fasttext_model import FasttextModel, train_fasttext
 from curation.fasttext_training.spec import ExamplesSpec, FasttextStageSpec
@@ -34,7 +34,7 @@ def identity(spec: FasttextStageSpec) -> Identity:
     """Settings and the content of the examples."""
     contents = {f"examples[{number}]": digest(content_of(each.source))
                 for number, each in enumerate(spec.examples)}  # fmt: skip
-    return Identity(settings_of(spec), contents)
+    return Identity(spec.identity(), contents)
 
 
 def run(spec: FasttextStageSpec, workspace: Workspace) -> dict[str, Any]:

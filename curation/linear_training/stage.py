@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from curation.bad_lines import BadLines, settings_of
+from curation.bad_lines import BadLines
 from curation.fasttext_training.stage import read_labelled
 from curation.held_out import is_held_out
 from curation.linear_training.spec import LinearSpec
@@ -42,7 +42,7 @@ def identity(spec: LinearSpec) -> Identity:
     """Settings and the content of the examples."""
     contents = {f"examples[{number}]": digest(content_of(example.source))
                 for number, example in enumerate(spec.examples)}  # fmt: skip
-    return Identity(settings_of(spec), contents)
+    return Identity(spec.identity(), contents)
 
 
 def run(spec: LinearSpec, workspace: Workspace) -> dict[str, Any]:

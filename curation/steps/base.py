@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from curation.execution.base import Job, Shared
 from curation.steps.base_options import StepSpec
-from infra.spec import portable
 
 if TYPE_CHECKING:
     from datatrove.data import Document
@@ -116,13 +115,9 @@ class Step:
         """
         return 0
 
-    def settings(self) -> dict[str, Any]:
-        """What of the YAML belongs to the fingerprint: all of it, with paths cut down to their last part."""
-        return portable(self.spec)
-
     def identity(self) -> dict[str, Any]:
-        """The settings, and the step's version."""
-        return self.settings() | ({"version": self.version} if self.version > 1 else {})
+        """What of the YAML belongs to the fingerprint, and the step's version."""
+        return self.spec.identity() | ({"version": self.version} if self.version > 1 else {})
 
     def inputs(self) -> dict[str, str]:
         """Checksums of the files that the settings name (weights, models, lists), for the fingerprint."""

@@ -71,7 +71,7 @@ class Tag(Step):
     def report(self, context: Context) -> dict[str, Any]:
         """What tagged, and how."""
         about = {"languages": list(make_tagger(self.spec.tagger).languages), "unscored": unscored_in(context)}
-        return {"tagger": self.settings()["tagger"], "attributes": list(self.tags()), **about}
+        return {"tagger": self.spec.tagger.identity(), "attributes": list(self.tags()), **about}
 
     def describe(self) -> str:
         """`tag: words`."""

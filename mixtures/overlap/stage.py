@@ -37,8 +37,7 @@ def find_duplicates(
 
 
 def _identity(spec: DuplicatesSpec) -> Identity:
-    config = {"corpora": list(spec.corpora), "near": spec.near.model_dump(mode="json")}
-    return Identity(config, {"curation": fingerprint_of(spec.curation, "curation")})
+    return Identity(spec.identity(), {"curation": fingerprint_of(spec.curation, "curation")})
 
 
 def _run(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | None) -> dict[str, Any]:
