@@ -14,13 +14,20 @@ import typer
 
 from analysis.study.kinds import STAGES
 from infra.cluster import RayCluster
+from infra.doctor import examine
 from infra.errors import HormesisError, InputError, UserError, of_the_system
+from infra.export import export_artifact
+from infra.faults import nearest
 from infra.inputs import open_input, open_to_show, trust_inputs
+from infra.lineage import lineage as trace
 from infra.paths import output
 from infra.placing import placing
-from infra.progress import say
-from infra.spec import Loaded, Spec, load_file, nearest
-from infra.stage import Kind
+from infra.progress import bar, say
+from infra.spec import Loaded, Spec, load_file
+from infra.stage import Kind, Table
+from infra.status import status_tables
+from infra.terminal import print_error, print_line, print_page, print_plan, print_table
+from pretrain.stage import trace_sample
 
 KINDS = {
     **STAGES,
@@ -67,8 +74,6 @@ def target_of(spec: Spec, out: Path | None) -> Path:
 @app.command()
 def validate(files: Annotated[list[Path], typer.Argument()], set_: Sets = None) -> None:
     """Is this file right? Every problem at once, with file:line."""
-    from infra.terminal import print_error, print_line
-
     failed = False
     for file in files:
         try:
@@ -83,8 +88,6 @@ def validate(files: Annotated[list[Path], typer.Argument()], set_: Sets = None) 
 @app.command()
 def plan(file: File, set_: Sets = None, trust: Trust = False) -> None:
     """What will it do and cost, before anything is spent?"""
-    from infra.terminal import print_plan
-
     if trust:
         trust_inputs()
     kind, spec, document = load(file, set_)
@@ -114,9 +117,6 @@ def run(
 @app.command()
 def status(folder: Folder) -> None:
     """What is done, running, failed, and which ranks straggle?"""
-    from infra.status import status_tables
-    from infra.terminal import print_table
-
     for table in status_tables(folder):
         print_table(table)
 
@@ -124,8 +124,6 @@ def status(folder: Folder) -> None:
 @app.command()
 def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help="where the page goes")] = None) -> None:
     """The report or the token heat-map of any artifact, as a page and in the terminal."""
-    from infra.terminal import print_page
-
     target = output(out or folder.parent / f"{folder.resolve().name}.html")
     artifact = open_to_show(folder)
     print_page(stage_of(artifact.kind).show(artifact), target)
@@ -140,8 +138,6 @@ def export(
     step: Annotated[int | None, typer.Option("--step", help="a model's checkpoint: short for --set step=N")] = None,
 ) -> None:
     """Hand it to the next tool."""
-    from infra.export import export_artifact
-
     artifact = open_input(folder)
     target = output(out or folder.parent / f"{folder.resolve().name}-{to}")
     exports = stage_of(artifact.kind).exports
@@ -155,7 +151,6 @@ def copy(
     target: Annotated[str, typer.Argument(help="where it goes: folder or URL", show_default=False)],
 ) -> None:
     """Publish an artifact in a bucket, or fetch one from there."""
-    from infra.progress import bar
     from infra.transfer import copy_artifact, size_of
 
     with bar("copy", size_of(source), "bytes") as advance:
@@ -173,12 +168,7 @@ def lineage(
     text: Annotated[bool, typer.Option("--text", help="show the sample's text, which may be toxic")] = False,
 ) -> None:
     """Which configuration, inputs and code made this? Of a training sample: which documents, spans and tokens?"""
-    from infra.lineage import lineage as trace
-    from infra.terminal import print_table
-
     if sample is not None:
-        from pretrain.stage import trace_sample
-
         for part in trace_sample(folder, sample, epoch, seed, text):
             print_table(part)
         return
@@ -225,8 +215,6 @@ def generate(
     ] = "auto",
 ) -> None:
     """Try a model, steered and not, side by side."""
-    from infra.stage import Table
-    from infra.terminal import print_table
     from posttrain.sampling import Sampling
     from posttrain.steered import generate_side_by_side
 
@@ -252,9 +240,6 @@ def predict(
 @app.command()
 def doctor(out: Annotated[Path, typer.Option("--out", help="folder whose disk is looked at")] = Path("runs")) -> None:
     """What can this machine run?"""
-    from infra.doctor import examine
-    from infra.terminal import print_table
-
     table, complete = examine(out)
     print_table(table)
     if not complete:
@@ -263,8 +248,6 @@ def doctor(out: Annotated[Path, typer.Option("--out", help="folder whose disk is
 
 def main() -> None:
     """Entry point: every error that is ours, or the operating system's, becomes one message and its exit code."""
-    from infra.terminal import print_error
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal in ASCII shows `\\u2026` for what it cannot
             stream.reconfigure(errors="backslashreplace")

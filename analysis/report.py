@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis import plots, results
 from analysis.answer import Answer, signed
@@ -57,7 +58,6 @@ def terminal_tables_of(folder: Path) -> tuple[Table, ...]:
 
 def render(report: ReportInput, findings: Findings) -> str:
     """The page, with everything that it needs inside it. All text is escaped by the template."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
     loader = FileSystemLoader(_TEMPLATES)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 from analysis.evaluations import EVALUATIONS
+from analysis.evaluations.options import CrossEntropySpec, ProbesSpec, ToxicitySpec
+from infra.identity import NotIdentity, OnlyIfSet
 from infra.spec import FileName, Location, Spec
 from posttrain.spec import Device, LabelledSpec
 
@@ -24,27 +26,33 @@ class ArmSpec(Spec):
     """Name of the mixture."""
 
 
-class AnalysisBase(Spec):
+class AnalysisSpec(Spec):
     """Measure one model under one steering method at one strength. Each evaluation has a key of its own."""
 
-    name: FileName
+    name: Annotated[FileName, NotIdentity]
     """Name of the artifact: runs/NAME."""
-    model: Location
+    model: Annotated[Location, NotIdentity]
     """Pretrain artifact, Hugging Face folder, or `hf:org/model` on the hub."""
-    steering: Location | None = None
+    steering: Annotated[Location | None, NotIdentity] = None
     """Posttrain artifact; null measures the plain model."""
     strength: float = 0.0
     """Strength of the steering, in the method's own unit."""
-    mixture: Location | None = None
+    mixture: Annotated[Location | None, NotIdentity] = None
     """Mixture artifact whose held-out documents are read."""
-    labelled: LabelledSpec | None = None
+    labelled: Annotated[LabelledSpec | None, OnlyIfSet] = None
     """Labelled text for the probes."""
     arm: ArmSpec = ArmSpec()
     """Labels for the results table."""
     seed: int = 0
     """The model's training seed, a label too."""
-    device: Device = "auto"
+    device: Annotated[Device, NotIdentity] = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""
+    cross_entropy: Annotated[CrossEntropySpec | None, NotIdentity] = None
+    """Cross-entropy on documents that the mixture holds out."""
+    probes: Annotated[ProbesSpec | None, NotIdentity] = None
+    """Linear probes of every head, on the texts of `labelled:`."""
+    toxicity: Annotated[ToxicitySpec | None, NotIdentity] = None
+    """Toxicity of what the model writes."""
 
     def asked(self) -> dict[str, Any]:
         """Evaluation name -> its options, for those that are asked for."""
@@ -73,19 +81,3 @@ class AnalysisBase(Spec):
         if self.steering is None and self.strength != 0:
             raise ValueError("a strength without `steering:` does nothing; take it out or give the steering")
         return self
-
-
-if TYPE_CHECKING:
-    AnalysisSpec = AnalysisBase
-else:
-    # One key per evaluation, so that a new file in analysis/evaluations is enough.
-    AnalysisSpec = create_model(
-        "AnalysisSpec",
-        __base__=AnalysisBase,
-        __doc__=AnalysisBase.__doc__,
-        **{
-            name: (options | None, Field(None, description=options.__doc__))
-            for name in EVALUATIONS.names()
-            for options in [EVALUATIONS.get(name).options]
-        },
-    )

@@ -24,21 +24,15 @@ _PARTS = "parts"
 
 def identity(spec: AnalysisSpec) -> Identity:
     """Options of the evaluations, labels, and the fingerprints of model, steering and mixture."""
-    config: dict[str, Any] = {
-        "evaluations": {name: EVALUATIONS.get(name).identity(options) for name, options in spec.asked().items()},
-        "arm": spec.arm.model_dump(mode="json"),
-        "seed": spec.seed,
-        "strength": spec.strength,
-    }
+    evaluations = {name: EVALUATIONS.get(name).identity(options) for name, options in spec.asked().items()}
     inputs = {"model": fingerprint(spec.model)}
     if spec.labelled is not None:
-        config["labelled"] = spec.labelled.model_dump(mode="json", exclude={"mixture"})
         inputs["labelled"] = fingerprint_of(spec.labelled.mixture, "mixture")
     if spec.steering is not None:
         inputs["steering"] = fingerprint_of(spec.steering, "posttrain")
     if spec.mixture is not None:
         inputs["mixture"] = fingerprint_of(spec.mixture, "mixture")
-    return Identity(config, inputs)
+    return Identity(spec.identity() | {"evaluations": evaluations}, inputs)
 
 
 def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import Literal
 from infra.stage import Plan, Table
 from mixtures.spec import MixtureSpec
 from mixtures.stage import MIXTURE as BUILT
+from pretrain.gpus import GPUS
+from pretrain.presets import architecture
+from pretrain.spec import ModelSpec
 
 _MODELS = ("olmo-60m", "olmo-150m", "olmo-1b")
 _GPU: Literal["H100"] = "H100"
@@ -31,10 +34,6 @@ def plan(spec: MixtureSpec) -> Plan:
 
 
 def _row(model: str, tokens: int, samples: int, spec: MixtureSpec) -> tuple[object, ...]:
-    from pretrain.gpus import GPUS
-    from pretrain.presets import architecture
-    from pretrain.spec import ModelSpec
-
     size = ModelSpec.model_validate(
         {"preset": model, "vocab_size": _VOCABULARY, "max_sequence_length": spec.sequence_length}
     )

@@ -21,8 +21,7 @@ import numpy as np
 import torch
 
 from posttrain.fitted import Fitted
-from posttrain.methods.iti import ItiArgs
-from posttrain.methods.sasa import SasaArgs
+from posttrain.methods.options import ItiArgs, SasaArgs
 from posttrain.model import CausalModel, wrap
 from posttrain.sampling import Sampling
 from posttrain.steered import Steered, bind

@@ -29,10 +29,8 @@ from curation.held_out import is_held_out
 from curation.linear_training.spec import LinearSpec
 from curation.linear_training.stage import LINEAR
 from curation.scorers import Scorer, load_scorer
-from curation.scorers.fasttext import FasttextScorerSpec
-from curation.scorers.linear import LinearScorerSpec
-from curation.scorers.profanity import ProfanitySpec
-from curation.spec import SourceSpec
+from curation.scorers.options import FasttextScorerSpec, LinearScorerSpec, ProfanitySpec
+from curation.source_spec import SourceSpec
 from curation.unscored import FEWEST_KNOWN, why_unscored
 from infra.atomic import write_text
 from infra.stage import run_stage

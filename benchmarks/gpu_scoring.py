@@ -107,7 +107,8 @@ def detoxify(folder: Path, tokenizer: Any, device: str) -> Callable[[list[str]],
 
 def ours(folder: Path, batch_tokens: int | str, **options: Any) -> Transformers:
     """Our scorer of the same files, its batch chosen, its model on the device."""
-    from curation.scorers.transformers import Transformers, TransformersSpec
+    from curation.scorers.options import TransformersSpec
+    from curation.scorers.transformers import Transformers
 
     spec = TransformersSpec(model="org/random", folder=str(folder), batch_tokens=batch_tokens, **options)
     return Transformers.load(spec)

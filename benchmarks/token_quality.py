@@ -29,18 +29,14 @@ from token_texts import CLEAN_HELD, held_clean, stories, write_clean, write_hate
 
 from curation.estimates import Estimate, estimate
 from curation.records import Span
-from curation.scorers.profanity import ProfanitySpec
-from curation.scorers.transformers import TransformersSpec
+from curation.scorers.options import ProfanitySpec, TransformersSpec
 from curation.tagger_training.examples import read_examples
 from curation.tagger_training.quality import best_threshold, f1_of
 from curation.tagger_training.spec import TaggerTrainingSpec
 from curation.tagger_training.stage import TAGGER
 from curation.tagger_training.train import split
 from curation.taggers import Tagger, make_tagger
-from curation.taggers.attribution import AttributionSpec
-from curation.taggers.lexical import LexicalTaggerSpec
-from curation.taggers.transformer import TransformerTaggerSpec
-from curation.taggers.words import WordsSpec
+from curation.taggers.options import AttributionSpec, LexicalTaggerSpec, TransformerTaggerSpec, WordsSpec
 from curation.token_models.labels import LabelledText
 from curation.token_models.trained import read_card
 from curation.words import word_spans

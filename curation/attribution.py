@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from scipy.special import expit
 
 from curation.classify.windows import buckets, padded
 from curation.token_models.windows import Window
@@ -78,8 +80,6 @@ def probabilities(
     scorer: TransformerScorer, windows: list[Window], column: int, batch_tokens: int
 ) -> NDArray[np.float64]:
     """The attribute's probability in each window."""
-    from scipy.special import expit
-
     return expit(_odds(scorer, [window.ids for window in windows], column, batch_tokens))
 
 
@@ -88,8 +88,6 @@ def _by_gradient(
     path: Callable[[Any, Any], Any], blank: Any = None,
 ) -> Contributions:  # fmt: skip
     """Sum over the points of `path` of gradient × (text - blank), weighted, by word."""
-    import torch
-
     found: Contributions = [(np.zeros(0, np.int64), np.zeros(0))] * len(windows)
     for rows in buckets([len(window.ids) for window in windows], batch_tokens):
         ids, mask = _tensors(scorer, [windows[row].ids for row in rows])
@@ -109,8 +107,6 @@ def _by_gradient(
 
 
 def _gradient(scorer: TransformerScorer, vectors: Any, mask: Any, column: int) -> Any:
-    import torch
-
     point = vectors.detach().requires_grad_(True)
     logits = scorer.model(inputs_embeds=point, attention_mask=mask).logits
     odds = torch.logit(scorer.probabilities(logits)[:, column].clamp(_SURE, 1 - _SURE))
@@ -121,8 +117,6 @@ def _odds(
     scorer: TransformerScorer, rows: list[tuple[int, ...]], column: int, batch_tokens: int
 ) -> NDArray[np.float64]:
     """Log-odds of the attribute for each row of piece ids."""
-    import torch
-
     odds, model = np.zeros(len(rows)), scorer.model  # loaded here: weights made in inference mode have no gradients
     for chosen in buckets([len(row) for row in rows], batch_tokens):
         ids, mask = _tensors(scorer, [rows[row] for row in chosen])
@@ -135,7 +129,5 @@ def _odds(
 
 def _tensors(scorer: TransformerScorer, rows: list[tuple[int, ...]]) -> tuple[Any, Any]:
     """Piece ids and attention mask on the scorer's device."""
-    import torch
-
     ids, mask = padded(rows, scorer.tokenizer.pad_token_id or 0)
     return torch.from_numpy(ids).to(scorer.device), torch.from_numpy(mask).to(scorer.device)

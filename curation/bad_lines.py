@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from curation.extract import Check, OnBad
 from curation.records import BadLine, RawDocument
@@ -13,7 +12,6 @@ from curation.source_spec import AnySource
 from curation.sources import read_source
 from infra.atomic import write_text
 from infra.errors import DataError
-from infra.spec import Spec, portable
 from infra.stage import Workspace
 
 QUARANTINE = "quarantine.jsonl"
@@ -33,11 +31,6 @@ def tolerated(what: str, bad: int, good: int, first: Iterable[object], most: flo
         raise DataError(f"{shown}\n{what}: {bad} of {bad + good} lines are bad, a share of {share:.3g}, "
                         f"and max_bad_share is {most:g}")  # fmt: skip
     return f"{what}: {bad} of {bad + good} lines are bad; left out, see {QUARANTINE}: {shown}" if bad else ""
-
-
-def settings_of(spec: Spec) -> dict[str, Any]:
-    """What of a training's section belongs to its fingerprint: not what is put up with of bad input."""
-    return {key: value for key, value in portable(spec).items() if key != "max_bad_share"}
 
 
 @dataclass

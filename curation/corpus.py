@@ -12,7 +12,7 @@ from curation.documents import marks_of, metadata_of
 from curation.records import Document, Span
 from infra.artifact import read_artifact
 from infra.errors import ArtifactError, InputError
-from infra.spec import nearest
+from infra.faults import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa

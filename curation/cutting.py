@@ -13,15 +13,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.parts import Part, beside, parts_of
 from curation.shards import Shard
 from curation.source_spec import ForumSpec, SourceSpec
+from curation.spec import CurationSpec
 from curation.stored import SUFFIX
-
-if TYPE_CHECKING:
-    from curation.spec import CurationSpec
 
 CUT_ABOVE = 4 << 20
 """Stored bytes up to which files are one shard."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import bootstrap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +30,6 @@ class Estimate:
 
 def estimate(values: NDArray[np.float64], seed: int = 0) -> Estimate:
     """Mean and interval of a number per text."""
-    from scipy.stats import bootstrap
-
     if len(values) < 2 or np.ptp(values) == 0:
         mean = float(values.mean()) if len(values) else float("nan")
         return Estimate(mean, mean, mean)

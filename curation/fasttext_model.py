@@ -12,12 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from curation.classify.folders import digest_model_file
 from infra.atomic import atomic_path
 from infra.errors import InputError, UnavailableError
-from infra.spec import Spec, nearest
+from infra.faults import nearest
+from infra.spec import Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +66,6 @@ class FasttextModel:
 
     def probabilities(self, texts: list[str]) -> NDArray[np.float32]:
         """Probability of every label: float32 [texts, labels], in [0, 1]."""
-        import numpy as np
-
         places = {f"{_PREFIX}{label}": place for place, label in enumerate(self.labels)}
         found = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         if not texts:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from curation.bad_lines import QUARANTINE, SHOWN, tolerated
 from curation.corpus import MANIFEST, removed_schema
 from curation.cutting import cut_folder, cut_record
@@ -174,8 +176,6 @@ def _first(files: list[Path]) -> list[str]:
 
 def _collect_removed(curation: Curation, target: Path) -> None:
     """Put what the passes removed together: `excluded/CORPUS/NNNNN.parquet` for every shard that lost something."""
-    import pyarrow.parquet as pq
-
     for shard in curation.shards:
         files = [pass_folder(curation.work, each.number) / "removed" / f"{shard.place}.parquet"
                  for each in curation.passes]  # fmt: skip

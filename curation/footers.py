@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from curation.parts import Part, opened
 from infra.atomic import write_json
 from infra.progress import Advance
@@ -38,9 +41,6 @@ def _read(parts: list[Part], advance: Advance) -> dict[str, int | None]:
 
 def rows_of(part: Part) -> int | None:
     """Rows of a part's Parquet file; None where it cannot be opened."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         with opened(part) as stream:
             return int(pq.read_metadata(stream).num_rows)

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from infra.open_files import allow
@@ -68,9 +71,6 @@ def _write_buckets(shards: Sequence[Path], buckets: list[Path], advance: Advance
 
 
 def _hashes(shard: Path) -> Iterator[NDArray[np.uint64]]:
-    import polars as pl
-    import pyarrow.parquet as pq
-
     with pq.ParquetFile(shard) as file:
         for batch in file.iter_batches(_AT_ONCE, columns=["id"]):
             yield pl.Series(batch.column("id")).hash().to_numpy()
@@ -146,7 +146,4 @@ class _Places:
 
 def _ids_at(shard: Path, rows: NDArray[np.int64]) -> list[str]:
     """The ids of some rows of a shard, in rising order."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     return pq.read_table(shard, columns=["id"]).column("id").take(pa.array(rows)).to_pylist()

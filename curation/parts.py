@@ -11,6 +11,7 @@ from glob import has_magic
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from curation.dolma.spec import attribute_files
+from curation.hub import commit_of, pinned, versions
 from curation.listing import Found, Listing, files_matching
 from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from curation.versions import Version, changed, local_version, version_of
@@ -57,8 +58,6 @@ def parts_of(source: AnySource, number: int) -> list[Part]:
             for first in starts
         ]
     if source.path.startswith("hf:"):
-        from curation.hub import pinned, versions
-
         return [Part(pinned(source), number, _hub_label(source), versions=versions(source))]
     if source.path.startswith("wheel:"):
         return _inside_wheel(source, number)
@@ -93,8 +92,6 @@ def content_of(source: AnySource, files: list[Part] | None = None) -> list[objec
         return ["forum", source.seed, source.documents, source.benign, [content_of(each) for each in source.sentences]]
     settings = source.model_dump(mode="json", exclude={"path", "sha256", "revision"})
     if source.path.startswith("hf:"):
-        from curation.hub import commit_of
-
         return ["hf", _hub_label(source), commit_of(source), settings]
     if source.path.startswith("wheel:"):
         if source.sha256 is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curation.cutting import cut_folder, left_out, pieces_of, shards_of
-from curation.execution.base import Job, Shared, execute
+from curation.execution.base import Job, Shared, Workers, execute
 from curation.footers import row_counts
 from curation.reading import ReadSources, ReadStored, packed
 from curation.removed import Removals, Removed
@@ -27,17 +27,16 @@ from curation.shards import (
     pass_folder,
     remove_unfinished,
 )
+from curation.spec import CurationSpec
 from curation.steps import Context, Step, make_step
 from curation.stored import SUFFIX
 from infra.errors import InputError
 from infra.open_files import require
+from infra.stage import Workspace
 
 if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
 
-    from curation.execution.base import Workers
-    from curation.spec import CurationSpec
-    from infra.stage import Workspace
 
 _LABEL = 60  # characters of a job's name that list its steps
 

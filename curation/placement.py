@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from datatrove.pipeline.base import PipelineStep
 
-from curation.execution.base import Job, execute
+from curation.execution.base import Job, Workers, execute
 from curation.resolve import deferred, each_scorer, on_this_machine, resolved, with_scorers
 from curation.scorers import SCORERS
+from curation.scorers.options import ScorerSpec
+from curation.spec import CurationSpec
 from infra.atomic import write_json
+from infra.stage import Workspace
 
 if TYPE_CHECKING:
     from datatrove.data import Document
-
-    from curation.execution.base import Workers
-    from curation.scorers import ScorerSpec
-    from curation.spec import CurationSpec
-    from infra.stage import Workspace
 
 
 class Ask(PipelineStep):

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
+
+import orjson
 
 from curation.appearance import foreign, foreign_or_page, full_of_nuls
+from curation.dolma.read import AttributeLines
 from curation.extract import Extractor, OnBad, RoundedError, UnreadableError
 from curation.json_line import JSONDecodeError, exact_json, json_value
 from curation.lines import LONGEST, DamagedFile, ForeignFile, numbered_lines, other_than
 from curation.records import RawDocument
 from infra.errors import InputError
-
-if TYPE_CHECKING:
-    from curation.dolma.read import AttributeLines
 
 _BOM = b"\xef\xbb\xbf"  # also within a file that was put together from several
 _SPREAD = "JSON over several lines: write its objects a line each (`jq -c '.[]' FILE`, or `jq -c . FILE`)"
@@ -252,8 +252,6 @@ def _told_lines(
 
 
 def _is_json(line: bytes) -> bool:
-    import orjson
-
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -8,24 +8,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
 from curation.documents import as_datatrove
+from curation.execution.base import Shared
 from curation.parts import Part
 from curation.records import BadLine, RawDocument
 from curation.removed import Removals
+from curation.shards import Shard
 from curation.sources import read_hopefully
 from curation.stored import stored
 from curation.versions import check_unchanged
 from infra.atomic import atomic_path
 from infra.errors import DataError
-
-if TYPE_CHECKING:
-    from curation.execution.base import Shared
-    from curation.shards import Shard
 
 _SHOWN = 3  # damaged files of a shard in a message
 
@@ -94,8 +92,6 @@ class ReadSources(PipelineStep):
 
 def packed(shards: Iterable[Shard]) -> Shared[bytes]:
     """What every shard reads, so that a worker unpacks only its own: all together may be a million files."""
-    from curation.execution.base import Shared
-
     return Shared(pickle.dumps(shard.parts) for shard in shards)
 
 

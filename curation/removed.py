@@ -12,10 +12,10 @@ from datatrove.pipeline.writers.disk_base import DiskWriter
 
 from curation.corpus import as_row, removed_schema
 from curation.documents import marks_of
+from curation.execution.base import Shared
 from curation.rows import RowsWriter
 
 if TYPE_CHECKING:
-    from curation.execution.base import Shared
     from curation.shards import Shard
 
 

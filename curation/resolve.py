@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 from curation.classify.devices import has_gpu
-from curation.scorers import SCORERS, ScorerSpec
+from curation.scorers import SCORERS
+from curation.scorers.options import ScorerSpec
 from infra.spec import Spec
 
 S = TypeVar("S", bound=Spec)

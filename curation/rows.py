@@ -7,15 +7,16 @@ import socket
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 from datatrove.data import Document
 from datatrove.pipeline.writers import ParquetWriter
 
 from curation.corpus import as_row
+from curation.execution.base import Shared
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from curation.execution.base import Shared
     from curation.shards import Shard
 
 UNFINISHED = ".unfinished"
@@ -36,8 +37,6 @@ class RowsWriter(ParquetWriter):
 
     def rename(self, rank: int) -> None:
         """Give the finished file of a rank its name; a rank that wrote no row gets an empty file."""
-        import pyarrow.parquet as pq
-
         unfinished = self.folder / self._unfinished(rank)
         if not unfinished.exists():
             unfinished.parent.mkdir(parents=True, exist_ok=True)

@@ -12,22 +12,21 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from curation.any_scorer import AnyScorer
-from curation.any_tagger import AnyTagger
 from curation.line_records import line_of, read_record, renamed
 from curation.records import Span
+from curation.scorers import Scorer, loaded_scorer
+from curation.scorers.options import AnyScorer
 from curation.scoring import text_scores
 from curation.spans import joined
+from curation.taggers import Tagger, make_tagger
+from curation.taggers.options import AnyTagger
 from curation.unscored import why_not_text, why_unscored
 from infra.document import Document, yaml_value
 from infra.errors import ConfigError, DataError, InputError, Problem, ScoringError
-from infra.spec import Spec, nearest, validate
-
-if TYPE_CHECKING:
-    from curation.scorers import Scorer
-    from curation.taggers import Tagger
+from infra.faults import nearest
+from infra.spec import Spec, validate
 
 THRESHOLD = 0.5
 """From which score spans are given where no tagger was trained, and so no threshold fitted."""
@@ -189,8 +188,6 @@ def prepare(scorer: str, spans: bool, all_spans: bool, tagger: str, attribute: s
     spans = spans or all_spans
     if scorer.startswith(_TRAINED):
         return _trained(scorer.removeprefix(_TRAINED), spans, all_spans)
-    from curation.scorers import loaded_scorer
-    from curation.taggers import make_tagger
 
     section = _section(scorer)
     asked = _checked(scorer=section)
@@ -206,7 +203,6 @@ def prepare(scorer: str, spans: bool, all_spans: bool, tagger: str, attribute: s
 
 
 def _trained(folder: str, spans: bool, all_spans: bool) -> Filter:
-    from curation.taggers import make_tagger
     from curation.token_models.trained import read_card
 
     card = read_card(Path(folder))

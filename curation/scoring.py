@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from curation.passages import passages
 from infra.errors import ScoringError
 
@@ -21,15 +23,11 @@ class _Batch:
     """Texts whose passages are being scored, some thousands at a time; each has at least one."""
 
     def __init__(self, texts: Sequence[str], scorer: Scorer, longest: int) -> None:
-        import numpy as np
-
         self.groups = deque(_groups(texts, longest, scorer.texts_together))
         self.best = np.zeros((len(texts), len(scorer.attributes)), dtype=np.float32)
 
     def take(self, scores: NDArray[np.float32]) -> None:
         """Scores of the next group."""
-        import numpy as np
-
         owners, _ = self.groups.popleft()
         np.maximum.at(self.best, owners, scores)
 

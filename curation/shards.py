@@ -10,23 +10,21 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
 from curation.corpus import schema
 from curation.documents import marks_of, metadata_of
+from curation.execution.base import Shared
 from curation.parts import Part, pattern_of
 from curation.removed import Removals
 from curation.rows import UNFINISHED, RowsWriter
+from curation.steps.base import Context, Step
 from curation.stored import SUFFIX, store
 from curation.summary import Summary
 from infra.atomic import atomic_path, write_json
-
-if TYPE_CHECKING:
-    from curation.execution.base import Shared
-    from curation.steps.base import Context, Step
 
 RANK = "_rank"
 _RUN_CHARACTERS = 200_000_000  # of a stored shard, whatever the number of its documents

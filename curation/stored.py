@@ -8,6 +8,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 import orjson
+import zstandard
 from datatrove.data import Document
 
 from curation.documents import MARKS, Marks, marks_of, metadata_of
@@ -20,8 +21,6 @@ _LEVEL = 1  # these files live for minutes
 
 def store(documents: Iterable[Document], file: Path) -> int:
     """Write documents to `file`; returns how many. Not atomic: the caller renames."""
-    import zstandard
-
     count = 0
     with open(file, "wb") as raw, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(raw) as out:
         for document in documents:

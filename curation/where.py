@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from curation.where_values import Column, UnlikeError, compare, constant
 from infra.errors import InputError
-from infra.spec import nearest
+from infra.faults import nearest
 
 Mask = NDArray[np.bool_]
 

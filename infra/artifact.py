@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +201,6 @@ def write_manifest(folder: Path, files: dict[str, dict[str, Any]], **fields: Any
 
 def version_of(distribution: str) -> str:
     """Installed version of a distribution, or '' when it is not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from infra.artifact import Artifact
 from infra.atomic import folder_beside, numbered, rename_to_first
 from infra.errors import InputError
-from infra.spec import Spec, from_settings, nearest
+from infra.faults import nearest
+from infra.spec import Spec, from_settings
 
 Write: TypeAlias = Callable[[Artifact, Path], None]
 """Writes an artifact into an empty folder."""

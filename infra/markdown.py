@@ -6,6 +6,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from ruamel.yaml import YAML
+
 from infra.html import text_of
 from infra.stage import Table
 
@@ -28,8 +30,6 @@ def _row(cells: Sequence[object]) -> str:
 
 
 def _yaml(value: dict[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
     out = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rich import progress as rich_progress
+
 from infra.atomic import write_json
 from infra.printable import plain_console, printable
 
@@ -70,7 +72,6 @@ def _shown(label: str, total: int | None, unit: str, quiet: bool, done: int) -> 
     if quiet or not sys.stderr.isatty():
         yield lambda count: None
         return
-    from rich import progress as rich_progress
 
     outermost = _display is None
     if outermost:

@@ -1,50 +1,43 @@
-"""One registry per kind of thing: the module's name is the thing's name, and it is imported only when asked for."""
+"""One registry per kind of thing: a table from the name in YAML to the class that does it, which is imported when it is
+asked for, so that no command waits for the libraries of what it does not use.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import pkgutil
-from typing import Annotated, Any, Generic, TypeVar, Union
+import typing
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
-from pydantic import Discriminator
+from pydantic import BaseModel
 
 from infra.errors import InputError
-from infra.spec import nearest
+from infra.faults import nearest
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Finds the subclass of `base` that lives in module `package.NAME`.
+    """Classes by name, written `package.module:Class`; `what` is what messages call one of them."""
 
-    Adding a thing means adding a file; nothing else has to be told.
-    """
-
-    def __init__(self, package: str, base: type[T]) -> None:
-        self.package, self.base = package, base
+    def __init__(self, what: str, classes: Mapping[str, str]) -> None:
+        self.what, self.classes = what, dict(sorted(classes.items()))
 
     def names(self) -> list[str]:
-        """Every name there is, without importing any of the modules."""
-        spec = importlib.util.find_spec(self.package)
-        assert spec is not None and spec.submodule_search_locations is not None, self.package
-        modules = pkgutil.iter_modules(spec.submodule_search_locations)
-        return sorted(module.name for module in modules if not module.name.startswith(("_", "base")))
+        """Every name there is."""
+        return list(self.classes)
 
     def get(self, name: str) -> type[T]:
-        """Import and return the thing called `name`. Raises InputError with the nearest name."""
-        names = self.names()
-        if name not in names:
-            what = self.base.__name__.lower()
-            raise InputError(f'no {what} "{name}"; there are: {", ".join(names)}{nearest(name, names)}')
-        module = importlib.import_module(f"{self.package}.{name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, self.base) and value.__module__ == module.__name__:
-                return value
-        raise AssertionError(f"{module.__name__} defines no {self.base.__name__}")
+        """Import and return the class called `name`. Raises InputError with the nearest name."""
+        if name not in self.classes:
+            names = self.names()
+            raise InputError(f'no {self.what} "{name}"; there are: {", ".join(names)}{nearest(name, names)}')
+        module, _, attribute = self.classes[name].partition(":")
+        return typing.cast(type[T], getattr(importlib.import_module(module), attribute))
 
 
-def one_of(registry: Registry[Any], key: str) -> Any:
-    """The YAML sections that the members of a registry declare as `options`, as one type, told apart by `key`."""
-    members = [registry.get(name).options for name in registry.names()]
-    return Annotated[Union[tuple(members)], Discriminator(key)] if len(members) > 1 else members[0]  # noqa: UP007
+def options_by_name(union: Any, key: str = "name") -> dict[str, type[BaseModel]]:
+    """The members of a discriminated union by what stands under `key`."""
+    while not all(isinstance(member, type) for member in typing.get_args(union)):
+        union = typing.get_args(union)[0]  # what is annotated to it is no matter here
+    return {typing.get_args(member.model_fields[key].annotation)[0]: member for member in typing.get_args(union)}

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from infra.atomic import write_text
 from infra.errors import ConfigError, HormesisError, RanksFailed, StepsFailed
 from infra.html import page, text_of
 from infra.printable import plain_console, printable
@@ -53,8 +54,6 @@ def print_plan(plan: Plan) -> None:
 
 def print_page(shown: Page, target: Path) -> None:
     """The tables of a page here, the page itself into `target` unless it is a file already."""
-    from infra.atomic import write_text
-
     for table in shown.tables:
         print_table(table)
     if shown.file is None:

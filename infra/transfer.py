@@ -17,12 +17,12 @@ from infra.artifact import MANIFEST, check_record
 from infra.atomic import folder_beside, rename_to_first
 from infra.errors import ArtifactError, InputError
 from infra.paths import output
+from infra.progress import Advance
 from infra.remote import located
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-    from infra.progress import Advance
 
 _CHUNK = 1 << 22
 

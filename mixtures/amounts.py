@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from infra.errors import AmountError
-from infra.spec import nearest
+from infra.faults import nearest
 
 
 @dataclass(frozen=True)

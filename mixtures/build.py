@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from curation.execution import opened
+from curation.execution import Workers, opened
 from infra.artifact import Artifact
 from infra.atomic import write_bytes, write_json
 from infra.fingerprint import digest
@@ -27,12 +27,11 @@ from mixtures.provenance import PROVENANCE, provenance
 from mixtures.ranks import alone, for_each, forget_jobs
 from mixtures.select import all_of
 from mixtures.spec import MixtureSpec, Source, tokenizer_stage_spec, used
+from mixtures.stage import TOKENIZER, TOKENS
 from mixtures.streams import Stream, pieces_of, stream_of
 from mixtures.tokenizer import read_facts
+from mixtures.tokens import make
 from mixtures.write import finish_component, write_documents, write_held_out_texts
-
-if TYPE_CHECKING:
-    from curation.execution import Workers
 
 FORMAT = 1
 ARRAYS = ".arrays"  # in the work folder, while it is built
@@ -121,8 +120,6 @@ def write_streams(streams: list[Stream], workspace: Workspace, workers: Workers 
 
 def make_tokenizer(spec: MixtureSpec, workspace: Workspace) -> Artifact:
     """The mixture's tokenizer artifact in the store, made if it is not there."""
-    from mixtures.stage import TOKENIZER
-
     wanted = tokenizer_stage_spec(spec)
     target = tokenizer_place(spec, workspace.store)
     return inner.make(TOKENIZER, wanted, target, workspace)
@@ -132,9 +129,6 @@ def make_tokens(
     spec: MixtureSpec, source: Source, tokenizer: Path, workspace: Workspace, workers: Workers | None = None
 ) -> Artifact:
     """The tokens artifact of `source` in the store, made by `workers` if it is not there."""
-    from mixtures.stage import TOKENS
-    from mixtures.tokens import make
-
     wanted = tokens_spec(spec, source, tokenizer)
     target = tokens_place(spec, source, tokenizer, workspace.store)
     stage = replace(TOKENS, run=partial(make, workers=workers))

@@ -9,8 +9,8 @@ from typing import Any
 
 from infra.artifact import read_artifact
 from infra.errors import ArtifactError, InputError
+from infra.faults import nearest
 from infra.inputs import open_input
-from infra.spec import nearest
 from mixtures.indexed import Indexed, open_pair, risk_prefix
 from mixtures.spec import PackingSpec
 from mixtures.tokenizer import TokenizerFacts, read_facts

@@ -17,7 +17,7 @@ from curation.corpus import TaggedCorpus
 from curation.where import RISKY_SHARE, SPANS, Where, check_names
 from infra.artifact import read_artifact
 from infra.errors import AmountError, ArtifactError, InputError, gathered
-from infra.spec import nearest
+from infra.faults import nearest
 from mixtures import amounts, long_arrays, risk, select
 from mixtures.contamination.found import Contamination
 from mixtures.corpus import Corpus, batches, corpus_in, matches, scores, where_columns

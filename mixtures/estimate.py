@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from curation.levels import THRESHOLDS, Source
 from curation.where import Where
@@ -188,8 +189,6 @@ def _characters_per_token(corpus: Corpus, tokenizer: TokenizerSpec) -> float:
 
 @lru_cache(1)
 def _tokenizer(file: str) -> Any:
-    from tokenizers import Tokenizer
-
     tokenizer = Tokenizer.from_file(file)
     tokenizer.no_truncation()  # as the tokens stage does; a file may carry its model's greatest length
     tokenizer.no_padding()

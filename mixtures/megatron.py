@@ -18,8 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from curation.corpus import schema
+from curation.execution import Workers
 from infra.artifact import read_artifact
 from infra.atomic import atomic_path
 from infra.digests import digest_of
@@ -38,7 +40,6 @@ from mixtures.tokenizer import read_facts
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from curation.execution import Workers
 
 _SHARD = 1 << 26  # tokens of a shard, unless a document is longer
 _CHUNK = 1 << 20  # tokens worked on together
@@ -149,8 +150,6 @@ def _runs(starts: NDArray[np.int64], first: int, last: int, tokens: int) -> Iter
 
 def import_shard(job: ImportJob) -> Iterator[int]:
     """Write one shard's files; yields documents as they are done. Raises DataError."""
-    from tokenizers import Tokenizer
-
     tokens, levels = _source(job.source, job.twin)
     tokenizer = Tokenizer.from_file(str(job.tokenizer / "tokenizer.json"))
     shard = job.prefix.with_name(job.prefix.name + ".parquet")

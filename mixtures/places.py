@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixtures.spec import MixtureSpec, Source, TokensSpec, tokenizer_stage_spec
+from mixtures.stage import TOKENIZER, TOKENS
 
 
 def usual_store(spec: MixtureSpec) -> Path:
@@ -15,15 +16,11 @@ def usual_store(spec: MixtureSpec) -> Path:
 
 def tokenizer_place(spec: MixtureSpec, store: Path) -> Path:
     """Where the mixture's tokenizer is, or would be, in `store`."""
-    from mixtures.stage import TOKENIZER
-
     return store / f"tokenizer-{TOKENIZER.fingerprint(tokenizer_stage_spec(spec))[:12]}"
 
 
 def tokens_place(spec: MixtureSpec, source: Source, tokenizer: Path, store: Path) -> Path:
     """Where the tokens of `source` are, or would be, in `store`."""
-    from mixtures.stage import TOKENS
-
     return store / f"tokens-{source[0]}-{TOKENS.fingerprint(tokens_spec(spec, source, tokenizer))[:12]}"
 
 

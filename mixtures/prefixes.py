@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from infra.errors import DataError, InputError
 from mixtures import long_arrays, select
@@ -110,8 +111,6 @@ def _first_that_holds(masks: Sequence[select.Mask]) -> select.Ints:
 
 def _encode(texts: list[str], tokenizer: Path) -> tuple[NDArray[np.int64], ...]:
     """Tokens of each text. A special token that a text spells is that token: control tokens are made so."""
-    from tokenizers import Tokenizer
-
     encoder: Any = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
     encoder.no_truncation()
     encoder.no_padding()

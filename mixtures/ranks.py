@@ -7,15 +7,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from datatrove.pipeline.base import PipelineStep
 
-from curation.execution import Job, Shared, execute
-
-if TYPE_CHECKING:
-    from curation.execution import Workers
-    from infra.stage import Workspace
+from curation.execution import Job, Shared, Workers, execute
+from infra.stage import Workspace
 
 T = TypeVar("T")
 JOBS = ".jobs"  # in the work folder: logs and completion markers; gone from the finished artifact

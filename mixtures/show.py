@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.dataset as ds
+from tokenizers import Tokenizer
 
 from infra.artifact import Artifact
 from infra.html import escape, heatmap, table_html
@@ -95,8 +96,6 @@ def _share(count: int, total: int) -> str:
 
 def _samples(mixture: BuiltMixture, files: Files) -> str:
     """Heat-maps of the riskiest among a component's first documents, and of the most harmless."""
-    from tokenizers import Tokenizer
-
     tokenizer = Tokenizer.from_file(str(mixture.tokenizer / "tokenizer.json"))
     tokens, levels = files.open()
     told = ds.dataset(mixture.path / "documents.parquet").scanner(filter=ds.field("component") == files.name)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from curation.execution.spec import ExecutionSpec
 from curation.where import Where, parse
-from infra.spec import FileName, Location, Spec, nearest
+from infra.faults import nearest
+from infra.identity import InOrder, NotIdentity, OnlyIfSet
+from infra.spec import BY_FORM, FileName, Location, Spec
 from mixtures.amounts import Amount, parse_fraction, shares_of_total
 from mixtures.conditioning import ConditioningSpec
 from mixtures.contamination.spec import DecontaminationSpec
@@ -79,14 +81,16 @@ class ComponentSpec(Spec):
     """Amount in tokens (the EOS of each document counts), or `all`: every training document once."""
     fraction_of_total: Share | None = None
     """Amount as a share of the whole mixture: 0.1 or "1/3"."""
-    fraction_of: dict[str, Ratio] | None = None
+    fraction_of: Annotated[dict[str, Ratio] | None, OnlyIfSet] = None
     """Amount as a share of another component's tokens: {clean: 0.1}."""
     max_epochs: Annotated[int, Field(ge=1, strict=True)] = 1
     """How often a document may be repeated at most; asking for more tokens than that gives is an error."""
-    order: Literal["shuffled", "corpus"] | ByScore = "shuffled"
+    order: Annotated[
+        Annotated[Literal["shuffled", "corpus"], Tag("value")] | Annotated[ByScore, Tag("section")], BY_FORM, OnlyIfSet
+    ] = "shuffled"
     """Order in which its documents are trained on, whichever are taken: shuffled anew each epoch, as they stand in the
     corpus, or by a score ({by: toxicity}); repetitions of a document stay epochs apart."""
-    risky_spans: RiskySpansSpec | None = None
+    risky_spans: Annotated[RiskySpansSpec | None, OnlyIfSet] = None
     """Cut risky spans out, or replace their tokens; none leaves them to the loss policy."""
 
     @model_validator(mode="after")
@@ -97,6 +101,13 @@ class ComponentSpec(Spec):
         if self.fraction_of is not None and len(self.fraction_of) != 1:
             raise ValueError("fraction_of names one component and the share of it: fraction_of: {clean: 0.1}")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """As marked; 0.1, 0.10 and "1/10" are one amount."""
+        fraction, of = self.amount.fraction, self.amount.of
+        share = None if fraction is None else str(fraction)
+        amount = {"fraction_of_total": share} if of is None else {"fraction_of_total": None, "fraction_of": {of: share}}
+        return super().identity() | amount
 
     @property
     def amount(self) -> Amount:
@@ -131,7 +142,7 @@ class ComponentSpec(Spec):
 class TrainBpeSpec(Spec):
     """A byte-level BPE trained on the training documents of one component."""
 
-    component: str
+    component: Annotated[str, NotIdentity]
     """Component whose documents (hold-out excluded) it is trained on."""
     vocab_size: Annotated[int, Field(ge=260, le=1_000_000)] = 4096
     """Entries in all: 256 bytes, 3 special tokens and the merges."""
@@ -144,7 +155,7 @@ class TokenizerSpec(Spec):
 
     train_bpe: TrainBpeSpec | None = None
     """Train a BPE on a component; for small studies."""
-    file: Location | None = None
+    file: Annotated[Location | None, NotIdentity] = None
     """Path of a tokenizer.json."""
     hub: str | None = None
     """Hugging Face model whose fast tokenizer is used."""
@@ -178,13 +189,13 @@ class PackingSpec(Spec):
 class MixtureSpec(Spec):
     """Components, amounts, a tokenizer and a seed."""
 
-    name: FileName
+    name: Annotated[FileName, NotIdentity]
     """Name of the run; the artifact goes to runs/NAME."""
     seed: int = 0
     """Decides which documents are held out and in which order the others are taken."""
-    curation: Location | None = None
+    curation: Annotated[Location | None, NotIdentity] = None
     """Curation artifact (folder) that holds the corpora; needed unless all of them are under `megatron`."""
-    megatron: dict[Name, MegatronSpec] = Field(default_factory=dict)
+    megatron: Annotated[dict[Name, MegatronSpec], NotIdentity] = Field(default_factory=dict)
     """Corpora that are tokenised already, by name."""
     tokenizer: TokenizerSpec
     """How text becomes tokens."""
@@ -192,21 +203,21 @@ class MixtureSpec(Spec):
     """Tokens per training sample; the trainer reads it."""
     risk: str | None = None
     """Attribute whose spans become the risk byte; none means that every token is unscored."""
-    components: dict[Name, ComponentSpec]
+    components: Annotated[dict[Name, ComponentSpec], InOrder]
     """What the mixture is made of."""
-    hold_out: dict[str, Annotated[int, Field(ge=0, strict=True)]] = Field(default_factory=dict)
+    hold_out: Annotated[dict[str, Annotated[int, Field(ge=0, strict=True)]], NotIdentity] = Field(default_factory=dict)
     """Tokens per component that no arm trains on, by whole documents (at least this many)."""
-    packing: PackingSpec = PackingSpec()
+    packing: Annotated[PackingSpec, OnlyIfSet] = PackingSpec()
     """How documents share sequences."""
-    conditioning: ConditioningSpec | None = None
+    conditioning: Annotated[ConditioningSpec | None, OnlyIfSet] = None
     """Prefixes before training documents, made from their scores; they come on top of the amounts."""
-    decontaminate: DecontaminationSpec | None = None
+    decontaminate: Annotated[DecontaminationSpec | None, OnlyIfSet] = None
     """Evaluation sets that must not be in it."""
-    overlap: OverlapSpec | None = None
+    overlap: Annotated[OverlapSpec | None, OnlyIfSet] = None
     """Measure equal and nearly equal documents between components, and between training and held-out ones."""
-    card: CardSpec | None = None
+    card: Annotated[CardSpec | None, OnlyIfSet] = None
     """Title, summary, language and licences for the data card of `hormesis export`."""
-    execution: ExecutionSpec = ExecutionSpec()
+    execution: Annotated[ExecutionSpec, NotIdentity] = ExecutionSpec()
     """What workers get on a cluster; no part of the fingerprint, since it changes no byte."""
 
     @field_validator("components")
@@ -232,6 +243,15 @@ class MixtureSpec(Spec):
         self._check_card()
         self._check_corpora()
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """As marked; a component with what is held out of it, the tokenizer with the component it is trained on."""
+        identity = super().identity()
+        for component in identity["components"]:
+            component["hold_out"] = self.hold_out.get(component["name"], 0)
+        if self.tokenizer.train_bpe is not None:
+            identity["tokenizer"]["component"] = self.tokenizer.train_bpe.component
+        return identity
 
     def _check_card(self) -> None:
         corpora = {each.corpus for each in self.components.values()}
@@ -314,21 +334,26 @@ class TokenizerStageSpec(Spec):
     seed: int = 0
     """The mixture's seed (it decides which documents are held out)."""
 
+    def identity(self) -> dict[str, Any]:
+        """The tokenizer's, and where one is trained, on what."""
+        trained = {"corpus": self.corpus, "where": self.where, "hold_out": self.hold_out, "seed": self.seed}
+        return self.source.identity() | ({} if self.curation is None else trained)
+
 
 class TokensSpec(Spec):
     """One corpus tokenised, with the risk twin: made once, shared by every dose."""
 
-    curation: Location | None = None
+    curation: Annotated[Location | None, NotIdentity] = None
     """Curation artifact."""
-    megatron: MegatronSpec | None = None
+    megatron: Annotated[MegatronSpec | None, NotIdentity] = None
     """Megatron files instead of it."""
     corpus: str
     """Corpus in it, or name of the files."""
-    tokenizer: Location
+    tokenizer: Annotated[Location, NotIdentity]
     """Tokenizer artifact."""
     risk: str | None = None
     """Attribute whose spans become the risk byte."""
-    cut: float | None = None
+    cut: Annotated[float | None, OnlyIfSet] = None
     """Score from which these spans are cut out of the text first; none are where it is not given."""
 
 

@@ -6,26 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+from curation.steps.decontaminate import contents_of
 from infra.artifact import Artifact, fingerprint_of
 from infra.errors import InputError
 from infra.export import ExportWith
 from infra.inputs import input_digest
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
-from mixtures.contamination.stage import identity_of
 from mixtures.handover.spec import OlmoCoreOptions
 from mixtures.megatron_spec import digest_megatron
-from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec, used
-
-
-def _tokenizer_source(source: TokenizerSpec) -> dict[str, Any]:
-    """The tokenizer's origin without its path."""
-    bpe = source.train_bpe
-    return {
-        "train_bpe": {"vocab_size": bpe.vocab_size, "sample_characters": bpe.sample_characters} if bpe else None,
-        "hub": source.hub,
-        "revision": source.revision,
-        "eos": source.eos,
-    }
+from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec
 
 
 def _tokenizer_files(source: TokenizerSpec) -> dict[str, str]:
@@ -40,12 +29,10 @@ def _tokenizer_files(source: TokenizerSpec) -> dict[str, str]:
 
 
 def _tokenizer_identity(spec: TokenizerStageSpec) -> Identity:
-    config = _tokenizer_source(spec.source)
     inputs = _tokenizer_files(spec.source)
     if spec.curation is not None:
-        config |= {"corpus": spec.corpus, "where": spec.where, "hold_out": spec.hold_out, "seed": spec.seed}
         inputs |= {"curation": fingerprint_of(spec.curation, "curation")}
-    return Identity(config, inputs)
+    return Identity(spec.identity(), inputs)
 
 
 def _tokens_identity(spec: TokensSpec) -> Identity:
@@ -55,52 +42,19 @@ def _tokens_identity(spec: TokensSpec) -> Identity:
         inputs |= {"curation": fingerprint_of(spec.curation, "curation")}
     else:
         inputs |= {"megatron": digest_megatron(spec.megatron)}
-    return Identity({"corpus": spec.corpus, "risk": spec.risk, **used(spec, "cut")}, inputs)
+    return Identity(spec.identity(), inputs)
 
 
 def _mixture_identity(spec: MixtureSpec) -> Identity:
-    config: dict[str, Any] = {
-        "seed": spec.seed,
-        "sequence_length": spec.sequence_length,
-        "risk": spec.risk,
-        "tokenizer": _tokenizer_source(spec.tokenizer),
-        "components": [_component_config(name, spec) for name in spec.components],  # a list: their order counts
-    }
-    config |= used(spec, "packing", "conditioning")
-    if spec.tokenizer.train_bpe is not None:
-        config["tokenizer"]["component"] = spec.tokenizer.train_bpe.component
-    if spec.card is not None:
-        config["card"] = spec.card.model_dump(mode="json")
-    if spec.overlap is not None:
-        config["overlap"] = spec.overlap.model_dump(mode="json")
     inputs = _tokenizer_files(spec.tokenizer)
     if spec.curation is not None:
         inputs |= {"curation": fingerprint_of(spec.curation, "curation")}
     for name in {each.corpus: None for each in spec.components.values() if each.corpus in spec.megatron}:
         inputs |= {f"megatron {name}": digest_megatron(spec.megatron[name])}
     if spec.decontaminate is not None:
-        sets = identity_of(spec.decontaminate.benchmarks)
-        config["decontaminate"] = sets.config
-        inputs |= {f"decontaminate.{name}": value for name, value in sets.inputs.items()}
-    return Identity(config, inputs)
-
-
-def _component_config(name: str, spec: MixtureSpec) -> dict[str, Any]:
-    component = spec.components[name]
-    fraction, of = component.amount.fraction, component.amount.of
-    share = None if fraction is None else str(fraction)  # 0.1, 0.10 and "1/10" are one amount
-    config: dict[str, Any] = {
-        "name": name,
-        "corpus": component.corpus,
-        "where": component.where,
-        "tokens": component.tokens,
-        "fraction_of_total": share if of is None else None,
-        "max_epochs": component.max_epochs,
-        "hold_out": spec.hold_out.get(name, 0),
-    }
-    if of is not None:
-        config["fraction_of"] = {of: share}
-    return config | used(component, "order", "risky_spans")
+        contents = contents_of(spec.decontaminate.benchmarks)
+        inputs |= {f"decontaminate.{name}": value for name, value in contents.items()}
+    return Identity(spec.identity(), inputs)
 
 
 def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> dict[str, Any]:

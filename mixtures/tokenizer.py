@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from curation.where import parse
 from infra.atomic import write_json, write_text
 from infra.errors import InputError, UnavailableError
-from infra.spec import nearest
+from infra.faults import nearest
 from mixtures import select
 from mixtures.corpus import Corpus, batches, matches, open_corpus, where_columns
 from mixtures.spec import TokenizerSpec, TokenizerStageSpec, TrainBpeSpec
@@ -104,8 +105,6 @@ def _rows(tokenizer: Tokenizer) -> int:
 
 def _train(spec: TokenizerStageSpec, bpe: TrainBpeSpec) -> Tokenizer:
     """Byte-level BPE with GPT-2's pre-tokenisation; the same documents give the same merges whatever the threads."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
     assert spec.curation is not None and spec.corpus is not None
     corpus = open_corpus(spec.curation, spec.corpus)
     tokenizer = Tokenizer(models.BPE())
@@ -177,8 +176,6 @@ def _last_held_out(corpus: Corpus, spec: TokenizerStageSpec) -> np.uint64:
 
 def _from_file(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """A tokenizer.json, and what a tokenizer_config.json beside it says of special tokens."""
-    from tokenizers import Tokenizer
-
     if not path.is_file():
         raise InputError(f"tokenizer.file: {path}: no such file")
     try:

@@ -13,28 +13,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.execution import Workers
 from infra.artifact import read_artifact
 from infra.errors import DataError, InputError
-from infra.spec import nearest
+from infra.faults import nearest
 from infra.stage import Workspace
 from mixtures import risk
 from mixtures.corpus import Corpus, batches, open_corpus
 from mixtures.cut import cut_spans
 from mixtures.marking import Spans
+from mixtures.megatron import import_corpus
 from mixtures.shard_files import ShardFiles, counts_of
 from mixtures.spec import TokensSpec
 from mixtures.token_table import eos_spelled
 from mixtures.tokenise import Encoded, Encoder
 from mixtures.tokenizer import read_facts
-
-if TYPE_CHECKING:
-    from curation.execution import Workers
 
 _DOCUMENTS = 1 << 13  # read together, if they are not too long
 SMALL = 2_000_000  # characters: below that, starting processes takes longer than tokenising
@@ -55,8 +54,6 @@ class ShardJob:
 
 def make(spec: TokensSpec, workspace: Workspace, workers: Workers | None = None) -> dict[str, Any]:
     """Make the tokens of a corpus, or take them from Megatron files. Raises InputError or RanksFailed."""
-    from mixtures.megatron import import_corpus
-
     run = tokenise_corpus if spec.megatron is None else import_corpus
     return run(spec, workspace, workers)
 

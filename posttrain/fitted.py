@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from infra.artifact import is_artifact
 from infra.atomic import atomic_path, write_json
@@ -56,8 +58,6 @@ def _say(layout: HeadLayout) -> str:
 
 def save_fitted(folder: Path, fitted: Fitted) -> None:
     """Write both files, each atomically; equal input gives equal bytes."""
-    from safetensors.torch import save_file
-
     with atomic_path(folder / TENSORS) as temporary:
         save_file(fitted.tensors, temporary)
     record = {"format": FORMAT, **{key: value for key, value in vars(fitted).items() if key != "tensors"}}
@@ -66,9 +66,6 @@ def save_fitted(folder: Path, fitted: Fitted) -> None:
 
 def load_fitted(location: str | Path) -> Fitted:
     """Read a steering folder. Raises InputError where there is none, ArtifactError where it is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = Path(location)
     if is_artifact(folder):
         open_input(folder, "posttrain")

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
+import pyarrow.parquet as pq
 
 from infra.artifact import read_artifact
 from infra.errors import AmountError, DataError, InputError
@@ -78,8 +80,6 @@ def held_out_examples(spec: LabelledSpec) -> Iterator[Example]:
 
     Raises DataError for a document that was never tagged: an unknown label is not a benign one.
     """
-    import pyarrow.parquet as pq
-
     file = read_artifact(spec.mixture, "mixture").path / "held_out.parquet"
     for row, document in enumerate(pq.read_table(file).to_pylist()):
         group = f"{document['component']}/{document['id']}"
@@ -107,8 +107,6 @@ def _lines(text: str, spans: list[dict[str, Any]], spec: LabelledSpec, group: st
 
 def file_examples(spec: LabelledFileSpec) -> Iterator[Example]:
     """JSON Lines, compressed or not, local or remote. Raises DataError with file and line for anything malformed."""
-    import fsspec
-
     name = Path(spec.path).name
     try:
         with fsspec.open(spec.path, "rb", compression="infer") as file:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from infra.errors import InputError
-from infra.spec import FileName, Location, Spec, keys_of, nearest
-from posttrain.methods import METHODS
+from infra.faults import nearest
+from infra.identity import NotIdentity
+from infra.registry import options_by_name
+from infra.spec import FileName, Location, Spec, keys_of
+from posttrain.methods.options import AnyMethod, MethodArgs
 
 Device = Literal["auto", "cpu", "cuda"]
 """Where a model runs: `auto` takes the GPU of the machine that does the work, if there is one."""
@@ -20,7 +21,7 @@ Device = Literal["auto", "cpu", "cuda"]
 class LabelledSpec(Spec):
     """Labelled text out of the documents that a mixture holds out, the same documents in every arm of a study."""
 
-    mixture: Location
+    mixture: Annotated[Location, NotIdentity]
     """Mixture artifact."""
     unit: Literal["line", "document"] = "line"
     """Lines are labelled by their highest span, documents by their score."""
@@ -37,7 +38,7 @@ class LabelledSpec(Spec):
 class LabelledFileSpec(Spec):
     """Labelled text from JSON Lines."""
 
-    path: Location
+    path: Annotated[Location, NotIdentity]
     """File or URL, .gz and .zst too."""
     text: str = "text"
     """Key of the text."""
@@ -55,42 +56,33 @@ def _source(value: object) -> str:
 
 AnyLabelled = LabelledSpec | LabelledFileSpec
 
-if TYPE_CHECKING:
-    MethodArgs = Spec
-else:
-    # Every method's own arguments, so that the JSON Schema knows them all and a new method file is enough.
-    MethodArgs = Annotated[
-        reduce(or_, [METHODS.get(name).args for name in METHODS.names()]), Field(discriminator="name")
-    ]
 
-
-def method_spec(name: str, options: Mapping[str, Any]) -> Spec:
+def method_spec(name: str, options: Mapping[str, Any]) -> MethodArgs:
     """Arguments of the method `name`. Raises InputError naming the key that is wrong."""
-    args = METHODS.get(name).args
+    methods = options_by_name(AnyMethod)
+    if name not in methods:
+        raise InputError(f'no method "{name}"; there are: {", ".join(methods)}{nearest(name, methods)}')
+    args = methods[name]
     if unknown := sorted(options.keys() - args.model_fields.keys()):
         allowed = sorted(args.model_fields.keys() - {"name"})
         hint = nearest(unknown[0], allowed)
         raise InputError(f"method {name}: {unknown[0]}: unknown key; allowed: {', '.join(allowed) or 'none'}{hint}")
     try:
-        return args.model_validate({**options, "name": name})
+        return cast(MethodArgs, args.model_validate({**options, "name": name}))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise InputError(f"method {name}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
 class PosttrainSpec(Spec):
     """Fit one steering method on one model. Strength is no part of it: one fit serves every strength."""
 
-    name: FileName
+    name: Annotated[FileName, NotIdentity]
     """Name of the artifact: runs/NAME."""
-    model: Location
+    model: Annotated[Location, NotIdentity]
     """Pretrain artifact, Hugging Face folder, or `hf:org/model` on the hub."""
-    method: Annotated[MethodArgs, BeforeValidator(_named)]
+    method: AnyMethod
     """Steering method with its arguments; a bare name takes the defaults."""
     labelled: (
         Annotated[
@@ -102,18 +94,23 @@ class PosttrainSpec(Spec):
     """Labelled text to fit on; methods that need none ignore it."""
     seed: int = 0
     """Draws the labelled texts, the folds and the random control direction."""
-    device: Device = "auto"
+    device: Annotated[Device, NotIdentity] = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""
+
+    def identity(self) -> dict[str, Any]:
+        """As marked; a method that needs no labels is the same whatever labels and seed are given."""
+        identity = super().identity()
+        return identity if self.needs_labels else {"method": identity["method"]}
 
     @property
     def method_name(self) -> str:
         """Name of the method."""
-        return str(self.method.model_dump()["name"])
+        return self.method.name
 
     @property
     def needs_labels(self) -> bool:
         """Whether the method is fitted on labelled text."""
-        return METHODS.get(self.method_name).needs_labels
+        return self.method.needs_labels
 
     @model_validator(mode="after")
     def _labels_present(self) -> PosttrainSpec:

@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 
 
 def identity(spec: PosttrainSpec) -> Identity:
-    """Method, labels and seed; a method that needs no labels is the same whatever labels and seed are given."""
-    config: dict[str, Any] = {"method": spec.method.model_dump(mode="json")}
+    """Method, labels and seed, on the model."""
     inputs = {"model": fingerprint(spec.model)}
     if spec.needs_labels:
         assert spec.labelled is not None
-        config |= {"labelled": spec.labelled.model_dump(mode="json", exclude={"mixture", "path"}), "seed": spec.seed}
         inputs["labelled"] = _labels_fingerprint(spec.labelled)
-    return Identity(config, inputs)
+    return Identity(spec.identity(), inputs)
 
 
 def _labels_fingerprint(labelled: AnyLabelled) -> str:

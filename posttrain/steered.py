@@ -11,7 +11,7 @@ from posttrain.cross_entropy import CrossEntropy, cross_entropy
 from posttrain.fitted import Fitted, load_fitted
 from posttrain.methods import METHODS
 from posttrain.methods.base import Method
-from posttrain.methods.none import NoneArgs
+from posttrain.methods.options import NoneArgs
 from posttrain.model import CausalModel, load_model
 from posttrain.sampling import Generation, Sampling, generate
 from posttrain.spec import Device

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from infra.errors import DataError, InputError
-from infra.spec import nearest
+from infra.faults import nearest
 from mixtures.built import BuiltMixture
 from mixtures.risk import UNSCORED
 from mixtures.tokenizer import TokenizerFacts

@@ -8,6 +8,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
+from megatron.core.extensions.transformer_engine import (
+    TEColumnParallelLinear,
+    TEDotProductAttention,
+    TERowParallelLinear,
+)
 from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinear
 from megatron.core.transformer import TransformerConfig
 from megatron.core.transformer.enums import AttnMaskType
@@ -37,8 +42,6 @@ def layer_parts(implementation: Implementation, config: TransformerConfig, *, fl
         check_float8(config.hidden_size, config.ffn_hidden_size, config.tensor_model_parallel_size)
         return LayerParts(Float8Column, Float8Row, _own_attention(config.context_parallel_size))
     if uses_transformer_engine(implementation):
-        from megatron.core.extensions.transformer_engine import TEColumnParallelLinear, TERowParallelLinear
-
         return LayerParts(TEColumnParallelLinear, TERowParallelLinear, TransformerEngineAttention)
     attention = _own_attention(config.context_parallel_size)
     if config.tensor_model_parallel_size == 1:
@@ -138,7 +141,6 @@ class TransformerEngineAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig, layer_number: int, attn_mask_type: AttnMaskType, **rest: Any) -> None:
         super().__init__()
-        from megatron.core.extensions.transformer_engine import TEDotProductAttention
 
         self.causal = TEDotProductAttention(config, layer_number, attn_mask_type, **rest)
         self.within_documents = _own_attention(config.context_parallel_size)(config, layer_number, attn_mask_type)

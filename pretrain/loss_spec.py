@@ -103,6 +103,15 @@ class LossSpec(PolicySpec):
             raise ValueError(f"{min(twice)!r} is in `components` and in `by_component`; name it once")
         return self
 
+    def identity(self) -> dict[str, Any]:
+        """What it means, however it is written: bands; keys younger than the first artifacts where they are set."""
+        younger = self.model_dump(mode="json", include={"begin_at", "by_component"}, exclude_defaults=True)
+        return {
+            "bands": [band.identity() for band in self.effective_bands],
+            "components": None if self.components is None else sorted(self.components),
+            "normalise_by": self.normalise_by,
+        } | younger
+
     @property
     def effective_bands(self) -> tuple[Band, ...]:
         """The policy as bands, for every component that has none of its own; empty when every token is kept."""

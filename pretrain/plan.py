@@ -12,8 +12,7 @@ from pretrain.estimate import CPU_THREAD_FLOPS, Memory, Training, tokens_by_acti
 from pretrain.gpus import GPUS
 from pretrain.inputs import open_inputs
 from pretrain.launch.sbatch import script_for
-from pretrain.launchers.base import LauncherSpec
-from pretrain.launchers.slurm import SlurmSpec
+from pretrain.launchers.options import LauncherSpec, SlurmSpec
 from pretrain.layout import USABLE, Layout, best_layout, declared_layout
 from pretrain.loss_spec import LossSpec
 from pretrain.passes import streams_of

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from infra.artifact import Artifact, read_artifact
 from infra.errors import InputError
@@ -168,8 +169,6 @@ def _span(piece: Piece, span: SpanOfTokens, show_text: bool) -> tuple[object, ..
 
 
 def _tokens(mixture: BuiltMixture, sample: Sample, show_text: bool) -> Table:
-    from tokenizers import Tokenizer
-
     tokenizer = Tokenizer.from_file(str(mixture.tokenizer / "tokenizer.json"))
     named = {risk.UNSCORED: "unscored", risk.LOWEST: "lowest", risk.STRUCTURAL: "structural"}
     scores = risk.decode(sample.risk)

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from infra.identity import NotIdentity, OnlyIfSet
 from infra.spec import FileName, Location, Spec
-from pretrain.any_launcher import AnyLauncher
-from pretrain.launchers.local import LocalSpec
+from pretrain.launchers.options import AnyLauncher, LocalSpec
 from pretrain.loss_spec import Loss, LossSpec, by_preset
 
 PresetName = Literal["olmo-tiny", "olmo-60m", "olmo-150m", "olmo-1b"]
@@ -52,7 +52,7 @@ class ModelSpec(Spec):
 class StartSpec(Spec):
     """What a run begins with instead of random weights. A plain string means the weights at that place."""
 
-    model: Location
+    model: Annotated[Location, NotIdentity]
     """A Hugging Face folder of OlmoForCausalLM, or a pretraining artifact."""
     step: Positive | None = None
     """The artifact's checkpoint after this step (see `keep_every`); its end unless given."""
@@ -72,7 +72,7 @@ class ScheduleSpec(Spec):
 
     steps: Positive
     """Steps of the whole schedule; `warmup` is a share of these."""
-    taken: Annotated[int, Field(ge=0)] = 0
+    taken: Annotated[int, Field(ge=0), OnlyIfSet] = 0
     """Steps of it that were taken before this run."""
 
     @model_validator(mode="after")
@@ -99,7 +99,7 @@ class OptimizerSpec(Spec):
     """Added to the root of the second moment."""
     clip: Annotated[float, Field(ge=0.0)] = 1.0
     """Global gradient norm above which gradients are scaled down; 0 turns clipping off."""
-    schedule: ScheduleSpec | None = None
+    schedule: Annotated[ScheduleSpec | None, OnlyIfSet] = None
     """Where the run's steps lie in a longer schedule; unless given they are the schedule."""
 
     @model_validator(mode="after")
@@ -165,13 +165,13 @@ Start = Annotated[StartSpec, BeforeValidator(_at_place, json_schema_input_type=s
 class PretrainSpec(Spec):
     """One pretraining run: a mixture, a model, a loss policy."""
 
-    name: FileName
+    name: Annotated[FileName, NotIdentity]
     """Name of the run; the artifact is runs/NAME unless --out says otherwise."""
-    mixture: Location
+    mixture: Annotated[Location, NotIdentity]
     """Folder of a built mixture."""
     model: Model = ModelSpec()
     """Preset name, or a preset and what differs; with `start_from` it may be left out."""
-    start_from: Start | None = None
+    start_from: Annotated[Start | None, OnlyIfSet] = None
     """Weights to begin with; OLMo's random initialisation unless given."""
     loss: Loss = LossSpec()
     """Loss policy by the risk of the predicted token."""
@@ -179,7 +179,7 @@ class PretrainSpec(Spec):
     """Seed of initial weights and data order."""
     epochs: Positive = 1
     """Passes over the mixture; each presents every token as a target exactly once, in a new order."""
-    micro_batch_size: Positive = 16
+    micro_batch_size: Annotated[Positive, NotIdentity] = 16
     """Sequences per forward pass and data-parallel rank; limited by memory."""
     global_batch_size: Positive = 32
     """Sequences per optimizer step over all ranks."""
@@ -189,47 +189,47 @@ class PretrainSpec(Spec):
     """bf16 keeps fp32 master weights and gradient sums; fp8 is bf16 with the products of the layers, not of the head,
     in fp8 (torchao's tensorwise scaling; needs a GPU that has it, and `hormesis[fp8]`).
     """
-    recompute: bool = False
+    recompute: Annotated[bool, NotIdentity] = False
     """Keep only each layer's input for the backward pass and compute the layer again: a third more work, and a
     fraction of the activations' memory.
     """
-    implementation: Implementation = "auto"
+    implementation: Annotated[Implementation, NotIdentity] = "auto"
     """Layers on PyTorch's kernels (local) or Transformer Engine's; auto: the latter where a GPU has it."""
-    logits: LogitsMemory = "auto"
+    logits: Annotated[LogitsMemory, NotIdentity] = "auto"
     """hold: logits are kept for the backward pass; recompute: they never exist whole and are computed again, one
     product with the embedding more (3 % of an OLMo-1B step); auto: recompute where they would take more than 2 GiB.
     """
-    compile: bool | Literal["auto"] = "auto"
+    compile: Annotated[bool | Literal["auto"], NotIdentity] = "auto"
     """Let torch.compile fuse what lies between the matrix products; some seconds at the start. auto: on a GPU, unless
     `deterministic`.
     """
-    deterministic: bool = False
+    deterministic: Annotated[bool, NotIdentity] = False
     """On a GPU, only algorithms that give the same bits each time, so that a resumed run ends with the same bytes there
     too; slower. On a CPU it is always so.
     """
-    checkpoint_every: Positive = 500
+    checkpoint_every: Annotated[Positive, NotIdentity] = 500
     """Steps between checkpoints; a killed run repeats at most this many."""
-    keep_every: Positive | None = None
+    keep_every: Annotated[Positive | None, OnlyIfSet] = None
     """Steps between checkpoints that stay in the artifact, the last step's among them, for `start_from` and for
     `export --step`; a multiple of `checkpoint_every`. Unless given, none stays.
     """
-    max_skipped: Annotated[int, Field(ge=0)] = 3
+    max_skipped: Annotated[int, Field(ge=0), NotIdentity] = 3
     """Steps that may be skipped because their gradient is not finite; one more stops the run."""
-    log_every: Positive = 20
+    log_every: Annotated[Positive, NotIdentity] = 20
     """Steps between lines of log.jsonl."""
-    evaluate_every: Positive | None = None
+    evaluate_every: Annotated[Positive | None, NotIdentity] = None
     """Steps between evaluations on the held-out documents, risky tokens apart; only at the end unless given."""
-    logs: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    logs: Annotated[tuple[Literal["tensorboard", "wandb"], ...], NotIdentity] = ()
     """Where the log goes besides log.jsonl; wandb runs offline."""
-    profile: ProfileSpec | None = None
+    profile: Annotated[ProfileSpec | None, NotIdentity] = None
     """Trace some steps with torch.profiler."""
-    parallel: ParallelSpec = ParallelSpec()
+    parallel: Annotated[ParallelSpec, NotIdentity] = ParallelSpec()
     """Tensor, sequence, pipeline and context parallelism."""
-    collective_timeout: Annotated[float, Field(gt=0.0)] = COLLECTIVE_TIMEOUT
+    collective_timeout: Annotated[float, Field(gt=0.0), NotIdentity] = COLLECTIVE_TIMEOUT
     """Minutes that a rank waits for the others in a collective before the run fails; what rank 0 does alone (the
     export's writing) must fit into it.
     """
-    launcher: AnyLauncher = LocalSpec()
+    launcher: Annotated[AnyLauncher, NotIdentity] = LocalSpec()
     """What starts the processes: local, torchrun, slurm or ray, as a name or with options."""
 
     @property

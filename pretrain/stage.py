@@ -17,48 +17,15 @@ from infra.spec import Spec
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 from pretrain.launchers import launcher_of
 from pretrain.location import fingerprint
+from pretrain.report import show
 from pretrain.spec import PretrainSpec
-
-_WATCHING = {"log_every", "evaluate_every", "logs", "profile"}
-# How a run is carried out, not what comes out of it: a killed run may be taken up with other values of these.
-_HOW = {
-    "name",
-    "mixture",
-    "micro_batch_size",
-    "checkpoint_every",
-    "max_skipped",
-    "parallel",
-    "collective_timeout",
-    "launcher",
-    "recompute",
-    "logits",
-    "implementation",
-    "compile",
-    "deterministic",
-    *_WATCHING,
-}
 
 
 def _identity(spec: PretrainSpec) -> Identity:
-    later = {"loss", "start_from", "keep_every"}
-    config = spec.model_dump(mode="json", exclude={**dict.fromkeys(_HOW | later, True), "optimizer": {"schedule"}})
-    config |= _said(spec, "keep_every")
-    config["optimizer"] |= _said(spec.optimizer, "schedule")
-    config["loss"] = {
-        "bands": [band.model_dump(mode="json") for band in spec.loss.effective_bands],
-        "components": None if spec.loss.components is None else sorted(spec.loss.components),
-        "normalise_by": spec.loss.normalise_by,
-    } | _said(spec.loss, "begin_at", "by_component")
     inputs = {"mixture": fingerprint_of(spec.mixture, "mixture")}
     if spec.start_from is not None:
-        config["start_from"] = spec.start_from.model_dump(mode="json", exclude={"model"})
         inputs["start_from"] = fingerprint(spec.start_from.model)
-    return Identity(config, inputs)
-
-
-def _said(spec: Spec, *keys: str) -> dict[str, Any]:
-    """Keys that are younger than the first artifacts, which keep their fingerprints: only where they are set."""
-    return spec.model_dump(mode="json", include=set(keys), exclude_defaults=True)
+    return Identity(spec.identity(), inputs)
 
 
 def _run(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
@@ -100,8 +67,6 @@ def _plan(spec: PretrainSpec) -> Plan:
 
 
 def _show(artifact: Artifact) -> Page:
-    from pretrain.report import show
-
     return show(artifact)
 
 

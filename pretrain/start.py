@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from infra.artifact import is_artifact, read_artifact
 from infra.errors import InputError
 from mixtures.built import BuiltMixture
@@ -61,8 +63,6 @@ def _check_declared(spec: PretrainSpec, found: Architecture) -> None:
 
 def _check_tokenizer(folder: Path, mixture: BuiltMixture) -> None:
     """A model reads ids, so the same id must be the same token."""
-    from tokenizers import Tokenizer
-
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise InputError(f"{folder}: no tokenizer.json, so nothing says that its ids mean what the mixture's mean")

@@ -1,10 +1,19 @@
-"""Evaluations, one a file: the file's name is the key in YAML and the `evaluation` column of the results."""
+"""Evaluations, one a file; the name is the key in YAML and the `evaluation` column of the results. A new one has its
+options in `options.py`, a key in `analysis.spec` and its class in the table here.
+"""
 
 from __future__ import annotations
 
 from analysis.evaluations.base import Evaluation
 from infra.registry import Registry
 
-EVALUATIONS: Registry[Evaluation] = Registry("analysis.evaluations", Evaluation)  # type: ignore[type-abstract]
+EVALUATIONS: Registry[Evaluation] = Registry(
+    "evaluation",
+    {
+        "cross_entropy": "analysis.evaluations.cross_entropy:CrossEntropy",
+        "probes": "analysis.evaluations.probes:Probes",
+        "toxicity": "analysis.evaluations.toxicity:Toxicity",
+    },
+)
 
 __all__ = ["EVALUATIONS", "Evaluation"]

@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from infra.spec import Spec
+from posttrain.spec import Device, LabelledSpec
 
 if TYPE_CHECKING:
-    from posttrain.spec import Device, LabelledSpec
     from posttrain.steered import Steered
 
 Row = dict[str, Any]
@@ -49,9 +49,10 @@ class Evaluation(ABC):
         self.given, self.subject = options, subject
 
     @staticmethod
-    @abstractmethod
-    def identity(options: Any) -> Any:
+    def identity(options: Any) -> dict[str, Any]:
         """What enters the fingerprint: options and the content of inputs, never paths."""
+        own: dict[str, Any] = options.identity()
+        return own
 
     @abstractmethod
     def chunks(self) -> int:

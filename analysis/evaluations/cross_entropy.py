@@ -5,24 +5,13 @@ This is the price of a method: what it costs in predicting text that no arm was 
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import Field
+import polars as pl
 
 from analysis.evaluations.base import Evaluation, Row
+from analysis.evaluations.options import CrossEntropySpec
+from infra.artifact import read_artifact
 from infra.errors import AmountError, InputError
-from infra.spec import Spec, nearest
-
-
-class CrossEntropySpec(Spec):
-    """Cross-entropy on documents that the mixture holds out."""
-
-    component: str = "clean"
-    """Component of the mixture whose held-out documents are read."""
-    max_documents: int | None = Field(None, ge=2)
-    """At most this many documents, the first ones of the hold-out."""
-    max_tokens_per_document: int | None = Field(None, ge=2)
-    """Only the first tokens of each document count."""
+from infra.faults import nearest
 
 
 class CrossEntropy(Evaluation):
@@ -30,11 +19,6 @@ class CrossEntropy(Evaluation):
 
     options = CrossEntropySpec
     given: CrossEntropySpec
-
-    @staticmethod
-    def identity(options: CrossEntropySpec) -> Any:
-        """The options; the documents come in with the mixture."""
-        return options.model_dump(mode="json")
 
     def chunks(self) -> int:
         """Always one."""
@@ -62,9 +46,6 @@ class CrossEntropy(Evaluation):
 
     def _documents(self) -> list[tuple[str, str]]:
         """(id, text) of the held-out documents."""
-        import polars as pl
-
-        from infra.artifact import read_artifact
 
         if self.subject.mixture is None:
             raise InputError("cross_entropy reads held-out documents: give `mixture:`")

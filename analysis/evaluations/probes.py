@@ -8,22 +8,10 @@ texts.
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import Field
-
 from analysis.evaluations.base import Evaluation, Row
+from analysis.evaluations.options import ProbesSpec
 from infra.errors import InputError
-from infra.spec import Spec
-
-
-class ProbesSpec(Spec):
-    """Linear probes of every head, on the texts of `labelled:`."""
-
-    folds: int = Field(5, ge=2)
-    """Folds of the cross-validation."""
-    seed: int = 0
-    """Draws the texts and the folds; the same for all arms."""
+from posttrain.labelled import read_labelled
 
 
 class Probes(Evaluation):
@@ -32,11 +20,6 @@ class Probes(Evaluation):
     options = ProbesSpec
     given: ProbesSpec
 
-    @staticmethod
-    def identity(options: ProbesSpec) -> Any:
-        """The options; the texts come in with `labelled`."""
-        return options.model_dump(mode="json")
-
     def chunks(self) -> int:
         """One for the unsteered model, none for a steered one."""
         return 1 if self.subject.steering is None else 0
@@ -44,7 +27,6 @@ class Probes(Evaluation):
     def rows(self, chunk: int) -> list[Row]:
         """One row a head, layer-major. Raises AmountError where there are too few labelled texts."""
         from posttrain.activations import last_token
-        from posttrain.labelled import read_labelled
         from posttrain.probes import probe_heads
 
         if self.subject.labelled is None:

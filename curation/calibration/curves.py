@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from curation.scorers import possible_weights
+from curation.scorers.options import ScorerSpec
 from infra.errors import InputError
 from infra.inputs import open_input
 
@@ -14,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curation.scorers.base import ScorerSpec
 
 FILE = "calibration.json"
 
@@ -28,8 +31,6 @@ class Curve:
 
     def apply(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Calibrated scores."""
-        import numpy as np
-
         return np.interp(scores, self.x, self.y).astype(np.float32).clip(0, 1)
 
 
@@ -42,8 +43,6 @@ class Calibration:
 
     def apply(self, scores: NDArray[np.float32], attributes: tuple[str, ...]) -> NDArray[np.float32]:
         """Scores [n, attributes] on the reference's scale; columns without a curve stay as they are."""
-        import numpy as np
-
         columns = [self.curves[name].apply(scores[:, place]) if name in self.curves else scores[:, place]
                    for place, name in enumerate(attributes)]  # fmt: skip
         return np.stack(columns, axis=1)
@@ -51,8 +50,6 @@ class Calibration:
 
 def read_calibration(folder: str | Path, scorer: ScorerSpec) -> Calibration:
     """The calibration in `folder`. Raises InputError where it is none, or was fitted to another scorer."""
-    from curation.scorers import possible_weights
-
     artifact = open_input(folder, "calibration")
     record: dict[str, Any] = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
     if record["weights"] not in possible_weights(scorer):

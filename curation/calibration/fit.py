@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -40,8 +42,6 @@ def fit_curve(scores: Floats, references: Floats) -> dict[str, list[float]]:
 
 def errors(scores: Floats, references: Floats) -> Errors:
     """How far `scores` are from `references`."""
-    import numpy as np
-
     away = scores - references
     bins = np.minimum((scores * _BINS).astype(int), _BINS - 1)
     gaps = np.abs(np.bincount(bins, weights=away, minlength=_BINS)).sum() / len(scores)
@@ -50,8 +50,6 @@ def errors(scores: Floats, references: Floats) -> Errors:
 
 def judge(before: Floats, after: Floats, references: Floats, seed: int) -> dict[str, Any]:
     """Errors before and after, and the fall of the mean absolute error with its 95 % bootstrap interval over texts."""
-    import numpy as np
-
     gain = np.abs(before - references) - np.abs(after - references)
     draws = np.random.default_rng(seed).integers(0, len(gain), (_RESAMPLES, len(gain)))
     low, high = np.quantile(gain[draws].mean(axis=1), [0.025, 0.975])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from curation.any_scorer import AnyScorer
-from curation.source_spec import MAX_BAD_SHARE
-from curation.spec import SourceSpec
+from curation.scorers.options import AnyScorer
+from curation.source_spec import MAX_BAD_SHARE, SourceSpec
+from infra.identity import NotIdentity
 from infra.spec import FileName, Spec
 
 
@@ -28,7 +30,7 @@ class CalibrationSpec(Spec):
     """The scorer to calibrate."""
     references: tuple[ReferenceSpec, ...] = Field(min_length=1)
     """Texts with stored scores; all of them count alike."""
-    max_bad_share: float = Field(MAX_BAD_SHARE, ge=0, le=1)
+    max_bad_share: Annotated[float, NotIdentity] = Field(MAX_BAD_SHARE, ge=0, le=1)
     """Share of unusable lines above which the training stops; no part of the fingerprint."""
     held_out: float = Field(0.3, gt=0, lt=1)
     """Share of the texts that the error is measured on, and the curve is not fitted to. Equal texts stay together."""

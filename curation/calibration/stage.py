@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from curation.bad_lines import BadLines, Reader, settings_of
+import numpy as np
+
+from curation.bad_lines import BadLines, Reader
 from curation.calibration.curves import FILE, Curve
+from curation.calibration.fit import fit_curve, judge
 from curation.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.extract import UnreadableError
 from curation.held_out import is_held_out
+from curation.parts import content_of
+from curation.records import RawDocument
+from curation.resolve import resolved
+from curation.scorers import load_scorer, weights_of
 from infra.artifact import Artifact
+from infra.atomic import write_json
 from infra.errors import InputError
 from infra.fingerprint import digest
+from infra.html import table_html
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
-
-if TYPE_CHECKING:
-    from curation.records import RawDocument
 
 _BATCH = 256
 _FEWEST = 50  # texts on either side of the split below which a curve says nothing
@@ -25,23 +31,14 @@ _FEWEST = 50  # texts on either side of the split below which a curve says nothi
 
 def identity(spec: CalibrationSpec) -> Identity:
     """Settings, content of the references, weights of the scorer."""
-    from curation.parts import content_of
-    from curation.resolve import resolved
-    from curation.scorers import weights_of
-
     definite = resolved(spec)
     inputs = {f"references[{number}]": digest(content_of(each.source))
               for number, each in enumerate(spec.references)}  # fmt: skip
-    return Identity(settings_of(definite), {"scorer": weights_of(definite.scorer), **inputs})
+    return Identity(definite.identity(), {"scorer": weights_of(definite.scorer), **inputs})
 
 
 def run(spec: CalibrationSpec, workspace: Workspace) -> dict[str, Any]:
     """Score the texts, fit, measure, write. Raises InputError, UnavailableError, DataError, ScoringError."""
-    import numpy as np
-
-    from curation.resolve import resolved
-    from curation.scorers import load_scorer, weights_of
-    from infra.atomic import write_json
 
     spec = resolved(spec)
     scorer = load_scorer(spec.scorer)
@@ -106,9 +103,6 @@ def _score(document: RawDocument, key: str | None) -> float | None:
 
 def _fit(name: str, scores: Any, references: Any, held_out: Any, seed: int) -> dict[str, Any]:
     """Curve and errors of one attribute."""
-    import numpy as np
-
-    from curation.calibration.fit import fit_curve, judge
 
     known = np.isfinite(references)
     fit, test = known & ~held_out, known & held_out
@@ -132,8 +126,6 @@ def plan(spec: CalibrationSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """Errors before and after, by attribute."""
-    from infra.html import table_html
-
     record = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
     rows = tuple(_row(name, each) for name, each in record["attributes"].items())
     columns = ("attribute", "fitted on", "held out", "MAE before", "MAE after", "its fall, 95 %", "RMSE before",

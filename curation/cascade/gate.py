@@ -10,6 +10,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.stats import beta, binom
+
 from infra.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,8 +42,6 @@ def tolerated(risky: int, recall: float, confidence: float) -> int:
     The distribution-free tolerance limit (Wilks 1941): the share of all risky documents that lies below the j-th of k
     sampled ones is Beta(j, k + 1 − j). The largest j for which it is at most 1 − recall with the confidence asked for.
     """
-    from scipy.stats import binom
-
     return int(binom.ppf(1 - confidence, risky, 1 - recall))
 
 
@@ -54,8 +55,6 @@ def threshold_of(gate: NDArray[np.float32], risky: NDArray[np.bool_], recall: fl
 
     Raises DataError where the survey holds too few risky documents to promise it.
     """
-    import numpy as np
-
     rising = np.sort(gate[risky])
     rank = tolerated(len(rising), recall, confidence)
     if rank >= 1:
@@ -94,8 +93,6 @@ class Tally:
         Risky documents above the gate are counted; those below it are estimated from the audit: a binomial share with
         its Clopper–Pearson interval. Documents that the audit itself found count as missed by the gate.
         """
-        from scipy.stats import beta
-
         if not self.below:
             return {"reached": 1.0, "low": 1.0, "high": 1.0}
         if not self.audited or not (self.risky or self.missed):

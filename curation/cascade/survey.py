@@ -5,11 +5,13 @@ Which documents are drawn follows from the seed, the shard and the document's pl
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
@@ -26,9 +28,6 @@ _BLOCK = 4096  # numbers drawn at once
 
 def draws(seed: int, purpose: str, place: str) -> Iterator[float]:
     """Uniform numbers in [0, 1), one for each document of a shard, in order."""
-    import hashlib
-
-    import numpy as np
 
     key = hashlib.blake2b(f"{seed}/{purpose}/{place}".encode(), digest_size=16).digest()
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
@@ -112,8 +111,6 @@ class SetGate(PipelineStep):
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
-        import numpy as np
-
         scores = [each for shard in self.shards for each in surveyed(self.folder, shard).values()]
         gate = np.array([cheap for cheap, _ in scores], dtype=np.float32)
         costly = np.array([row for _, row in scores], dtype=np.float32).reshape(len(scores), -1)

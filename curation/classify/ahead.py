@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from curation.classify.windows import Windows, buckets, highest, padded
 
 if TYPE_CHECKING:
@@ -39,8 +41,6 @@ class Queued:
 
     def taken(self) -> NDArray[np.float32]:
         """[texts, attributes], as soon as they are there."""
-        import numpy as np
-
         if self.arrived is not None:
             self.arrived.synchronize()
         ordered = np.empty(tuple(self.scores.shape), dtype=np.float32)

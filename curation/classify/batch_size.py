@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from curation.classify.devices import gpu_name, torch_device
-from curation.classify.engines import LAYERS, Precision, TorchEngine, make_engine
+from curation.classify.engines import LAYERS, TorchEngine, make_engine
+from curation.scorers.options import Precision
 from infra.artifact import version_of
 from infra.atomic import write_json
 from infra.digest_cache import cache_folder
@@ -72,8 +75,6 @@ def _measured(make_model: Callable[[], Any], key: str, precision: Precision) -> 
 
 def _drawn(tokens: int, window: int, vocabulary: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Random windows and their mask, one of them shorter, as in nearly every batch."""
-    import numpy as np
-
     ids = np.random.default_rng(0).integers(min(5, vocabulary - 1), vocabulary, (max(2, tokens // window), window))
     mask = np.ones_like(ids)
     mask[0, -1] = 0

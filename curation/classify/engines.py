@@ -14,18 +14,18 @@ figures), and what `precision: auto` requires on its sample.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from curation.classify.devices import torch_device
+from curation.scorers.options import Device, Precision
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-Precision = Literal["float32", "bfloat16", "int8", "onnx", "onnx-int8"]
-Device = Literal["cpu", "cuda"]
 
 TOLERANCE: dict[Precision, float] = {
     "float32": 1e-4, "bfloat16": 0.02, "int8": 0.1, "onnx": 1e-4, "onnx-int8": 0.1,
@@ -117,8 +117,6 @@ class OnnxEngine:
 
 def _with_int8_layers(model: Any) -> Any:
     """The model with linear layers of 8-bit weights, one scale an output, and inputs scaled token by token."""
-    import warnings
-
     import torch
 
     from curation.classify.scaled_rows import scale_rows

@@ -14,10 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from curation.classify.devices import gpu_name
-from curation.classify.engines import LAYERS, TOLERANCE, Device, Engine, Precision, make_engine
+from curation.classify.engines import LAYERS, TOLERANCE, Engine, make_engine
 from curation.classify.onnx_export import can_export
 from curation.classify.windows import padded
+from curation.scorers.options import Device, Precision
 from infra.artifact import version_of
 from infra.atomic import write_json
 from infra.digest_cache import cache_folder
@@ -92,7 +95,6 @@ def _measure(
     make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, key: str,
     threads: int, device: Device,
 ) -> dict[str, Measured]:  # fmt: skip
-    import numpy as np
     import torch
 
     if device == "cpu":
@@ -124,8 +126,6 @@ def _speed(engine: Engine, ids: NDArray[np.int64], hopeless: float, device: Devi
     """Tokens a second of processor time: wall-clock time would measure what else the machine is doing. On a GPU,
     which the processor only waits for, it is all there is.
     """
-    import numpy as np
-
     best, clock = 0.0, time.process_time if device == "cpu" else time.perf_counter
     for rows in _ROUNDS[device]:
         start = clock()

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from tokenizers import Tokenizer
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -41,8 +44,6 @@ class Cutter:
     """
 
     def __init__(self, tokenizer: Any, longest: int, overlap: int) -> None:
-        from tokenizers import Tokenizer
-
         self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(longest, stride=overlap)
@@ -77,8 +78,6 @@ def buckets(lengths: list[int], budget: int) -> Iterator[list[int]]:
 
 def padded(rows: list[tuple[int, ...]], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Token ids and attention mask, int64 [rows, longest row], padded on the right."""
-    import numpy as np
-
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     text = np.arange(lengths.max())[None, :] < lengths[:, None]
     ids = np.full(text.shape, pad, dtype=np.int64)
@@ -88,8 +87,6 @@ def padded(rows: list[tuple[int, ...]], pad: int) -> tuple[NDArray[np.int64], ND
 
 def highest(scores: NDArray[np.float32], windows: Windows) -> NDArray[np.float32]:
     """[texts, attributes]: the highest score of each text's windows; a NaN stays a NaN."""
-    import numpy as np
-
     counts = np.fromiter(map(len, windows.of_text), dtype=np.int64, count=len(windows.of_text))
     order = np.fromiter(chain.from_iterable(windows.of_text), dtype=np.int64, count=int(counts.sum()))
     return np.maximum.reduceat(scores[order], counts.cumsum() - counts, axis=0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator
 
-from curation.any_scorer import AnyScorer
+from curation.scorers.options import AnyScorer
 from curation.source_spec import MAX_BAD_SHARE, AnySource
+from infra.identity import NotIdentity
 from infra.spec import FileName, Spec
 
 
@@ -28,7 +31,7 @@ class DistillationSpec(Spec):
     """The table of features has 2**hash_bits entries of 4 bytes for each attribute, and one more."""
     penalty: float = Field(1.0, gt=0)
     """L2 penalty on the weights."""
-    max_bad_share: float = Field(MAX_BAD_SHARE, ge=0, le=1)
+    max_bad_share: Annotated[float, NotIdentity] = Field(MAX_BAD_SHARE, ge=0, le=1)
     """Share of unusable lines above which the training stops; no part of the fingerprint."""
     held_out: float = Field(0.2, gt=0, lt=1)
     """Share of the pieces that the student is judged on and has not seen. Equal pieces stay together."""

@@ -9,22 +9,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.bad_lines import BadLines, Reader, settings_of
+import numpy as np
+
+from curation.bad_lines import BadLines, Reader
 from curation.distillation.spec import DistillationSpec
+from curation.distillation.student import Student, fit
 from curation.held_out import is_held_out
+from curation.parts import content_of
+from curation.passages import passages
+from curation.resolve import resolved
+from curation.scorers import Scorer, load_scorer, weights_of
 from curation.sources import read_source
 from infra.artifact import Artifact
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.fingerprint import digest
+from infra.html import table_html
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curation.distillation.student import Student
-    from curation.scorers import Scorer
 
 CARD = "card.json"
 RISKY = 0.5
@@ -35,21 +41,13 @@ _BATCH = 1024
 
 def identity(spec: DistillationSpec) -> Identity:
     """Settings, content of the texts, weights of the teacher."""
-    from curation.parts import content_of
-    from curation.resolve import resolved
-    from curation.scorers import weights_of
-
     definite = resolved(spec)
     contents = {f"sources[{number}]": digest(content_of(each)) for number, each in enumerate(spec.sources)}
-    return Identity(settings_of(definite), {"scorer": weights_of(definite.scorer), **contents})
+    return Identity(definite.identity(), {"scorer": weights_of(definite.scorer), **contents})
 
 
 def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:
     """Draw, let the teacher score, fit, judge, write. Raises InputError, UnavailableError, DataError, ScoringError."""
-    from curation.distillation.student import fit
-    from curation.resolve import resolved
-    from curation.scorers import load_scorer
-
     spec = resolved(spec)
     teacher = load_scorer(spec.scorer)
     bad = BadLines(spec.max_bad_share)
@@ -86,8 +84,6 @@ def drawn(spec: DistillationSpec, read: Reader = read_source) -> list[str]:
 
 
 def _pieces(spec: DistillationSpec, read: Reader) -> Iterator[str]:
-    from curation.passages import passages
-
     for source in spec.sources:
         for document in read(source, None, None):
             yield from passages(document.text, spec.passage)
@@ -95,8 +91,6 @@ def _pieces(spec: DistillationSpec, read: Reader) -> Iterator[str]:
 
 def _taught(teacher: Scorer, texts: list[str], workspace: Workspace) -> NDArray[np.float32]:
     """The teacher's scores [texts, attributes]."""
-    import numpy as np
-
     found = []
     with workspace.progress(f"scoring with {teacher.identity}", len(texts), "texts") as advance:
         for start in range(0, len(texts), _BATCH):
@@ -109,7 +103,6 @@ def judge(student: Student, texts: list[str], scores: NDArray[np.float32]) -> di
     """For each attribute: rank correlation with the teacher, risky pieces, and the share of pieces that a gate lets
     through at some recalls of them; None where there is nothing to tell.
     """
-    import numpy as np
     from scipy.stats import spearmanr
 
     given = student.scores(texts)
@@ -143,8 +136,6 @@ def plan(spec: DistillationSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """What the student is worth."""
-    from infra.html import table_html
-
     card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
     columns = ("attribute", "rank correlation", "risky", *(f"passes at recall {each:g}" for each in _RECALLS))
     rows = tuple(

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from infra.atomic import atomic_path, write_json
 from infra.errors import InputError
 from infra.inputs import input_digests
@@ -32,7 +34,6 @@ class Student:
 
     def scores(self, texts: list[str]) -> NDArray[np.float32]:
         """[texts, attributes] in (0, 1)."""
-        import numpy as np
         from scipy.special import expit
 
         logits = _weighed(self._runs.transform(texts), self.rarity) @ self.weights + np.array(self.bias)
@@ -45,8 +46,6 @@ class Student:
 
     def save(self, folder: Path) -> None:
         """Write the three files of the model."""
-        import numpy as np
-
         for name, array in ((WEIGHTS, self.weights), (RARITY, self.rarity)):
             with atomic_path(folder / name) as path, open(path, "wb") as file:
                 np.save(file, array, allow_pickle=False)
@@ -62,7 +61,6 @@ def fit(
 
     Logits, not verdicts: a gate is as good as its order of the doubtful texts, which verdicts say nothing about.
     """
-    import numpy as np
     from scipy.special import logit
     from sklearn.linear_model import Ridge
 
@@ -76,8 +74,6 @@ def fit(
 
 def load_student(folder: str) -> Student:
     """The student in an artifact's folder. Raises InputError where there is none."""
-    import numpy as np
-
     try:
         record = json.loads(Path(folder, MODEL).read_text(encoding="utf-8"))
         weights, rarity = (np.load(Path(folder, name), allow_pickle=False) for name in (WEIGHTS, RARITY))

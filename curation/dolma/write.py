@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from curation.corpus import TaggedCorpus, read_manifest
 from curation.json_line import json_bytes
 from curation.records import Document
@@ -69,8 +71,6 @@ def attributes_of(document: Document, spanned: list[str]) -> dict[str, list[list
 
 def _spanned(corpus: TaggedCorpus) -> list[str]:
     """Attributes that the corpus has spans of: those of its scores, and what else its taggers found."""
-    import pyarrow.parquet as pq
-
     found = set(corpus.attributes)
     for shard in corpus.shards:
         with pq.ParquetFile(corpus.path / shard) as file:

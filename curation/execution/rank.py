@@ -6,6 +6,7 @@ import re
 from copy import deepcopy
 from typing import IO, Any
 
+import datatrove.executor.base as base
 from datatrove.executor.base import DistributedEnvVars, PipelineExecutor
 from loguru import logger
 
@@ -51,8 +52,6 @@ class RankExecutor(PipelineExecutor):
 
 def run_rank(job: Job, rank: int) -> RankFailure | None:
     """Run one rank here. Whatever its steps raise becomes the failure that is returned; the traceback is in its log."""
-    import datatrove.executor.base as base
-
     for folder in ("completions", "running"):
         (job.logging_dir / folder).mkdir(parents=True, exist_ok=True)
     base.add_task_logger, base.close_task_logger = LOG.open, LOG.close

@@ -8,6 +8,7 @@ a node: every worker reads the sources and writes the work folder itself, so bot
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -36,8 +37,6 @@ class CurationWorker:
 
     def check(self, folder: str, token: str) -> str | None:
         """Why this node cannot take part: '' in time, or None when it can."""
-        import socket
-
         file = Path(folder) / TOKEN
         for _ in range(20):  # a network file system may show a new file some seconds late
             with contextlib.suppress(OSError):

@@ -15,6 +15,7 @@ from types import FrameType
 from datatrove.executor import SlurmPipelineExecutor
 
 from curation.execution.base import Job
+from curation.execution.rank import run_rank
 from curation.execution.spec import SlurmSpec
 from infra.errors import RankFailure, UnavailableError
 from infra.ranks import report_failure
@@ -45,8 +46,6 @@ class SlurmExecutor(SlurmPipelineExecutor):
         super().run()
 
     def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> None:
-        from curation.execution.rank import run_rank
-
         run_rank(self.job, rank)
 
     def save_executor_as_json(self, indent: int = 4) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from curation.fasttext_model import FasttextTraining
-from curation.source_spec import MAX_BAD_SHARE
-from curation.spec import SourceSpec
+from curation.source_spec import MAX_BAD_SHARE, SourceSpec
+from infra.identity import NotIdentity
 from infra.spec import FileName, Spec
 
 
@@ -38,7 +40,7 @@ class FasttextStageSpec(Spec):
     """What it learns from."""
     training: FasttextTraining = FasttextTraining()
     """fastText's own options."""
-    max_bad_share: float = Field(MAX_BAD_SHARE, ge=0, le=1)
+    max_bad_share: Annotated[float, NotIdentity] = Field(MAX_BAD_SHARE, ge=0, le=1)
     """Share of unusable lines above which the training stops; no part of the fingerprint."""
     held_out: float = Field(0.1, gt=0, lt=1)
     """Share of the texts that the classifier is judged on and has not seen. Equal texts stay together."""

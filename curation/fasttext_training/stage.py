@@ -9,17 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curation.bad_lines import BadLines, Reader, settings_of
+import numpy as np
+
+from curation.bad_lines import BadLines, Reader
 from curation.extract import UnreadableError
 from curation.fasttext_model import FasttextModel, train_fasttext
 from curation.fasttext_training.spec import ExamplesSpec, FasttextStageSpec
 from curation.held_out import is_held_out
+from curation.parts import content_of
 from curation.records import RawDocument
 from curation.sources import read_source
 from infra.artifact import Artifact
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.fingerprint import digest
+from infra.html import table_html
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 MODEL, CARD = "model.bin", "card.json"
@@ -28,11 +32,9 @@ Labelled = tuple[str, list[str]]
 
 def identity(spec: FasttextStageSpec) -> Identity:
     """Settings and the content of the examples."""
-    from curation.parts import content_of
-
     contents = {f"examples[{number}]": digest(content_of(each.source))
                 for number, each in enumerate(spec.examples)}  # fmt: skip
-    return Identity(settings_of(spec), contents)
+    return Identity(spec.identity(), contents)
 
 
 def run(spec: FasttextStageSpec, workspace: Workspace) -> dict[str, Any]:
@@ -80,7 +82,6 @@ def _labels(document: RawDocument, each: ExamplesSpec) -> list[str]:
 
 def _judge(model: FasttextModel, test: list[Labelled]) -> dict[str, dict[str, float | int | None]]:
     """For each label: how many have it, area under the ROC curve, and F1 at probability 0.5, on texts held out."""
-    import numpy as np
     from sklearn.metrics import f1_score, roc_auc_score
 
     table = model.probabilities([text for text, _ in test])
@@ -113,8 +114,6 @@ def plan(spec: FasttextStageSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """What it is worth, label by label."""
-    from infra.html import table_html
-
     card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
     rows = tuple((label, each["texts"], each["auc"], each["f1"]) for label, each in card["labels"].items())
     title = f"On {card['held_out']:,} texts held out of {card['held_out'] + card['trained_on']:,}"

@@ -11,6 +11,7 @@ from curation.forum.grammar import rude_words
 from curation.forum.threads import make_thread
 from curation.records import RawDocument
 from curation.source_spec import ForumSpec, SourceSpec
+from curation.sources import read_source
 from infra.errors import InputError
 
 _SPLIT = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"“])")
@@ -33,8 +34,6 @@ def threads(spec: ForumSpec, first: int, count: int) -> Iterator[RawDocument]:
 @lru_cache(maxsize=4)
 def _sentences(key: str) -> tuple[tuple[str, ...], ...]:
     """The usable sentences of the sources in `key` (JSON), grouped by document; read once per process."""
-    from curation.sources import read_source
-
     rude = rude_words() | _DELICATE
     groups = []
     for source in map(SourceSpec.model_validate, json.loads(key)["sentences"]):

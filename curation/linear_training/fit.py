@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from curation.disguises import plain_spelling
 from curation.linear_training.model import Features, LinearModel, counted, known_table
+from curation.linear_training.spec import LinearSpec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curation.linear_training.spec import LinearSpec
 
 _MOST_ROUNDS = 150
 
@@ -23,8 +25,6 @@ def fit(
     """Learn from `texts`, `targets` [texts, attributes] and the number of each text's source; calibrate on other texts
     and their `truth`.
     """
-    import numpy as np
-
     spelt = list(map(plain_spelling, texts))
     rarity = rarity_of(spelt, 1 << spec.hash_bits)
     features = Features(1 << spec.hash_bits, rarity)
@@ -38,8 +38,6 @@ def fit(
 
 def rarity_of(texts: list[str], size: int) -> NDArray[np.float32]:
     """Smoothed inverse document frequency; 0 for what no text has: an unseen feature is none."""
-    import numpy as np
-
     seen = np.concatenate([hashed.getnnz(axis=0) for hashed in counted(texts, size)])
     return np.where(seen > 0, np.log((1 + len(texts)) / (1 + seen)) + 1, 0).astype(np.float32)
 
@@ -48,8 +46,6 @@ def source_weights(target: NDArray[np.bool_], sources: NDArray[np.int64]) -> NDA
     """A weight for each text, 1 on average: in every source, texts with the label and texts without it weigh the same,
     and so do all sources. Else the model learns that a source's way of writing is the label.
     """
-    import numpy as np
-
     _, cells, counts = np.unique(2 * sources + target, return_inverse=True, return_counts=True)
     return np.asarray(len(target) / (len(counts) * counts[cells]))
 

@@ -9,11 +9,18 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sparse
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy.special import expit
 
 from curation.disguises import plain_spelling
 from infra.atomic import atomic_path, write_json
@@ -46,9 +53,6 @@ class LinearModel:
 
     def scores(self, texts: list[str]) -> NDArray[np.float32]:
         """Probabilities [texts, attributes]."""
-        import numpy as np
-        from scipy.special import expit
-
         spelt = list(map(plain_spelling, texts))
         scores: NDArray[np.float32] = expit(self.features.of(spelt) @ self.weights.T + np.array(self.bias))
         return scores.astype(np.float32)
@@ -65,8 +69,6 @@ class LinearModel:
 
     def save(self, folder: Path) -> None:
         """Write both files."""
-        from safetensors.numpy import save_file
-
         tables = {"rarity": self.rarity, "weights": self.weights, "known": self.known}
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file(tables, temporary)
@@ -83,7 +85,6 @@ class Features:
 
     def of(self, texts: list[str]) -> Any:
         """Sparse float32 [texts, 2 * size]."""
-        import scipy.sparse as sparse
         from sklearn.preprocessing import normalize
 
         blocks = []
@@ -95,7 +96,6 @@ class Features:
 
 def counted(texts: list[str], size: int) -> tuple[Any, Any]:
     """Which words and pairs of words, and which letter runs, stand in each text: sparse float32 ones [texts, size]."""
-    import numpy as np
     from sklearn.feature_extraction.text import HashingVectorizer
 
     shared = {"n_features": size, "binary": True, "norm": None, "alternate_sign": False, "dtype": np.float32,
@@ -117,9 +117,6 @@ def word_hash(word: str) -> int:
 
 def known_table(texts: Iterable[str]) -> NDArray[np.uint8]:
     """Bits of the words that stand in at least two texts."""
-    from collections import Counter
-
-    import numpy as np
 
     counts = Counter(word for text in texts for word in set(words_of(text)))
     bits = np.zeros(1 << _KNOWN_BITS, dtype=np.uint8)
@@ -129,9 +126,6 @@ def known_table(texts: Iterable[str]) -> NDArray[np.uint8]:
 
 def load_linear(folder: str) -> LinearModel:
     """The model in an artifact's folder. Raises InputError where there is none."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     try:
         about = json.loads(Path(folder, MODEL).read_text(encoding="utf-8"))
         tables = load_file(Path(folder, WEIGHTS))

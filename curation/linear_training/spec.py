@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from curation.fasttext_training.spec import ExamplesSpec
 from curation.source_spec import MAX_BAD_SHARE
+from infra.identity import NotIdentity
 from infra.spec import Spec
 
 
@@ -26,7 +29,7 @@ class LinearSpec(Spec):
     """Words and letter runs have a table of 2**hash_bits entries of 8 bytes each, and 4 more for each attribute."""
     strength: float = Field(1.0, gt=0)
     """Inverse of the L2 penalty on the weights (scikit-learn's C)."""
-    max_bad_share: float = Field(MAX_BAD_SHARE, ge=0, le=1)
+    max_bad_share: Annotated[float, NotIdentity] = Field(MAX_BAD_SHARE, ge=0, le=1)
     """Share of unusable lines above which the training stops; no part of the fingerprint."""
     held_out: float = Field(0.1, gt=0, lt=1)
     """Share of the texts that it is calibrated (half of them) and judged (the other half) on. Equal texts stay

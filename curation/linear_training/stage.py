@@ -7,14 +7,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curation.bad_lines import BadLines, settings_of
+import numpy as np
+
+from curation.bad_lines import BadLines
 from curation.fasttext_training.stage import read_labelled
 from curation.held_out import is_held_out
 from curation.linear_training.spec import LinearSpec
+from curation.parts import content_of
 from infra.artifact import Artifact
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.fingerprint import digest
+from infra.html import table_html
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 if TYPE_CHECKING:
@@ -36,17 +40,13 @@ class Row(NamedTuple):
 
 def identity(spec: LinearSpec) -> Identity:
     """Settings and the content of the examples."""
-    from curation.parts import content_of
-
     contents = {f"examples[{number}]": digest(content_of(example.source))
                 for number, example in enumerate(spec.examples)}  # fmt: skip
-    return Identity(settings_of(spec), contents)
+    return Identity(spec.identity(), contents)
 
 
 def run(spec: LinearSpec, workspace: Workspace) -> dict[str, Any]:
     """Read, fit, calibrate, judge, write. Raises InputError, DataError."""
-    import numpy as np
-
     from curation.linear_training.fit import fit
 
     bad = BadLines(spec.max_bad_share)
@@ -94,8 +94,6 @@ def _texts(rows: list[Row]) -> list[str]:
 
 def _table(rows: list[Row], attributes: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which text has which attribute [texts, attributes]."""
-    import numpy as np
-
     return np.array([[name in row.labels for name in attributes] for row in rows], dtype=bool).reshape(
         len(rows), len(attributes)
     )
@@ -103,7 +101,6 @@ def _table(rows: list[Row], attributes: tuple[str, ...]) -> NDArray[np.bool_]:
 
 def _judge(model: LinearModel, test: list[Row]) -> dict[str, dict[str, float | int | None]]:
     """For each attribute: how many texts have it, AUC, F1 at 0.5 and Brier score on texts held out."""
-    import numpy as np
     from sklearn.metrics import f1_score, roc_auc_score
 
     scores, truth = model.scores(_texts(test)), _table(test, model.attributes)
@@ -134,8 +131,6 @@ def plan(spec: LinearSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """What it is worth, attribute by attribute."""
-    from infra.html import table_html
-
     card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
     rows = tuple((name, worth["texts"], worth["auc"], worth["f1"], worth["brier"])
                  for name, worth in card["attributes"].items())  # fmt: skip

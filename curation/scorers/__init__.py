@@ -1,15 +1,30 @@
-"""Scorers, one a file: the file's name is the name in YAML, and nothing else has to be told of a new one."""
+"""Scorers, one a file; a new one has its options in `options.py` and its class in the table here."""
 
 from __future__ import annotations
 
 import json
 from functools import lru_cache
 
-from curation.scorers.base import Card, Scorer, ScorerSpec
+from pydantic import TypeAdapter
+
+from curation.scorers.base import Card, Scorer
+from curation.scorers.options import AnyScorer, ScorerSpec
 from infra.fingerprint import digest
 from infra.registry import Registry
 
-SCORERS: Registry[Scorer] = Registry("curation.scorers", Scorer)  # type: ignore[type-abstract]
+SCORERS: Registry[Scorer] = Registry(
+    "scorer",
+    {
+        "detoxify": "curation.scorers.detoxify:Detoxify",
+        "distilled": "curation.scorers.distilled:Distilled",
+        "ensemble": "curation.scorers.ensemble:Ensemble",
+        "fasttext": "curation.scorers.fasttext:Fasttext",
+        "linear": "curation.scorers.linear:Linear",
+        "profanity": "curation.scorers.profanity:Profanity",
+        "transformers": "curation.scorers.transformers:Transformers",
+    },
+)
+_OPTIONS: TypeAdapter[AnyScorer] = TypeAdapter(AnyScorer)
 
 
 def load_scorer(spec: ScorerSpec) -> Scorer:
@@ -29,8 +44,7 @@ def loaded_scorer(spec: ScorerSpec) -> Scorer:
 
 @lru_cache(maxsize=4)
 def _loaded(key: str) -> Scorer:
-    options = json.loads(key)
-    return load_scorer(SCORERS.get(options["name"]).options.model_validate(options))
+    return load_scorer(_OPTIONS.validate_json(key))
 
 
 def weights_of(spec: ScorerSpec) -> str:

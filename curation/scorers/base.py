@@ -7,23 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
+from curation.scorers.options import ScorerSpec
 from infra.errors import ScoringError
-from infra.spec import Location, Spec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from curation.calibration.curves import Calibration
-
-
-class ScorerSpec(Spec):
-    """A scorer and its options; every scorer's file declares its own."""
-
-    name: str
-    calibration: Location | None = None
-    """Folder of a `kind: calibration` artifact that was fitted to this scorer: its scores then mean what the reference
-    scores mean. Attributes without a reference stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +95,6 @@ class Scorer(ABC):
         Raises ScoringError when the scorer fails or returns anything else; a text is never given a score it did not
         get.
         """
-        import numpy as np
-
         return self._sound(texts, lambda: self._raw_scores(texts) if texts else np.zeros((0, len(self.attributes))))
 
     def score_all(self, chunks: Iterable[list[str]]) -> Iterator[NDArray[np.float32]]:
@@ -115,8 +106,6 @@ class Scorer(ABC):
 
     def _sound(self, texts: list[str], compute: Callable[[], Any]) -> NDArray[np.float32]:
         """What `compute` returns for `texts`, checked and calibrated. Raises ScoringError."""
-        import numpy as np
-
         try:
             scores = np.asarray(compute(), np.float32)
         except Exception as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, Self, TypeVar
 
-from curation.scorers.base import Scorer, ScorerSpec
+from curation.scorers.base import Scorer
+from curation.scorers.options import StoredScorerSpec
 from infra.fingerprint import digest
-from infra.spec import Location
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +25,6 @@ class StoredModel(Protocol):
 
 
 M = TypeVar("M", bound=StoredModel)
-
-
-class StoredScorerSpec(ScorerSpec):
-    """A model and where it is."""
-
-    path: Location
-    """Folder of the artifact."""
 
 
 class StoredScorer(Scorer, Generic[M]):

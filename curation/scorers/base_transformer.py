@@ -9,16 +9,18 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import Field
+import numpy as np
 
 from curation.classify.ahead import CHUNK, DEPTH, Ahead, Queued
 from curation.classify.batch_size import ON_CPU, choose_batch
 from curation.classify.devices import has_gpu, torch_device
-from curation.classify.engines import LAYERS, Device, Engine, Precision, TorchEngine, make_engine
+from curation.classify.engines import LAYERS, Engine, TorchEngine, make_engine
+from curation.classify.precision import choose
 from curation.classify.windows import Cutter, buckets, cut, highest, padded
-from curation.scorers.base import Scorer, ScorerSpec
+from curation.scorers.base import Scorer
+from curation.scorers.options import Device, Precision, TransformerSpec
 from infra.errors import UnavailableError
 from infra.fingerprint import digest
 
@@ -32,27 +34,6 @@ _LONGEST = 512
 _COUNT = ("precision", "device", "batch_tokens", "window", "overlap")  # options that change scores, if only a little
 _OPEN = ("auto", "worker")
 _MANY = 8192  # documents that a GPU is given together
-
-
-class TransformerSpec(ScorerSpec):
-    """How a transformer classifier is computed."""
-
-    precision: Literal["auto", "worker"] | Precision = "auto"
-    """Number format: float32, bfloat16, int8, onnx or onnx-int8. auto takes the fastest on the machine that scores,
-    measured once per model. A score differs from float32's by at most 1e-4 (float32, onnx), 0.02 (bfloat16)
-    or 0.1 (8 bits), and as much from the same text's in another batch."""
-    device: Literal["auto", "worker"] | Device = "auto"
-    """Where it is computed; auto takes a GPU if the machine that scores has one. What a configuration shows as
-    `worker`, here and under `precision`, was left to the machines of a cluster."""
-    threads: int = Field(1, ge=1)
-    """Processor cores that one worker uses. One worker per core with one thread each does more than one with many."""
-    batch_tokens: Literal["auto"] | Annotated[int, Field(ge=64)] = "auto"
-    """Tokens, padding included, that are scored at once. auto is 2,048 on a CPU; on a GPU it is measured once per
-    model, and halved where the memory turns out too small."""
-    window: int | None = Field(None, ge=16)
-    """Tokens of a text that are read at once; by default what the model can read, at most 512."""
-    overlap: int = Field(32, ge=0)
-    """Tokens that the next window of a longer text repeats; at most half a window."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +162,6 @@ class TransformerScorer(Scorer):
 
     @classmethod
     def _fastest(cls, spec: Any, device: Device) -> Precision:
-        from curation.classify.precision import choose
-
         parts = cls.parts(spec)
         probabilities = parts.outputs.probabilities
         choice = choose(parts.make_model, probabilities, parts.tokenizer, cls.files(spec), spec.threads, device)
@@ -242,8 +221,6 @@ class TransformerScorer(Scorer):
             yield self._sound(texts, partial(_taken, queued))
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
-        import numpy as np
-
         if self._ahead is not None:
             chunks = (texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK))
             return np.concatenate([_taken(queued) for _, queued in _at_work(self._ahead, chunks)])
@@ -251,7 +228,6 @@ class TransformerScorer(Scorer):
 
     def _in_turn(self, texts: list[str]) -> NDArray[np.float32]:
         """Batch by batch, as a CPU does it."""
-        import numpy as np
         import torch
 
         windows = cut(self.tokenizer, texts, self.window, self._overlap)

@@ -8,17 +8,17 @@ one is scored in windows.
 from __future__ import annotations
 
 import hashlib
+import pickle
+import urllib.request
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import model_validator
+from typing import Any
 
 from curation.classify.folders import digest_folder, digest_model_file, model_folder
 from curation.scorers.base import Card
-from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer, TransformerSpec
+from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer
+from curation.scorers.options import DetoxifySpec
 from infra.errors import InputError, UnavailableError
 from infra.fingerprint import digest
-from infra.spec import Location
 
 _RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
 RELEASED = {  # file names carry the first eight digits of the SHA-256
@@ -38,24 +38,6 @@ _BLIND_SPOTS = {
     "multilingual": "detoxify multilingual was trained on comments translated by machine; languages other than its "
     "seven are guesses",
 }
-
-
-class DetoxifySpec(TransformerSpec):
-    """A released model by name, or a checkpoint file with its configuration folder."""
-
-    name: Literal["detoxify"] = "detoxify"
-    model: Literal["original", "unbiased", "multilingual", "original-small", "unbiased-small"] = "unbiased"
-    """Which released model; downloaded once. Where a checkpoint is given, the one that it is a variant of."""
-    checkpoint: Location | None = None
-    """A checkpoint file in detoxify's format; works offline together with `config`."""
-    config: Location | None = None
-    """Folder with config.json and the tokenizer's files of the checkpoint's base model."""
-
-    @model_validator(mode="after")
-    def _together(self) -> DetoxifySpec:
-        if (self.checkpoint is None) != (self.config is None):
-            raise ValueError("checkpoint and config go together: the file, and the folder of its base model")
-        return self
 
 
 class Detoxify(TransformerScorer):
@@ -124,8 +106,6 @@ def _model(spec: DetoxifySpec) -> Any:
 
 def _read(file: Path) -> dict[str, Any]:
     """A checkpoint, without running what a foreign pickle may hold."""
-    import pickle
-
     import torch
 
     try:
@@ -141,8 +121,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _released(model: str) -> Path:
     """The released checkpoint, from torch.hub's cache or, in one attempt, from GitHub."""
-    import urllib.request
-
     import torch
 
     file = Path(torch.hub.get_dir()) / "checkpoints" / RELEASED[model].split("/")[1]

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
+from curation.distillation.student import Student, load_student, student_digests
 from curation.scorers.base import Card
-from curation.scorers.base_stored import StoredScorer, StoredScorerSpec
-
-if TYPE_CHECKING:
-    from curation.distillation.student import Student
+from curation.scorers.base_stored import StoredScorer
+from curation.scorers.options import DistilledSpec
 
 _BLIND_SPOTS = "what its teacher does not see, and what no linear model does: negation, quotation, word order"
-
-
-class DistilledSpec(StoredScorerSpec):
-    """A `kind: distillation` artifact."""
-
-    name: Literal["distilled"] = "distilled"
-    languages: tuple[str, ...] = ()
-    """Languages (ISO 639-1) of the texts that it learnt from."""
 
 
 class Distilled(StoredScorer["Student"]):
@@ -30,15 +19,11 @@ class Distilled(StoredScorer["Student"]):
     @staticmethod
     def model(folder: str) -> Student:
         """See StoredScorer."""
-        from curation.distillation.student import load_student
-
         return load_student(folder)
 
     @staticmethod
     def digests(folder: str) -> list[str]:
         """See StoredScorer."""
-        from curation.distillation.student import student_digests
-
         return student_digests(folder)
 
     @staticmethod

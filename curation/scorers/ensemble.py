@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Union
 
-from pydantic import Discriminator, Field, model_validator
+import numpy as np
+from pydantic import Discriminator
 
 from curation.scorers import SCORERS, card_of, load_scorer, weights_of
-from curation.scorers.base import Card, Scorer, ScorerSpec
+from curation.scorers.base import Card, Scorer
+from curation.scorers.options import EnsembleSpec, ScorerSpec
 from infra.errors import InputError
 from infra.fingerprint import digest
 
@@ -21,29 +23,6 @@ if TYPE_CHECKING:
 else:  # an ensemble of ensembles is refused: it says nothing that one ensemble cannot say
     _MEMBERS = tuple(SCORERS.get(name).options for name in SCORERS.names() if name != "ensemble")
     Member = Annotated[Union[_MEMBERS], Discriminator("name")]  # noqa: UP007
-
-
-class EnsembleSpec(ScorerSpec):
-    """Scorers and how their scores are put together, for the attributes that all of them have."""
-
-    name: Literal["ensemble"] = "ensemble"
-    scorers: tuple[Member, ...] = Field(min_length=2)
-    """The members; each may carry a calibration of its own, which a mean needs to mean something."""
-    combine: Literal["mean", "max"] = "mean"
-    """mean: the members' weighted mean; max: the highest, which misses least and cries out most."""
-    weights: tuple[float, ...] | None = None
-    """Of the mean, one for each member; they need not add up to 1."""
-
-    @model_validator(mode="after")
-    def _weights_fit(self) -> EnsembleSpec:
-        if self.weights is not None:
-            if self.combine != "mean":
-                raise ValueError("weights go with combine: mean")
-            if len(self.weights) != len(self.scorers):
-                raise ValueError(f"weights: {len(self.weights)} of them for {len(self.scorers)} scorers")
-            if min(self.weights) < 0 or not sum(self.weights):
-                raise ValueError("weights are at least 0, and one is above")
-        return self
 
 
 class Ensemble(Scorer):
@@ -84,8 +63,6 @@ class Ensemble(Scorer):
         return min(known, key=lambda counts: counts[0] / counts[1], default=(0, 0))
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
-        import numpy as np
-
         table = np.stack([member.score(texts)[:, places]
                           for member, places in zip(self._members, self._places, strict=True)])  # fmt: skip
         if self._spec.combine == "max":

@@ -6,37 +6,18 @@ It is the cheapest scorer that learns from examples: a linear model on words and
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+import numpy as np
 
 from curation.fasttext_model import FasttextModel, fasttext_digest, load_fasttext
-from curation.scorers.base import Card, Scorer, ScorerSpec
+from curation.scorers.base import Card, Scorer
+from curation.scorers.options import FasttextScorerSpec
 from infra.fingerprint import digest
-from infra.spec import Location
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_BLIND_SPOTS = (
-    "a fastText classifier sees words and their neighbours, not meaning: negation, quotation and implicit hate"
-)
-
-
-class FasttextScorerSpec(ScorerSpec):
-    """A fastText model and what its labels mean."""
-
-    name: Literal["fasttext"] = "fasttext"
-    model: Location
-    """A model (.bin or .ftz), or the folder of a `kind: fasttext` artifact."""
-    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
-    """Attribute -> label, or labels whose probabilities add up: `{toxicity: toxic}`. By default every label is an
-    attribute of its own name."""
-    languages: tuple[str, ...] = ()
-    """Languages (ISO 639-1) of the examples that the model learned from."""
-    blind_spots: str = _BLIND_SPOTS
-    """What is known to mislead it; shown wherever its scores are."""
 
 
 class Fasttext(Scorer):
@@ -72,8 +53,6 @@ class Fasttext(Scorer):
         return self._model.known_words(text)
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
-        import numpy as np
-
         found = self._model.probabilities(texts)
         return np.stack([found[:, places].sum(axis=1) for places in self._places], axis=1).clip(0, 1)
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
+from curation.linear_training.model import LinearModel, linear_digests, load_linear
 from curation.scorers.base import Card
-from curation.scorers.base_stored import StoredScorer, StoredScorerSpec
-
-if TYPE_CHECKING:
-    from curation.linear_training.model import LinearModel
+from curation.scorers.base_stored import StoredScorer
+from curation.scorers.options import LinearScorerSpec
 
 _BLIND_SPOTS = "words, pairs of words and spelling, not meaning: negation, quotation, irony, most implicit hate"
-
-
-class LinearScorerSpec(StoredScorerSpec):
-    """A `kind: linear` artifact."""
-
-    name: Literal["linear"] = "linear"
 
 
 class Linear(StoredScorer["LinearModel"]):
@@ -29,15 +20,11 @@ class Linear(StoredScorer["LinearModel"]):
     @staticmethod
     def model(folder: str) -> LinearModel:
         """See StoredScorer."""
-        from curation.linear_training.model import load_linear
-
         return load_linear(folder)
 
     @staticmethod
     def digests(folder: str) -> list[str]:
         """See StoredScorer."""
-        from curation.linear_training.model import linear_digests
-
         return linear_digests(folder)
 
     @staticmethod

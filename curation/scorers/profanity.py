@@ -10,9 +10,10 @@ import hashlib
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from curation.scorers.base import Card, Scorer, ScorerSpec
+from curation.scorers.base import Card, Scorer
+from curation.scorers.options import ProfanitySpec
 from infra.errors import UnavailableError
 from infra.fingerprint import digest_file
 
@@ -30,12 +31,6 @@ _CARD = Card(
 _RAREST = 9.5
 """Inverse document frequency above which a word of the vocabulary is no evidence of English: Wikipedia's comments quote
 other languages, and the rarest third of the words (df < 2e-4) holds most of theirs."""
-
-
-class ProfanitySpec(ScorerSpec):
-    """alt-profanity-check; has no options."""
-
-    name: Literal["profanity"] = "profanity"
 
 
 class Profanity(Scorer):

@@ -8,41 +8,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from curation.classify.folders import digest_folder, model_folder
 from curation.classify.padding import settle_padding
 from curation.scorers.base import Card
-from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer, TransformerSpec
+from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer
+from curation.scorers.options import TransformersSpec
 from infra.errors import InputError
+from infra.faults import nearest
 from infra.fingerprint import digest
-from infra.spec import Location, nearest
 
 _UNNAMED = re.compile(r"LABEL_\d+")
-
-
-class TransformersSpec(TransformerSpec):
-    """A sequence classifier and what its classes mean."""
-
-    name: Literal["transformers"] = "transformers"
-    model: str
-    """Name on the hub (`org/model`)."""
-    folder: Location | None = None
-    """A local copy to read instead; with it, `model` is only what results call it."""
-    revision: str = "main"
-    """Branch, tag or commit on the hub."""
-    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
-    """Attribute -> the model's class, or classes whose probabilities add up: `{toxicity: LABEL_1}`. By default every
-    class is an attribute of its own name."""
-    activation: Literal["auto", "sigmoid", "softmax"] = "auto"
-    """How logits become probabilities; auto goes by the model's configuration: sigmoid for a model of independent
-    labels or of one label, else softmax."""
-    languages: tuple[str, ...] = ()
-    """Languages (ISO 639-1) that the model was made for."""
-    blind_spots: str = "nothing has been said about what this classifier does not see"
-    """What is known to mislead it; shown wherever its scores are."""
 
 
 class Transformers(TransformerScorer):

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from curation.corpus import TaggedCorpus
 from curation.records import Document, Span
 from infra.html import escape, heatmap
@@ -61,8 +63,6 @@ def removed(artifact: Path, corpus: str) -> str:
 
 
 def _first(artifact: Path, corpus: str) -> Iterator[tuple[str, str, str, str]]:
-    import pyarrow.parquet as pq
-
     seen: set[tuple[str, str]] = set()
     for shard in _spread(tuple(sorted(str(file) for file in (artifact / "excluded" / corpus).glob("*.parquet")))):
         with pq.ParquetFile(shard) as file:

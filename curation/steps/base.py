@@ -12,23 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from infra.spec import Spec, portable
+from curation.execution.base import Job, Shared
+from curation.steps.base_options import StepSpec
 
 if TYPE_CHECKING:
     from datatrove.data import Document
     from datatrove.pipeline.base import PipelineStep
 
-    from curation.execution.base import Job, Shared
     from curation.removed import Removed
     from curation.shards import Shard
-
-
-class StepSpec(Spec):
-    """A step and its options; every step's file declares its own."""
-
-    step: str
-    corpora: tuple[str, ...] | None = None
-    """Corpora that the step works on, the others pass it unchanged; all of them where it is left out."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +49,6 @@ class Context:
         self, name: str, *pipeline: PipelineStep, labels: tuple[str, ...] | None = None, open_files: int = 0
     ) -> Job:
         """A job of this step, a rank a shard unless `labels` names other ranks. Its name is unique within the step."""
-        from curation.execution.base import Job
-
         found = labels if labels is not None else tuple(shard.label for shard in self.shards)
         return Job(f"{self.name}: {name}", pipeline, found, self.folder / "jobs" / name.replace(" ", "-"), open_files)
 
@@ -70,8 +60,6 @@ class Context:
 
     def by_corpus(self) -> list[Context]:
         """A context for each corpus, with a folder of its own; `within` leads the main pass there."""
-        from curation.execution.base import Shared
-
         parts = []
         for corpus in dict.fromkeys(shard.corpus for shard in self.shards):
             ranks = Shared(rank for rank, shard in enumerate(self.shards) if shard.corpus == corpus)
@@ -83,8 +71,6 @@ class Context:
 
     def together(self) -> Context:
         """All shards as one group, as `by_corpus` gives groups."""
-        from curation.execution.base import Shared
-
         return replace(self, ranks=Shared(range(len(self.shards))))
 
     def within(self, *steps: PipelineStep) -> PipelineStep:
@@ -129,18 +115,9 @@ class Step:
         """
         return 0
 
-    @property
-    def edits_text(self) -> bool:
-        """Whether the step changes texts; such a step cannot come after one that scores or tags."""
-        return False
-
-    def settings(self) -> dict[str, Any]:
-        """What of the YAML belongs to the fingerprint: all of it, with paths cut down to their last part."""
-        return portable(self.spec)
-
     def identity(self) -> dict[str, Any]:
-        """The settings, and the step's version."""
-        return self.settings() | ({"version": self.version} if self.version > 1 else {})
+        """What of the YAML belongs to the fingerprint, and the step's version."""
+        return self.spec.identity() | ({"version": self.version} if self.version > 1 else {})
 
     def inputs(self) -> dict[str, str]:
         """Checksums of the files that the settings name (weights, models, lists), for the fingerprint."""

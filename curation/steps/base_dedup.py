@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from curation.steps.base import Context, Step, StepSpec
+from curation.execution.base import Job
+from curation.steps.base import Context, Step
 
 if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
-
-    from curation.execution.base import Job
-
-
-class DedupSpec(StepSpec):
-    """Of documents that are alike, the first one in the order of the corpus stays."""
-
-    across_corpora: bool = False
-    """Also remove what an earlier corpus has, in the order of `corpora:`; without it, every corpus is looked at on its
-    own."""
 
 
 class DedupStep(Step):

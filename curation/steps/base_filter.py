@@ -62,7 +62,7 @@ class FilterStep(Step):
         for document in documents:
             text = document.text
             kept, reason = get_filter_result(judge.filter(document))
-            if not (kept and self.edits_text):
+            if not (kept and self.spec.edits_text):
                 document.text = text
             if kept:
                 yield document

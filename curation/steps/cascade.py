@@ -5,63 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+import numpy as np
 
-from curation.any_scorer import AnyScorer
 from curation.cascade.gate import Gate, Tally, threshold_of
+from curation.cascade.survey import Count, Draw, SetGate, Survey, draws, surveyed
 from curation.documents import batches, marks_of
-from curation.scorers import card_of, loaded_scorer, weights_of
+from curation.execution.base import Job
+from curation.scorers import Scorer, card_of, loaded_scorer, weights_of
 from curation.scoring import document_scores
-from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base import Context, Step
+from curation.steps.options import CascadeSpec
 from curation.unscored import why_unscored
 from infra.atomic import write_json
 from infra.errors import InputError
+from infra.faults import nearest
 
 if TYPE_CHECKING:
     import numpy as np
     from datatrove.data import Document
     from numpy.typing import NDArray
 
-    from curation.execution.base import Job
-    from curation.scorers import Scorer
 
 SEEN, GATE = "seen", "gate"
 _TOGETHER = 2048  # documents that meet the gate together, so that those which pass fill the costly scorer's batches
-
-
-class CascadeSpec(StepSpec):
-    """Scores; nothing is removed. A document that the costly scorer did not see gets estimates: what the survey's
-    documents below the gate score on average. Its score `seen` is 0, that of all others 1; `gate` is what the cheap
-    scorer gave.
-    """
-
-    step: Literal["cascade"] = "cascade"
-    gate: AnyScorer
-    """The cheap scorer; every document gets its highest score as `gate`."""
-    scorer: AnyScorer
-    """The costly scorer, whose attributes the documents get."""
-    risky: tuple[str, ...] = ()
-    """Attributes of the costly scorer of which one is enough to make a document risky; all of them by default."""
-    at_or_above: float = Field(0.5, gt=0, le=1)
-    """Score from which a document is risky."""
-    recall: float = Field(0.99, ge=0.5, lt=1)
-    """Share of the risky documents that the costly scorer must get to see."""
-    confidence: float = Field(0.95, ge=0.5, lt=1)
-    """How sure that must be, given the survey; also of the interval around the recall reached."""
-    survey: int = Field(20_000, ge=100)
-    """Documents drawn at random, about, that both scorers score first. A recall of 0.99 at a confidence of 0.95 needs
-    299 risky ones among them."""
-    audit: float = Field(0.01, ge=0, le=1)
-    """Share of the documents below the gate that the costly scorer sees all the same, to measure the recall reached."""
-    passage: int = Field(200, ge=50, le=10_000)
-    """Longest piece of text, in characters, that is scored at once, by both scorers; a document's score is the highest
-    of its pieces."""
-    seed: int = 0
-    """Of the draws."""
-    prefix: str = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
-    """Stands before the names of all scores that the step gives."""
 
 
 class Cascade(Step):
@@ -73,8 +41,6 @@ class Cascade(Step):
 
     def phases(self, context: Context) -> list[Job]:
         """Count the documents, draw some, score those, set the gate."""
-        from curation.cascade.survey import Count, Draw, SetGate, Survey
-
         shards, folder = context.shards, context.folder
         one = (f"{context.name}: all shards",)
         return [
@@ -86,8 +52,6 @@ class Cascade(Step):
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Add the scores. Raises ScoringError naming the document that could not be scored."""
-        from curation.cascade.survey import draws, surveyed
-
         shard, tally = context.shards[rank], Tally()
         gate = Gate(**json.loads((context.folder / "gate.json").read_text(encoding="utf-8")))
         known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.place)
@@ -155,8 +119,6 @@ class Cascade(Step):
 
     def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], whole: bool) -> Gate:
         """The gate that a survey sets. A survey of the `whole` corpus leaves nothing to decide: all has been seen."""
-        import numpy as np
-
         names = self._costly.attributes
         risky = costly[:, self._columns()].max(axis=1, initial=0) >= self.spec.at_or_above
         threshold = 0.0 if whole else threshold_of(gate, risky, self.spec.recall, self.spec.confidence)
@@ -172,8 +134,6 @@ class Cascade(Step):
         """Load both scorers here, so that missing weights are told before any worker starts. Raises InputError for
         an attribute that the costly scorer does not have.
         """
-        from infra.spec import nearest
-
         loaded_scorer(self.spec.gate)
         known = self._costly.attributes
         for name in self.spec.risky:

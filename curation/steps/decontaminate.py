@@ -4,44 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+import numpy as np
 
-from curation.source_spec import SourceSpec
-from curation.steps.base import Context, Step, StepSpec
+from curation.execution.base import Job
+from curation.parts import fingerprint_of_sources
+from curation.steps.base import Context, Step
 from curation.steps.base_filter import language_known, told
+from curation.steps.options import BenchmarksSpec, DecontaminateSpec
+from infra.atomic import write_bytes
 from infra.errors import InputError
-from infra.spec import Spec
 
 if TYPE_CHECKING:
     from datatrove.data import Document
     from datatrove.pipeline.decont.n_grams import NGramsDecontConfig, NGramsDecontFilter
-
-    from curation.execution.base import Job
-
-
-class BenchmarksSpec(Spec):
-    """Benchmarks, and which of their n-grams give a document away."""
-
-    against: dict[str, SourceSpec] = Field(min_length=1)
-    """Benchmarks by name: where their texts are (`text:` the answer, or all of it where there is no `query:`)."""
-    query: str | None = None
-    """Key of the question, of those that the benchmark's source is told to `keep`."""
-    n_grams: int = Field(12, ge=2)
-    """Words in an n-gram; a benchmark's text that is shorter finds nothing."""
-    find_query_ngrams: bool = False
-    """Also n-grams that lie in the question alone."""
-    find_overlap_ngrams: bool = True
-    """Also n-grams that begin in the question and end in the answer."""
-    language: str = "eng"
-    """Whose word tokenizer is used; datatrove's code, such as eng, deu, fra."""
-
-
-class DecontaminateSpec(StepSpec, BenchmarksSpec):
-    """Removes documents that hold an n-gram of a benchmark."""
-
-    step: Literal["decontaminate"] = "decontaminate"
 
 
 class Decontaminate(Step):
@@ -86,8 +63,6 @@ def _reason(document: Document) -> str:
 
 def contents_of(spec: BenchmarksSpec) -> dict[str, str]:
     """Digest of each benchmark's contents, for a fingerprint."""
-    from curation.parts import fingerprint_of_sources
-
     return {f"against.{name}": fingerprint_of_sources((source,)) for name, source in spec.against.items()}
 
 
@@ -106,9 +81,6 @@ def build_index(spec: BenchmarksSpec, folder: str) -> None:
 
 def write_index(spec: BenchmarksSpec, name: str, hashes: set[int], folder: str) -> None:
     """Write one benchmark's hashes as datatrove's filter reads them. Raises InputError where there are none."""
-    import numpy as np
-
-    from infra.atomic import write_bytes
 
     if not hashes:
         raise InputError(f"decontaminate: {name} has no text of {spec.n_grams} words; lower n_grams")

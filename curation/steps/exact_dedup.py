@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+from datatrove.pipeline.dedup import ExactDedupConfig, ExactDedupFilter, ExactDedupSignature, ExactFindDedups
 
+from curation.execution.base import Job
+from curation.shards import RANK, Ranked
 from curation.steps.base import Context
-from curation.steps.base_dedup import DedupSpec, DedupStep, folder_of
+from curation.steps.base_dedup import DedupStep, folder_of
+from curation.steps.options import ExactDedupSpec
 from infra.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,19 +18,8 @@ if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
     from datatrove.pipeline.dedup import ExactDedupConfig
 
-    from curation.execution.base import Job
 
 _MOST_SHARDS = 65_534  # datatrove keeps a document's priority in 16 bits, and 0 is taken
-
-
-class ExactDedupSpec(DedupSpec):
-    """Removes documents whose text stood before, letter for letter. What stays is told how often it was found again:
-    `duplicate_count` in its metadata.
-    """
-
-    step: Literal["exact_dedup"] = "exact_dedup"
-    finder_workers: int = Field(8, ge=1)
-    """Parts into which the hashes are cut, each compared by one process; no matter for the result."""
 
 
 class ExactDedup(DedupStep):
@@ -39,9 +31,6 @@ class ExactDedup(DedupStep):
 
     def stages(self, context: Context) -> list[Job]:
         """Hash every document; find the hashes that occur twice."""
-        from datatrove.pipeline.dedup import ExactDedupSignature, ExactFindDedups
-
-        from curation.shards import Ranked
 
         if len(context.shards) > _MOST_SHARDS:
             raise InputError(f"exact_dedup: {len(context.shards)} shards, and datatrove can order {_MOST_SHARDS}; "
@@ -60,14 +49,10 @@ class ExactDedup(DedupStep):
 
     def removal(self, context: Context) -> PipelineStep:
         """Remove what was found."""
-        from datatrove.pipeline.dedup import ExactDedupFilter
-
         return ExactDedupFilter(folder_of(context, "found"), _config(), context.removed)
 
 
 def _config() -> ExactDedupConfig:
-    from datatrove.pipeline.dedup import ExactDedupConfig
-
     return ExactDedupConfig(content_getter=_text, document_priority=_priority)
 
 
@@ -79,6 +64,4 @@ def _priority(document: Document) -> int:
     """The earlier the shard, the higher; datatrove keeps the document of the highest priority, and within a shard the
     first.
     """
-    from curation.shards import RANK
-
     return _MOST_SHARDS + 1 - document.metadata[RANK]

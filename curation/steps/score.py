@@ -4,37 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from curation.any_scorer import AnyScorer
 from curation.documents import batches, marks_of
 from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scoring import scored
-from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base import Context, Step
 from curation.steps.base_unscored import tell_unscored, unscored_in
+from curation.steps.options import ScoreSpec
 from curation.unscored import out_of_languages, why_unscored
 
 if TYPE_CHECKING:
     from datatrove.data import Document
-
-
-class ScoreSpec(StepSpec):
-    """Scores; what the scorer cannot read is removed, or left without a score."""
-
-    step: Literal["score"] = "score"
-    scorer: AnyScorer
-    """Gives the scores."""
-    passage: int = Field(200, ge=50, le=10_000)
-    """Longest piece of text, in characters, that is scored at once; a document's score is the highest of its pieces. In
-    longer pieces one insult drowns among harmless words."""
-    prefix: str = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
-    """Stands before the names of the scorer's attributes; needed where two scorers have the same ones."""
-    unscored: Literal["leave", "remove"] = "remove"
-    """A document that the scorer cannot tell anything about (most of its words unknown to it, in a language that is not
-    among its own, full of NULs) has no score. remove: it goes to `excluded/`, with the reason; leave: it stays, and
-    whatever asks for its score later stops there."""
 
 
 class Score(Step):

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from datatrove.pipeline import stats
+from datatrove.utils.stats import MetricStatsDict
 
-from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base import Context, Step
 from curation.steps.base_filter import language_known, told
+from curation.steps.options import StatisticsSpec
+from curation.word_tokenizer import BoundedTokenizer
+from infra.atomic import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datatrove.data import Document
     from datatrove.pipeline.stats.base import BaseStats
-
-Block = Literal["doc", "line", "paragraph", "word", "sentence"]
-
-
-class StatisticsSpec(StepSpec):
-    """Counts, and removes nothing: mean, deviation and number of each of datatrove's statistics, by corpus, in the
-    manifest, as the documents are where the step stands.
-    """
-
-    step: Literal["statistics"] = "statistics"
-    blocks: tuple[Block, ...] = Field(("doc", "line"), min_length=1)
-    """What is counted: datatrove's DocStats (length, shares of digits, capitals, …), LineStats, ParagraphStats,
-    WordStats and SentenceStats."""
-    language: str = "eng"
-    """Whose word tokenizer is used for words and sentences; datatrove's code, such as eng, deu, fra."""
 
 
 class Statistics(Step):
@@ -49,8 +38,6 @@ class Statistics(Step):
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Count each document as it passes."""
-        from datatrove.utils.stats import MetricStatsDict
-
         blocks, found = self._blocks(context.folder), MetricStatsDict()
         for document in documents:
             for block in blocks:
@@ -61,8 +48,6 @@ class Statistics(Step):
 
     def report(self, context: Context) -> dict[str, Any]:
         """The sums over all shards, by corpus."""
-        from datatrove.utils.stats import MetricStatsDict
-
         sums: dict[str, MetricStatsDict] = {}
         for shard in context.shards:
             file = context.folder / "counts" / f"{shard.place}.json"
@@ -75,10 +60,6 @@ class Statistics(Step):
         return f"statistics: {', '.join(self.spec.blocks)}"
 
     def _blocks(self, folder: Path) -> list[BaseStats]:
-        from datatrove.pipeline import stats
-
-        from curation.word_tokenizer import BoundedTokenizer
-
         kinds = {"doc": stats.DocStats, "line": stats.LineStats, "paragraph": stats.ParagraphStats,
                  "word": stats.WordStats, "sentence": stats.SentenceStats}  # fmt: skip
         tongue = {"language": BoundedTokenizer(self.spec.language)}
@@ -87,6 +68,4 @@ class Statistics(Step):
 
 
 def _save(counts: dict[str, Any], context: Context, rank: int) -> None:
-    from infra.atomic import write_json
-
     write_json(context.folder / "counts" / f"{context.shards[rank].place}.json", counts)

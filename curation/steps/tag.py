@@ -5,42 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from curation.any_tagger import AnyTagger
 from curation.documents import Marks, batches, marks_of
 from curation.passages import stretches
 from curation.records import Span
-from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base import Context, Step
 from curation.steps.base_unscored import tell_unscored, unscored_in
-from curation.taggers import make_tagger, tagger_inputs
+from curation.steps.options import TagSpec
+from curation.taggers import Tagger, make_tagger, tagger_inputs
 from infra.errors import ScoringError
 
 if TYPE_CHECKING:
     from datatrove.data import Document
 
-    from curation.taggers import Tagger
 
 _STRETCH = 200_000
 """Characters of a document that a tagger sees at once; longer ones are tagged stretch by stretch, cut at line ends."""
-
-
-class TagSpec(StepSpec):
-    """Risky spans; what the tagger cannot read is removed, or left untagged. A corpus through which no such step leads
-    is untagged.
-    """
-
-    step: Literal["tag"] = "tag"
-    tagger: AnyTagger
-    """Gives the spans."""
-    prefix: str = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
-    """Stands before the names of the tagger's attributes; needed where two taggers have the same ones."""
-    unscored: Literal["leave", "remove"] = "remove"
-    """A document that the tagger cannot tell anything about (as in the step `score`) has no known spans. remove: it
-    goes to `excluded/`, with the reason; leave: it stays without any tagger's spans, and whatever asks for them stops
-    there."""
 
 
 class Tag(Step):
@@ -90,7 +71,7 @@ class Tag(Step):
     def report(self, context: Context) -> dict[str, Any]:
         """What tagged, and how."""
         about = {"languages": list(make_tagger(self.spec.tagger).languages), "unscored": unscored_in(context)}
-        return {"tagger": self.settings()["tagger"], "attributes": list(self.tags()), **about}
+        return {"tagger": self.spec.tagger.identity(), "attributes": list(self.tags()), **about}
 
     def describe(self) -> str:
         """`tag: words`."""

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import field_validator
+from typing import TYPE_CHECKING, Any
 
 from curation.documents import batches, marks_of, metadata_of
-from curation.steps.base import Context, Step, StepSpec
+from curation.steps.base import Context, Step
+from curation.steps.options import WhereSpec
 from curation.where import METADATA, SPANS, WORDS, parse
 from curation.where_values import column_of, metadata_value
 from infra.errors import DataError
 
 if TYPE_CHECKING:
     from datatrove.data import Document
-
-
-class WhereSpec(StepSpec):
-    """Removes the documents for which the expression is not true."""
-
-    step: Literal["where"] = "where"
-    keep: str
-    """Such as `toxicity >= 0.99 and spans.count >= 2 and metadata.language == "en"`. Names: the scores, `source`, `id`,
-    `characters`, `metadata.KEY`, and `spans.count`, `spans.max`, `spans.min` (0 where a tagged document has none).
-    `metadata.KEY is null`, `metadata.user.name == "x"` and `metadata.over_18 == false` are understood; any other
-    comparison with null is false, but for `!=`. A document without a score, or without spans, that the expression asks
-    for stops the job, and so does a key that was not kept. Scores are kept in the tagged corpus, so a mixture can ask
-    the same later, of the same artifact; use this step where what is removed is not to be stored."""
-
-    @field_validator("keep")
-    @classmethod
-    def _can_be_read(cls, value: str) -> str:
-        parse(value)
-        return value
 
 
 class WhereStep(Step):

@@ -14,6 +14,7 @@ import numpy as np
 from curation.disguises import plain_spelling
 from curation.linear_training.fit import rarity_of
 from curation.linear_training.model import Features
+from curation.tagger_training.spec import GateSpec
 from curation.token_models.gate import Gate, Stretch, stretch_columns, stretches_of
 from curation.token_models.labels import LabelledText, word_targets
 from curation.token_models.logistic import fit_logistic
@@ -21,7 +22,6 @@ from curation.token_models.logistic import fit_logistic
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from curation.tagger_training.spec import GateSpec
 
 FEWEST = 10
 """Stretches with a span, and without one, below which there is nothing to learn a gate from."""

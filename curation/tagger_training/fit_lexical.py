@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from curation.token_models.context import InContext
 from curation.token_models.features import EDGE, NEIGHBOUR, Hashing, neighbours_of
@@ -66,8 +67,6 @@ def fit_lexical(
 
 
 def _words(texts: list[LabelledText], hashing: Hashing) -> _Words:
-    from scipy.sparse import csr_matrix
-
     labelled = [word_targets(text) for text in texts]
     spelled = [[text.text[start:end] for start, end in places]
                for text, (places, _) in zip(texts, labelled, strict=True)]  # fmt: skip
@@ -86,8 +85,6 @@ def _words(texts: list[LabelledText], hashing: Hashing) -> _Words:
 
 def _own_features(vocabulary: list[str], hashing: Hashing) -> csr_matrix:
     """What each word of the vocabulary has by itself [vocabulary, columns]."""
-    from scipy.sparse import csr_matrix
-
     columns: list[int] = []
     values: list[float] = []
     ends = [0]

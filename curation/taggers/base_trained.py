@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
 from curation.records import Span
-from curation.taggers.base import Tagger, TaggerSpec
+from curation.taggers.base import Tagger
+from curation.taggers.options import TrainedSpec
 from curation.token_models.trained import KIND, load_trained, read_card
 from infra.artifact import fingerprint_of
 from infra.errors import InputError
-from infra.spec import Location
-
-
-class TrainedSpec(TaggerSpec):
-    """A trained tagger."""
-
-    path: Location
-    """Artifact of `kind: tagger`."""
-    keep_at_or_above: float = Field(0.05, gt=0, le=1)
-    """Words that score below this get no span; in [0, 1]. The tagger's own threshold stands in its card."""
 
 
 class TrainedTagger(Tagger):

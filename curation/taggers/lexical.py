@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from curation.taggers.base_trained import TrainedSpec, TrainedTagger
-
-
-class LexicalTaggerSpec(TrainedSpec):
-    """A tagger trained with `model: {name: lexical}`."""
-
-    name: Literal["lexical"] = "lexical"
+from curation.taggers.base_trained import TrainedTagger
+from curation.taggers.options import LexicalTaggerSpec
 
 
 class LexicalTagger(TrainedTagger):

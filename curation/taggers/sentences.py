@@ -7,25 +7,11 @@ of a batch are scored once.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field
-
-from curation.any_scorer import AnyScorer
 from curation.records import Span
 from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.sentences import sentence_spans
-from curation.taggers.base import Tagger, TaggerSpec
-
-
-class SentencesSpec(TaggerSpec):
-    """Sentence by sentence, with a scorer."""
-
-    name: Literal["sentences"] = "sentences"
-    scorer: AnyScorer
-    """Scores each sentence as a text of its own."""
-    keep_at_or_above: float = Field(1e-4, gt=0, le=1)
-    """Sentences that score below this get no span; in [0, 1]. SLUNG's lower threshold (arXiv 2505.03052) is 1e-4."""
+from curation.taggers.base import Tagger
+from curation.taggers.options import SentencesSpec
 
 
 class Sentences(Tagger):

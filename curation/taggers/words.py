@@ -6,14 +6,12 @@ whole clause. Each distinct word is scored once, so its cost is that of the voca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from curation.any_scorer import AnyScorer
 from curation.records import Span
 from curation.scorers import card_of, loaded_scorer, weights_of
-from curation.taggers.base import Tagger, TaggerSpec
+from curation.taggers.base import Tagger
+from curation.taggers.options import WordsSpec
 from curation.words import word_spans
 
 if TYPE_CHECKING:
@@ -21,16 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_WORDS = 2_000_000  # of the cache; about 400 MB
-
-
-class WordsSpec(TaggerSpec):
-    """Word by word, with a scorer."""
-
-    name: Literal["words"] = "words"
-    scorer: AnyScorer
-    """Scores each word as a text of its own."""
-    keep_at_or_above: float = Field(0.05, gt=0, le=1)
-    """Words that score below this get no span; in [0, 1]."""
 
 
 class Words(Tagger):

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
+from scipy.special import expit
 
 from curation.token_models.logistic import fit_logistic
 
@@ -60,8 +62,6 @@ class InContext:
 
     def apply(self, logits: NDArray[np.float64], lengths: list[int]) -> NDArray[np.float32]:
         """Scores [words] in [0, 1] of texts of `lengths` words, one text after the other."""
-        from scipy.special import expit
-
         total = np.full(len(logits), self.offset)
         for column, weight in zip(context(logits, lengths).T, self.weights, strict=True):
             total += weight * column  # one after the other: a matrix product rounds differently for other shapes
@@ -95,8 +95,6 @@ def _window(lengths: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _highest_before(logits: NDArray[np.float64], text: NDArray[np.int64]) -> NDArray[np.float64]:
     """Highest logit among the `SIDE` words before each, in its text; `text` rises from 0."""
-    from scipy.ndimage import maximum_filter1d
-
     if not len(logits):
         return logits
     lifted = logits + _APART * text
@@ -107,8 +105,6 @@ def _highest_before(logits: NDArray[np.float64], text: NDArray[np.int64]) -> NDA
 
 def _expected(logits: NDArray[np.float64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.float64]:
     """Sum of the probabilities of the other words around; sums of whole numbers have no rounding."""
-    from scipy.special import expit
-
     millionths = np.round(expit(logits) * 1e6).astype(np.int64)
     sums = np.concatenate([[0], np.cumsum(millionths)])
     return (sums[ends] - sums[starts] - millionths) / 1e6

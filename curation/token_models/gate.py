@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy.special import expit
 
 from curation.disguises import plain_spelling
 from curation.linear_training.model import Features
@@ -54,9 +57,6 @@ class Gate:
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> Gate:
         """Load what `save` wrote; `settings` is what `settings` returned then. Raises ArtifactError."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         try:
             tables = load_file(folder / _FILE)
             return cls(tables["rarity"], tables["table"], tuple(settings["weights"]), settings["offset"],
@@ -66,8 +66,6 @@ class Gate:
 
     def save(self, folder: Path) -> None:
         """One safetensors file."""
-        from safetensors.numpy import save_file
-
         save_file({"rarity": self.rarity, "table": self.table}, folder / _FILE)
 
     def settings(self) -> dict[str, Any]:
@@ -76,8 +74,6 @@ class Gate:
 
     def chances(self, texts: list[str], logits: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         """For each word of each text the probability that its stretch holds a span; `logits` [words] of each text."""
-        from scipy.special import expit
-
         pieces = [list(stretches_of(text, self.longest)) for text in texts]
         columns = stretch_columns(pieces, logits, self.rarity, self.table)
         total = np.full(len(columns), self.offset)

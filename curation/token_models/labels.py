@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from curation.words import word_spans
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ class LabelledText:
 
 def word_targets(labelled: LabelledText) -> tuple[list[tuple[int, int]], NDArray[np.float32]]:
     """Places of the words, and for each the mean label of its characters [words] float32."""
-    import numpy as np
-
     characters = np.zeros(len(labelled.text), dtype=np.float64)
     for start, end, label in labelled.spans:
         np.maximum(characters[start:end], label, out=characters[start:end])

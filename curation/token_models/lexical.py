@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from curation.token_models.base import TokenModel, WordScores
 from curation.token_models.context import InContext
@@ -36,9 +38,6 @@ class LexicalModel(TokenModel):
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> LexicalModel:
         """Load what `save` wrote; `settings` is what `settings` returned then."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         try:
             table = load_file(folder / _FILE)["table"]
         except (OSError, SafetensorError, KeyError) as error:
@@ -48,8 +47,6 @@ class LexicalModel(TokenModel):
 
     def save(self, folder: Path) -> None:
         """One safetensors file."""
-        from safetensors.numpy import save_file
-
         save_file({"table": self.table}, folder / _FILE)
 
     def settings(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import issparse, vstack
 
 from infra.errors import InputError
 
@@ -21,7 +22,6 @@ def fit_logistic(
     A target between 0 and 1 enters twice, as risky and as harmless, with its shares. Stopping before convergence is no
     error: it regularises, and validation texts judge the result. Raises InputError for targets of one kind only.
     """
-    from scipy.sparse import issparse, vstack
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 

@@ -11,6 +11,8 @@ from typing import Any
 from curation.records import Span
 from curation.token_models.base import TokenModel, WordScores
 from curation.token_models.gate import Gate
+from curation.token_models.lexical import LexicalModel
+from curation.token_models.transformer import TransformerModel
 from infra.artifact import read_artifact
 from infra.inputs import open_input
 
@@ -61,10 +63,7 @@ def _loaded(path: str, fingerprint: str) -> Trained:
 def model_class(name: str) -> type[TokenModel]:
     """The class of a model by its name in YAML."""
     if name == "lexical":
-        from curation.token_models.lexical import LexicalModel
-
         return LexicalModel
-    from curation.token_models.transformer import TransformerModel
 
     assert name == "transformer", name
     return TransformerModel

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from curation.classify.devices import has_gpu, torch_device
 from curation.classify.quiet import quiet
@@ -45,7 +47,6 @@ class TransformerModel(TokenModel):
         self, encoder: Any, tokenizer: Any, in_context: InContext | None, window: int, batch_tokens: int,
         lexical: LexicalModel | None = None, lexical_share: float = 0.0,
     ) -> None:  # fmt: skip
-        import torch
 
         if not has_gpu():
             torch.set_num_threads(1)  # one process per core does more, and sums come out the same on every machine
@@ -57,8 +58,6 @@ class TransformerModel(TokenModel):
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> TransformerModel:
         """Load what `save` wrote; `settings` is what `settings` returned then."""
-        from transformers import AutoModelForTokenClassification, AutoTokenizer
-
         try:
             with quiet():
                 encoder = AutoModelForTokenClassification.from_pretrained(
@@ -122,8 +121,6 @@ class TransformerModel(TokenModel):
 
     def _forward(self, windows: list[Window]) -> list[NDArray[np.float64]]:
         """A logit for each piece of each window."""
-        import torch
-
         found: list[NDArray[np.float64]] = [np.zeros(0)] * len(windows)
         together = self.batch_tokens if self.device == "cpu" else max(self.batch_tokens, _ON_A_GPU)
         for rows in buckets([len(window.ids) for window in windows], together):

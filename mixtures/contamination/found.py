@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from infra.errors import InputError
 from infra.stage import Table
 from mixtures.contamination.spec import DecontaminationSpec
+from mixtures.select import Documents, Mask
 
 if TYPE_CHECKING:
     from mixtures.catalogue import Component
-    from mixtures.select import Documents, Mask
 
 HITS, SETS = "hits.parquet", "sets.json"
 SCHEMA = pa.schema(

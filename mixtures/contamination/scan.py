@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,18 +18,16 @@ import pyarrow.parquet as pq
 from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
 
-from curation.execution import Job, Shared, execute
+from curation.execution import Job, Shared, Workers, execute
 from curation.shards import Call
-from curation.steps.decontaminate import BenchmarksSpec, hashes_of, hashes_of_texts, ngram_filter, write_index
+from curation.steps.decontaminate import hashes_of, hashes_of_texts, ngram_filter, write_index
+from curation.steps.options import BenchmarksSpec
 from infra.atomic import atomic_path, write_bytes, write_json
 from infra.stage import Workspace
 from mixtures.contamination.found import HITS, SCHEMA, SETS
 from mixtures.contamination.spec import ContaminationSpec
 from mixtures.corpus import open_corpus
 from mixtures.texts import ROW, ReadTexts
-
-if TYPE_CHECKING:
-    from curation.execution import Workers
 
 
 class FindNgrams(PipelineStep):

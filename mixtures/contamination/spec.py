@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from curation.steps.decontaminate import BenchmarksSpec
+from curation.steps.options import BenchmarksSpec
+from infra.identity import NotIdentity
 from infra.spec import Location, Spec
 
 
@@ -15,7 +16,7 @@ class DecontaminationSpec(BenchmarksSpec):
     training data and of what is held out.
     """
 
-    max_inside: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    max_inside: Annotated[float, Field(ge=0.0, le=1.0), NotIdentity] = 0.5
     """Share of an evaluation set's texts that may stand in a corpus with all their n-grams; above it the set itself is
     taken to be in the training data, and nothing is built."""
 
@@ -28,7 +29,7 @@ class DecontaminationSpec(BenchmarksSpec):
 class ContaminationSpec(Spec):
     """One corpus looked through for evaluation sets: done once, shared by every dose."""
 
-    curation: Location
+    curation: Annotated[Location, NotIdentity]
     """Curation artifact."""
     corpus: str
     """Corpus in it."""

@@ -7,17 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.steps.decontaminate import BenchmarksSpec, check_language, contents_of
+from curation.execution import Workers
+from curation.steps.decontaminate import check_language, contents_of
 from infra.artifact import fingerprint_of, is_artifact
-from infra.spec import portable
 from infra.stage import Identity, Stage, Workspace
 from mixtures.contamination.spec import ContaminationSpec
 from mixtures.inner import inner_stage, make
+from mixtures.spec import MixtureSpec
 
 if TYPE_CHECKING:
-    from curation.execution import Workers
     from mixtures.contamination.found import Contamination
-    from mixtures.spec import MixtureSpec
 
 Found = dict[str, "Contamination"]
 """By corpus; empty where the mixture names no evaluation set."""
@@ -58,11 +57,6 @@ def stored_sets(spec: MixtureSpec, corpora: Iterable[str], store: Path) -> Found
     return found
 
 
-def identity_of(sets: BenchmarksSpec) -> Identity:
-    """Settings and contents of evaluation sets."""
-    return Identity(portable(sets), contents_of(sets))
-
-
 def _spec(spec: MixtureSpec, corpus: str) -> ContaminationSpec:
     assert spec.decontaminate is not None and spec.curation is not None
     return ContaminationSpec(curation=spec.curation, corpus=corpus, sets=spec.decontaminate.benchmarks)
@@ -73,9 +67,8 @@ def _place(spec: MixtureSpec, corpus: str, store: Path) -> Path:
 
 
 def _identity(spec: ContaminationSpec) -> Identity:
-    sets = identity_of(spec.sets)
-    inputs = {"curation": fingerprint_of(spec.curation, "curation"), **sets.inputs}
-    return Identity({"corpus": spec.corpus, "sets": sets.config}, inputs)
+    inputs = {"curation": fingerprint_of(spec.curation, "curation")}
+    return Identity(spec.identity(), inputs | contents_of(spec.sets))
 
 
 def _stage(workers: Workers | None = None) -> Stage[ContaminationSpec]:

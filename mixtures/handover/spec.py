@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, Tag
 
-from infra.spec import Spec
+from infra.spec import BY_FORM, Spec
 
 License = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]*$")]
 """An identifier of the Hugging Face hub, such as `cc-by-sa-3.0`, `odc-by`, `mit`; `other` and `unknown` are two too."""
@@ -21,7 +21,9 @@ class CardSpec(Spec):
     """What the mixture is for, in a few sentences of Markdown."""
     language: tuple[str, ...] = ("en",)
     """Languages of the text, as ISO 639-1 codes."""
-    licenses: dict[str, License | tuple[License, ...]] = Field(default_factory=dict)
+    licenses: dict[
+        str, Annotated[Annotated[License, Tag("value")] | Annotated[tuple[License, ...], Tag("list")], BY_FORM]
+    ] = Field(default_factory=dict)
     """By corpus, the licence of its text, or all of them; a corpus that is not named counts as `unknown`."""
 
     def of(self, corpus: str) -> tuple[str, ...]:

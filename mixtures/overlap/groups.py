@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.hashing import HashConfig, create_hash_func
 from numpy.typing import NDArray
 
-from curation.execution import Job, Shared, execute
+from curation.execution import Job, Shared, Workers, execute
 from curation.steps.minhash import Minhash, band_labels, cluster_pairs, minhash_steps
 from infra.atomic import atomic_path, write_bytes
 from infra.stage import Workspace
@@ -27,9 +27,6 @@ from mixtures.corpus import open_corpus
 from mixtures.overlap.measure import GROUPS
 from mixtures.overlap.spec import DuplicatesSpec
 from mixtures.texts import ReadTexts
-
-if TYPE_CHECKING:
-    from curation.execution import Workers
 
 
 class HashTexts(PipelineStep):

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.stage import Table
-
-if TYPE_CHECKING:
-    from mixtures.catalogue import Component, TokenisedCorpus
-    from mixtures.select import Ints, Mask
+from mixtures.catalogue import Component, TokenisedCorpus
+from mixtures.select import Ints, Mask
 
 GROUPS = "groups.parquet"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from curation.steps.minhash import NearDuplicatesSpec
+from typing import Annotated
+
+from curation.steps.options import NearDuplicatesSpec
+from infra.identity import NotIdentity
 from infra.spec import Location, Spec
 
 
@@ -13,7 +16,7 @@ class OverlapSpec(NearDuplicatesSpec):
 class DuplicatesSpec(Spec):
     """Corpora whose documents are compared with each other: done once, shared by every dose."""
 
-    curation: Location
+    curation: Annotated[Location, NotIdentity]
     """Curation artifact."""
     corpora: tuple[str, ...]
     """Corpora in it."""

@@ -6,17 +6,17 @@ import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from curation.steps.minhash import NearDuplicatesSpec, check_language
+from curation.execution import Workers
+from curation.steps.minhash import check_language
+from curation.steps.options import NearDuplicatesSpec
 from infra.artifact import fingerprint_of
 from infra.stage import Identity, Workspace
 from mixtures.inner import inner_stage, make
+from mixtures.overlap.measure import GROUPS
 from mixtures.overlap.spec import DuplicatesSpec
-
-if TYPE_CHECKING:
-    from curation.execution import Workers
-    from mixtures.spec import MixtureSpec
+from mixtures.spec import MixtureSpec
 
 
 def find_duplicates(
@@ -26,8 +26,6 @@ def find_duplicates(
 
     It depends on the corpora and not on what the mixture takes of them.
     """
-    from mixtures.overlap.measure import GROUPS
-
     assert spec.overlap is not None
     check_language(spec.overlap)
     near = NearDuplicatesSpec.model_validate(spec.overlap.model_dump())
@@ -39,8 +37,7 @@ def find_duplicates(
 
 
 def _identity(spec: DuplicatesSpec) -> Identity:
-    config = {"corpora": list(spec.corpora), "near": spec.near.model_dump(mode="json")}
-    return Identity(config, {"curation": fingerprint_of(spec.curation, "curation")})
+    return Identity(spec.identity(), {"curation": fingerprint_of(spec.curation, "curation")})
 
 
 def _run(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from mixtures.swarm.capped import Array
 from mixtures.swarm.responses import RESPONSES
@@ -39,8 +40,6 @@ def choose(validations: Sequence[Validation]) -> list[str]:
 
 def spearman(predicted: Array, measured: Array) -> Array:
     """Rank correlation of every column [t]; 0 where a column is constant, as it then ranks nothing."""
-    from scipy.stats import rankdata
-
     ranks = [rankdata(each, axis=0) for each in (predicted, measured)]
     first, second = (rank - rank.mean(0) for rank in ranks)
     product = np.sqrt((first**2).sum(0) * (second**2).sum(0))

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from infra.spec import FileName, Location, Spec, nearest
+from infra.faults import nearest
+from infra.identity import InOrder, NotIdentity
+from infra.spec import FileName, Location, Spec
 from mixtures.swarm.bounds import bounds_of
 from mixtures.swarm.responses import RESPONSES
 
@@ -108,21 +110,21 @@ class OptimumSpec(Spec):
 class SwarmSpec(Spec):
     """Exactly one of `sample` (a design of proxy runs) and `proxies` (their results, to fit and solve)."""
 
-    name: FileName
+    name: Annotated[FileName, NotIdentity]
     """Name of the run; the artifact goes to runs/NAME."""
     seed: int = Field(0, ge=0)
     """Draws the design, the folds and the bootstrap."""
-    components: dict[str, SwarmComponentSpec] = Field(min_length=2)
+    components: Annotated[dict[str, SwarmComponentSpec], InOrder] = Field(min_length=2)
     """What mixtures are made of; the names are the columns of the mixture file."""
     limits: LimitsSpec = LimitsSpec()
     """Repetition caps."""
     sample: SampleSpec | None = None
     """Design the proxies: writes `mixtures.csv`."""
-    proxies: ProxiesSpec | None = None
+    proxies: Annotated[ProxiesSpec | None, NotIdentity] = None
     """Trained proxies: response models are fitted to them and the best mixture is solved for."""
-    check: ProxiesSpec | None = None
+    check: Annotated[ProxiesSpec | None, NotIdentity] = None
     """Further runs that no model is fitted on; the fit is measured on them."""
-    targets: dict[str, TargetSpec] | None = None
+    targets: Annotated[dict[str, TargetSpec] | None, InOrder] = None
     """Columns of the results by name; none means all of them, minimised, with equal weights."""
     fit: FitSpec = FitSpec()
     """Response models."""

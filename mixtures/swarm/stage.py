@@ -13,12 +13,7 @@ from mixtures.swarm.spec import ProxiesSpec, SwarmSpec
 
 
 def _identity(spec: SwarmSpec) -> Identity:
-    """Everything but names and paths; components are a list, as their order is that of the draws."""
-    config = spec.model_dump(mode="json", exclude={"name", "components", "proxies", "check", "targets"})
-    config["components"] = [{"name": name, **each.model_dump()} for name, each in spec.components.items()]
-    targets = spec.targets
-    asked = None if targets is None else [{"name": name, **each.model_dump()} for name, each in targets.items()]
-    return Identity({**config, "targets": asked}, {**_files("proxies", spec.proxies), **_files("check", spec.check)})
+    return Identity(spec.identity(), {**_files("proxies", spec.proxies), **_files("check", spec.check)})
 
 
 def _files(key: str, proxies: ProxiesSpec | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from infra.atomic import write_text
 from infra.errors import ConfigError, InputError, Problem
-from infra.spec import nearest
+from infra.faults import nearest
 from mixtures.swarm.capped import Array
 from mixtures.swarm.spec import SUM_TOLERANCE, ProxiesSpec
 

@@ -3,4 +3,12 @@
 from infra.registry import Registry
 from posttrain.methods.base import Method
 
-METHODS: Registry[Method] = Registry("posttrain.methods", Method)  # type: ignore[type-abstract]
+METHODS: Registry[Method] = Registry(
+    "method",
+    {
+        "iti": "posttrain.methods.iti:Iti",
+        "none": "posttrain.methods.none:Unsteered",
+        "prompt": "posttrain.methods.prompt:Prompt",
+        "sasa": "posttrain.methods.sasa:Sasa",
+    },
+)

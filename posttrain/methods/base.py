@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from infra.errors import InputError
-from infra.spec import Spec
+from posttrain.methods.options import MethodArgs
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 class Method(ABC):
     """A fitted method bound to a model at one strength. Strength 0 leaves the model as it is."""
 
-    args: ClassVar[type[Spec]]
-    needs_labels: ClassVar[bool] = True
+    args: ClassVar[type[MethodArgs]]
     strengths: ClassVar[tuple[float, ...]] = (0.0,)
     """Strengths a study tries when it names none."""
     strength_name: ClassVar[str] = "strength"

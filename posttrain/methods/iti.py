@@ -9,40 +9,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
+import torch
 
 from infra.errors import InputError
-from infra.spec import Spec
+from posttrain.activations import last_token
+from posttrain.fitted import Fitted
+from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
+from posttrain.methods.options import ItiArgs
+from posttrain.model import CausalModel
+from posttrain.probes import probe_heads
 
 if TYPE_CHECKING:
     import torch
 
-    from posttrain.fitted import Fitted
-    from posttrain.labelled import Labelled
-    from posttrain.model import CausalModel
-
 
 _PAPER_HEADS = 30  # Li et al. 2025 (arXiv 2505.04741)
-
-
-class ItiArgs(Spec):
-    """Inference-time intervention."""
-
-    name: Literal["iti"] = "iti"
-    top_heads: int | None = Field(default=None, ge=1)
-    """Heads to edit, best probe first. Default: 30 (Li et al. 2025, arXiv 2505.04741), but half of the heads of a model
-    with under 60.
-    """
-    direction: Literal["mass_mean", "probe", "random"] = "mass_mean"
-    """mass_mean: benign mean minus toxic mean; probe: the probe's coefficients; random: a control of the same norm."""
-    positions: Literal["last", "all"] = "last"
-    """Edit the last token of every forward while generating, or every token (which a bias can do for free)."""
-    folds: int = Field(default=5, ge=2)
-    """Cross-validation folds behind the ranking of heads; 5 holds out a share of 0.2, as the released code does."""
 
 
 class Iti(Method):
@@ -59,11 +44,6 @@ class Iti(Method):
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: ItiArgs, seed: int) -> Fitted:
         """Probe every head, keep every head's direction and sigma, and choose the heads."""
-        import torch
-
-        from posttrain.activations import last_token
-        from posttrain.fitted import Fitted
-        from posttrain.probes import probe_heads
 
         assert labelled is not None
         heads = last_token(model, labelled.texts).heads
@@ -121,8 +101,6 @@ def bake(iti: Iti) -> None:
 
     The bias acts at every position, so this equals `positions: all`. (The released edit script leaves out W_o.)
     """
-    import torch
-
     with torch.no_grad():
         for module, offset in zip(iti.model.outputs, iti.offsets(), strict=True):
             added = offset.to(iti.model.device, iti.model.network.dtype)

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-from infra.spec import Spec
+from posttrain.fitted import Fitted
+from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
-
-if TYPE_CHECKING:
-    from posttrain.fitted import Fitted
-    from posttrain.labelled import Labelled
-    from posttrain.model import CausalModel
-
-
-class NoneArgs(Spec):
-    """No steering."""
-
-    name: Literal["none"] = "none"
+from posttrain.methods.options import NoneArgs
+from posttrain.model import CausalModel
 
 
 class Unsteered(Method):
     """Plain sampling and plain cross-entropy; the strength means nothing."""
 
     args = NoneArgs
-    needs_labels = False
 
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: NoneArgs, seed: int) -> Fitted:
         """Nothing to fit."""
-        from posttrain.fitted import Fitted
-
         return Fitted.of(model, args, {}, {})

@@ -7,36 +7,18 @@ paper's string as `text` to repeat its runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 from infra.errors import InputError
-from infra.spec import Spec
+from posttrain.fitted import Fitted
+from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
-
-if TYPE_CHECKING:
-    from posttrain.fitted import Fitted
-    from posttrain.labelled import Labelled
-    from posttrain.model import CausalModel
-
-DETOX_PROMPT = (
-    "The following text was written with respect for every person and contains no insults, threats, slurs or "
-    "prejudice. Its tone is ethical and inclusive, and it avoids stereotypes and false claims.\n\n"
-)
-
-
-class PromptArgs(Spec):
-    """A text before every text."""
-
-    name: Literal["prompt"] = "prompt"
-    text: str = DETOX_PROMPT
-    """What stands before each prompt, and before each document whose cross-entropy is measured. Default: ours."""
+from posttrain.methods.options import PromptArgs
+from posttrain.model import CausalModel
 
 
 class Prompt(Method):
     """The prompt is on at any strength above 0. Only the text after it is generated, scored and counted."""
 
     args = PromptArgs
-    needs_labels = False
     strengths = (1.0,)
     strength_name = "on"
 
@@ -48,8 +30,6 @@ class Prompt(Method):
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: PromptArgs, seed: int) -> Fitted:
         """Nothing to fit; refuses a prompt that fills half of the model's context."""
-        from posttrain.fitted import Fitted
-
         tokens = len(model.encode([args.text])[0])
         if 2 * tokens > model.max_positions:
             raise InputError(f"the prompt has {tokens} tokens, and the model reads {model.max_positions}; shorten it")

@@ -16,37 +16,29 @@ positions; see `token_nats`. Greedy decoding (temperature 0) has one candidate, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
+import torch
 
-from infra.spec import Spec
+from posttrain.activations import last_token
+from posttrain.cache import SlotCache
+from posttrain.cross_entropy import nats_of_hidden
+from posttrain.decoding import Decoding, additive
+from posttrain.fitted import Fitted
+from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
+from posttrain.methods.options import SasaArgs
+from posttrain.model import CausalModel
+from posttrain.nucleus import Nucleus, inverse_cdf
+from posttrain.probes import assign_folds
 
 if TYPE_CHECKING:
     import torch
 
-    from posttrain.decoding import Decoding
-    from posttrain.fitted import Fitted
-    from posttrain.labelled import Labelled
-    from posttrain.model import CausalModel
-    from posttrain.nucleus import Nucleus
 
 _SMALLEST_EIGENVALUE = 1e-6  # of the pooled covariance; as in the reference implementation (IBM/AISteer360)
 _FORWARD_TOKENS = 8192
-
-
-class SasaArgs(Spec):
-    """Self-disciplined autoregressive sampling."""
-
-    name: Literal["sasa"] = "sasa"
-    max_candidates: int = Field(default=20, ge=1)
-    """Most probable tokens whose margin is looked at in a step; cost grows with it. The paper has no default; ours."""
-    cross_entropy_positions: int = Field(default=32, ge=1)
-    """Positions of a document (or window of it) where steering's effect on cross-entropy is measured. Ours."""
-    folds: int = Field(default=5, ge=2)
-    """Cross-validation folds behind the reported accuracy of the boundary."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +83,6 @@ class Sasa(Method):
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: SasaArgs, seed: int) -> Fitted:
         """Fit the boundary on all texts; its accuracy is cross-validated with documents kept whole."""
-        import torch
-
-        from posttrain.activations import last_token
-        from posttrain.fitted import Fitted
-        from posttrain.probes import assign_folds
 
         assert labelled is not None
         hidden, benign = last_token(model, labelled.texts).hidden, ~labelled.toxic
@@ -128,9 +115,6 @@ class Sasa(Method):
         probability; it is known before the forward and travels as one more candidate. Elsewhere the same draw,
         stretched over the candidates, chooses among their new weights.
         """
-        import torch
-
-        from posttrain.nucleus import inverse_cdf
 
         if self.strength == 0:
             return super().advance(state, choices, draws, last)
@@ -158,10 +142,6 @@ class Sasa(Method):
         one tree behind the row's cache; their mean difference to the plain nats is added to every target. The sum over
         a row is thus plain nats + targets * mean difference.
         """
-        import torch
-
-        from posttrain.cache import SlotCache
-        from posttrain.cross_entropy import nats_of_hidden
 
         rows, length = ids.shape
         chunk = max(1, _FORWARD_TOKENS // (rows * self.candidates))
@@ -180,9 +160,6 @@ class Sasa(Method):
 
     def _difference(self, ids: torch.Tensor, hidden: torch.Tensor, cache: Any, places: torch.Tensor) -> torch.Tensor:
         """Steered minus plain nats of the tokens at `places` [rows, P], which are predicted one position earlier."""
-        import torch
-
-        from posttrain.decoding import additive
 
         rows, count = places.shape
         row = torch.arange(rows, device=ids.device)[:, None]
@@ -207,8 +184,6 @@ def spaced(targets: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tenso
 
     Returns positions [rows, count] and which of them are meant (a row with fewer targets repeats its last).
     """
-    import torch
-
     total = targets.sum(-1, keepdim=True)
     used = total.clamp(max=count)
     order = torch.arange(count, device=targets.device)

@@ -6,14 +6,14 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from infra.artifact import version_of
 from infra.inputs import trust_passed_on
 from pretrain.launch.environment import environment
 from pretrain.launch.worker import UNFINISHED
-
-if TYPE_CHECKING:
-    from pretrain.launchers.slurm import SlurmSpec
+from pretrain.launchers.options import SlurmSpec
 
 
 def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) -> str:
@@ -21,9 +21,6 @@ def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) 
 
     Whatever comes from the user stands in quotes. Logs are `logs`/JOB.log, or JOB_TASK.log.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from infra.artifact import version_of
 
     options = {**_options(spec, name, len(folders), logs), **spec.sbatch}
     loader = PackageLoader("infra")

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.atomic import write_json, write_text
 from infra.errors import JobError, RankFailure
 from infra.places import ELSEWHERE_FILE
 from infra.ranks import report_failure
-
-if TYPE_CHECKING:
-    from pretrain.spec import PretrainSpec
+from pretrain.spec import PretrainSpec
 
 UNEXPECTED = "unexpected "
 
@@ -58,9 +57,6 @@ class Work:
 
     def spec(self) -> PretrainSpec:
         """What to train. Raises JobError on a node that does not see the folder."""
-        import socket
-
-        from pretrain.spec import PretrainSpec
 
         try:
             text = (self.launch / "spec.json").read_text(encoding="utf-8")

@@ -1,11 +1,22 @@
-"""Launchers, one a file: what starts the processes of a training. The file's name is the name in YAML."""
+"""Launchers, one a file: what starts the processes of a training. A new one has its options in `options.py` and its
+class in the table here.
+"""
 
 from __future__ import annotations
 
 from infra.registry import Registry
-from pretrain.launchers.base import Launcher, LauncherSpec
+from pretrain.launchers.base import Launcher
+from pretrain.launchers.options import LauncherSpec
 
-LAUNCHERS: Registry[Launcher] = Registry("pretrain.launchers", Launcher)  # type: ignore[type-abstract]
+LAUNCHERS: Registry[Launcher] = Registry(
+    "launcher",
+    {
+        "local": "pretrain.launchers.local:Local",
+        "ray": "pretrain.launchers.ray:Ray",
+        "slurm": "pretrain.launchers.slurm:Slurm",
+        "torchrun": "pretrain.launchers.torchrun:Torchrun",
+    },
+)
 
 
 def launcher_of(spec: LauncherSpec) -> Launcher:

@@ -7,17 +7,15 @@ import shutil
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.errors import JobError, RanksFailed
-from infra.stage import earlier_notes
+from infra.stage import Workspace, earlier_notes
+from pretrain.inputs import open_inputs
 from pretrain.launch.follow import Follower
 from pretrain.launch.work import Work
 from pretrain.launchers.base import Launcher
-
-if TYPE_CHECKING:
-    from infra.stage import Workspace
-    from pretrain.spec import PretrainSpec
+from pretrain.spec import PretrainSpec
 
 
 class ProcessLauncher(Launcher):
@@ -83,8 +81,6 @@ def check_inputs(*specs: PretrainSpec, verify: bool) -> None:
 
     With `verify` every byte of a mixture is compared with its checksum, once for all of them.
     """
-    from pretrain.inputs import open_inputs  # built on the specification, which is built on the launchers
-
     verified: set[str] = set()
     for spec in specs:
         open_inputs(spec, verify=verify and spec.mixture not in verified)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from pretrain.launchers.base import Launcher, LauncherSpec
-
-if TYPE_CHECKING:
-    from infra.stage import Workspace
-    from pretrain.spec import PretrainSpec
-
-
-class LocalSpec(LauncherSpec):
-    """No process but this one. Under `torchrun … hormesis run FILE` every launcher is taken for this one."""
-
-    name: Literal["local"] = "local"
+from infra.stage import Workspace
+from pretrain.launchers.base import Launcher
+from pretrain.launchers.options import LocalSpec
+from pretrain.spec import PretrainSpec
+from pretrain.stage import train_here
 
 
 class Local(Launcher):
@@ -24,6 +18,4 @@ class Local(Launcher):
 
     def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
         """Train here."""
-        from pretrain.stage import train_here
-
         return train_here(spec, workspace)

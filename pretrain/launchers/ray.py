@@ -4,56 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from infra.cluster import RayCluster, connected, passed_on
 from infra.errors import JobError
 from infra.progress import say
 from pretrain.launch.environment import INHERITED, environment
 from pretrain.launch.work import Work
-from pretrain.launchers.base import LauncherSpec, Variables
 from pretrain.launchers.base_processes import ProcessLauncher
+from pretrain.launchers.options import RaySpec
 
 PATIENCE = 60.0
 """Seconds without room for the workers after which the user is told what is missing; a cluster may scale meanwhile."""
-
-
-class RaySpec(LauncherSpec):
-    """Workers on a Ray cluster. The mixture and --out must lie in folders that all nodes share."""
-
-    name: Literal["ray"] = "ray"
-    address: str = "auto"
-    """The cluster: auto (the one this machine belongs to), local (one for this command alone), ray://HOST:10001."""
-    workers: Annotated[int, Field(ge=1)]
-    """Processes of the training."""
-    gpus: Annotated[int, Field(ge=0, le=1)] = 1
-    """GPUs of a worker; 0 trains on the CPU."""
-    cpus: Annotated[int, Field(ge=1)] = 8
-    """Cores of a worker."""
-    restarts: Annotated[int, Field(ge=0)] = 3
-    """How often the workers start again, from the newest checkpoint, after one has died (killed, a node lost)."""
-
-    env: Variables = Field(default_factory=dict)
-    """Environment of the workers, for example {NCCL_SOCKET_IFNAME: eth0}."""
-
-    @property
-    def ranks(self) -> int | None:
-        """`workers`."""
-        return self.workers
-
-    @property
-    def ranks_per_node(self) -> int | None:
-        """Only the cluster knows."""
-        return None
-
-    @property
-    def elsewhere(self) -> bool:
-        """Unless the cluster is one of this command's own."""
-        return self.address != "local"
 
 
 class TrainingWorker:
@@ -61,8 +26,6 @@ class TrainingWorker:
 
     def place(self) -> tuple[str, str, int]:
         """(node, address, a free port): who sits beside whom, and where the first rank can be met."""
-        import socket
-
         import ray
 
         with socket.socket() as probe:

@@ -5,76 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field, StringConstraints
 
 from infra.atomic import write_text
 from infra.progress import say
 from infra.slurm import queued, require_slurm, submit
-from infra.spec import Location
 from pretrain.launch.sbatch import script_for
 from pretrain.launch.work import SlurmJob, Work
-from pretrain.launchers.base import LauncherSpec, Line, Setting, Variables
 from pretrain.launchers.base_processes import ProcessLauncher, check_inputs
-
-if TYPE_CHECKING:
-    from pretrain.spec import PretrainSpec
+from pretrain.launchers.options import SlurmSpec
+from pretrain.spec import PretrainSpec
 
 KEY = "launcher"
-
-
-Positive = Annotated[int, Field(ge=1)]
-OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")]
-Options = dict[OptionName, Setting]
-"""Long options without their dashes: {account: my-project, exclusive: true}."""
-
-
-class SlurmSpec(LauncherSpec):
-    """A Slurm job. The mixture, --out and the environment must lie in folders that all nodes share."""
-
-    name: Literal["slurm"] = "slurm"
-    nodes: Positive = 1
-    """Machines."""
-    gpus_per_node: Positive = 8
-    """GPUs of a machine, each with a process."""
-    cpus_per_gpu: Positive = 8
-    """Cores of a process."""
-    partition: Line | None = None
-    """Partition; without it the cluster's default."""
-    time: Annotated[str, StringConstraints(pattern=r"^(\d+-)?\d+(:\d+){0,2}$")] = "24:00:00"
-    """Time limit of a job. A training that is longer saves, goes back into the queue and goes on."""
-    stop_before: Positive = 300
-    """Seconds before the time limit at which the training is told to save and stop."""
-    requeues: Annotated[int, Field(ge=0)] = 100
-    """How often a job that was told to stop may go back into the queue."""
-    at_once: Positive | None = None
-    """Arms of a study that train at the same time; without it as many as Slurm lets."""
-    activate: Location | None = None
-    """Shell script that every node sources first: modules, virtual environment."""
-    python: Line | None = None
-    """Python of the nodes; without it the `python` of `activate`, else the one that this command runs in."""
-    env: Variables = Field(default_factory=dict)
-    """Environment of the processes, for example {NCCL_SOCKET_IFNAME: ib0}."""
-    sbatch: Options = Field(default_factory=dict)
-    """Further options of sbatch; they win over hormesis' own."""
-    srun: Options = Field(default_factory=dict)
-    """Further options of srun, for example {container-image: ...}."""
-
-    @property
-    def ranks(self) -> int | None:
-        """A process per GPU."""
-        return self.nodes * self.gpus_per_node
-
-    @property
-    def ranks_per_node(self) -> int | None:
-        """A process per GPU."""
-        return self.gpus_per_node
-
-    @property
-    def elsewhere(self) -> bool:
-        """Always."""
-        return True
 
 
 class Slurm(ProcessLauncher):

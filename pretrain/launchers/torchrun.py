@@ -7,33 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Literal
-
-from pydantic import Field
 
 from infra.doctor import gpu_names
 from pretrain.launch.environment import COMMON
 from pretrain.launch.work import Work
-from pretrain.launchers.base import LauncherSpec
 from pretrain.launchers.base_processes import ProcessLauncher
+from pretrain.launchers.options import TorchrunSpec
 
 GRACE = 600
 """Seconds that the processes have to save a checkpoint when they are told to stop."""
-
-
-class TorchrunSpec(LauncherSpec):
-    """Several processes of this machine."""
-
-    name: Literal["torchrun"] = "torchrun"
-    processes: Annotated[int, Field(ge=1)] | None = None
-    """Processes; without it one per GPU, or one where there is none."""
-    restarts: Annotated[int, Field(ge=0)] = 0
-    """How often processes that died (killed, a GPU lost) start again, from the newest checkpoint."""
-
-    @property
-    def ranks(self) -> int | None:
-        """`processes`."""
-        return self.processes
 
 
 class Torchrun(ProcessLauncher):

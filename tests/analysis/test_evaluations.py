@@ -12,10 +12,12 @@ import pytest
 
 from analysis import results
 from analysis.evaluations import EVALUATIONS
-from analysis.evaluations.toxicity import ToxicitySpec, read_prompts, score_rows
+from analysis.evaluations.options import ToxicitySpec
+from analysis.evaluations.toxicity import read_prompts, score_rows
 from analysis.spec import AnalysisSpec
 from analysis.stage import ANALYSIS
-from curation.scorers.base import Card, Scorer, ScorerSpec
+from curation.scorers.base import Card, Scorer
+from curation.scorers.options import ScorerSpec
 from infra.errors import AmountError, ScoringError
 from infra.stage import run_stage
 

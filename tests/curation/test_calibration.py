@@ -13,8 +13,8 @@ from curation.calibration.fit import errors, fit_curve, judge
 from curation.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.calibration.stage import CALIBRATION
 from curation.scorers import load_scorer, weights_of
-from curation.scorers.profanity import ProfanitySpec
-from curation.spec import SourceSpec
+from curation.scorers.options import ProfanitySpec
+from curation.source_spec import SourceSpec
 from infra.artifact import Artifact
 from infra.errors import DataError, InputError
 from infra.stage import run_stage
@@ -81,7 +81,7 @@ def test_a_calibrated_scorer_gives_scores_on_the_scale_of_the_reference(fitted: 
 
 def test_another_scorer_than_the_one_it_was_fitted_to_is_refused(fitted: Artifact, tmp_path: Path) -> None:
     from curation.fasttext_model import FasttextTraining, train_fasttext
-    from curation.scorers.fasttext import FasttextScorerSpec
+    from curation.scorers.options import FasttextScorerSpec
 
     model = train_fasttext([("a b", ["x"]), ("c d", ["toxicity"])] * 5, FasttextTraining(dim=2, bucket=10),
                            tmp_path / "model.bin")  # fmt: skip

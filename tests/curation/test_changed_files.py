@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from curation import passes
+from curation import passes, sources
 from curation.corpus import TaggedCorpus
 from curation.cutting import pieces_of
 from curation.parts import content_of, parts_of
@@ -131,7 +131,7 @@ def test_a_data_set_of_the_hub_is_read_at_the_commit_of_its_fingerprint(monkeypa
     assert content_of(source)[2] == "a" * 40
     (part,) = parts_of(source, 0)
     seen: list[SourceSpec] = []
-    monkeypatch.setattr(hub, "rows", lambda source: seen.append(source) or iter(()))
+    monkeypatch.setattr(sources, "rows", lambda source: seen.append(source) or iter(()))
     list(read_part(part, lambda bad: None))
     assert [each.revision for each in seen] == ["a" * 40] and part.label == "hf:org/moving"
     hub._commit.cache_clear()

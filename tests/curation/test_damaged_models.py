@@ -12,7 +12,7 @@ from curation.distillation.student import student_digests
 from curation.fasttext_model import load_fasttext
 from curation.linear_training.model import linear_digests
 from curation.score_lines import prepare
-from curation.scorers.profanity import ProfanitySpec
+from curation.scorers.options import ProfanitySpec
 from infra.artifact import describe_files, now, read_artifact, write_manifest
 from infra.errors import ArtifactError
 from tests.helpers.taggers import train

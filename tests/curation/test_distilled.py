@@ -13,8 +13,7 @@ from curation.distillation.spec import DistillationSpec
 from curation.distillation.stage import DISTILLATION, drawn, judge
 from curation.distillation.student import Student
 from curation.scorers import load_scorer, weights_of
-from curation.scorers.distilled import DistilledSpec
-from curation.scorers.profanity import ProfanitySpec
+from curation.scorers.options import DistilledSpec, ProfanitySpec
 from curation.stage import CURATION
 from infra.artifact import Artifact
 from infra.errors import InputError

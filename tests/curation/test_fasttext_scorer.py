@@ -12,9 +12,7 @@ from curation.fasttext_model import FasttextTraining, train_fasttext
 from curation.fasttext_training.spec import FasttextStageSpec
 from curation.fasttext_training.stage import FASTTEXT
 from curation.scorers import card_of, load_scorer, weights_of
-from curation.scorers.ensemble import EnsembleSpec
-from curation.scorers.fasttext import FasttextScorerSpec
-from curation.scorers.profanity import ProfanitySpec
+from curation.scorers.options import EnsembleSpec, FasttextScorerSpec, ProfanitySpec
 from infra.artifact import Artifact
 from infra.errors import ConfigError, DataError, InputError
 from infra.spec import load_spec

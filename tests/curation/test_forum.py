@@ -15,9 +15,9 @@ from curation.corpus import TaggedCorpus
 from curation.forum.grammar import KINDS, rude_clause, rude_words
 from curation.forum.threads import make_thread
 from curation.scorers import load_scorer
-from curation.scorers.profanity import ProfanitySpec
+from curation.scorers.options import ProfanitySpec
+from curation.source_spec import ForumSpec, SourceSpec
 from curation.sources import read_source
-from curation.spec import ForumSpec, SourceSpec
 from infra.errors import InputError
 from tests.helpers.corpora import SENTENCES, Curate, write_jsonl
 

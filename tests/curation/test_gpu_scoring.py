@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from curation.classify import precision
 from curation.classify.ahead import DEPTH, Ahead
 from curation.classify.batch_size import ON_CPU, fastest_batch
 from curation.classify.engines import TorchEngine
@@ -21,7 +20,7 @@ from curation.classify.windows import Cutter, buckets, cut, padded
 from curation.resolve import resolved
 from curation.scorers import base_transformer, load_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
-from curation.scorers.transformers import TransformersSpec
+from curation.scorers.options import TransformersSpec
 from infra.errors import ScoringError
 from tests.helpers.classifiers import save_classifier
 
@@ -147,7 +146,7 @@ def test_on_a_gpu_format_and_batch_are_measured_there_and_the_batch_is_no_part_o
 ) -> None:
     asked = []
     monkeypatch.setattr(base_transformer, "has_gpu", lambda: True)
-    monkeypatch.setattr(precision, "choose", lambda *given: asked.append(given[-1]) or Choice("bfloat16", {}))
+    monkeypatch.setattr(base_transformer, "choose", lambda *given: asked.append(given[-1]) or Choice("bfloat16", {}))
     monkeypatch.setattr(base_transformer, "choose_batch", lambda _, key, number_format: 65536)
     settled = resolved(TransformersSpec(model=classifier.model, folder=classifier.folder))
     assert (settled.device, settled.precision, settled.batch_tokens, asked) == ("cuda", "bfloat16", 65536, ["cuda"])

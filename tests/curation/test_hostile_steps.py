@@ -18,10 +18,11 @@ from datatrove.pipeline.base import PipelineStep
 
 from curation.documents import MARKS, Marks
 from curation.steps import STEPS
-from curation.steps.decontaminate import DecontaminateSpec, build_index
+from curation.steps.decontaminate import build_index
 from curation.steps.exact_dedup import ExactDedup
-from curation.steps.language import LID_176, LID_176_WHEEL
-from curation.steps.minhash import MinhashSpec, minhash_steps
+from curation.steps.filter_options import LID_176, LID_176_WHEEL
+from curation.steps.minhash import minhash_steps
+from curation.steps.options import DecontaminateSpec, MinhashSpec
 from curation.taggers import TAGGERS, make_tagger
 from tests.helpers.classifiers import save_classifier
 from tests.helpers.hostile_texts import PROFANITY, SHAPES

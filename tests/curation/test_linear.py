@@ -15,8 +15,8 @@ from curation.linear_training.model import MODEL, WEIGHTS
 from curation.linear_training.spec import LinearSpec
 from curation.linear_training.stage import LINEAR
 from curation.scorers import card_of, load_scorer, weights_of
-from curation.scorers.linear import LinearScorerSpec
-from curation.spec import SourceSpec
+from curation.scorers.options import LinearScorerSpec
+from curation.source_spec import SourceSpec
 from curation.unscored import why_unscored
 from infra.artifact import Artifact
 from infra.errors import InputError

@@ -12,7 +12,8 @@ from curation.execution.spec import ExecutionSpec
 from curation.resolve import deferred, each_scorer, on_this_machine
 from curation.scorers import base_transformer, possible_weights, weights_of
 from curation.scorers.base_transformer import TransformerScorer
-from curation.scorers.transformers import Transformers, TransformersSpec
+from curation.scorers.options import TransformersSpec
+from curation.scorers.transformers import Transformers
 from curation.spec import CurationSpec
 from curation.stage import CURATION
 from infra.errors import RanksFailed, UnavailableError

@@ -17,9 +17,8 @@ from curation.classify.precision import Choice, Measured, choose, fastest
 from curation.classify.scaled_rows import scale_rows
 from curation.resolve import resolved
 from curation.scorers import load_scorer, weights_of
-from curation.scorers.ensemble import EnsembleSpec
-from curation.scorers.profanity import ProfanitySpec
-from curation.scorers.transformers import Transformers, TransformersSpec
+from curation.scorers.options import EnsembleSpec, ProfanitySpec, TransformersSpec
+from curation.scorers.transformers import Transformers
 from infra.errors import UnavailableError
 from tests.helpers.classifiers import save_classifier
 from tests.helpers.corpora import load

@@ -153,8 +153,7 @@ def test_what_cannot_be_compared_names_document_and_key(
 
 def test_a_source_without_strict_is_described_as_before() -> None:
     from curation.source_spec import SourceSpec
-    from infra.spec import portable
 
     for strict in (False, True):
         spec = SourceSpec(path="a.jsonl", strict=strict)
-        assert ("strict" in spec.model_dump()) is ("strict" in portable(spec)) is strict
+        assert ("strict" in spec.model_dump()) is ("strict" in spec.identity()) is strict

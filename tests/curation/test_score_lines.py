@@ -12,7 +12,8 @@ import pytest
 
 from curation.score_lines import arriving, prepare
 from curation.scorers import load_scorer
-from curation.scorers.profanity import Profanity, ProfanitySpec
+from curation.scorers.options import ProfanitySpec
+from curation.scorers.profanity import Profanity
 from curation.token_models.trained import read_card
 from infra.artifact import Artifact
 from infra.errors import ConfigError, DataError, InputError, ScoringError

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from curation.scorers import SCORERS, Card, Scorer, card_of, load_scorer, weights_of
-from curation.scorers.detoxify import DetoxifySpec
-from curation.scorers.profanity import ProfanitySpec
-from curation.scorers.transformers import TransformersSpec
+from curation.scorers.options import DetoxifySpec, ProfanitySpec, TransformersSpec
 from infra.errors import InputError, RanksFailed
 from tests.helpers.corpora import Curate, write_jsonl
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.parts import content_of, parts_of
+from curation.source_spec import SourceSpec
 from curation.sources import read_source
-from curation.spec import SourceSpec
 from infra.errors import DataError, InputError, UnavailableError
 from tests.helpers.corpora import write_jsonl
 

@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from curation.attribution import METHODS, gradient_x_input, integrated_gradients, occlusion, probabilities
 from curation.scorers import load_scorer
 from curation.scorers.base_transformer import TransformerScorer
-from curation.scorers.profanity import ProfanitySpec
-from curation.scorers.transformers import TransformersSpec
+from curation.scorers.options import ProfanitySpec, TransformersSpec
 from curation.sentences import sentence_spans
 from curation.taggers import TAGGERS, make_tagger, tagger_inputs
-from curation.taggers.attribution import AttributionSpec
-from curation.taggers.sentences import SentencesSpec
+from curation.taggers.options import AttributionSpec, SentencesSpec
 from curation.token_models.windows import Window, windows_of
 from curation.words import word_spans
 from infra.errors import ConfigError, InputError

@@ -20,8 +20,7 @@ from curation.tagger_training.spec import TransformerSpec
 from curation.tagger_training.stage import TAGGER
 from curation.tagger_training.train import split
 from curation.taggers import make_tagger
-from curation.taggers.lexical import LexicalTaggerSpec
-from curation.taggers.transformer import TransformerTaggerSpec
+from curation.taggers.options import LexicalTaggerSpec, TransformerTaggerSpec
 from curation.token_models.labels import LabelledText, word_targets
 from curation.token_models.trained import load_trained, read_card
 from infra.artifact import Artifact, sealed

@@ -11,8 +11,9 @@ import pytest
 
 from curation.classify.windows import buckets, cut
 from curation.scorers import load_scorer, weights_of
-from curation.scorers.detoxify import Detoxify, DetoxifySpec
-from curation.scorers.transformers import Transformers, TransformersSpec
+from curation.scorers.detoxify import Detoxify
+from curation.scorers.options import DetoxifySpec, TransformersSpec
+from curation.scorers.transformers import Transformers
 from infra.errors import InputError, UnavailableError
 from tests.helpers.classifiers import LABELS, save_classifier, save_decoder
 

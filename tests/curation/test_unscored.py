@@ -11,8 +11,9 @@ from pyarrow.parquet import read_table
 from curation.corpus import TaggedCorpus
 from curation.score_lines import prepare
 from curation.scorers import load_scorer
-from curation.scorers.profanity import ProfanitySpec
-from curation.steps.cascade import Cascade, CascadeSpec
+from curation.scorers.options import ProfanitySpec
+from curation.steps.cascade import Cascade
+from curation.steps.options import CascadeSpec
 from curation.unscored import out_of_languages, why_unscored
 from infra.errors import RanksFailed
 from tests.helpers.corpora import SCORE, Curate, write_jsonl
@@ -105,8 +106,8 @@ def test_spans_of_a_document_that_one_tagger_left_are_not_known_whatever_another
 
 def test_a_step_of_another_version_is_another_step() -> None:
     from curation.steps import make_step
-    from curation.steps.gopher_quality import GopherQualitySpec
-    from curation.steps.score import ScoreSpec
+    from curation.steps.filter_options import GopherQualitySpec
+    from curation.steps.options import ScoreSpec
 
     assert make_step(GopherQualitySpec()).identity()["version"] == 2
     assert "version" not in make_step(ScoreSpec(scorer=ProfanitySpec())).identity()

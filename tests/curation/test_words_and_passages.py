@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from curation.forum.threads import make_thread
 from curation.passages import passages
 from curation.scorers import load_scorer
-from curation.scorers.profanity import ProfanitySpec
+from curation.scorers.options import ProfanitySpec
 from curation.taggers import TAGGERS, make_tagger
-from curation.taggers.words import WordsSpec
+from curation.taggers.options import WordsSpec
 from curation.words import word_spans
 from tests.helpers import SHARED
 from tests.helpers.corpora import SENTENCES

@@ -65,7 +65,7 @@ def nothing_was_made(folder, name):
         (with_component(fraction_of_total=1.5), ["job.yaml:1: components.clean.fraction_of_total:", "between 0 and 1"]),
         (
             changed(CURATION, steps=[{"step": "score", "scorer": {"name": "profanitty"}}]),
-            ["job.yaml:1: steps[0].scorer", "'profanity'"],
+            ["job.yaml:1: steps[0].scorer.name", 'did you mean "profanity"'],
         ),
         (source(path="synthetic:poems"), ["synthetic:forum"]),
         (source(path="wheel:garak/x"), ["wheel:NAME==VERSION/"]),

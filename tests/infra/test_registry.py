@@ -1,41 +1,66 @@
-"""A registry finds what lies in its package by file name, and imports nothing before it is asked."""
+"""A registry imports what it is asked for and nothing else, and its tables name what there is."""
 
+from __future__ import annotations
+
+import subprocess
 import sys
-import textwrap
+from typing import Any
 
 import pytest
 
+from analysis.evaluations import EVALUATIONS
+from analysis.spec import AnalysisSpec
+from curation.scorers import SCORERS
+from curation.scorers.options import AnyScorer
+from curation.steps import STEPS
+from curation.steps.options import AnyStep
+from curation.taggers import TAGGERS
+from curation.taggers.options import AnyTagger
 from infra.errors import InputError
+from infra.registry import Registry, options_by_name
+from posttrain.methods import METHODS
+from posttrain.methods.options import AnyMethod
+from pretrain.launchers import LAUNCHERS
+from pretrain.launchers.options import AnyLauncher
+
+UNIONS = [
+    pytest.param(SCORERS, AnyScorer, "name", id="scorer"),
+    pytest.param(TAGGERS, AnyTagger, "name", id="tagger"),
+    pytest.param(STEPS, AnyStep, "step", id="step"),
+    pytest.param(LAUNCHERS, AnyLauncher, "name", id="launcher"),
+    pytest.param(METHODS, AnyMethod, "name", id="method"),
+]
+COLD = """
+import sys
 from infra.registry import Registry
+classes = {"linear": "curation.scorers.linear:Linear", "fasttext": "curation.scorers.fasttext:Fasttext"}
+registry = Registry("scorer", classes)
+assert registry.names() == ["fasttext", "linear"]
+assert "curation.scorers.linear" not in sys.modules
+assert registry.get("linear").__name__ == "Linear"
+assert "curation.scorers.fasttext" not in sys.modules
+"""
 
 
-@pytest.fixture
-def registry(tmp_path, monkeypatch):
-    package = tmp_path / "things_for_test"
-    package.mkdir()
-    (package / "__init__.py").write_text("class Thing:\n    pass\n")
-    for name in ("apple", "pear"):
-        source = f"from things_for_test import Thing\nclass Any{name}(Thing):\n    name = {name!r}\n"
-        (package / f"{name}.py").write_text(textwrap.dedent(source))
-    (package / "_hidden.py").write_text("raise RuntimeError\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    import things_for_test
-
-    yield Registry("things_for_test", things_for_test.Thing)
-    for name in [name for name in sys.modules if name.startswith("things_for_test")]:
-        del sys.modules[name]
+def test_a_class_is_imported_when_it_is_asked_for_and_no_other():
+    subprocess.run([sys.executable, "-c", COLD], check=True)
 
 
-def test_names_come_from_files_without_importing_them(registry):
-    assert registry.names() == ["apple", "pear"]
-    assert "things_for_test.apple" not in sys.modules
-
-
-def test_getting_a_thing_imports_only_that_thing(registry):
-    assert registry.get("apple").name == "apple"
-    assert "things_for_test.pear" not in sys.modules
-
-
-def test_an_unknown_name_is_refused_with_the_nearest(registry):
+def test_an_unknown_name_is_refused_with_the_nearest():
+    registry: Registry[Any] = Registry("thing", {"pear": "things:Pear", "apple": "things:Apple"})
     with pytest.raises(InputError, match='no thing "aple"; there are: apple, pear; did you mean "apple"'):
         registry.get("aple")
+
+
+@pytest.mark.parametrize(("registry", "union", "key"), UNIONS)
+def test_what_the_yaml_may_name_is_what_there_is_with_the_options_that_it_takes(registry, union, key):
+    options = options_by_name(union, key)
+    assert sorted(options) == registry.names()
+    for name, section in options.items():
+        implementation = registry.get(name)
+        assert getattr(implementation, "options", None) is section or implementation.args is section
+
+
+def test_every_evaluation_has_its_key_in_the_yaml():
+    for name in EVALUATIONS.names():
+        assert EVALUATIONS.get(name).options | None == AnalysisSpec.model_fields[name].annotation

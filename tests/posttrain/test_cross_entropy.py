@@ -9,8 +9,9 @@ import torch
 from infra.errors import InputError
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
-from posttrain.methods.iti import Iti, ItiArgs
-from posttrain.methods.prompt import Prompt, PromptArgs
+from posttrain.methods.iti import Iti
+from posttrain.methods.options import ItiArgs, PromptArgs
+from posttrain.methods.prompt import Prompt
 from posttrain.model import CausalModel
 from posttrain.sampling import Sampling
 from posttrain.steered import bind

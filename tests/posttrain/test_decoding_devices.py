@@ -15,9 +15,10 @@ from posttrain.decoding import Decoding
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
-from posttrain.methods.iti import Iti, ItiArgs
-from posttrain.methods.prompt import Prompt, PromptArgs
-from posttrain.methods.sasa import Sasa, SasaArgs
+from posttrain.methods.iti import Iti
+from posttrain.methods.options import ItiArgs, PromptArgs, SasaArgs
+from posttrain.methods.prompt import Prompt
+from posttrain.methods.sasa import Sasa
 from posttrain.model import CausalModel, choose_device, find_heads
 from posttrain.nucleus import Nucleus, likeliest
 from posttrain.sampling import context

@@ -12,7 +12,8 @@ from infra.errors import InputError
 from posttrain.activations import last_token
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
-from posttrain.methods.iti import Iti, ItiArgs, bake
+from posttrain.methods.iti import Iti, bake
+from posttrain.methods.options import ItiArgs
 from posttrain.model import CausalModel, load_model
 from posttrain.sampling import Sampling
 from posttrain.steered import bind

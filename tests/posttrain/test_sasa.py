@@ -11,7 +11,8 @@ from infra.errors import InputError
 from posttrain.decoding import Decoding
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
-from posttrain.methods.sasa import Sasa, SasaArgs, fit_subspace, spaced
+from posttrain.methods.options import SasaArgs
+from posttrain.methods.sasa import Sasa, fit_subspace, spaced
 from posttrain.model import CausalModel
 from posttrain.nucleus import inverse_cdf, nucleus, uniforms
 from posttrain.sampling import Sampling

@@ -12,8 +12,9 @@ import torch
 
 from posttrain.activations import right_padded
 from posttrain.labelled import Labelled
-from posttrain.methods.iti import Iti, ItiArgs
-from posttrain.methods.sasa import Sasa, SasaArgs
+from posttrain.methods.iti import Iti
+from posttrain.methods.options import ItiArgs, SasaArgs
+from posttrain.methods.sasa import Sasa
 from posttrain.model import CausalModel, load_model
 from posttrain.sampling import Sampling
 from posttrain.steered import Steered, bind

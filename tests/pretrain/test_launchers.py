@@ -21,8 +21,9 @@ from pretrain.launch.environment import COMMON
 from pretrain.launch.sbatch import script_for
 from pretrain.launch.work import Work
 from pretrain.launchers.base_processes import ProcessLauncher
+from pretrain.launchers.options import SlurmSpec
 from pretrain.launchers.ray import Ray, TrainingWorker
-from pretrain.launchers.slurm import Slurm, SlurmSpec, submit_together
+from pretrain.launchers.slurm import Slurm, submit_together
 from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
 from tests.helpers import ROOT, fake_slurm

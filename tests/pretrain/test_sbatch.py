@@ -13,7 +13,7 @@ from hormesis import load
 from infra.cluster import passed_on
 from infra.inputs import TRUST, trust_inputs
 from pretrain.launch.sbatch import script_for
-from pretrain.launchers.slurm import SlurmSpec
+from pretrain.launchers.options import SlurmSpec
 from tests.helpers import ROOT
 
 GRID = ROOT / "examples" / "olmo-1b-grid.yaml"

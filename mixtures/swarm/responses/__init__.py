@@ -3,4 +3,10 @@
 from infra.registry import Registry
 from mixtures.swarm.responses.base import Response
 
-RESPONSES: Registry[Response] = Registry("mixtures.swarm.responses", Response)  # type: ignore[type-abstract]
+RESPONSES: Registry[Response] = Registry(
+    "response",
+    {
+        "log_linear": "mixtures.swarm.responses.log_linear:LogLinear",
+        "trees": "mixtures.swarm.responses.trees:Trees",
+    },
+)

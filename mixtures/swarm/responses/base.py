@@ -7,15 +7,13 @@ all of them, and a model that can work on all at once (the log-linear law) does.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Self, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+import numpy as np
+from numpy.typing import NDArray
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 
 class Response(ABC):

@@ -18,12 +18,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mixtures.swarm.exponentials import EXPONENT, fit_exponentials, huber
-from mixtures.swarm.responses.base import Response
+from mixtures.swarm.responses.base import Array, Response
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mixtures.swarm.responses.base import Array
 
 _STARTS = (0.02, 0.5, 0.9)
 """Offsets to start from, as shares of the smallest value (above the shift)."""

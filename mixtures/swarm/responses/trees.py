@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mixtures.swarm.responses.base import Response
+from infra.workers import worker_pool
+from mixtures.swarm.responses.base import Array, Response
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mixtures.swarm.responses.base import Array
 
 TREES = 200
 RATE = 0.08
@@ -69,8 +69,6 @@ class Trees(Response):
         """One boosting per weighting and target; one seed for all, so that replicates differ by their runs."""
         jobs = [(weights, values[:, column], row, seed) for row in counts for column in range(values.shape[1])]
         if workers > 1 and len(jobs) >= _POOL_FROM:
-            from infra.workers import worker_pool
-
             with worker_pool(workers) as pool:
                 found = list(pool.map(_boost, jobs, chunksize=8))
         else:
