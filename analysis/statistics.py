@@ -161,9 +161,10 @@ def _interval(value: float, draws: Array, noise: _Noise, level: float, bounds: t
 
 def _satterthwaite(between: float, between_df: float, within: float, within_df: float) -> float:
     """Degrees of freedom of the sum of two independent variances."""
-    if between + within == 0:
+    divisor = between**2 / between_df + within**2 / within_df
+    if divisor == 0:  # also of variances so small that their squares are 0 in floating point
         return within_df
-    return (between + within) ** 2 / (between**2 / between_df + within**2 / within_df)
+    return (between + within) ** 2 / divisor
 
 
 def _divide(top: Array, bottom: Array) -> Array:

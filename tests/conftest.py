@@ -37,10 +37,10 @@ def no_worker_is_left():
     assert not left
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster():
-    """A Ray cluster on this machine, started once for all that need one: a head without workers and two nodes with room
-    for two each.
+    """A Ray cluster on this machine for the tests of a file: a head without workers and two nodes with room for two
+    each. It ends with the file, as its services use the processor all the while.
     """
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'hormesis[ray]'")
     from benchmarks.chaos import raylets

@@ -238,6 +238,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_build_killed_between_pieces_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     corpora = {"clean": clean_documents(300), "forum": risky_documents(100)}
     curated = write_curation(tmp_path / "demo", corpora, shard_size=60)

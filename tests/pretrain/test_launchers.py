@@ -40,13 +40,10 @@ def losses(artifact: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (artifact / "log.jsonl").open()]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Ray with room for two workers of one core: what other tests have started, else one of our own."""
+    """Ray with room for two workers of one core; it ends with this file."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'hormesis[ray]'")
-    if ray.is_initialized():
-        yield ray
-        return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", str(ROOT))  # the raylet hands it to its workers

@@ -99,6 +99,7 @@ def test_sigkill_at_five_random_moments_changes_no_byte(finished, study_file):
     assert not list(out.glob("steps/.*.partial"))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_a_retry_and_no_byte(finished, study_file, tmp_path):
     """Two models of the finished study are trained again; one of the two workers is killed at it."""
     out = tmp_path / "bereft"
