@@ -27,7 +27,6 @@ from infra.spec import Loaded, Spec, load_file
 from infra.stage import Kind, Table
 from infra.status import status_tables
 from infra.terminal import print_error, print_line, print_page, print_plan, print_table
-from pretrain.stage import trace_sample
 
 KINDS = {
     **STAGES,
@@ -169,6 +168,8 @@ def lineage(
 ) -> None:
     """Which configuration, inputs and code made this? Of a training sample: which documents, spans and tokens?"""
     if sample is not None:
+        from pretrain.stage import trace_sample  # with all that a training's YAML may say
+
         for part in trace_sample(folder, sample, epoch, seed, text):
             print_table(part)
         return

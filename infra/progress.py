@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich import progress as rich_progress
-
 from infra.atomic import write_json
 from infra.printable import plain_console, printable
 
@@ -68,6 +66,8 @@ def bar(
 @contextlib.contextmanager
 def _shown(label: str, total: int | None, unit: str, quiet: bool, done: int) -> Iterator[Advance]:
     """Add a task to the live display, starting the display if this is the outermost bar."""
+    from rich import progress as rich_progress  # no command without a bar waits for it
+
     global _display
     if quiet or not sys.stderr.isatty():
         yield lambda count: None

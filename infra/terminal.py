@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from infra.atomic import write_text
@@ -19,6 +18,8 @@ _PROBLEMS = 100  # that are printed; nobody reads more
 
 def print_table(table: Table, console: Console | None = None) -> None:
     """One table; numbers to the right, long text folded rather than cut."""
+    from rich.table import Table as RichTable  # no command that prints none waits for it
+
     title = Text(printable(table.title), style="bold") if table.title else None
     rich = RichTable(title=title, title_justify="left", header_style="dim", box=None)
     for index, column in enumerate(table.columns):

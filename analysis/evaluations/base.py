@@ -37,7 +37,7 @@ class Subject:
 
 
 class Evaluation(ABC):
-    """One way to measure. A file in this package with a subclass is all a new one needs.
+    """One way to measure. A new one has its options in `options.py`, a key in `analysis.spec` and a row here.
 
     Work is cut into chunks that do not depend on each other, so that a killed run takes up at the chunk it was in.
     """

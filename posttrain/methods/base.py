@@ -1,8 +1,9 @@
 """What a steering method is: it is fitted on labelled text once, and bound to a model at any strength afterwards.
 
-A method lives in one file of this package and is found by that file's name. It may put tokens before every text
-(`prefix`), edit activations while the model runs (`editing`), choose tokens its own way (`advance`), and must then say
-what its edited distribution gives to a text (`token_nats`). What it does not override is the plain model's.
+A method has a file of this package, its arguments in `options.py` and a row in the package's table. It may put tokens
+before every text (`prefix`), edit activations while the model runs (`editing`), choose tokens its own way (`advance`),
+and must then say what its edited distribution gives to a text (`token_nats`). What it does not override is the plain
+model's.
 """
 
 from __future__ import annotations

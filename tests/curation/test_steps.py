@@ -85,7 +85,7 @@ def test_two_scorers_of_equal_names_need_a_prefix(tmp_path: Path, curate: Curate
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ([step("regexx", regex_exp="x")], r"steps\[0\].*'regex'"),
+        ([step("regexx", regex_exp="x")], r"steps\[0\]\.step: .*did you mean .regex"),
         ([step("regex", regex_exp="(")], r"steps\[0\].regex_exp: no regular expression"),
         ([SCORE, step("pii")], r"steps\[1\]: pii changes the text, so it must stand before the step score"),
         ([SCORE, step("c4_quality", edit_text=True)], "c4_quality changes the text"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
 import hormesis
 from infra.identity import InOrder, NotIdentity, OnlyIfSet
@@ -29,8 +30,8 @@ class Outer(Spec):
     name: Annotated[str, NotIdentity] = "x"
     seed: int = 0
     younger: Annotated[Inner | None, OnlyIfSet] = None
-    listed: Annotated[dict[str, Inner], InOrder] = {}
-    named: dict[str, Inner] = {}
+    listed: Annotated[dict[str, Inner], InOrder] = Field(default_factory=dict)
+    named: dict[str, Inner] = Field(default_factory=dict)
     files: tuple[Location, ...] = ()
     twofold: Twofold = Twofold(share=0.5)
 

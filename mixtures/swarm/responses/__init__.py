@@ -1,4 +1,4 @@
-"""Response models, one a file: the file's name is the name in YAML. Light to import."""
+"""Response models, one a file; a new one has its class in the table here. Light to import."""
 
 from infra.registry import Registry
 from mixtures.swarm.responses.base import Response
