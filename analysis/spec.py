@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, create_model, model_validator
 
 from analysis.evaluations import EVALUATIONS
-from infra.spec import FileName, Location, Spec
+from infra.spec import FileName, Location, Seed, Spec
 from posttrain.spec import Device, LabelledSpec
 
 
@@ -41,7 +41,7 @@ class AnalysisBase(Spec):
     """Labelled text for the probes."""
     arm: ArmSpec = ArmSpec()
     """Labels for the results table."""
-    seed: int = 0
+    seed: Seed = 0
     """The model's training seed, a label too."""
     device: Device = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""

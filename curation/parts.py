@@ -17,8 +17,8 @@ from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from curation.versions import Version, version_of
 from curation.wheels import parse_wheel, wheel_file
 from infra.errors import InputError
-from infra.fingerprint import digest, digest_location
-from infra.inputs import input_digests
+from infra.fingerprint import digest
+from infra.inputs import input_digests, location_digest
 from infra.remote import located
 
 if TYPE_CHECKING:
@@ -113,13 +113,13 @@ def _contents(source: SourceSpec, parts: list[Part], watch: bool) -> list[list[s
     if missing := [file for group in files for file in group[1:] if "://" not in file and not os.path.isfile(file)]:
         raise InputError(f"{missing[0]}: no such attribute file beside its documents")
     known = dict(zip(local, input_digests(local, watch=watch), strict=True))
-    return [[part.label, *(known.get(file) or _remote_digest(file) for file in group)]
+    return [[part.label, *(known.get(file) or _remote_digest(file, watch) for file in group)]
             for part, group in zip(parts, files, strict=True)]  # fmt: skip
 
 
-def _remote_digest(url: str) -> str:
+def _remote_digest(url: str, watch: bool) -> str:
     try:
-        return digest_location(url)
+        return location_digest(url, watch=watch)
     except FileNotFoundError:
         raise InputError(f"{url}: no such file") from None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from infra.document import Document, Path_, apply_override, read_yaml
 from infra.errors import ConfigError, Problem
@@ -45,6 +45,9 @@ def _absolute(value: object, info: ValidationInfo) -> object:
 
 FileName = Annotated[str, AfterValidator(file_name)]
 """What a folder or file below the result is called; it cannot lead out of there."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""A seed of draws; what generators of random numbers take."""
 
 Location = Annotated[str, BeforeValidator(_absolute)]
 """A path or URL in YAML; relative paths are relative to the folder of the YAML file in which they stand."""

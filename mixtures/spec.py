@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from curation.execution.spec import ExecutionSpec
 from curation.where import Where, parse
-from infra.spec import FileName, Location, Spec, nearest
+from infra.spec import FileName, Location, Seed, Spec, nearest
 from mixtures.amounts import Amount, parse_fraction, shares_of_total
 from mixtures.conditioning import ConditioningSpec
 from mixtures.contamination.spec import DecontaminationSpec
@@ -180,7 +180,7 @@ class MixtureSpec(Spec):
 
     name: FileName
     """Name of the run; the artifact goes to runs/NAME."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides which documents are held out and in which order the others are taken."""
     curation: Location | None = None
     """Curation artifact (folder) that holds the corpora; needed unless all of them are under `megatron`."""
@@ -311,7 +311,7 @@ class TokenizerStageSpec(Spec):
     """Which of its documents."""
     hold_out: int = 0
     """Tokens of the hold-out that it must not see."""
-    seed: int = 0
+    seed: Seed = 0
     """The mixture's seed (it decides which documents are held out)."""
 
 

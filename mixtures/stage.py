@@ -13,6 +13,7 @@ from infra.inputs import input_digest
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 from mixtures.contamination.stage import identity_of
 from mixtures.handover.spec import OlmoCoreOptions
+from mixtures.hub import revision_of
 from mixtures.megatron_spec import digest_megatron
 from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec, used
 
@@ -23,7 +24,7 @@ def _tokenizer_source(source: TokenizerSpec) -> dict[str, Any]:
     return {
         "train_bpe": {"vocab_size": bpe.vocab_size, "sample_characters": bpe.sample_characters} if bpe else None,
         "hub": source.hub,
-        "revision": source.revision,
+        "revision": revision_of(source),
         "eos": source.eos,
     }
 

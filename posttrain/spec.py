@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from infra.errors import InputError
-from infra.spec import FileName, Location, Spec, keys_of, nearest
+from infra.spec import FileName, Location, Seed, Spec, keys_of, nearest
 from posttrain.methods import METHODS
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -100,7 +100,7 @@ class PosttrainSpec(Spec):
         | None
     ) = None
     """Labelled text to fit on; methods that need none ignore it."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the labelled texts, the folds and the random control direction."""
     device: Device = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""

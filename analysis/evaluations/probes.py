@@ -13,7 +13,7 @@ from pydantic import Field
 
 from analysis.evaluations.base import Evaluation, Row
 from infra.errors import InputError
-from infra.spec import Spec
+from infra.spec import Seed, Spec
 
 
 class ProbesSpec(Spec):
@@ -21,7 +21,7 @@ class ProbesSpec(Spec):
 
     folds: int = Field(5, ge=2)
     """Folds of the cross-validation."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the texts and the folds; the same for all arms."""
 
 

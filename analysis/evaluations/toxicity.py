@@ -17,7 +17,7 @@ from analysis.evaluations.base import Evaluation, Row
 from curation.spec import AnyScorer, SourceSpec
 from infra.errors import AmountError, InputError, ScoringError
 from infra.fingerprint import digest
-from infra.spec import Spec
+from infra.spec import Seed, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ class ToxicitySpec(Spec):
     """Further scorers whose scores are kept beside."""
     attribute: str = "toxicity"
     """Attribute of `scorer` that counts."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws prompts and continuations; the same for all arms, so that they are paired."""
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from curation.bad_lines import BadLines, Reader, settings_of
@@ -11,6 +12,7 @@ from curation.calibration.curves import FILE, Curve
 from curation.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.extract import UnreadableError
 from curation.held_out import is_held_out
+from curation.unscored import LeftOut, why_unscored
 from infra.artifact import Artifact
 from infra.errors import InputError
 from infra.fingerprint import digest
@@ -18,6 +20,7 @@ from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 
 if TYPE_CHECKING:
     from curation.records import RawDocument
+    from curation.scorers import Scorer
 
 _BATCH = 256
 _FEWEST = 50  # texts on either side of the split below which a curve says nothing
@@ -49,6 +52,7 @@ def run(spec: CalibrationSpec, workspace: Workspace) -> dict[str, Any]:
     bad = BadLines(spec.max_bad_share)
     texts, references = _read(spec, wanted, bad.read)
     bad.weigh("references", workspace)
+    texts, references = _scorable(scorer, texts, references, workspace)
     with workspace.progress(f"calibrating {scorer.identity}", len(texts), "texts") as advance:
         parts = []
         for start in range(0, len(texts), _BATCH):
@@ -85,6 +89,16 @@ def _read(spec: CalibrationSpec, wanted: list[str], read: Reader) -> tuple[list[
             for name, value in zip(wanted, stored(document), strict=True):
                 references[name].append(value)
     return texts, references
+
+
+def _scorable(
+    scorer: Scorer, texts: list[str], references: dict[str, list[float | None]], workspace: Workspace
+) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Those that the scorer can tell something about: what it says of others would bend the curve."""
+    left_out = LeftOut()
+    takes = [left_out.takes(why_unscored(text, scorer)) for text in texts]
+    left_out.tell(scorer.identity, workspace)
+    return list(compress(texts, takes)), {name: list(compress(each, takes)) for name, each in references.items()}
 
 
 def _stored(document: RawDocument, reference: ReferenceSpec, names: list[str]) -> list[float | None]:
@@ -149,4 +163,4 @@ def _row(name: str, each: dict[str, Any]) -> tuple[object, ...]:
     return (name, each["fitted_on"], each["held_out"], before["mae"], after["mae"], interval, *pairs)
 
 
-CALIBRATION: Stage[CalibrationSpec] = Stage("calibration", 1, CalibrationSpec, identity, run, plan, show)
+CALIBRATION: Stage[CalibrationSpec] = Stage("calibration", 2, CalibrationSpec, identity, run, plan, show)

@@ -9,7 +9,7 @@ from pydantic import Field
 from curation.steps.base import Context
 from curation.steps.base_dedup import DedupSpec, DedupStep, folder_of
 from curation.steps.base_filter import language_known, told
-from infra.spec import Spec
+from infra.spec import Seed, Spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ class NearDuplicatesSpec(Spec):
     """Bands; more of them find pairs that are less alike."""
     hashes_per_bucket: int = Field(8, ge=1)
     """Hashes in a band; more of them ask for pairs that are more alike."""
-    seed: int = 1
+    seed: Seed = 1
     """Of the hash functions."""
     language: str = "eng"
     """Whose word tokenizer is used; datatrove's code, such as eng, deu, fra."""
