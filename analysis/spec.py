@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from analysis.evaluations import EVALUATIONS
 from analysis.evaluations.options import CrossEntropySpec, ProbesSpec, ToxicitySpec
 from infra.identity import NotIdentity, OnlyIfSet
-from infra.spec import FileName, Location, Spec
+from infra.spec import FileName, Location, Seed, Spec
 from posttrain.spec import Device, LabelledSpec
 
 
@@ -43,7 +43,7 @@ class AnalysisSpec(Spec):
     """Labelled text for the probes."""
     arm: ArmSpec = ArmSpec()
     """Labels for the results table."""
-    seed: int = 0
+    seed: Seed = 0
     """The model's training seed, a label too."""
     device: Annotated[Device, NotIdentity] = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""

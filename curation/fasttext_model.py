@@ -19,7 +19,7 @@ from curation.classify.folders import digest_model_file
 from infra.atomic import atomic_path
 from infra.errors import InputError, UnavailableError
 from infra.faults import nearest
-from infra.spec import Spec
+from infra.spec import Seed, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ class FasttextTraining(Spec):
     """Places that n-grams are hashed to."""
     loss: Literal["softmax", "ova"] = "softmax"
     """ova (one against all): labels that do not exclude one another."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the order of the texts and of fastText. Training is single-threaded, so that the same data and seed give the
     same bytes."""
 

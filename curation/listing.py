@@ -97,7 +97,10 @@ class _Search:
 
     def remote(self, filesystem: AbstractFileSystem) -> None:
         """Every file of another file system that matches."""
-        for path, about in filesystem.glob(self.pattern, detail=True).items():
+        matching = filesystem.glob(self.pattern, detail=True)
+        if not matching and "http" in filesystem.protocol and not has_magic(self.pattern):
+            filesystem.exists(self.pattern, strict=True)  # a web server that does not answer is no missing file
+        for path, about in matching.items():
             if any(map(self._hides, path.split("/")[self._fixed :])):
                 self.listing.hidden.append(path)
             elif about["type"] == "directory":

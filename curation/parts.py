@@ -17,8 +17,8 @@ from curation.source_spec import AnySource, ForumSpec, SourceSpec
 from curation.versions import Version, changed, local_version, version_of
 from curation.wheels import parse_wheel, wheel_file
 from infra.errors import InputError
-from infra.fingerprint import digest, digest_location
-from infra.inputs import input_digests
+from infra.fingerprint import digest
+from infra.inputs import input_digests, location_digest
 from infra.remote import located
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _contents(source: SourceSpec, parts: list[Part], watch: bool) -> list[list[s
     remote = any("://" in part.location for part in parts)
     sizes = None if any(part.size is None for part in parts) else [part.size or 0 for part in parts]
     checksums = (
-        [_remote_digest(part.location) for part in parts] if remote  # all of a source are of one file system
+        [_remote_digest(part.location, watch) for part in parts] if remote  # all of a source are of one file system
         else input_digests([part.location for part in parts], sizes=sizes, watch=watch)
     )  # fmt: skip
     return [[part.label, checksum, *more] for part, checksum, more in zip(parts, checksums, beside, strict=True)]
@@ -120,12 +120,12 @@ def _attribute_digests(source: SourceSpec, parts: list[Part], watch: bool) -> li
     if missing := [file for file in local if not os.path.isfile(file)]:
         raise InputError(f"{missing[0]}: no such attribute file beside its documents")
     known = dict(zip(local, input_digests(local, watch=watch), strict=True))
-    return [[known.get(file) or _remote_digest(file) for file in group] for group in files]
+    return [[known.get(file) or _remote_digest(file, watch) for file in group] for group in files]
 
 
-def _remote_digest(url: str) -> str:
+def _remote_digest(url: str, watch: bool) -> str:
     try:
-        return digest_location(url)
+        return location_digest(url, watch=watch)
     except FileNotFoundError:
         raise InputError(f"{url}: no such file") from None
 

@@ -8,6 +8,7 @@ answers lie in the work folder: all workers, and a resumed run, go by them, or t
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from curation.scorers import SCORERS
 from curation.scorers.options import ScorerSpec
 from curation.spec import CurationSpec
 from infra.atomic import write_json
+from infra.errors import UnavailableError, UserError
 from infra.stage import Workspace
 
 if TYPE_CHECKING:
@@ -37,8 +39,11 @@ class Ask(PipelineStep):
         self.scorers, self.file = scorers, file
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        """Yield nothing."""
-        write_json(self.file, [resolved(scorer).model_dump(mode="json") for scorer in self.scorers])
+        """Yield nothing. What the user must change is an answer as well, as no other try would give another."""
+        try:
+            write_json(self.file, {"scorers": [resolved(scorer).model_dump(mode="json") for scorer in self.scorers]})
+        except UserError as error:
+            write_json(self.file, {"refused": str(error)})
         yield from ()
 
 
@@ -51,7 +56,7 @@ def placed(spec: CurationSpec) -> CurationSpec:
 
 def settled(spec: CurationSpec, workspace: Workspace, workers: Workers) -> CurationSpec:
     """The curation as its workers run it, with a definite device, format and batch for every scorer. Raises
-    RanksFailed.
+    UnavailableError where they do not have what is asked for, RanksFailed.
     """
     scorers = each_scorer(spec)
     if deferred(spec) is spec and not any("worker" in scorer.model_dump().values() for scorer in scorers):
@@ -59,9 +64,22 @@ def settled(spec: CurationSpec, workspace: Workspace, workers: Workers) -> Curat
     folder = workspace.path / "work" / "machine"
     file = folder / "scorers.json"
     execute(Job("ask a worker", (Ask(scorers, file),), ("scorers",), folder / "jobs"), workspace, workers)
-    options = json.loads(file.read_text(encoding="utf-8"))
+    answer = json.loads(file.read_text(encoding="utf-8"))
+    if "refused" in answer:
+        shutil.rmtree(folder)  # the next run asks anew: other workers may have it
+        raise UnavailableError(f"{answer['refused']} ({_asked(spec, workspace)})")
+    options = answer["scorers"]
     for each in options:
         if "device" in each:
             workspace.note(f"{each['name']}: on {each['device']}, {each['precision']}, {each['batch_tokens']:,} tokens "
                            "a batch, as a worker chose")  # fmt: skip
     return with_scorers(spec, [SCORERS.get(each["name"]).options.model_validate(each) for each in options])
+
+
+def _asked(spec: CurationSpec, workspace: Workspace) -> str:
+    """Who was asked, and what would bring GPUs to it."""
+    if workspace.ray is not None:
+        return "asked on a worker of the Ray cluster; `execution.ray.gpus` is what Ray gives a worker"
+    if spec.execution.slurm is not None:
+        return "asked on a node of Slurm; `execution.slurm.gpus_per_task` is what a task gets there"
+    return "asked on this machine, as `execution.ray` counts only with --ray ADDRESS"

@@ -18,7 +18,7 @@ from pydantic import (
 from curation.dolma.spec import DolmaAttributeSpec
 from infra.identity import OnlyIfSet
 from infra.paths import is_inside
-from infra.spec import Location, Spec
+from infra.spec import Location, Seed, Spec
 
 MAX_BAD_SHARE = 0.001
 """Share of bad lines that curations and trainings put up with, unless they say otherwise."""
@@ -100,7 +100,7 @@ class ForumSpec(Spec):
     """Synthetic forum threads made of clean sentences and rude clauses; see curation/forum."""
 
     path: Literal["synthetic:forum"] = "synthetic:forum"
-    seed: int = 0
+    seed: Seed = 0
     """Another seed gives other threads."""
     documents: int = Field(ge=1)
     """Threads to make; a thread has 3 to 8 posts, about 700 characters."""

@@ -18,12 +18,15 @@ _FILE = "digests-1.sqlite"  # the number is that of the table's form
 _WAIT = 5.0  # seconds for another process to let go of the file
 _RACY = 2_000_000_000  # ns: the coarsest clock of a file system (FAT), within which a file can change twice unseen
 
+_LARGEST = 1 << 30  # bytes in use, some five million files, above which half of them are forgotten
+
 _FORM = (
     "CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, inode TEXT, size INTEGER, modified INTEGER, "
     "changed INTEGER, digest TEXT, checked INTEGER) WITHOUT ROWID"
 )
 _SELECT = "SELECT inode, size, modified, changed, digest, checked FROM digests WHERE path = ?"
 _INSERT = "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?, ?)"
+_HALVE = "DELETE FROM digests WHERE checked % 2"  # a fair draw: who is still there, only a look at each would tell
 _RENAME = "UPDATE OR REPLACE digests SET path = ? || substr(path, ?) WHERE path >= ? AND path < ?"
 
 
@@ -78,7 +81,13 @@ def remember(digests: Iterable[tuple[str, Stamp, str]]) -> None:
     """Keep (absolute path, stamp, digest); who calls this has seen that the stamp was settled."""
     entries = list(digests)
     rows = [(path, *_row(stamp, digest)) for path, stamp, digest in entries]
-    if rows and not _transact(lambda database: database.executemany(_INSERT, rows)):
+
+    def write(database: sqlite3.Connection) -> None:
+        database.executemany(_INSERT, rows)
+        if _bytes_in_use(database) > _LARGEST:
+            database.execute(_HALVE)
+
+    if rows and not _transact(write):
         _memory.update({(path, stamp): digest for path, stamp, digest in entries})
 
 
@@ -87,6 +96,13 @@ def relocate(old: Path, new: Path) -> None:
     before, after = f"{old.absolute()}/", f"{new.absolute()}/"
     last = before[:-1] + "0"  # "0" follows "/"
     _transact(lambda database: database.execute(_RENAME, (after, len(before) + 1, before, last)))
+
+
+def _bytes_in_use(database: sqlite3.Connection) -> int:
+    """Bytes of the file that hold rows; SQLite knows without reading them."""
+    pages, free, size = (int(database.execute(f"PRAGMA {name}").fetchone()[0])
+                         for name in ("page_count", "freelist_count", "page_size"))  # fmt: skip
+    return (pages - free) * size
 
 
 def _row(stamp: Stamp, digest: str) -> tuple[str, int, int, int, str, int]:

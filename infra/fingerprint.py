@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from infra.digests import digest_of
+from infra.remote import located
 
 _IDENTITIES = ("ETag", "md5Hash", "content_md5")  # as fsspec's S3, Google and Azure file systems call them
 
@@ -56,16 +57,17 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest_location(url: str) -> str:
+def digest_location(url: str, again: bool = False) -> str:
     """Content digest of a local file; of a remote one, the identity of its content that its store offers (S3's ETag,
     the MD5 of Google's and Azure's), and where there is none, the digest of its bytes. Never its name or time.
-    Raises InputError for a local file that cannot be read.
+    What a listing has told of a remote file is believed, unless it is asked for `again`. Raises InputError for a local
+    file that cannot be read, and what `located` raises.
     """
     if "://" not in url:
         return digest_of(url)
-    import fsspec
-
-    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem, path = located(url)
+    if again:
+        filesystem.invalidate_cache(path)
     found = filesystem.info(path)
     for key in _IDENTITIES:
         if found.get(key):

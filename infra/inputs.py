@@ -6,15 +6,17 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from itertools import chain
 from pathlib import Path
 
 from infra.artifact import Artifact, compare, is_artifact, read_artifact, verify
 from infra.digest_cache import Stamp
 from infra.digests import digests
+from infra.fingerprint import digest_location
 from infra.progress import say
 
 Watched = dict[str, tuple[Stamp | None, str]]
-"""Stamp and digest of files by their absolute paths."""
+"""Stamp and digest of files by their absolute paths, or URLs, which have no stamp."""
 
 _watched: ContextVar[Watched | None] = ContextVar("_watched", default=None)
 
@@ -106,6 +108,17 @@ def input_digest(file: str | Path) -> str:
     return input_digests([file])[0]
 
 
+def location_digest(url: str, *, watch: bool = True) -> str:
+    """`digest_location` of what a stage reads from a bucket or web server, which is looked at again when it has ended.
+    Raises FileNotFoundError, InputError.
+    """
+    found = digest_location(url)
+    watched = _watched.get()
+    if watch and watched is not None and "://" in url:
+        watched.setdefault(url, (None, found))
+    return found
+
+
 @contextlib.contextmanager
 def watched_files() -> Iterator[Watched]:
     """The files whose `input_digests` are asked for inside the block: what a stage will read."""
@@ -119,8 +132,18 @@ def watched_files() -> Iterator[Watched]:
 
 def changed_file(watched: Watched) -> str | None:
     """One of the files whose content is another one now; None where all are what they were, or gone."""
-    touched = {file: digest for file, (stamp, digest) in watched.items() if _stamp(file) not in (stamp, None)}
-    return next((file for file, digest in touched.items() if digests([file]) != [digest]), None)
+    remote = {file: digest for file, (_, digest) in watched.items() if "://" in file}
+    touched = {file: digest for file, (stamp, digest) in watched.items()
+               if file not in remote and _stamp(file) not in (stamp, None)}  # fmt: skip
+    changed = (file for file, digest in touched.items() if digests([file]) != [digest])
+    moved = (url for url, seen in remote.items() if _remote_now(url) not in (seen, None))
+    return next(chain(changed, moved), None)
+
+
+def _remote_now(url: str) -> str | None:
+    with contextlib.suppress(OSError):
+        return digest_location(url, again=True)
+    return None
 
 
 def _stamp(file: str | Path) -> Stamp | None:

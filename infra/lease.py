@@ -188,9 +188,10 @@ def _release(file: Path) -> None:
 def _leases(place: Path, touch: bool = True) -> list[_Lease]:
     """The lease files of a folder; a file is opened, as a network folder tells its true time only then."""
     names: list[str] = []
-    with contextlib.suppress(FileExistsError, FileNotFoundError):  # given back, with the whole folder, in this moment
-        if touch:
+    if touch:
+        with contextlib.suppress(FileExistsError):  # given back in this moment
             place.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # the same
         names = os.listdir(place)
     leases, now = [], time.time()
     for name in filter(str.isdecimal, names):

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Discriminator,
+    Field,
     ValidationError,
     ValidationInfo,
 )
@@ -54,6 +55,9 @@ def _absolute(value: object, info: ValidationInfo) -> object:
 
 FileName = Annotated[str, AfterValidator(file_name)]
 """What a folder or file below the result is called; it cannot lead out of there."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""A seed of draws; what generators of random numbers take."""
 
 Location = Annotated[str, BeforeValidator(_absolute), LastPart]
 """A path or URL in YAML; relative paths are relative to the folder of the YAML file in which they stand."""

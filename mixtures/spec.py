@@ -10,7 +10,7 @@ from curation.execution.spec import ExecutionSpec
 from curation.where import Where, parse
 from infra.faults import nearest
 from infra.identity import InOrder, NotIdentity, OnlyIfSet
-from infra.spec import BY_FORM, FileName, Location, Spec
+from infra.spec import BY_FORM, FileName, Location, Seed, Spec
 from mixtures.amounts import Amount, parse_fraction, shares_of_total
 from mixtures.conditioning import ConditioningSpec
 from mixtures.contamination.spec import DecontaminationSpec
@@ -191,7 +191,7 @@ class MixtureSpec(Spec):
 
     name: Annotated[FileName, NotIdentity]
     """Name of the run; the artifact goes to runs/NAME."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides which documents are held out and in which order the others are taken."""
     curation: Annotated[Location | None, NotIdentity] = None
     """Curation artifact (folder) that holds the corpora; needed unless all of them are under `megatron`."""
@@ -331,7 +331,7 @@ class TokenizerStageSpec(Spec):
     """Which of its documents."""
     hold_out: int = 0
     """Tokens of the hold-out that it must not see."""
-    seed: int = 0
+    seed: Seed = 0
     """The mixture's seed (it decides which documents are held out)."""
 
     def identity(self) -> dict[str, Any]:

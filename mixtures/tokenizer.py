@@ -19,6 +19,7 @@ from infra.errors import InputError, UnavailableError
 from infra.faults import nearest
 from mixtures import select
 from mixtures.corpus import Corpus, batches, matches, open_corpus, where_columns
+from mixtures.hub import revision_of
 from mixtures.spec import TokenizerSpec, TokenizerStageSpec, TrainBpeSpec
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _from_hub(source: TokenizerSpec) -> tuple[Tokenizer, dict[str, Any]]:
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(source.hub, revision=source.revision or "main", use_fast=True)
+        loaded = AutoTokenizer.from_pretrained(source.hub, revision=revision_of(source), use_fast=True)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UnavailableError(

@@ -11,7 +11,7 @@ from infra.errors import InputError
 from infra.faults import nearest
 from infra.identity import NotIdentity
 from infra.registry import options_by_name
-from infra.spec import FileName, Location, Spec, keys_of
+from infra.spec import FileName, Location, Seed, Spec, keys_of
 from posttrain.methods.options import AnyMethod, MethodArgs
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -92,7 +92,7 @@ class PosttrainSpec(Spec):
         | None
     ) = None
     """Labelled text to fit on; methods that need none ignore it."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the labelled texts, the folds and the random control direction."""
     device: Annotated[Device, NotIdentity] = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""

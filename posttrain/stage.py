@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.artifact import Artifact, fingerprint_of
-from infra.fingerprint import digest_location
-from infra.inputs import input_digest
+from infra.inputs import input_digest, location_digest
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 from posttrain.methods import METHODS
 from posttrain.spec import AnyLabelled, LabelledSpec, PosttrainSpec
@@ -29,7 +28,7 @@ def identity(spec: PosttrainSpec) -> Identity:
 def _labels_fingerprint(labelled: AnyLabelled) -> str:
     if isinstance(labelled, LabelledSpec):
         return fingerprint_of(labelled.mixture, "mixture")
-    return digest_location(labelled.path) if "://" in labelled.path else input_digest(labelled.path)
+    return location_digest(labelled.path) if "://" in labelled.path else input_digest(labelled.path)
 
 
 def run(spec: PosttrainSpec, workspace: Workspace) -> dict[str, Any]:

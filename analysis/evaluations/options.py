@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from curation.scorers.options import AnyScorer
 from curation.source_spec import SourceSpec
 from infra.identity import NotIdentity
-from infra.spec import Spec
+from infra.spec import Seed, Spec
 
 
 class CrossEntropySpec(Spec):
@@ -28,7 +28,7 @@ class ProbesSpec(Spec):
 
     folds: int = Field(5, ge=2)
     """Folds of the cross-validation."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the texts and the folds; the same for all arms."""
 
 
@@ -55,7 +55,7 @@ class ToxicitySpec(Spec):
     """Further scorers whose scores are kept beside."""
     attribute: str = "toxicity"
     """Attribute of `scorer` that counts."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws prompts and continuations; the same for all arms, so that they are paired."""
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from analysis.spec import AnalysisSpec
 from curation.spec import CurationSpec
 from infra.errors import InputError
 from infra.identity import NotIdentity
-from infra.spec import FileName, Spec, distinct
+from infra.spec import FileName, Seed, Spec, distinct
 from mixtures.spec import MixtureSpec
 from posttrain.spec import LabelledSpec, method_spec
 from pretrain.loss_spec import Loss
@@ -72,7 +72,7 @@ class StudySpec(Spec):
 
     name: FileName = "study"
     """Name of the study; its folder is runs/NAME."""
-    seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field((0, 1), min_length=1)
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(distinct)] = Field((0, 1), min_length=1)
     """Training seeds (initial weights and order of the data); each arm is trained once per seed."""
     doses: Grid = Field((0.0, 0.1), min_length=1)
     """Risky tokens as a fraction of all training tokens, in [0, 1); the clean documents are the same in every arm."""

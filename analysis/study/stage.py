@@ -92,12 +92,14 @@ class Study:
 
 
 def _tell_damaged(folders: Iterable[Path]) -> None:
-    """Say which steps are done anew as their artifacts are damaged; their own words about it go to their logs."""
+    """Say which steps are done anew as their artifacts are damaged; their own words about it go to their logs. One
+    whose manifest no longer tells whose it is keeps its name, and the new one gets another.
+    """
     for folder in filter(is_artifact, folders):
         try:
             read_artifact(folder)
         except ArtifactError as error:
-            say(f"{error}; doing it anew")
+            say(f"{error}; doing it anew (the damaged one is moved aside, or stays and the new one goes beside it)")
 
 
 def _require_room(target: Path) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from curation.scorers.options import AnyScorer
 from curation.source_spec import MAX_BAD_SHARE, SourceSpec
 from infra.identity import NotIdentity
-from infra.spec import FileName, Spec
+from infra.spec import FileName, Seed, Spec
 
 
 class ReferenceSpec(Spec):
@@ -34,5 +34,5 @@ class CalibrationSpec(Spec):
     """Share of unusable lines above which the training stops; no part of the fingerprint."""
     held_out: float = Field(0.3, gt=0, lt=1)
     """Share of the texts that the error is measured on, and the curve is not fitted to. Equal texts stay together."""
-    seed: int = 0
+    seed: Seed = 0
     """Another seed holds out other texts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from curation.held_out import is_held_out
 from curation.parts import content_of
 from curation.records import RawDocument
 from curation.resolve import resolved
-from curation.scorers import load_scorer, weights_of
+from curation.scorers import Scorer, load_scorer, weights_of
+from curation.unscored import LeftOut, why_unscored
 from infra.artifact import Artifact
 from infra.atomic import write_json
 from infra.errors import InputError
@@ -46,6 +48,7 @@ def run(spec: CalibrationSpec, workspace: Workspace) -> dict[str, Any]:
     bad = BadLines(spec.max_bad_share)
     texts, references = _read(spec, wanted, bad.read)
     bad.weigh("references", workspace)
+    texts, references = _scorable(scorer, texts, references, workspace)
     with workspace.progress(f"calibrating {scorer.identity}", len(texts), "texts") as advance:
         parts = []
         for start in range(0, len(texts), _BATCH):
@@ -82,6 +85,16 @@ def _read(spec: CalibrationSpec, wanted: list[str], read: Reader) -> tuple[list[
             for name, value in zip(wanted, stored(document), strict=True):
                 references[name].append(value)
     return texts, references
+
+
+def _scorable(
+    scorer: Scorer, texts: list[str], references: dict[str, list[float | None]], workspace: Workspace
+) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Those that the scorer can tell something about: what it says of others would bend the curve."""
+    left_out = LeftOut()
+    takes = [left_out.takes(why_unscored(text, scorer)) for text in texts]
+    left_out.tell(scorer.identity, workspace)
+    return list(compress(texts, takes)), {name: list(compress(each, takes)) for name, each in references.items()}
 
 
 def _stored(document: RawDocument, reference: ReferenceSpec, names: list[str]) -> list[float | None]:
@@ -141,4 +154,4 @@ def _row(name: str, each: dict[str, Any]) -> tuple[object, ...]:
     return (name, each["fitted_on"], each["held_out"], before["mae"], after["mae"], interval, *pairs)
 
 
-CALIBRATION: Stage[CalibrationSpec] = Stage("calibration", 1, CalibrationSpec, identity, run, plan, show)
+CALIBRATION: Stage[CalibrationSpec] = Stage("calibration", 2, CalibrationSpec, identity, run, plan, show)

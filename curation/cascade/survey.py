@@ -81,20 +81,30 @@ class Survey(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
         place = self.shards[rank].place
-        found: dict[int, list[Any]] = {}
+        found: dict[int, list[Any] | None] = {}
         rows: list[int] = []
-        for batch in batches(self._drawn(data, place, rows)):
+        scored = 0
+        for batch in batches(self._drawn(data, place, rows, found)):
             gate, costly = self.step.gate_scores(batch), self.step.costly_scores(batch)
             for document_gate, document_costly in zip(gate.tolist(), costly.tolist(), strict=True):
-                found[rows[len(found)]] = [document_gate, document_costly]
+                found[rows[scored]] = [document_gate, document_costly]
+                scored += 1
         write_json(self.folder / "survey" / f"{place}.json", found)
         yield from ()
 
-    def _drawn(self, data: Iterable[Document], place: str, rows: list[int]) -> Iterator[Document]:
-        """The documents that belong to the survey; their places in the shard go to `rows`."""
+    def _drawn(
+        self, data: Iterable[Document], place: str, rows: list[int], found: dict[int, list[Any] | None]
+    ) -> Iterator[Document]:
+        """The documents that belong to the survey; their places in the shard go to `rows`. In `found`, None is put
+        down for those that the costly scorer can tell nothing about.
+        """
         share = _read(self.folder / "draw.json")["share"]
         for row, (document, drawn) in enumerate(zip(data, draws(self.step.spec.seed, "survey", place), strict=False)):
-            if drawn < share:
+            if drawn >= share:
+                continue
+            if self.step.why_unscored(document):
+                found[row] = None
+            else:
                 rows.append(row)
                 yield document
 
@@ -111,19 +121,26 @@ class SetGate(PipelineStep):
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
+        drawn = sum(len(_read(_survey_of(self.folder, shard))) for shard in self.shards)
         scores = [each for shard in self.shards for each in surveyed(self.folder, shard).values()]
         gate = np.array([cheap for cheap, _ in scores], dtype=np.float32)
-        costly = np.array([row for _, row in scores], dtype=np.float32).reshape(len(scores), -1)
-        whole = len(scores) == _read(self.folder / "draw.json")["documents"]
+        costly = np.array([row for _, row in scores], dtype=np.float32)
+        costly = costly.reshape(len(scores), self.step.costly_attributes)
+        whole = drawn == _read(self.folder / "draw.json")["documents"]
         found = self.step.gate_of(gate, costly, whole)
         write_json(self.folder / "gate.json", found.to_json())
         yield from ()
 
 
 def surveyed(folder: Path, shard: Shard) -> dict[int, tuple[float, list[float]]]:
-    """By place in the shard, the gate score and the costly scores of the documents that were drawn."""
-    found = _read(folder / "survey" / f"{shard.place}.json")
-    return {int(row): (scores[0], scores[1]) for row, scores in sorted(found.items(), key=lambda item: int(item[0]))}
+    """By place in the shard, the gate score and the costly scores of the documents that were drawn and have some."""
+    found = _read(_survey_of(folder, shard))
+    return {int(row): (scores[0], scores[1])
+            for row, scores in sorted(found.items(), key=lambda item: int(item[0])) if scores is not None}  # fmt: skip
+
+
+def _survey_of(folder: Path, shard: Shard) -> Path:
+    return folder / "survey" / f"{shard.place}.json"
 
 
 def _read(file: Path) -> Any:

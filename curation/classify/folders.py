@@ -37,6 +37,14 @@ def model_folder(model: str, revision: str = "main", *, weights: bool = True) ->
         ) from None
 
 
+def pinned_revision(model: str, revision: str) -> str:
+    """The commit that a branch or tag of the hub means on this machine, so that workers elsewhere read the same one;
+    `revision` itself for a commit and for a folder. Raises UnavailableError.
+    """
+    folder = model_folder(model, revision)
+    return folder.name if folder.parent.name == "snapshots" else revision
+
+
 def digest_folder(folder: Path) -> str:
     """SHA-256 over names and contents of the files of a model's folder; links of the hub's cache are followed."""
     files = sorted(file for file in folder.glob("*") if file.is_file() and not file.name.startswith("."))

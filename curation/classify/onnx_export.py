@@ -32,8 +32,10 @@ def exported(model: Any, key: str, *, int8: bool) -> Path:
     Raises UnavailableError without the packages.
     """
     if not can_export():
-        needed = " ".join(_PACKAGES)
-        raise UnavailableError(f"precision onnx needs packages: pip install {needed}; or say precision: float32")
+        needed = ", ".join(_PACKAGES)
+        raise UnavailableError(
+            f"precision onnx needs {needed}: pip install 'hormesis[onnx]', or say precision: float32"
+        )
     versions = [version_of(name) for name in ("torch", "transformers", *_PACKAGES)]
     file = cache_folder() / "onnx" / f"{digest([key, int8, versions, LAYERS])}.onnx"
     if file.is_file():

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from curation.scorers.options import AnyScorer
 from curation.source_spec import MAX_BAD_SHARE, AnySource
 from infra.identity import NotIdentity
-from infra.spec import FileName, Spec
+from infra.spec import FileName, Seed, Spec
 
 
 class DistillationSpec(Spec):
@@ -35,7 +35,7 @@ class DistillationSpec(Spec):
     """Share of unusable lines above which the training stops; no part of the fingerprint."""
     held_out: float = Field(0.2, gt=0, lt=1)
     """Share of the pieces that the student is judged on and has not seen. Equal pieces stay together."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the draws."""
 
     @field_validator("ngrams")

@@ -20,6 +20,7 @@ from curation.passages import passages
 from curation.resolve import resolved
 from curation.scorers import Scorer, load_scorer, weights_of
 from curation.sources import read_source
+from curation.unscored import LeftOut, why_unscored
 from infra.artifact import Artifact
 from infra.atomic import write_json
 from infra.errors import InputError
@@ -53,6 +54,7 @@ def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:
     bad = BadLines(spec.max_bad_share)
     texts = drawn(spec, bad.read)
     bad.weigh("sources", workspace)
+    texts = _scorable(teacher, texts, workspace)
     test = [is_held_out(text, spec.held_out, spec.seed) for text in texts]
     if all(test) or not any(test):
         raise InputError(f"{sum(test)} of {len(texts)} texts are held out; give more texts, or another held_out")
@@ -87,6 +89,14 @@ def _pieces(spec: DistillationSpec, read: Reader) -> Iterator[str]:
     for source in spec.sources:
         for document in read(source, None, None):
             yield from passages(document.text, spec.passage)
+
+
+def _scorable(teacher: Scorer, texts: list[str], workspace: Workspace) -> list[str]:
+    """Those that the teacher can tell something about: of others a student would learn that they are harmless."""
+    left_out = LeftOut()
+    scorable = [text for text in texts if left_out.takes(why_unscored(text, teacher))]
+    left_out.tell(teacher.identity, workspace)
+    return scorable
 
 
 def _taught(teacher: Scorer, texts: list[str], workspace: Workspace) -> NDArray[np.float32]:
@@ -147,4 +157,4 @@ def show(artifact: Artifact) -> Page:
     return Page(f"distillation {artifact.config['name']}", (table,), table_html(table))
 
 
-DISTILLATION: Stage[DistillationSpec] = Stage("distillation", 1, DistillationSpec, identity, run, plan, show)
+DISTILLATION: Stage[DistillationSpec] = Stage("distillation", 2, DistillationSpec, identity, run, plan, show)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from curation.fasttext_model import FasttextTraining
 from curation.source_spec import MAX_BAD_SHARE, SourceSpec
 from infra.identity import NotIdentity
-from infra.spec import FileName, Spec
+from infra.spec import FileName, Seed, Spec
 
 
 class ExamplesSpec(Spec):
@@ -44,5 +44,5 @@ class FasttextStageSpec(Spec):
     """Share of unusable lines above which the training stops; no part of the fingerprint."""
     held_out: float = Field(0.1, gt=0, lt=1)
     """Share of the texts that the classifier is judged on and has not seen. Equal texts stay together."""
-    seed: int = 0
+    seed: Seed = 0
     """Another seed holds out other texts."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from curation.fasttext_training.spec import ExamplesSpec
 from curation.source_spec import MAX_BAD_SHARE
 from infra.identity import NotIdentity
-from infra.spec import Spec
+from infra.spec import Seed, Spec
 
 
 class LinearSpec(Spec):
@@ -34,5 +34,5 @@ class LinearSpec(Spec):
     held_out: float = Field(0.1, gt=0, lt=1)
     """Share of the texts that it is calibrated (half of them) and judged (the other half) on. Equal texts stay
     together."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the hold-out and of the solver."""

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from curation.classify.folders import digest_folder, model_folder
+from curation.classify.folders import digest_folder, model_folder, pinned_revision
 from curation.classify.padding import settle_padding
 from curation.scorers.base import Card
 from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer
@@ -41,6 +41,16 @@ class Transformers(TransformerScorer):
         settle_padding(config, tokenizer, str(folder))
         return Parts(spec.model.rsplit("/", 1)[-1], tokenizer, _outputs(spec, config), lambda: _model(folder, config))
 
+    @classmethod
+    def resolved(cls, spec: TransformersSpec) -> TransformersSpec:
+        """The same at a commit, with a definite device, precision and batch."""
+        return super().resolved(_pinned(spec))
+
+    @classmethod
+    def deferred(cls, spec: TransformersSpec) -> TransformersSpec:
+        """The same at a commit, with `worker` for what only the machine that scores can tell."""
+        return super().deferred(_pinned(spec))
+
     @staticmethod
     def files(spec: TransformersSpec) -> str:
         """SHA-256 over the folder's files and the options that say what the classes mean."""
@@ -51,6 +61,13 @@ class Transformers(TransformerScorer):
     def card(spec: TransformersSpec) -> Card:
         """What the YAML says."""
         return Card(spec.languages, f"{spec.model}: {spec.blind_spots}")
+
+
+def _pinned(spec: TransformersSpec) -> TransformersSpec:
+    """The same object where nothing changes."""
+    if spec.folder is not None or (revision := pinned_revision(spec.model, spec.revision)) == spec.revision:
+        return spec
+    return spec.model_copy(update={"revision": revision})
 
 
 def _folder(spec: TransformersSpec) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,12 @@ from curation.cascade.survey import Count, Draw, SetGate, Survey, draws, surveye
 from curation.documents import batches, marks_of
 from curation.execution.base import Job
 from curation.scorers import Scorer, card_of, loaded_scorer, weights_of
+from curation.scorers.options import AnyScorer
 from curation.scoring import document_scores
 from curation.steps.base import Context, Step
+from curation.steps.base_unscored import tell_unscored, unscored_in
 from curation.steps.options import CascadeSpec
-from curation.unscored import why_unscored
+from curation.unscored import out_of_languages, why_unscored
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.faults import nearest
@@ -36,6 +39,7 @@ class Cascade(Step):
     """Three jobs before the main pass (count, survey, gate), then every document meets the gate."""
 
     options = CascadeSpec
+    version = 2  # what the costly scorer can tell nothing about has no scores
     spec: CascadeSpec
     reads_corpus = True
 
@@ -52,16 +56,24 @@ class Cascade(Step):
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Add the scores. Raises ScoringError naming the document that could not be scored."""
-        shard, tally = context.shards[rank], Tally()
+        shard, tally, reasons = context.shards[rank], Tally(), Counter[str]()
         gate = Gate(**json.loads((context.folder / "gate.json").read_text(encoding="utf-8")))
         known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.place)
         row = 0
         for batch in batches(documents, _TOGETHER):
             audited = [next(audit) < self.spec.audit for _ in batch]
-            scores = {index: known[row + index] for index in range(len(batch)) if row + index in known}
-            self._give(batch, gate, audited, scores, tally)
+            whys = [self.why_unscored(document) for document in batch]
+            able = [index for index, why in enumerate(whys) if not why]
+            scores = {number: known[row + index] for number, index in enumerate(able) if row + index in known}
+            self._give([batch[index] for index in able], gate, [audited[index] for index in able], scores, tally)
             row += len(batch)
-            yield from batch
+            reasons.update(filter(None, whys))
+            for document, why in zip(batch, whys, strict=True):
+                if why and self.spec.unscored == "remove":
+                    context.removed.remove(document, f"unscored: {why}")
+                else:
+                    yield document
+        tell_unscored(context, rank, reasons)
         write_json(context.folder / "tallies" / f"{shard.place}.json", asdict(tally))
 
     def _give(
@@ -106,11 +118,20 @@ class Cascade(Step):
     def _costly(self) -> Scorer:
         return loaded_scorer(self.spec.scorer)
 
+    @property
+    def costly_attributes(self) -> int:
+        """How many there are."""
+        return len(self._costly.attributes)
+
+    def why_unscored(self, document: Document) -> str:
+        """Why the costly scorer can tell nothing about a document; '' where it can."""
+        return _why(document, self.spec.scorer)
+
     def gate_scores(self, batch: list[Document]) -> NDArray[np.float32]:
         """[documents]: the highest of the cheap scorer's scores; 1 for what it cannot tell anything about."""
         gate = loaded_scorer(self.spec.gate)
         scores = document_scores(batch, gate, self.spec.passage).max(axis=1)
-        scores[[bool(why_unscored(document.text, gate)) for document in batch]] = 1.0
+        scores[[bool(_why(document, self.spec.gate)) for document in batch]] = 1.0
         return scores
 
     def costly_scores(self, batch: list[Document]) -> NDArray[np.float32]:
@@ -164,9 +185,16 @@ class Cascade(Step):
             "threshold": gate["threshold"], "estimates": gate["estimates"],
             "survey": {"documents": gate["surveyed"], "risky": gate["risky"]},
             "outside the survey": asdict(tally),
+            "unscored": unscored_in(context),
             "seen by the costly scorer": looked_at / tally.documents if tally.documents else 1.0,
         }  # fmt: skip
 
     def describe(self) -> str:
         """`cascade: profanity before detoxify, recall 0.99`."""
         return f"cascade: {self.spec.gate.name} before {self.spec.scorer.name}, recall {self.spec.recall:g}"
+
+
+def _why(document: Document, scorer: AnyScorer) -> str:
+    """Why a scorer can tell nothing about a document; '' where it can."""
+    why = why_unscored(document.text, loaded_scorer(scorer))
+    return why or out_of_languages(document.metadata, card_of(scorer).languages)

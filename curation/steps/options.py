@@ -21,13 +21,13 @@ from curation.steps.filter_options import (
 )
 from curation.taggers.options import AnyTagger
 from curation.where import parse
-from infra.spec import Spec
+from infra.spec import Seed, Spec
 
 
 class CascadeSpec(StepSpec):
-    """Scores; nothing is removed. A document that the costly scorer did not see gets estimates: what the survey's
-    documents below the gate score on average. Its score `seen` is 0, that of all others 1; `gate` is what the cheap
-    scorer gave.
+    """Scores, and removes what the costly scorer can tell nothing about, unless that is left. A document that it did
+    not see gets estimates: what the survey's documents below the gate score on average. Its score `seen` is 0, that of
+    all others 1; `gate` is what the cheap scorer gave.
     """
 
     step: Literal["cascade"] = "cascade"
@@ -51,7 +51,9 @@ class CascadeSpec(StepSpec):
     passage: int = Field(200, ge=50, le=10_000)
     """Longest piece of text, in characters, that is scored at once, by both scorers; a document's score is the highest
     of its pieces."""
-    seed: int = 0
+    unscored: Literal["leave", "remove"] = "remove"
+    """What becomes of documents that the costly scorer can tell nothing about, seen or not: they have no scores."""
+    seed: Seed = 0
     """Of the draws."""
     prefix: str = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
     """Stands before the names of all scores that the step gives."""
@@ -101,7 +103,7 @@ class NearDuplicatesSpec(Spec):
     """Bands; more of them find pairs that are less alike."""
     hashes_per_bucket: int = Field(8, ge=1)
     """Hashes in a band; more of them ask for pairs that are more alike."""
-    seed: int = 1
+    seed: Seed = 1
     """Of the hash functions."""
     language: str = "eng"
     """Whose word tokenizer is used; datatrove's code, such as eng, deu, fra."""

@@ -15,14 +15,21 @@ from curation.sources import read_source
 from curation.tagger_training.spec import AnyExamples, DistilSpec, LabelledSpec
 from curation.taggers import make_tagger
 from curation.token_models.labels import LabelledText
+from curation.unscored import LeftOut
 from infra.errors import InputError
 
 _BATCH = 64  # texts that a teacher sees at once
 
 
-def read_examples(spec: AnyExamples, attribute: str, read: Reader = read_source) -> Iterator[LabelledText]:
-    """Labelled texts in order; one with a malformed span is a bad line. Raises what reading raises."""
-    return distilled(spec, attribute, read) if isinstance(spec, DistilSpec) else labelled(spec, read)
+def read_examples(
+    spec: AnyExamples, attribute: str, read: Reader = read_source, left_out: LeftOut | None = None
+) -> Iterator[LabelledText]:
+    """Labelled texts in order; one with a malformed span is a bad line, and what a teacher can tell nothing about goes
+    to `left_out`. Raises what reading raises.
+    """
+    if isinstance(spec, DistilSpec):
+        return distilled(spec, attribute, read, left_out or LeftOut())
+    return labelled(spec, read)
 
 
 def labelled(spec: LabelledSpec, read: Reader = read_source) -> Iterator[LabelledText]:
@@ -33,13 +40,15 @@ def labelled(spec: LabelledSpec, read: Reader = read_source) -> Iterator[Labelle
         yield LabelledText(document.text, spans(document), document.id)
 
 
-def distilled(spec: DistilSpec, attribute: str, read: Reader = read_source) -> Iterator[LabelledText]:
-    """Texts with the spans of the teacher; its scores are the labels."""
+def distilled(spec: DistilSpec, attribute: str, read: Reader, left_out: LeftOut) -> Iterator[LabelledText]:
+    """Texts with the spans of the teacher; its scores are the labels. A text without spans is one that it has read."""
     teacher = make_tagger(spec.tagger)
     if attribute not in teacher.attributes:
         raise InputError(f'the teacher has no attribute "{attribute}"; it has {", ".join(teacher.attributes)}')
-    documents = islice((document for source in spec.sources for document in read(source, None, None)), spec.limit)
-    while batch := list(islice(documents, _BATCH)):
+    documents = (document for source in spec.sources for document in read(source, None, None))
+    able = (each for each in documents if left_out.takes(teacher.why_unscored(each.text, each.metadata)))
+    first = islice(able, spec.limit)
+    while batch := list(islice(first, _BATCH)):
         for document, spans in zip(batch, teacher.tag([each.text for each in batch]), strict=True):
             yield LabelledText(document.text, _of(attribute, spans), document.id)
 

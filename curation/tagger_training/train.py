@@ -24,6 +24,7 @@ from curation.token_models.labels import LabelledText, word_targets
 from curation.token_models.lexical import LexicalModel
 from curation.token_models.trained import CARD, spans_of
 from curation.token_models.transformer import TransformerModel
+from curation.unscored import LeftOut
 from infra.atomic import write_json
 from infra.errors import AmountError
 from infra.stage import Workspace
@@ -79,8 +80,10 @@ def run(spec: TaggerTrainingSpec, workspace: Workspace) -> dict[str, Any]:
 
 def _read(spec: TaggerTrainingSpec, bad: BadLines, workspace: Workspace) -> tuple[_Texts, _Texts]:
     """What is learnt from, and what is held out."""
-    texts = list(read_examples(spec.learn_from, spec.attribute, bad.read))
+    left_out = LeftOut()
+    texts = list(read_examples(spec.learn_from, spec.attribute, bad.read, left_out))
     bad.weigh("learn_from", workspace)
+    left_out.tell("the teacher", workspace)
     clean = [LabelledText(row.text, (), row.id) for source in spec.clean for row in bad.read(source)]
     bad.weigh("clean", workspace)
     learnt, held = split(texts, spec.validation, spec.seed)

@@ -120,3 +120,9 @@ def test_where_only_hidden_files_match_the_message_says_so(tmp_path: Path) -> No
     make(tmp_path, ".a.jsonl")
     with pytest.raises(InputError, match=r"no file matches; left out: \.a\.jsonl: hidden"):
         labels(tmp_path / "*.jsonl")
+
+
+def test_a_web_server_that_does_not_answer_is_no_missing_file(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    with pytest.raises(InputError, match=r"http://127.0.0.1:9/a.jsonl: cannot be listed: .*127.0.0.1:9"):
+        parts_of(SourceSpec(path="http://127.0.0.1:9/a.jsonl"), 0)

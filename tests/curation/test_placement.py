@@ -79,9 +79,10 @@ def test_a_resumed_run_goes_by_the_answer_that_is_there(
 
 
 def test_a_gpu_asked_for_that_no_worker_has_fails_there_and_says_so(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(RanksFailed, match="this machine has no GPU") as caught:
-        run_stage(CURATION, curation(tmp_path, folder, _GPUS, device="cuda"), tmp_path / "out", quiet=True)
-    assert len(caught.value.failures) == 1
+    spec = curation(tmp_path, folder, _GPUS, device="cuda")
+    for _ in range(2):  # the answer is not kept: the next cluster may have one
+        with pytest.raises(UnavailableError, match=r"this machine has no GPU.*counts only with --ray ADDRESS"):
+            run_stage(CURATION, spec, tmp_path / "out", quiet=True)
     with pytest.raises(UnavailableError, match="this machine has no GPU"):
         CURATION.identity(curation(tmp_path, folder, {}, device="cuda"))
 

@@ -72,6 +72,19 @@ def test_the_fingerprint_follows_what_is_in_the_bucket_not_when_it_was_put_there
     assert CURATION.fingerprint(spec) != before
 
 
+def test_what_a_step_reads_of_a_bucket_is_what_was_fingerprinted(bucket: str, tmp_path: Path) -> None:
+    from infra.inputs import changed_file, watched_files
+
+    against = {"mmlu": {"path": f"{bucket}/raw/0.jsonl"}}
+    spec = load(tmp_path, {"it": {"sources": [{"path": f"{bucket}/raw/1.jsonl"}]}},
+                steps=[{"step": "decontaminate", "against": against, "n_grams": 3}])  # fmt: skip
+    with watched_files() as watched:
+        before = CURATION.fingerprint(spec)
+    assert changed_file(watched) is None
+    put(0, "a writer")
+    assert changed_file(watched) == f"{bucket}/raw/0.jsonl" and CURATION.fingerprint(spec) != before
+
+
 def test_an_artifact_is_published_and_fetched(bucket: str, curate: Curate, tmp_path: Path) -> None:
     artifact = curate({"path": f"{bucket}/raw/*.jsonl"})
     copy_artifact(str(artifact.path), f"{bucket}/runs/it", lambda count: None)

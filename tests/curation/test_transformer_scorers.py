@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from curation.classify.windows import buckets, cut
+from curation.resolve import deferred, resolved
 from curation.scorers import load_scorer, weights_of
 from curation.scorers.detoxify import Detoxify
 from curation.scorers.options import DetoxifySpec, TransformersSpec
@@ -174,3 +175,15 @@ def test_a_classifier_without_a_padding_token_is_refused(tmp_path: Path) -> None
     folder = save_decoder(tmp_path / "gpt", None, None)
     with pytest.raises(InputError, match="neither the model nor its tokenizer names a padding token"):
         load_scorer(TransformersSpec(model="gpt", folder=str(folder), precision="float32", device="cpu"))
+
+
+def test_a_model_of_the_hub_is_named_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit, repository = "c" * 40, tmp_path / "hub" / "models--org--tiny"
+    save_classifier(repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    spec = TransformersSpec(model="org/tiny", device="cpu", precision="float32")
+    assert resolved(spec).revision == deferred(spec).revision == commit
+    pinned = resolved(spec)
+    assert resolved(pinned) == pinned and deferred(pinned) is pinned

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyarrow.parquet import read_table
 
+from curation.calibration.spec import CalibrationSpec
+from curation.calibration.stage import CALIBRATION
 from curation.corpus import TaggedCorpus
+from curation.distillation.spec import DistillationSpec
+from curation.distillation.stage import DISTILLATION
 from curation.score_lines import prepare
 from curation.scorers import load_scorer
 from curation.scorers.options import ProfanitySpec
 from curation.steps.cascade import Cascade
 from curation.steps.options import CascadeSpec
+from curation.tagger_training.spec import TaggerTrainingSpec
+from curation.tagger_training.stage import TAGGER
 from curation.unscored import out_of_languages, why_unscored
-from infra.errors import RanksFailed
+from infra.errors import DataError, RanksFailed
+from infra.stage import run_stage
 from tests.helpers.corpora import SCORE, Curate, write_jsonl
 
 FOREIGN = ("你是个白痴", "ты тупой идиот", "तुम बेवकूफ हो", "eres un idiota de mierda y un hijo de puta",
@@ -78,6 +86,49 @@ def test_a_gate_lets_through_what_it_cannot_read() -> None:
 
 
 TAG = {"step": "tag", "tagger": {"name": "words", "scorer": {"name": "profanity"}}}
+
+
+def test_a_cascade_removes_what_its_costly_scorer_cannot_read_whatever_its_gate_says(
+    tmp_path: Path, curate: Curate
+) -> None:
+    texts = [*(f"{text} {n}" for n in range(60) for text in ("you damn fool", "A fine day")), UTF16, *FOREIGN]
+    write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in texts])
+    cascade = {"step": "cascade", "gate": {"name": "profanity"}, "scorer": {"name": "profanity"}, "survey": 1000}
+    language = {"step": "language", "label_only": True}
+    artifact = curate({"path": "a.jsonl"}, steps=[language, cascade])
+    documents = list(TaggedCorpus.open(artifact.path, "it").documents())
+    assert len(documents) == 120 and all("toxicity" in document.scores for document in documents)
+    report = json.loads((artifact.path / "manifest.json").read_text())["steps"][1]
+    assert sum(report["unscored"].values()) == 6 and report["survey"]["documents"] == 120
+    left = curate({"path": "a.jsonl"}, steps=[language, cascade | {"unscored": "leave"}], name="left", out="left")
+    scores = [document.scores for document in TaggedCorpus.open(left.path, "it").documents()]
+    assert len(scores) == 126 and scores[120:] == [{}] * 6
+
+
+def test_trainings_learn_nothing_from_what_their_teacher_cannot_read(tmp_path: Path) -> None:
+    english = [{"text": f"{text} {n}", "s": (n % 10) / 10} for n in range(150) for text in ("you fool", "A fine day")]
+    foreign = [{"text": f"{FOREIGN[1]} {'я' * n}", "s": 0.9} for n in range(1, 41)]
+    write_jsonl(tmp_path / "a.jsonl", english + foreign)
+    write_jsonl(tmp_path / "b.jsonl", foreign + english[:30])
+    for stage, spec in trainings(str(tmp_path / "a.jsonl")):
+        artifact = run_stage(stage, spec, tmp_path / stage.kind, quiet=True)
+        assert any("words unknown to the scorer" in note and "left out" in note for note in artifact.notes), stage.kind
+    for stage, spec in trainings(str(tmp_path / "b.jsonl")):
+        with pytest.raises(DataError, match=r"at most a share of 0\.5 may be left out"):
+            run_stage(stage, spec, tmp_path / f"{stage.kind}-b", quiet=True)
+
+
+def trainings(path: str) -> list[tuple[Any, Any]]:
+    scorer, source = {"name": "profanity"}, {"path": path}
+    distillation = {"name": "d", "scorer": scorer, "sources": [source], "hash_bits": 12}
+    calibration = {"name": "c", "scorer": scorer, "references": [{"source": source, "scores": {"toxicity": "s"}}]}
+    teacher = {"sources": [source], "tagger": {"name": "words", "scorer": scorer}}
+    tagger = {"name": "t", "learn_from": teacher, "model": {"name": "lexical", "hash_bits": 10, "iterations": 10}}
+    return [
+        (DISTILLATION, DistillationSpec.model_validate(distillation)),
+        (CALIBRATION, CalibrationSpec.model_validate(calibration)),
+        (TAGGER, TaggerTrainingSpec.model_validate(tagger)),
+    ]
 
 
 def test_a_tagger_says_nothing_of_what_its_scorer_cannot_read(tmp_path: Path, curate: Curate) -> None:

@@ -34,6 +34,12 @@ def test_a_result_that_cannot_be_written_there_is_refused_before_anything_runs(f
     assert sorted(os.listdir(folder)) == ["a.jsonl", "c.yaml"]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_where_no_folder_can_be_made_that_is_said_and_not_waited_for(folder):
+    done = hormesis(folder, "run", "c.yaml", "--workers", "1", "--out", "/proc/none/x", timeout=60)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_standard_output_is_one_message(folder):
     with open("/dev/full", "wb") as full:

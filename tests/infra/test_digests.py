@@ -16,6 +16,7 @@ import pytest
 
 import infra.digests
 from infra import digest_cache
+from infra.digest_cache import Stamp
 from infra.digests import digest_of, digests
 from infra.errors import InputError
 
@@ -223,3 +224,13 @@ def test_the_folder_is_the_users_choice_then_that_of_the_desktop(monkeypatch):
     monkeypatch.delenv("HORMESIS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert digest_cache.cache_folder() == Path("/somewhere/hormesis")
+
+
+def test_a_cache_that_has_grown_too_large_forgets_half(tmp_path, cache, monkeypatch):
+    stamp = Stamp(1, 10_000, 1, 1)
+    names = [f"/data/{number}" for number in range(1000)]
+    digest_cache.remember((name, stamp, sha256(name.encode())) for name in names)
+    assert len(digest_cache.lookup(dict.fromkeys(names, stamp))) == 1000
+    monkeypatch.setattr(digest_cache, "_LARGEST", 1000)
+    digest_cache.remember([("/data/new", stamp, sha256(b"new"))])
+    assert 300 < len(digest_cache.lookup(dict.fromkeys(names, stamp))) < 700

@@ -63,6 +63,11 @@ def test_an_override_comes_last(load):
     [
         ({"arm": "kind: demo\nextends: none.yaml\n"}, r"arm.yaml:2: extends: .*none.yaml: no such file"),
         ({"arm": "kind: demo\nextends: [a, b]\n"}, r"arm.yaml:2: extends: name one file"),
+        ({"arm": "kind: demo\nextends: .\n"}, r"arm.yaml:2: extends: .*: (no such file|a folder)"),
+        ({"arm": f"kind: demo\nextends: {'x' * 300}\n"}, r"arm.yaml:2: extends: .*name too long"),
+        ({"arm": "kind: demo\nextends: ~nosuchuser/x.yaml\n"}, r"arm.yaml:2: extends: ~nosuchuser/x.yaml: .*home"),
+        ({"arm": 'kind: demo\nextends: "a\\0b"\n'}, r"arm.yaml:2: extends: .*NUL"),
+        ({"base": BASE.replace("base\n", "[[\n"), "arm": "kind: demo\nextends: base.yaml\n"}, r"base.yaml:\d+: "),
         ({"arm": "kind: demo\nextends: arm.yaml\n"}, r"arm.yaml -> arm.yaml is a circle"),
         (
             {"base": "kind: demo\nextends: arm.yaml\n", "arm": "kind: demo\nextends: base.yaml\n"},
@@ -79,3 +84,15 @@ def test_an_override_comes_last(load):
 def test_what_cannot_be_extended_is_told_with_its_line(load, files, reason):
     with pytest.raises(ConfigError, match=reason):
         load(**files)
+
+
+def test_a_file_that_is_no_text_cannot_be_extended(load, tmp_path):
+    (tmp_path / "base.yaml").write_bytes("kind: demo\nname: größe\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"base.yaml.*UTF-8"):
+        load(arm="kind: demo\nextends: base.yaml\n")
+
+
+def test_a_row_of_files_has_an_end(load):
+    row = {f"f{number}": f"kind: demo\nextends: f{number - 1}.yaml\n" for number in range(1, 60)}
+    with pytest.raises(ConfigError, match=r"extends: more than 50 files that extend one another"):
+        load(f0=BASE, **row)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from infra.errors import InputError, UnavailableError
 from infra.fingerprint import digest_file
@@ -87,6 +88,33 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_sentence(tmp_path: Path, monk
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UnavailableError, match=r"tokenizer.hub: no-such-org/no-such-model cannot be had"):
         made(tmp_path, hub="no-such-org/no-such-model")
+
+
+def test_a_tokenizer_of_the_hub_is_read_at_the_commit_of_its_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mixtures import hub
+    from mixtures.stage import TOKENIZER
+
+    commits, asked = iter(["a" * 40, "b" * 40]), []
+
+    class Api:
+        def model_info(self, name: str, revision: str, timeout: float) -> object:
+            return type("Info", (), {"sha": next(commits)})
+
+    def load(name: str, revision: str, **options: object) -> PreTrainedTokenizerFast:
+        asked.append(revision)
+        return PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_json(tmp_path, ["</s>"])), eos_token="</s>")
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", load)
+    spec = TokenizerStageSpec(source=TokenizerSpec(hub="org/moving"))
+    hub._commit.cache_clear()
+    first = TOKENIZER.identity(spec).config
+    made(tmp_path, hub="org/moving")
+    hub._commit.cache_clear()  # another command, when the branch has moved
+    assert first["revision"] == "a" * 40 == asked[0] and TOKENIZER.identity(spec).config["revision"] == "b" * 40
+    hub._commit.cache_clear()
 
 
 @pytest.mark.parametrize("text", ["{not json", "[1]", '{"eos_token": 5}', "\ufeff\udcff", "[" * 100_000])
