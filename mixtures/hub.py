@@ -21,6 +21,11 @@ def revision_of(source: TokenizerSpec) -> str | None:
     return revision if _COMMIT.fullmatch(revision) else _commit(source.hub, revision) or source.revision
 
 
+def pinned(source: TokenizerSpec) -> TokenizerSpec:
+    """A tokenizer whose revision is its commit, as its fingerprint sees it."""
+    return source if source.hub is None else source.model_copy(update={"revision": revision_of(source)})
+
+
 @cache
 def _commit(name: str, revision: str) -> str | None:
     """Asked once for a command, however often the branch moves while it works."""

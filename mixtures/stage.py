@@ -13,7 +13,7 @@ from infra.export import ExportWith
 from infra.inputs import input_digest
 from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
 from mixtures.handover.spec import OlmoCoreOptions
-from mixtures.hub import revision_of
+from mixtures.hub import pinned
 from mixtures.megatron_spec import digest_megatron
 from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec
 
@@ -33,12 +33,7 @@ def _tokenizer_identity(spec: TokenizerStageSpec) -> Identity:
     inputs = _tokenizer_files(spec.source)
     if spec.curation is not None:
         inputs |= {"curation": fingerprint_of(spec.curation, "curation")}
-    return Identity(spec.model_copy(update={"source": _pinned(spec.source)}).identity(), inputs)
-
-
-def _pinned(source: TokenizerSpec) -> TokenizerSpec:
-    """A tokenizer of the hub at the commit that its revision means now."""
-    return source.model_copy(update={"revision": revision_of(source)})
+    return Identity(spec.model_copy(update={"source": pinned(spec.source)}).identity(), inputs)
 
 
 def _tokens_identity(spec: TokensSpec) -> Identity:
@@ -60,7 +55,7 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
     if spec.decontaminate is not None:
         contents = contents_of(spec.decontaminate.benchmarks)
         inputs |= {f"decontaminate.{name}": value for name, value in contents.items()}
-    return Identity(spec.model_copy(update={"tokenizer": _pinned(spec.tokenizer)}).identity(), inputs)
+    return Identity(spec.model_copy(update={"tokenizer": pinned(spec.tokenizer)}).identity(), inputs)
 
 
 def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> dict[str, Any]:

@@ -95,8 +95,8 @@ class Survey(PipelineStep):
     def _drawn(
         self, data: Iterable[Document], place: str, rows: list[int], found: dict[int, list[Any] | None]
     ) -> Iterator[Document]:
-        """The documents that belong to the survey; their places in the shard go to `rows`. In `found`, None is drawn
-        for those that the costly scorer can tell nothing about.
+        """The documents that belong to the survey; their places in the shard go to `rows`. In `found`, None is put
+        down for those that the costly scorer can tell nothing about.
         """
         share = _read(self.folder / "draw.json")["share"]
         for row, (document, drawn) in enumerate(zip(data, draws(self.step.spec.seed, "survey", place), strict=False)):

@@ -25,9 +25,9 @@ from infra.spec import Seed, Spec
 
 
 class CascadeSpec(StepSpec):
-    """Scores; nothing is removed. A document that the costly scorer did not see gets estimates: what the survey's
-    documents below the gate score on average. Its score `seen` is 0, that of all others 1; `gate` is what the cheap
-    scorer gave.
+    """Scores, and removes what the costly scorer can tell nothing about, unless that is left. A document that it did
+    not see gets estimates: what the survey's documents below the gate score on average. Its score `seen` is 0, that of
+    all others 1; `gate` is what the cheap scorer gave.
     """
 
     step: Literal["cascade"] = "cascade"

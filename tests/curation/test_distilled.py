@@ -15,6 +15,7 @@ from curation.distillation.student import Student
 from curation.scorers import load_scorer, weights_of
 from curation.scorers.options import DistilledSpec, ProfanitySpec
 from curation.stage import CURATION
+from curation.unscored import why_unscored
 from infra.artifact import Artifact
 from infra.errors import InputError
 from infra.stage import run_stage
@@ -52,7 +53,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def test_the_student_ranks_unseen_texts_as_its_teacher_does(trained: Artifact) -> None:
     card = json.loads((trained.path / "card.json").read_text())
     found = card["attributes"]["toxicity"]
-    assert card["learnt_from"] + card["held_out"] == len(_TEXTS) and card["teacher"].startswith("profanity@")
+    unread = [text for text in _TEXTS if why_unscored(text, load_scorer(ProfanitySpec()))]
+    assert card["learnt_from"] + card["held_out"] == len(_TEXTS) - len(unread) > 400 and card["teacher"].startswith(
+        "profanity@"
+    )
     assert found["rank_correlation"] > 0.9 and 0.1 * card["held_out"] < found["risky"] < 0.9 * card["held_out"]
     student = load_scorer(DistilledSpec(path=str(trained.path)))
     assert student.attributes == load_scorer(ProfanitySpec()).attributes

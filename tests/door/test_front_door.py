@@ -68,8 +68,7 @@ def test_a_key_that_the_study_sets_is_refused(tmp_path, hormesis):
                  "seeds=[0, 0]", "seeds=[-1]", "seeds=[.nan]", "doses=[0, 0.0]", "doses=[0, 0.1, 0.10000001]",
                  "doses=[.nan]", "doses=[-0.1]", "doses=[.inf]", "methods.iti.strengths=[1, 1.0]",
                  "methods.iti.strengths=[1, 1.0000001]", "methods.iti.strengths=[.nan]", "methods.iti.strengths=[.inf]",
-                 "ce_budget=.inf", "ce_budget=-1", "pretrain.optimizer.lr=.inf",
-                 "pretrain.optimizer.lr=.nan"]
+                 "ce_budget=.inf", "ce_budget=-1", "pretrain.optimizer.lr=.inf", "pretrain.optimizer.lr=.nan"]
 )  # fmt: skip
 def test_impossible_grids_are_refused(override, hormesis):
     refused(hormesis("validate", "examples/quickstart.yaml", "--set", override), override.split("=")[0].rstrip("s"))
