@@ -203,7 +203,7 @@ def _from_hub(source: TokenizerSpec) -> tuple[Tokenizer, dict[str, Any]]:
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(source.hub, revision=revision_of(source), use_fast=True)
+        loaded = AutoTokenizer.from_pretrained(source.hub, revision=revision_of(source) or "main", use_fast=True)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UnavailableError(
