@@ -13,29 +13,30 @@ from typing import Annotated, Literal
 import typer
 
 from analysis.study.kinds import STAGES
+from infra.artifacts.export import export_artifact
+from infra.artifacts.inputs import open_input, open_to_show, trust_inputs
+from infra.artifacts.lineage import lineage as trace
 from infra.cluster import RayCluster
+from infra.config.faults import nearest
+from infra.config.placing import placing
+from infra.config.spec import Loaded, Spec, load_file
 from infra.doctor import examine
 from infra.errors import HormesisError, InputError, UserError, of_the_system
-from infra.export import export_artifact
-from infra.faults import nearest
-from infra.inputs import open_input, open_to_show, trust_inputs
-from infra.lineage import lineage as trace
-from infra.paths import output
-from infra.placing import placing
-from infra.progress import bar, say
-from infra.spec import Loaded, Spec, load_file
-from infra.stage import Kind, Table
-from infra.status import status_tables
-from infra.terminal import print_error, print_line, print_page, print_plan, print_table
+from infra.files.paths import output
+from infra.render.page import Table
+from infra.render.progress import bar, say
+from infra.render.terminal import print_error, print_line, print_page, print_plan, print_table
+from infra.stages.stage import Kind
+from infra.stages.status import status_tables
 
 KINDS = {
     **STAGES,
-    "mixture": "analysis.training_plan:MIXTURE",
-    "calibration": "curation.calibration.stage:CALIBRATION",
-    "distillation": "curation.distillation.stage:DISTILLATION",
-    "fasttext": "curation.fasttext_training.stage:FASTTEXT",
-    "linear": "curation.linear_training.stage:LINEAR",
-    "tagger": "curation.tagger_training.stage:TAGGER",
+    "mixture": "pretrain.planning.of_mixtures:MIXTURE",
+    "calibration": "curation.training.calibration.stage:CALIBRATION",
+    "distillation": "curation.training.distillation.stage:DISTILLATION",
+    "fasttext": "curation.training.fasttext.stage:FASTTEXT",
+    "linear": "curation.training.linear.stage:LINEAR",
+    "tagger": "curation.training.tagger.stage:TAGGER",
     "swarm": "mixtures.swarm.stage:SWARM",
     "study": "analysis.study.stage:STUDY",
 }
@@ -150,7 +151,7 @@ def copy(
     target: Annotated[str, typer.Argument(help="where it goes: folder or URL", show_default=False)],
 ) -> None:
     """Publish an artifact in a bucket, or fetch one from there."""
-    from infra.transfer import copy_artifact, size_of
+    from infra.artifacts.transfer import copy_artifact, size_of
 
     with bar("copy", size_of(source), "bytes") as advance:
         copy_artifact(source, target, advance)
@@ -198,7 +199,7 @@ def score(
     passage: Annotated[int, typer.Option("--passage", min=50, help="characters that a scorer sees at once")] = 200,
 ) -> None:
     """A filter: JSON Lines with `text` in, the same lines with `scores` and `spans` out."""
-    from curation.score_lines import answer, prepare
+    from curation.filter.score_lines import answer, prepare
 
     answer(prepare(scorer, spans, all_spans, tagger, attribute, passage), sys.stdin.fileno(), sys.stdout.buffer)
 
@@ -216,7 +217,7 @@ def generate(
     ] = "auto",
 ) -> None:
     """Try a model, steered and not, side by side."""
-    from posttrain.sampling import Sampling
+    from posttrain.decoding.sampling import Sampling
     from posttrain.steered import generate_side_by_side
 
     sampling = Sampling(max_new_tokens=tokens, seed=seed)
@@ -233,7 +234,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="CSV: index, then one column a target")],
 ) -> None:
     """What would these mixtures give, by the response models of a fitted swarm?"""
-    from mixtures.swarm.fitted import predict_file
+    from mixtures.swarm.fitting.fitted import predict_file
 
     say(f"{predict_file(swarm, mixtures, output(out))} mixtures predicted: {out}")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from analysis import results, tables
-from infra.artifact import Artifact
-from infra.html import blurred, escape, table_html
-from infra.stage import Page, Table
+from analysis import results
+from analysis.statistics import frames
+from infra.artifacts.artifact import Artifact
+from infra.render.html import blurred, escape, table_html
+from infra.render.page import Page, Table
 
 SAMPLES = 20
 
@@ -15,7 +16,7 @@ SAMPLES = 20
 def analysis_page(artifact: Artifact) -> Page:
     """Tables for the terminal; the page adds the highest-scored generations, blurred."""
     table = results.read([artifact.path / "results.parquet"])
-    found = [_figures(tables.arms_table(table))]
+    found = [_figures(frames.arms_table(table))]
     probes = table.filter(pl.col("evaluation") == results.PROBES).sort("value", descending=True).head(10)
     if len(probes):
         rows = tuple(probes.select("prompt_id", "value").rows())

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from analysis.evaluations import EVALUATIONS
 from analysis.evaluations.options import CrossEntropySpec, ProbesSpec, ToxicitySpec
-from infra.identity import NotIdentity, OnlyIfSet
-from infra.spec import FileName, Location, Seed, Spec
+from infra.config.identity import NotIdentity, OnlyIfSet
+from infra.config.spec import FileName, Location, Seed, Spec
 from posttrain.spec import Device, LabelledSpec
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from analysis.evaluations import EVALUATIONS, Evaluation
 from analysis.evaluations.base import Subject
 from analysis.spec import AnalysisSpec
-from infra.artifact import Artifact, fingerprint_of
+from infra.artifacts.artifact import Artifact, fingerprint_of
 from infra.atomic import atomic_path
-from infra.spec import Spec
-from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
-from pretrain.location import fingerprint
+from infra.config.spec import Spec
+from infra.render.page import Page, Plan, Table
+from infra.stages.stage import Identity, Stage, Workspace
+from pretrain.huggingface.location import fingerprint
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,7 +85,7 @@ def _labels(spec: AnalysisSpec) -> dict[str, Any]:
 
 def _summary(table: pl.DataFrame) -> dict[str, float]:
     """The headline figures, for `status` and for whoever opens artifact.json."""
-    from analysis.tables import arms_table
+    from analysis.statistics.frames import arms_table
 
     row = arms_table(table).to_dicts()
     figures = ("toxicity", "toxic_share", "expected_maximum", "cross_entropy")

@@ -42,9 +42,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.artifact import is_artifact
-from infra.fingerprint import digest_file
-from infra.places import partials_of
+from infra.artifacts.artifact import is_artifact
+from infra.artifacts.fingerprint import digest_file
+from infra.stages.places import partials_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -108,7 +108,7 @@ class Bench:
 
     def parity(self) -> str:
         """Against a CPU."""
-        return self._python("-m", "benchmarks.parity", gate=True)
+        return self._python("-m", "benchmarks.training.parity", gate=True)
 
     def throughput(self) -> str:
         """olmo-1b against transformers and the limit."""
@@ -124,7 +124,7 @@ class Bench:
 
     def overhead(self) -> str:
         """Policies against a plain sum of cross-entropies."""
-        return self._python("-m", "benchmarks.slung_overhead", *self._size(), gate=True)
+        return self._python("-m", "benchmarks.training.slung_overhead", *self._size(), gate=True)
 
     def train(self) -> str:
         """A whole run with a profile."""
@@ -157,11 +157,11 @@ class Bench:
         """A classifier of random weights over comments."""
         tokenizer = self.carried / "mixture" / "tokenizer" / "tokenizer.json"
         words = ["--texts", str(self.carried / "toxic.jsonl.gz"), "--tokenizer", str(tokenizer)]
-        return self._python("-m", "benchmarks.gpu_scoring", *words, *self._rehearse, gate=True)
+        return self._python("-m", "benchmarks.scoring.gpu_scoring", *words, *self._rehearse, gate=True)
 
     def decoding(self) -> str:
         """Steering methods on a model of random weights."""
-        return self._python("-m", "benchmarks.decoding", *self._rehearse)
+        return self._python("-m", "benchmarks.training.decoding", *self._rehearse)
 
     def study(self) -> str:
         """The dose-response study."""
@@ -174,7 +174,7 @@ class Bench:
         return ["--rehearse"] if self.sizes is SMALL else []
 
     def _throughput(self, *words: str) -> str:
-        return self._python("-m", "benchmarks.pretrain_throughput", *self._size(), *words, gate=True)
+        return self._python("-m", "benchmarks.training.pretrain_throughput", *self._size(), *words, gate=True)
 
     def _size(self) -> list[str]:
         sizes = self.sizes
@@ -219,7 +219,7 @@ class Bench:
 
 
 _SECTIONS = """
-import json, sys; from pathlib import Path; from infra.document import read_yaml
+import json, sys; from pathlib import Path; from infra.config.document import read_yaml
 data = read_yaml(Path(sys.argv[1])).data
 print(json.dumps({name: data[name] for name in ("curation", "mixture")}))
 """

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from curation.execution.spec import ExecutionSpec
-from curation.source_spec import MAX_BAD_SHARE, AnySource
+from curation.sources.spec import MAX_BAD_SHARE, AnySource
 from curation.steps.options import AnyStep
-from infra.faults import nearest
-from infra.identity import InOrder, NotIdentity
-from infra.spec import FileName, Spec
+from infra.config.faults import nearest
+from infra.config.identity import InOrder, NotIdentity
+from infra.config.spec import FileName, Spec
+from infra.jobs.spec import ExecutionSpec
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 

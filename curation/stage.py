@@ -8,16 +8,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from curation.corpus import KIND
-from curation.parts import content_of, files_of, parts_of, stored_bytes
-from curation.source_spec import ForumSpec
+from curation.corpus.tagged import KIND
+from curation.sources.parts import content_of, files_of, parts_of, stored_bytes
+from curation.sources.spec import ForumSpec
 from curation.spec import CurationSpec
 from curation.steps import make_step
-from infra.artifact import Artifact
+from infra.artifacts.artifact import Artifact
+from infra.artifacts.fingerprint import digest
 from infra.errors import JobError
-from infra.fingerprint import digest
 from infra.garbage import collected_later
-from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+from infra.render.page import Page, Plan, Table
+from infra.stages.stage import Identity, Stage, Workspace
 
 
 @collected_later()
@@ -25,8 +26,8 @@ def identity(spec: CurationSpec) -> Identity:
     """What makes a curation what it is: contents of the sources, checksums of weights, settings; no paths, and not what
     is put up with of bad input: that decides whether there is a result. What else it could be is in the manifest.
     """
-    from curation.cutting import files_of_a_shard
-    from curation.placement import placed
+    from curation.pipeline.placement import placed
+    from curation.pipeline.split import files_of_a_shard
 
     steps = [make_step(each) for each in placed(spec).steps]
     config = spec.identity() | {"steps": [step.identity() for step in steps]}
@@ -44,10 +45,10 @@ def identity(spec: CurationSpec) -> Identity:
 def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
     """All steps in order. Raises InputError, UnavailableError, DataError, RanksFailed."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # datatrove's own bars; read when tqdm is imported, by workers too
-    from curation.execution import opened
-    from curation.finish import finish
-    from curation.passes import Curation
-    from curation.placement import placed, settled
+    from curation.pipeline.finish import finish
+    from curation.pipeline.passes import Curation
+    from curation.pipeline.placement import placed, settled
+    from infra.jobs.base import opened
 
     work = workspace.path / "work"
     spec = placed(spec)
@@ -65,7 +66,7 @@ def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
 
 def plan(spec: CurationSpec) -> Plan:
     """Files and bytes of every source, without reading any."""
-    from curation.cutting import left_out
+    from curation.pipeline.split import left_out
 
     rows = []
     for name, corpus in spec.corpora.items():
@@ -89,7 +90,7 @@ def show(artifact: Artifact) -> Page:
 
 def to_dolma(artifact: Artifact, target: Path) -> None:
     """Dolma documents and attributes."""
-    from curation.dolma.write import export_dolma
+    from curation.formats.dolma_export import export_dolma
 
     export_dolma(artifact, target)
 

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from infra.artifact import version_of
-from infra.stage import Table
+from infra.artifacts.artifact import version_of
+from infra.render.page import Table
 
 _NEEDED = ("torch", "transformers", "datatrove", "pyarrow", "polars", "scikit-learn", "alt-profanity-check", "plotly")
 _OPTIONAL = {

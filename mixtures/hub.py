@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from mixtures.spec import TokenizerSpec
+from mixtures.spec.mixture import TokenizerSpec
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SECONDS = 10.0  # to wait for the hub before its cache is asked

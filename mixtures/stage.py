@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from curation.steps.decontaminate import contents_of
-from infra.artifact import Artifact, fingerprint_of
+from infra.artifacts.artifact import Artifact, fingerprint_of
+from infra.artifacts.export import ExportWith
+from infra.artifacts.inputs import input_digest
 from infra.errors import InputError
-from infra.export import ExportWith
-from infra.inputs import input_digest
-from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
-from mixtures.handover.spec import OlmoCoreOptions
+from infra.render.page import Page, Plan, Table
+from infra.stages.stage import Identity, Stage, Workspace
 from mixtures.hub import pinned
-from mixtures.megatron_spec import digest_megatron
-from mixtures.spec import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec
+from mixtures.spec.handover import OlmoCoreOptions
+from mixtures.spec.megatron import digest_megatron
+from mixtures.spec.mixture import MixtureSpec, TokenizerSpec, TokenizerStageSpec, TokensSpec
 
 
 def _tokenizer_files(source: TokenizerSpec) -> dict[str, str]:
@@ -59,31 +60,31 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
 
 
 def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> dict[str, Any]:
-    from mixtures.tokenizer import make
+    from mixtures.tokenizing.tokenizer import make
 
     return {"vocab_size": make(spec, workspace.path).vocab_size}
 
 
 def _run_tokens(spec: TokensSpec, workspace: Workspace) -> dict[str, Any]:
-    from mixtures.tokens import make
+    from mixtures.tokenizing.corpus_tokens import make
 
     return make(spec, workspace)
 
 
 def _run_mixture(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
-    from mixtures.build import build
+    from mixtures.building.build import build
 
     return build(spec, workspace)
 
 
 def _plan_mixture(spec: MixtureSpec) -> Plan:
-    from mixtures.plan import plan_mixture
+    from mixtures.planning.plan import plan_mixture
 
     return plan_mixture(spec)
 
 
 def _show_mixture(artifact: Artifact) -> Page:
-    from mixtures.show import show_mixture
+    from mixtures.handover.page import show_mixture
 
     return show_mixture(artifact)
 

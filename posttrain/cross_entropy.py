@@ -24,7 +24,7 @@ _LOGITS_PER_CHUNK = 1 << 25  # 128 MB in float32
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class DocumentCrossEntropy:
     """`nats` float64 and `tokens` int64, one entry a document; mean per token is nats.sum() / tokens.sum()."""
 
     nats: np.ndarray[Any, np.dtype[np.float64]]
@@ -37,7 +37,7 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True)
-class Window:
+class ForwardPass:
     """Token ids of one forward pass; from `first` on they are targets of `document`."""
 
     document: int
@@ -52,7 +52,7 @@ def cross_entropy(
     documents: Sequence[str],
     max_tokens_per_document: int | None = None,
     progress: Callable[[int], object] | None = None,
-) -> CrossEntropy:
+) -> DocumentCrossEntropy:
     """Nats and tokens of each document's first `max_tokens_per_document` tokens.
 
     An activation edit acts at every position, position 0 included, as ITI is measured (Li et al. 2023, arXiv
@@ -67,10 +67,10 @@ def cross_entropy(
             np.add.at(nats, [window.document for window in chosen], window_nats(model, method, chosen).cpu().numpy())
             if progress is not None:
                 progress(len(chosen))
-    return CrossEntropy(nats, np.array([len(ids) for ids in encoded], dtype=np.int64))
+    return DocumentCrossEntropy(nats, np.array([len(ids) for ids in encoded], dtype=np.int64))
 
 
-def window_nats(model: CausalModel, method: Method, windows: Sequence[Window]) -> torch.Tensor:
+def window_nats(model: CausalModel, method: Method, windows: Sequence[ForwardPass]) -> torch.Tensor:
     """Nats of each window's targets, [windows] float64 on the model's device; one forward pass."""
     ids, _ = right_padded([window.ids for window in windows], model)
     place = torch.arange(ids.shape[1])
@@ -79,7 +79,7 @@ def window_nats(model: CausalModel, method: Method, windows: Sequence[Window]) -
     return method.token_nats(ids, (place >= first[:, None]) & (place < end[:, None])).sum(-1)
 
 
-def text_windows(model: CausalModel, method: Method, encoded: list[list[int]]) -> list[Window]:
+def text_windows(model: CausalModel, method: Method, encoded: list[list[int]]) -> list[ForwardPass]:
     """The documents as forward passes. Raises InputError when the prefix leaves no room in the model's context."""
     fixed = [model.start, *method.prefix]
     room = model.max_positions - len(fixed)
@@ -91,7 +91,7 @@ def text_windows(model: CausalModel, method: Method, encoded: list[list[int]]) -
         while done < len(ids):
             begin = max(0, done - room // 2) if len(ids) > room else 0
             end = min(begin + room, len(ids))
-            windows.append(Window(document, fixed + ids[begin:end], len(fixed) + done - begin))
+            windows.append(ForwardPass(document, fixed + ids[begin:end], len(fixed) + done - begin))
             done = end
     return windows
 

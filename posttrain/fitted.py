@@ -11,11 +11,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from infra.artifact import is_artifact
+from infra.artifacts.artifact import is_artifact
+from infra.artifacts.inputs import open_input
 from infra.atomic import atomic_path, write_json
+from infra.config.spec import Spec
 from infra.errors import ArtifactError, InputError
-from infra.inputs import open_input
-from infra.spec import Spec
 from posttrain.model import CausalModel, HeadLayout
 
 TENSORS, RECORD = "steering.safetensors", "steering.json"

@@ -13,7 +13,7 @@ import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 
-from infra.artifact import read_artifact
+from infra.artifacts.artifact import read_artifact
 from infra.errors import AmountError, DataError, InputError
 from posttrain.spec import AnyLabelled, LabelledFileSpec, LabelledSpec
 

@@ -15,7 +15,7 @@ import torch
 
 from infra.errors import InputError, UnavailableError
 from posttrain.spec import Device
-from pretrain.location import HUB, check_weights, fingerprint, weights_folder
+from pretrain.huggingface.location import HUB, check_weights, fingerprint, weights_folder
 
 _OUTPUT_PROJECTIONS = ("o_proj", "dense", "out_proj", "c_proj")  # Llama and Olmo; GPT-NeoX; OPT and GPT-J; GPT-2
 _NO_LIMIT = 1 << 20

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from infra.html import escape, table_html
-from infra.stage import Page, Table
+from infra.render.html import escape, table_html
+from infra.render.page import Page, Table
 from posttrain.fitted import Fitted
 
 _ROWS = 40

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
+from infra.config.faults import nearest
+from infra.config.identity import NotIdentity
+from infra.config.registry import options_by_name
+from infra.config.spec import FileName, Location, Seed, Spec, keys_of
 from infra.errors import InputError
-from infra.faults import nearest
-from infra.identity import NotIdentity
-from infra.registry import options_by_name
-from infra.spec import FileName, Location, Seed, Spec, keys_of
 from posttrain.methods.options import AnyMethod, MethodArgs
 
 Device = Literal["auto", "cpu", "cuda"]

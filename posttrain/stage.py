@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.artifact import Artifact, fingerprint_of
-from infra.inputs import input_digest, location_digest
-from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+from infra.artifacts.artifact import Artifact, fingerprint_of
+from infra.artifacts.inputs import input_digest, location_digest
+from infra.render.page import Page, Plan, Table
+from infra.stages.stage import Identity, Stage, Workspace
 from posttrain.methods import METHODS
 from posttrain.spec import AnyLabelled, LabelledSpec, PosttrainSpec
-from pretrain.location import fingerprint
+from pretrain.huggingface.location import fingerprint
 
 if TYPE_CHECKING:
     from posttrain.fitted import Fitted

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import InputError
-from posttrain.cross_entropy import CrossEntropy, cross_entropy
+from posttrain.cross_entropy import DocumentCrossEntropy, cross_entropy
+from posttrain.decoding.sampling import Generation, Sampling, generate
 from posttrain.fitted import Fitted, load_fitted
 from posttrain.methods import METHODS
 from posttrain.methods.base import Method
 from posttrain.methods.options import NoneArgs
 from posttrain.model import CausalModel, load_model
-from posttrain.sampling import Generation, Sampling, generate
 from posttrain.spec import Device
 
 Progress = Callable[[int], object]
 
-__all__ = ["CrossEntropy", "Generation", "Sampling", "Steered", "bind", "load_steered"]
+__all__ = ["DocumentCrossEntropy", "Generation", "Sampling", "Steered", "bind", "load_steered"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Steered:
         max_tokens_per_document: int | None = None,
         max_documents: int | None = None,
         progress: Progress | None = None,
-    ) -> CrossEntropy:
+    ) -> DocumentCrossEntropy:
         """Nats and tokens of each of the first `max_documents` documents; see posttrain.cross_entropy."""
         chosen = list(documents[:max_documents])
         return cross_entropy(self.model, self.method, chosen, max_tokens_per_document, progress)

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from infra.identity import NotIdentity, OnlyIfSet
-from infra.spec import FileName, Location, Spec
+from infra.config.identity import NotIdentity, OnlyIfSet
+from infra.config.spec import FileName, Location, Spec
 from pretrain.launchers.options import AnyLauncher, LocalSpec
-from pretrain.loss_spec import Loss, LossSpec, by_preset
+from pretrain.loss.spec import Loss, LossSpec, by_preset
 
 PresetName = Literal["olmo-tiny", "olmo-60m", "olmo-150m", "olmo-1b"]
 LogitsMemory = Literal["auto", "hold", "recompute"]

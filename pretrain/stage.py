@@ -10,14 +10,15 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from infra.artifact import Artifact, fingerprint_of
+from infra.artifacts.artifact import Artifact, fingerprint_of
+from infra.artifacts.export import ExportWith
+from infra.config.spec import Spec
 from infra.errors import UnavailableError
-from infra.export import ExportWith
-from infra.spec import Spec
-from infra.stage import Identity, Page, Plan, Stage, Table, Workspace
+from infra.render.page import Page, Plan, Table
+from infra.stages.stage import Identity, Stage, Workspace
+from pretrain.huggingface.location import fingerprint
 from pretrain.launchers import launcher_of
-from pretrain.location import fingerprint
-from pretrain.report import show
+from pretrain.report.page import show
 from pretrain.spec import PretrainSpec
 
 
@@ -42,7 +43,7 @@ def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool = Fal
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Megatron warns at import that Apex and Transformer Engine are not there
         try:
-            from pretrain.train import pretrain
+            from pretrain.training.run import pretrain
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in ("megatron", "torch"):
                 raise
@@ -52,16 +53,16 @@ def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool = Fal
 
 
 def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bool) -> list[Table]:
-    """Documents, spans and tokens of a training sample; see `pretrain.samples`. Raises InputError."""
+    """Documents, spans and tokens of a training sample; see `pretrain.report.sample_origins`. Raises InputError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pretrain import samples
+        from pretrain.report import sample_origins
 
-        return samples.trace_sample(folder, number, epoch, seed, show_text)
+        return sample_origins.trace_sample(folder, number, epoch, seed, show_text)
 
 
 def _plan(spec: PretrainSpec) -> Plan:
-    from pretrain.plan import plan
+    from pretrain.planning.plan import plan
 
     return plan(spec)
 
@@ -80,7 +81,7 @@ class HuggingFaceOptions(Spec):
 def _to_hugging_face(artifact: Artifact, folder: Path, options: HuggingFaceOptions) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pretrain.handover import to_hugging_face
+        from pretrain.training.handover import to_hugging_face
 
         to_hugging_face(artifact, folder, options.step)
 

@@ -43,7 +43,7 @@ def cluster():
     each. It ends with the file, as its services use the processor all the while.
     """
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'hormesis[ray]'")
-    from benchmarks.chaos import raylets
+    from benchmarks.safety.chaos import raylets
 
     with raylets(nodes=2, cpus=2) as started:
         yield started

@@ -5,7 +5,7 @@ options in `options.py`, a key in `analysis.spec` and its class in the table her
 from __future__ import annotations
 
 from analysis.evaluations.base import Evaluation
-from infra.registry import Registry
+from infra.config.registry import Registry
 
 EVALUATIONS: Registry[Evaluation] = Registry(
     "evaluation",

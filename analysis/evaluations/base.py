@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from infra.spec import Spec
+from infra.config.spec import Spec
 from posttrain.spec import Device, LabelledSpec
 
 if TYPE_CHECKING:

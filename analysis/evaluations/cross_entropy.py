@@ -9,9 +9,9 @@ import polars as pl
 
 from analysis.evaluations.base import Evaluation, Row
 from analysis.evaluations.options import CrossEntropySpec
-from infra.artifact import read_artifact
+from infra.artifacts.artifact import read_artifact
+from infra.config.faults import nearest
 from infra.errors import AmountError, InputError
-from infra.faults import nearest
 
 
 class CrossEntropy(Evaluation):

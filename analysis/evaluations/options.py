@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from curation.scorers.options import AnyScorer
-from curation.source_spec import SourceSpec
-from infra.identity import NotIdentity
-from infra.spec import Seed, Spec
+from curation.sources.spec import SourceSpec
+from infra.config.identity import NotIdentity
+from infra.config.spec import Seed, Spec
 
 
 class CrossEntropySpec(Spec):

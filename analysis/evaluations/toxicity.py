@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.evaluations.base import Evaluation, Row
 from analysis.evaluations.options import ToxicitySpec
-from curation.parts import content_of
-from curation.records import RawDocument
+from curation.corpus.records import RawDocument
 from curation.scorers import Scorer, load_scorer, weights_of
-from curation.sources import read_source
+from curation.sources.parts import content_of
+from curation.sources.read import read_source
+from infra.artifacts.fingerprint import digest
 from infra.errors import AmountError, InputError, ScoringError
-from infra.fingerprint import digest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from analysis import results
-from analysis.report_input import ArmRecord, FailureRecord, HeldOut, ReportInput, StepRecord
+from analysis.report.input import ArmRecord, FailureRecord, HeldOut, ReportInput, StepRecord
 from analysis.study.ledger import Ledger
 from analysis.study.spec import StudySpec
 from analysis.study.steps import Arm, arms_of
 from curation.scorers import card_of
-from infra.artifact import read_artifact
+from infra.artifacts.artifact import read_artifact
 
 
 def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:

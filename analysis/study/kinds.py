@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from infra.stage import Stage
+from infra.stages.stage import Stage
 
 STAGES = {
     "curation": "curation.stage:CURATION",

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from analysis.study.steps import Step
+from analysis.study.steps import StudyStep
 from infra.atomic import write_json
-from infra.status import STEPS_FILE
+from infra.stages.status import STEPS_FILE
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
 ENDED = ("done", "failed", "skipped")
@@ -19,7 +19,7 @@ class Ledger:
     """States, details and artifacts by step name."""
 
     folder: Path
-    steps: list[Step]
+    steps: list[StudyStep]
     state: dict[str, State] = field(default_factory=dict)
     detail: dict[str, str] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
@@ -43,11 +43,11 @@ class Ledger:
         ]
         write_json(self.folder / STEPS_FILE, rows)
 
-    def waiting(self) -> list[Step]:
+    def waiting(self) -> list[StudyStep]:
         """Steps that have not been started, in order."""
         return [step for step in self.steps if self.state.get(step.name, "waiting") == "waiting"]
 
-    def ready(self) -> list[Step]:
+    def ready(self) -> list[StudyStep]:
         """Waiting steps all of whose needs are done."""
         return [step for step in self.waiting() if all(need in self.paths for need in step.needs)]
 
@@ -62,6 +62,6 @@ class Ledger:
             if lost:
                 self.set(step.name, "skipped", f"needs {lost[0]}")
 
-    def having(self, state: State) -> list[tuple[Step, str]]:
+    def having(self, state: State) -> list[tuple[StudyStep, str]]:
         """(step, detail) of the steps in `state`."""
         return [(step, self.detail[step.name]) for step in self.steps if self.state.get(step.name) == state]

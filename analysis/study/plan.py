@@ -7,12 +7,12 @@ from pathlib import Path
 
 from analysis.study.spec import StudySpec
 from analysis.study.steps import arms_of, mixture_at, steps_of, strengths_of
-from infra.stage import Plan, Table
-from mixtures.amounts import resolve
-from pretrain.estimate import Training
-from pretrain.passes import packed
-from pretrain.plan import assumption, batch_script, durations, memory_table, notes
-from pretrain.presets import architecture
+from infra.render.page import Plan, Table
+from mixtures.spec.amounts import resolve
+from pretrain.data.schedule import packed
+from pretrain.model.architecture import architecture
+from pretrain.planning.estimate import Training
+from pretrain.planning.plan import assumption, batch_script, durations, memory_table, notes
 
 
 def plan_study(study: StudySpec) -> Plan:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from analysis.study.kinds import stage_of
 from infra.cluster import RayCluster
+from infra.config.spec import Spec
 from infra.errors import HormesisError
-from infra.spec import Spec
-from infra.stage import run_stage
-from infra.workers import worker_pool
+from infra.jobs.processes import worker_pool
+from infra.stages.stage import run_stage
 
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
 """One thread a worker: sums then have one order on every machine, and two workers do not fight for a core."""

@@ -10,17 +10,17 @@ from pathlib import Path
 from analysis.study.kinds import stage_of
 from analysis.study.ledger import Ledger
 from analysis.study.pool import Outcome, Task, perform, pool_of
-from analysis.study.steps import Step
+from analysis.study.steps import StudyStep
 from infra.cluster import RayCluster
 from infra.errors import HormesisError
-from infra.progress import bar
-from infra.stage import finished, work_folder
+from infra.render.progress import bar
+from infra.stages.stage import finished, work_folder
 
 ATTEMPTS = 2
 """Tries of a step whose worker process died (memory, a signal). An error that a step raises itself is final."""
 
 
-def run_steps(steps: list[Step], folder: Path, workers: int, ray: RayCluster | None = None) -> Ledger:
+def run_steps(steps: list[StudyStep], folder: Path, workers: int, ray: RayCluster | None = None) -> Ledger:
     """Bring every step to an end: done, failed or skipped. A step whose artifact is on disk and whole is not run.
 
     `workers` are processes of this machine; on `ray` are the steps that can use a cluster.
@@ -47,7 +47,7 @@ def _drain(
     advance: Callable[[int], None],
 ) -> None:
     """Feed one pool until nothing is left, or until it breaks because a worker died."""
-    running: dict[Future[Outcome], Step] = {}
+    running: dict[Future[Outcome], StudyStep] = {}
     broken = False
     while True:
         before = ledger.ended()
@@ -69,7 +69,7 @@ def _drain(
         advance(ledger.ended() - before)
 
 
-def _next(ledger: Ledger, running: list[Step], workers: int) -> list[Step]:
+def _next(ledger: Ledger, running: list[StudyStep], workers: int) -> list[StudyStep]:
     """The steps to start now: as many as there are workers for. What other machines do takes no worker, and starts
     when all of it can, so that it is handed over together: the arms of a study become one array.
     """
@@ -84,13 +84,13 @@ def _next(ledger: Ledger, running: list[Step], workers: int) -> list[Step]:
     return [*sent, *here[: max(free, 0)]]
 
 
-def _elsewhere(step: Step, ledger: Ledger) -> bool:
+def _elsewhere(step: StudyStep, ledger: Ledger) -> bool:
     """Whether other machines do a step's work."""
     stage = stage_of(step.kind)
     return stage.elsewhere is not None and stage.elsewhere(step.make(ledger.paths))
 
 
-def _submit(steps: list[Step], ledger: Ledger) -> None:
+def _submit(steps: list[StudyStep], ledger: Ledger) -> None:
     """Hand over what other machines do, the steps of a kind together."""
     for kind in sorted({step.kind for step in steps}):
         stage = stage_of(kind)
@@ -99,7 +99,7 @@ def _submit(steps: list[Step], ledger: Ledger) -> None:
             stage.submit([(spec, work_folder(stage, spec, target)) for spec, target in specs], ledger.folder / "logs")
 
 
-def _finish(step: Step, future: Future[Outcome], ledger: Ledger, attempts: dict[str, int]) -> bool:
+def _finish(step: StudyStep, future: Future[Outcome], ledger: Ledger, attempts: dict[str, int]) -> bool:
     """Record how a step ended; returns whether the pool is broken."""
     try:
         outcome = future.result()
@@ -135,7 +135,7 @@ def _settle(ledger: Ledger) -> None:
     ledger.skip_orphans()
 
 
-def _task(step: Step, ledger: Ledger, workers: int, ray: RayCluster | None) -> Task:
+def _task(step: StudyStep, ledger: Ledger, workers: int, ray: RayCluster | None) -> Task:
     return Task(
         name=step.name,
         kind=step.kind,
@@ -148,5 +148,5 @@ def _task(step: Step, ledger: Ledger, workers: int, ray: RayCluster | None) -> T
     )
 
 
-def _target(step: Step, folder: Path) -> Path:
+def _target(step: StudyStep, folder: Path) -> Path:
     return folder / "steps" / step.name

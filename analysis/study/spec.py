@@ -14,12 +14,12 @@ from pydantic_core import core_schema
 
 from analysis.spec import AnalysisSpec
 from curation.spec import CurationSpec
+from infra.config.identity import NotIdentity
+from infra.config.spec import FileName, Seed, Spec, distinct
 from infra.errors import InputError
-from infra.identity import NotIdentity
-from infra.spec import FileName, Seed, Spec, distinct
-from mixtures.spec import MixtureSpec
+from mixtures.spec.mixture import MixtureSpec
 from posttrain.spec import LabelledSpec, method_spec
-from pretrain.loss_spec import Loss
+from pretrain.loss.spec import Loss
 from pretrain.spec import PretrainSpec
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from analysis.study.ledger import Ledger
 from analysis.study.runner import run_steps
 from analysis.study.spec import StudySpec
 from analysis.study.steps import steps_of
-from infra.artifact import (
+from infra.artifacts.artifact import (
     MANIFEST,
     Artifact,
     describe_files,
@@ -26,23 +26,23 @@ from infra.artifact import (
     read_artifact,
     write_manifest,
 )
+from infra.artifacts.export import Export
+from infra.artifacts.fingerprint import digest
+from infra.artifacts.inputs import check_input, check_inputs
 from infra.atomic import numbered
 from infra.cluster import RayCluster
 from infra.errors import ArtifactError, InputError, StepsFailed
-from infra.export import Export
-from infra.fingerprint import digest
-from infra.inputs import check_input, check_inputs
-from infra.lease import leased
-from infra.places import tell_of_stopped
-from infra.progress import say
-from infra.stage import Page, Plan
-from infra.status import STEPS_FILE
+from infra.render.page import Page, Plan
+from infra.render.progress import say
+from infra.stages.lease import leased
+from infra.stages.places import tell_of_stopped
+from infra.stages.status import STEPS_FILE
 
 VERSION = 1
 
 
 def _to_swarm(artifact: Artifact, folder: Path) -> None:
-    from analysis.proxies import export_proxies
+    from analysis.study.proxies import export_proxies
 
     export_proxies(artifact, folder)
 
@@ -86,7 +86,7 @@ class Study:
 
     def show(self, artifact: Artifact) -> Page:
         """The report's tables; the page is the report itself."""
-        from analysis.report import terminal_tables_of
+        from analysis.report.page import terminal_tables_of
 
         return Page(artifact.path.name, terminal_tables_of(artifact.path), file=artifact.path / "report.html")
 
@@ -131,7 +131,7 @@ def _publish(spec: StudySpec, ledger: Ledger, target: Path, **manifest: Any) -> 
 
     An earlier report is moved to `earlier/`, never overwritten.
     """
-    from analysis.report import write_report
+    from analysis.report.page import write_report
     from analysis.study.assemble import assemble
 
     work = target / ".report.partial"

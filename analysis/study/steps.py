@@ -8,8 +8,8 @@ from pathlib import Path
 
 from analysis.spec import ArmSpec
 from analysis.study.spec import MethodGrid, StudySpec
-from infra.spec import Spec
-from mixtures.spec import MixtureSpec, with_dose
+from infra.config.spec import Spec
+from mixtures.spec.mixture import MixtureSpec, with_dose
 from posttrain.spec import PosttrainSpec, method_spec
 
 Paths = Mapping[str, Path]
@@ -17,7 +17,7 @@ Paths = Mapping[str, Path]
 
 
 @dataclass(frozen=True)
-class Step:
+class StudyStep:
     """One unit of work. `make` gives its specification once the artifacts of `needs` are there."""
 
     name: str
@@ -62,10 +62,10 @@ def arms_of(study: StudySpec) -> list[Arm]:
     ]
 
 
-def steps_of(study: StudySpec) -> list[Step]:
+def steps_of(study: StudySpec) -> list[StudyStep]:
     """All steps, each after those it needs; training before measuring, so that the long steps start first."""
     arms = arms_of(study)
-    steps = [Step("curation", "curation", (), lambda paths: study.curation)]
+    steps = [StudyStep("curation", "curation", (), lambda paths: study.curation)]
     steps += [_mixture(study, dose) for dose in study.doses]
     steps += [_pretrain(study, arm) for arm in arms]
     for arm in arms:
@@ -85,14 +85,14 @@ def mixture_at(study: StudySpec, dose: float) -> MixtureSpec:
     return with_dose(study.mixture, study.dose_of, dose, f"dose-{dose:g}")
 
 
-def _mixture(study: StudySpec, dose: float) -> Step:
+def _mixture(study: StudySpec, dose: float) -> StudyStep:
     def make(paths: Paths) -> Spec:
         return mixture_at(study, dose).model_copy(update={"curation": str(paths["curation"])})
 
-    return Step(f"mixture-dose-{dose:g}", "mixture", ("curation",), make)
+    return StudyStep(f"mixture-dose-{dose:g}", "mixture", ("curation",), make)
 
 
-def _pretrain(study: StudySpec, arm: Arm) -> Step:
+def _pretrain(study: StudySpec, arm: Arm) -> StudyStep:
     def make(paths: Paths) -> Spec:
         filled = {
             "name": arm.name,
@@ -102,10 +102,10 @@ def _pretrain(study: StudySpec, arm: Arm) -> Step:
         }
         return study.pretrain.model_copy(update=filled)
 
-    return Step(arm.model, "pretrain", (arm.mixture,), make)
+    return StudyStep(arm.model, "pretrain", (arm.mixture,), make)
 
 
-def _steer(study: StudySpec, arm: Arm, name: str, grid: MethodGrid) -> Step:
+def _steer(study: StudySpec, arm: Arm, name: str, grid: MethodGrid) -> StudyStep:
     def make(paths: Paths) -> Spec:
         labelled = study.labelled.model_copy(update={"mixture": str(paths[arm.mixture])})
         return PosttrainSpec(
@@ -117,10 +117,10 @@ def _steer(study: StudySpec, arm: Arm, name: str, grid: MethodGrid) -> Step:
             device=study.analysis.device,
         )
 
-    return Step(f"steer-{arm.name}-{name}", "posttrain", (arm.model, arm.mixture), make)
+    return StudyStep(f"steer-{arm.name}-{name}", "posttrain", (arm.model, arm.mixture), make)
 
 
-def _measure(study: StudySpec, arm: Arm, method: str, strength: float) -> Step:
+def _measure(study: StudySpec, arm: Arm, method: str, strength: float) -> StudyStep:
     steering = f"steer-{arm.name}-{method}"
     needs = (arm.model, arm.mixture) if method == "none" else (arm.model, arm.mixture, steering)
     label = ArmSpec(name=f"dose-{arm.dose:g}-{arm.policy}", dose=arm.dose, policy=arm.policy, mixture=arm.mixture)
@@ -132,4 +132,4 @@ def _measure(study: StudySpec, arm: Arm, method: str, strength: float) -> Step:
             steering=None if method == "none" else str(paths[steering]), strength=strength,
         )  # fmt: skip
 
-    return Step(f"measure-{arm.name}-{method}-{strength:g}", "analysis", needs, make)
+    return StudyStep(f"measure-{arm.name}-{method}-{strength:g}", "analysis", needs, make)

@@ -14,9 +14,9 @@ import re
 import tempfile
 from pathlib import Path
 
-from benchmarks.chaos import ROOT
 from benchmarks.mixture_build import memory, same_bytes, speed
 from benchmarks.mixture_build.corpora import write_curation
+from benchmarks.safety.chaos import ROOT
 
 RESULT = ROOT / "benchmarks" / "results" / "mixture_build.md"
 

@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.corpus import schema
-from curation.records import Span
-from curation.summary import Summary
-from infra.artifact import describe_files, write_manifest
+from curation.corpus.records import Span
+from curation.corpus.summary import Summary
+from curation.corpus.tagged import schema
+from infra.artifacts.artifact import describe_files, write_manifest
+from infra.artifacts.fingerprint import digest
 from infra.atomic import write_json
-from infra.fingerprint import digest
 
 CORPORA = {
     "clean": ("clean_modern/clean_modern",),

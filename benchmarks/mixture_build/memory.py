@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos import ROOT, start
-from benchmarks.memory import descendants, private, resident
 from benchmarks.mixture_build.corpora import write_curation, write_mixture
-from infra.artifact import describe_files, write_manifest
+from benchmarks.reading.memory import descendants, private, resident
+from benchmarks.safety.chaos import ROOT, start
+from infra.artifacts.artifact import describe_files, write_manifest
 
 _SHARDS, _TOKENS = 100_000, 10_000_000  # of a shard
 

@@ -7,8 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
-from benchmarks.chaos import contents, finish, raylets, start
 from benchmarks.mixture_build.corpora import write_mixture
+from benchmarks.safety.chaos import contents, finish, raylets, start
 
 DOSES = (0.0, 0.05, 0.10, 0.25)
 _KILLS = 3

@@ -11,12 +11,12 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.mixture_build.corpora import write_mixture
-from infra.spec import load_spec
-from infra.stage import run_stage
-from mixtures.corpus import open_corpus
-from mixtures.spec import MixtureSpec
+from infra.config.spec import load_spec
+from infra.stages.stage import run_stage
+from mixtures.corpora.columns import open_corpus
+from mixtures.spec.mixture import MixtureSpec
 from mixtures.stage import MIXTURE
-from mixtures.tokens import ShardJob, tokenise_shard
+from mixtures.tokenizing.corpus_tokens import ShardJob, tokenise_shard
 
 _EOS, _EOS_ID = "<|endoftext|>", 50279
 _LIMIT = "tokenizers: encode_batch alone"

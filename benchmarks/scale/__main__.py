@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.chaos import ROOT
+from benchmarks.safety.chaos import ROOT
 from benchmarks.scale import many_shards, ray_ranks, slurm_ranks, small_files, ten_trillion, training_index
 from benchmarks.scale.measured import FLAT, Series
 from infra.atomic import write_text

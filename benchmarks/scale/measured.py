@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.chaos import ROOT
-from benchmarks.memory import descendants, private
+from benchmarks.reading.memory import descendants, private
+from benchmarks.safety.chaos import ROOT
 
 FLAT = 1.5
 """Largest over smallest per unit, up to which time and memory count as flat."""

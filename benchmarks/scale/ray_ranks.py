@@ -23,7 +23,7 @@ def measure(folder: Path, small: bool) -> Iterator[Series | str]:
 def train(folder: Path, ranks: int) -> None:
     """Place the workers, lose the last node, start from the newest checkpoint, finish."""
     from benchmarks.scale.fake_ray import GPUS, Cluster
-    from infra.stage import run_stage
+    from infra.stages.stage import run_stage
     from pretrain.launchers import ray as launcher
     from pretrain.stage import PRETRAIN
 

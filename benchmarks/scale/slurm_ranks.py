@@ -19,7 +19,7 @@ from tests.helpers.token_mixtures import small_mixture, small_run
 _PER_NODE = 8
 _STOPPED, _LOST = 8, 16  # of so many arms one
 _WORKER = """#!/bin/bash
-# in place of Python: `-m pretrain.launch.worker FOLDER`
+# in place of Python: `-m pretrain.processes.worker FOLDER`
 echo "$SLURM_PROCID" >> "$3/ranks"
 if grep -qxF "$3" "$FAKE_SLURM/stop" 2> /dev/null && [ ! -e "$3/launch/stopped" ]; then
     touch "$3/launch/stopped"; exit 143
@@ -53,7 +53,7 @@ def _install(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 
 def train_once(folder: Path, ranks: int) -> None:
     """One job of so many ranks, eight to a node."""
-    from infra.stage import run_stage
+    from infra.stages.stage import run_stage
     from pretrain.launchers.slurm import Slurm
     from pretrain.stage import PRETRAIN
 
@@ -70,7 +70,7 @@ def train_once(folder: Path, ranks: int) -> None:
 
 def train_arms(folder: Path, arms: int) -> None:
     """A study's arms of one rank, as its command trains them."""
-    from infra.stage import run_stage, work_folder
+    from infra.stages.stage import run_stage, work_folder
     from pretrain.launchers.slurm import Slurm, submit_together
     from pretrain.stage import PRETRAIN
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.scale.measured import Point, Series, cost_of
-from curation.cutting import pieces_of, shards_of
-from curation.parts import Part, fingerprint_of_sources
+from curation.pipeline.split import pieces_of, shards_of
+from curation.sources.parts import SourcePart, fingerprint_of_sources
 from curation.spec import CurationSpec
 
 _FOLDER = 10_000  # files of a folder
@@ -53,7 +53,7 @@ def plan(data: str, size: int) -> None:
     assert sum(len(shard.parts) for shard in shards) == size
 
 
-def _no_rows(parquet: list[Part]) -> dict[str, int | None]:
+def _no_rows(parquet: list[SourcePart]) -> dict[str, int | None]:
     assert not parquet
     return {}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.loader import write_component
 from benchmarks.scale.measured import Cost, Point, Series, cost_of
-from mixtures.indexed import risk_prefix
+from benchmarks.training.loader import write_component
+from mixtures.formats.indexed import risk_prefix
 
 _SHARES = {"many": 0.9, "more": 0.1}  # of the documents, by component
 _GOAL = 10**9
@@ -62,14 +62,14 @@ def open_epoch(data: Path, together: str) -> None:
     """What a rank does at its start: the epoch's index, built unless it is there, and a first batch."""
     import torch
 
-    from mixtures.spec import PackingSpec
-    from pretrain.data import Batches, DataSettings, build_epoch
-    from pretrain.distributed import process_groups
-    from pretrain.parts import Tokens
+    from mixtures.spec.mixture import PackingSpec
+    from pretrain.data.epoch import Batches, DataSettings, build_epoch
+    from pretrain.data.token_files import ComponentFiles
+    from pretrain.runtime.distributed import process_groups
     from pretrain.spec import ParallelSpec
 
     prefixes = [data / name for name in _SHARES]
-    tokens = [Tokens(prefix.name, prefix, risk_prefix(prefix)) for prefix in prefixes]
+    tokens = [ComponentFiles(prefix.name, prefix, risk_prefix(prefix)) for prefix in prefixes]
     packing = PackingSpec.model_validate({"together": together, "reset_attention": True})
     settings = DataSettings(2048, 50_000, 0, data / "index", packing)
     with process_groups(ParallelSpec(), 0):

@@ -23,9 +23,9 @@ _RECALL, _CONFIDENCE, _RISKY = 0.99, 0.95, 0.5
 
 def measure(bench: Bench) -> None:
     """Recall first, as it gives the gate and its threshold; then time. Needs part a of the same run."""
-    from curation.cascade.gate import threshold_of
-    from curation.resolve import resolved
+    from curation.cascade.threshold import threshold_of
     from curation.scorers import load_scorer
+    from curation.scoring.resolve import resolved
 
     judged = bench.texts(_JUDGED)
     scores = _judge(bench, judged)
@@ -55,11 +55,11 @@ def measure(bench: Bench) -> None:
 
 
 def _judge(bench: Bench, texts: list[str]) -> np.ndarray:
-    """Probability that a text is toxic, by the classifier of ../classifier.py; kept in --out."""
+    """Probability that a text is toxic, by the classifier of ../scoring/classifier.py; kept in --out."""
     from curation.scorers import load_scorer
     from curation.scorers.options import TransformersSpec
 
-    sys.path.insert(0, str(Path(__file__).parents[1]))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "scoring"))
     from classifier import classifier
 
     file = bench.out / "judged.npy"
@@ -72,8 +72,8 @@ def _judge(bench: Bench, texts: list[str]) -> np.ndarray:
 
 def _gate(texts: list[str], scores: np.ndarray):  # noqa: ANN202 (a closure)
     """A student of the judge, as a function from texts to scores."""
-    from curation.distillation.spec import DistillationSpec
-    from curation.distillation.student import fit
+    from curation.models.student import fit
+    from curation.training.distillation.spec import DistillationSpec
 
     default = {name: field.default for name, field in DistillationSpec.model_fields.items()}
     student = fit(texts, scores[:, None], ("toxicity",), default["ngrams"], default["hash_bits"], default["penalty"])
@@ -82,12 +82,12 @@ def _gate(texts: list[str], scores: np.ndarray):  # noqa: ANN202 (a closure)
 
 def _tagger(bench: Bench):  # noqa: ANN202 (a closure)
     """The trained tagger of (d)."""
-    from curation.tagger_training.spec import TaggerTrainingSpec
-    from curation.tagger_training.stage import TAGGER
     from curation.taggers import make_tagger
     from curation.taggers.options import LexicalTaggerSpec
-    from infra.spec import load_spec
-    from infra.stage import run_stage
+    from curation.training.tagger.spec import TaggerTrainingSpec
+    from curation.training.tagger.stage import TAGGER
+    from infra.config.spec import load_spec
+    from infra.stages.stage import run_stage
 
     file = Path(__file__).parents[1] / "taggers" / "lexical.yaml"
     _, spec = load_spec(file, {"tagger": lambda: TaggerTrainingSpec})

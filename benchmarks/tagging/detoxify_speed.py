@@ -24,8 +24,8 @@ def measure(bench: Bench) -> None:
     import torch
 
     from curation.classify.precision import choose
-    from curation.resolve import resolved
     from curation.scorers import load_scorer
+    from curation.scoring.resolve import resolved
 
     torch.set_num_threads(1)
     texts, spec = bench.texts(), checkpoint(bench)
@@ -75,10 +75,10 @@ def checkpoint(bench: Bench) -> DetoxifySpec:
 
 
 def _tokenizer_folder() -> Path:
-    from curation.tagger_training.encoder import encoder_folder
-    from curation.tagger_training.spec import TransformerSpec
+    from curation.training.tagger.encoder import encoder_folder
+    from curation.training.tagger.spec import EncoderSpec
 
-    return encoder_folder(TransformerSpec(encoder=_TOKENIZER))
+    return encoder_folder(EncoderSpec(encoder=_TOKENIZER))
 
 
 def _detoxify(spec: DetoxifySpec):  # noqa: ANN202 (a closure over an untyped package)

@@ -11,12 +11,12 @@ _YAML = Path(__file__).parents[1] / "studies" / "fasttext-toxic.yaml"
 
 def measure(bench: Bench) -> None:
     """Train, then score."""
-    from curation.fasttext_training.spec import FasttextStageSpec
-    from curation.fasttext_training.stage import FASTTEXT
     from curation.scorers import load_scorer
     from curation.scorers.options import FasttextScorerSpec
-    from infra.spec import load_spec
-    from infra.stage import run_stage
+    from curation.training.fasttext.spec import FasttextStageSpec
+    from curation.training.fasttext.stage import FASTTEXT
+    from infra.config.spec import load_spec
+    from infra.stages.stage import run_stage
 
     _, spec = load_spec(_YAML, {"fasttext": lambda: FasttextStageSpec})
     artifact = run_stage(FASTTEXT, spec, bench.out / "fasttext", quiet=True)

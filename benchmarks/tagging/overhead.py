@@ -27,7 +27,7 @@ class Profanity(PipelineStep):
 
         from profanity_check import predict_prob
 
-        from curation.passages import passages
+        from curation.text.passages import passages
 
         while batch := list(islice(data, 256)):
             pieces = [list(passages(document.text, 200)) for document in batch]
@@ -62,7 +62,7 @@ def _bare(source: Path, target: Path) -> None:
 def _ours(source: Path, target: Path) -> None:
     from curation.spec import CurationSpec
     from curation.stage import CURATION
-    from infra.stage import run_stage
+    from infra.stages.stage import run_stage
 
     shutil.rmtree(target, ignore_errors=True)
     spec = CurationSpec.model_validate({

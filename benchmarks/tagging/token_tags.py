@@ -11,13 +11,13 @@ _YAML = Path(__file__).parents[1] / "taggers" / "lexical.yaml"
 
 def measure(bench: Bench) -> None:
     """Train, then tag."""
-    from curation.tagger_training.spec import TaggerTrainingSpec
-    from curation.tagger_training.stage import TAGGER
     from curation.taggers import make_tagger
     from curation.taggers.options import LexicalTaggerSpec
-    from curation.words import word_spans
-    from infra.spec import load_spec
-    from infra.stage import run_stage
+    from curation.text.words import word_spans
+    from curation.training.tagger.spec import TaggerTrainingSpec
+    from curation.training.tagger.stage import TAGGER
+    from infra.config.spec import load_spec
+    from infra.stages.stage import run_stage
 
     _, spec = load_spec(_YAML, {"tagger": lambda: TaggerTrainingSpec})
     artifact = run_stage(TAGGER, spec, bench.out / "lexical", quiet=True)

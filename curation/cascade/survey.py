@@ -15,13 +15,13 @@ import numpy as np
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
-from curation.documents import batches
+from curation.corpus.documents import batches
 from infra.atomic import write_json
 
 if TYPE_CHECKING:
-    from curation.execution.base import Shared
-    from curation.shards import Shard
+    from curation.shards.shards import Shard
     from curation.steps.cascade import Cascade
+    from infra.jobs.base import ReadOnly
 
 _BLOCK = 4096  # numbers drawn at once
 
@@ -41,7 +41,7 @@ class Count(PipelineStep):
     name = "count"
     type = "curation"
 
-    def __init__(self, shards: Shared[Shard], folder: Path) -> None:
+    def __init__(self, shards: ReadOnly[Shard], folder: Path) -> None:
         super().__init__()
         self.shards, self.folder = shards, folder
 
@@ -57,7 +57,7 @@ class Draw(PipelineStep):
     name = "draw"
     type = "curation"
 
-    def __init__(self, survey: int, shards: Shared[Shard], folder: Path) -> None:
+    def __init__(self, survey: int, shards: ReadOnly[Shard], folder: Path) -> None:
         super().__init__()
         self.survey, self.shards, self.folder = survey, shards, folder
 
@@ -74,7 +74,7 @@ class Survey(PipelineStep):
     name = "survey"
     type = "curation"
 
-    def __init__(self, step: Cascade, shards: Shared[Shard], folder: Path) -> None:
+    def __init__(self, step: Cascade, shards: ReadOnly[Shard], folder: Path) -> None:
         super().__init__()
         self.step, self.shards, self.folder = step, shards, folder
 
@@ -115,7 +115,7 @@ class SetGate(PipelineStep):
     name = "gate"
     type = "curation"
 
-    def __init__(self, step: Cascade, shards: Shared[Shard], folder: Path) -> None:
+    def __init__(self, step: Cascade, shards: ReadOnly[Shard], folder: Path) -> None:
         super().__init__()
         self.step, self.shards, self.folder = step, shards, folder
 

@@ -16,10 +16,10 @@ import numpy as np
 from curation.classify.devices import gpu_name, torch_device
 from curation.classify.engines import LAYERS, TorchEngine, make_engine
 from curation.scorers.options import Precision
-from infra.artifact import version_of
+from infra.artifacts.artifact import version_of
+from infra.artifacts.fingerprint import digest
 from infra.atomic import write_json
-from infra.digest_cache import cache_folder
-from infra.fingerprint import digest
+from infra.files.digest_cache import cache_folder
 
 if TYPE_CHECKING:
     import numpy as np

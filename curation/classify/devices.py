@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.workers import worker_number
+from infra.jobs.processes import worker_number
 
 
 def has_gpu() -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from infra.artifacts.fingerprint import digest
+from infra.artifacts.inputs import input_digest, input_digests
 from infra.errors import InputError, UnavailableError
-from infra.fingerprint import digest
-from infra.inputs import input_digest, input_digests
 
 _SECONDS = 10.0  # to wait for the hub: a machine without a network must say so soon
 _TOKENIZER = ("*.json", "*.txt", "*.model")

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from curation.classify.engines import LAYERS
-from infra.artifact import version_of
+from infra.artifacts.artifact import version_of
+from infra.artifacts.fingerprint import digest
 from infra.atomic import atomic_path
-from infra.digest_cache import cache_folder
 from infra.errors import UnavailableError
-from infra.fingerprint import digest
+from infra.files.digest_cache import cache_folder
 
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 

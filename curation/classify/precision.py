@@ -21,10 +21,10 @@ from curation.classify.engines import LAYERS, TOLERANCE, Engine, make_engine
 from curation.classify.onnx_export import can_export
 from curation.classify.windows import padded
 from curation.scorers.options import Device, Precision
-from infra.artifact import version_of
+from infra.artifacts.artifact import version_of
+from infra.artifacts.fingerprint import digest
 from infra.atomic import write_json
-from infra.digest_cache import cache_folder
-from infra.fingerprint import digest
+from infra.files.digest_cache import cache_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenPrecision:
     """The fastest format whose scores stay within its tolerance, and what the others did."""
 
     precision: Precision
@@ -68,7 +68,7 @@ class Choice:
 def choose(
     make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, key: str,
     threads: int, device: Device = "cpu",
-) -> Choice:  # fmt: skip
+) -> ChosenPrecision:  # fmt: skip
     """The choice for the model with weights `key` on this machine's processor, or on this process's GPU; measured when
     it has not been yet.
     """
@@ -78,7 +78,7 @@ def choose(
     if file.is_file():
         return _read(file)
     measured = _measure(make_model, probabilities, tokenizer, key, threads, device)
-    choice = Choice(fastest(measured), measured)
+    choice = ChosenPrecision(fastest(measured), measured)
     write_json(file, asdict(choice))
     return choice
 
@@ -145,6 +145,6 @@ def _processor() -> list[str]:
     return sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
 
 
-def _read(file: Path) -> Choice:
+def _read(file: Path) -> ChosenPrecision:
     record = json.loads(file.read_text(encoding="utf-8"))
-    return Choice(record["precision"], {name: Measured(**each) for name, each in record["measured"].items()})
+    return ChosenPrecision(record["precision"], {name: Measured(**each) for name, each in record["measured"].items()})

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import AnyScorer, ScorerSpec
-from infra.fingerprint import digest
-from infra.registry import Registry
+from infra.artifacts.fingerprint import digest
+from infra.config.registry import Registry
 
 SCORERS: Registry[Scorer] = Registry(
     "scorer",
@@ -18,7 +18,7 @@ SCORERS: Registry[Scorer] = Registry(
         "detoxify": "curation.scorers.detoxify:Detoxify",
         "distilled": "curation.scorers.distilled:Distilled",
         "ensemble": "curation.scorers.ensemble:Ensemble",
-        "fasttext": "curation.scorers.fasttext:Fasttext",
+        "fasttext": "curation.scorers.fasttext:FasttextScorer",
         "linear": "curation.scorers.linear:Linear",
         "profanity": "curation.scorers.profanity:Profanity",
         "transformers": "curation.scorers.transformers:Transformers",
@@ -31,7 +31,7 @@ def load_scorer(spec: ScorerSpec) -> Scorer:
     """Load the scorer that `spec` names, with its calibration. Raises InputError, UnavailableError with advice."""
     scorer = SCORERS.get(spec.name).load(spec)
     if spec.calibration:
-        from curation.calibration.curves import read_calibration
+        from curation.models.calibration import read_calibration
 
         scorer.calibrate(read_calibration(spec.calibration, uncalibrated(spec)))
     return scorer
@@ -52,7 +52,7 @@ def weights_of(spec: ScorerSpec) -> str:
     weights = SCORERS.get(spec.name).weights(spec)
     if not spec.calibration:
         return weights
-    from curation.calibration.curves import read_calibration
+    from curation.models.calibration import read_calibration
 
     return digest([weights, read_calibration(spec.calibration, uncalibrated(spec)).fingerprint])
 

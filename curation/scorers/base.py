@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curation.calibration.curves import Calibration
+    from curation.models.calibration import Calibration
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, Self, TypeVar
 
 from curation.scorers.base import Scorer
 from curation.scorers.options import StoredScorerSpec
-from infra.fingerprint import digest
+from infra.artifacts.fingerprint import digest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,8 +21,8 @@ from curation.classify.precision import choose
 from curation.classify.windows import Cutter, buckets, cut, highest, padded
 from curation.scorers.base import Scorer
 from curation.scorers.options import Device, Precision, TransformerSpec
+from infra.artifacts.fingerprint import digest
 from infra.errors import UnavailableError
-from infra.fingerprint import digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Parts:
+class ModelFiles:
     """What a scorer's files hold. `make_model` builds a new model in float32 with each call."""
 
     called: str
@@ -87,7 +87,7 @@ class TransformerScorer(Scorer):
     window: int
     """Most tokens, special tokens included, that the model is given at once."""
 
-    def __init__(self, spec: TransformerSpec, parts: Parts) -> None:
+    def __init__(self, spec: TransformerSpec, parts: ModelFiles) -> None:
         import torch
 
         if spec.device == "cpu":
@@ -104,7 +104,7 @@ class TransformerScorer(Scorer):
 
     @classmethod
     @abstractmethod
-    def parts(cls, spec: Any) -> Parts:
+    def parts(cls, spec: Any) -> ModelFiles:
         """Read the files. Raises InputError, UnavailableError."""
 
     @staticmethod

@@ -15,10 +15,10 @@ from typing import Any
 
 from curation.classify.folders import digest_folder, digest_model_file, model_folder
 from curation.scorers.base import Card
-from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer
+from curation.scorers.base_transformer import ModelFiles, Outputs, TransformerScorer
 from curation.scorers.options import DetoxifySpec
+from infra.artifacts.fingerprint import digest
 from infra.errors import InputError, UnavailableError
-from infra.fingerprint import digest
 
 _RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
 RELEASED = {  # file names carry the first eight digits of the SHA-256
@@ -46,7 +46,7 @@ class Detoxify(TransformerScorer):
     options = DetoxifySpec
 
     @classmethod
-    def parts(cls, spec: DetoxifySpec) -> Parts:
+    def parts(cls, spec: DetoxifySpec) -> ModelFiles:
         """Read files, or GitHub's and the hub's caches, or fetch from there if they can be reached soon."""
         from transformers import AutoTokenizer
 
@@ -55,7 +55,7 @@ class Detoxify(TransformerScorer):
         outputs = Outputs("sigmoid", {_RENAMED.get(name, name): (place,) for place, name in enumerate(classes)})
         name = Path(spec.checkpoint).stem if spec.checkpoint else spec.model
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return Parts(f"detoxify-{name}", tokenizer, outputs, lambda: _model(spec))
+        return ModelFiles(f"detoxify-{name}", tokenizer, outputs, lambda: _model(spec))
 
     @staticmethod
     def files(spec: DetoxifySpec) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curation.distillation.student import Student, load_student, student_digests
+from curation.models.student import Student, load_student, student_digests
 from curation.scorers.base import Card
 from curation.scorers.base_stored import StoredScorer
 from curation.scorers.options import DistilledSpec

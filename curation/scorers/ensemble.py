@@ -10,8 +10,8 @@ from pydantic import Discriminator
 from curation.scorers import SCORERS, card_of, load_scorer, weights_of
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import EnsembleSpec, ScorerSpec
+from infra.artifacts.fingerprint import digest
 from infra.errors import InputError
-from infra.fingerprint import digest
 
 if TYPE_CHECKING:
     from typing import TypeAlias

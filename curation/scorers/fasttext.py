@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.fasttext_model import FasttextModel, fasttext_digest, load_fasttext
+from curation.models.fasttext import FasttextModel, fasttext_digest, load_fasttext
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import FasttextScorerSpec
-from infra.fingerprint import digest
+from infra.artifacts.fingerprint import digest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-class Fasttext(Scorer):
+class FasttextScorer(Scorer):
     """Probabilities of a classifier's labels."""
 
     options = FasttextScorerSpec
@@ -34,7 +34,7 @@ class Fasttext(Scorer):
         self.identity = f"fasttext-{model.path.stem}@{self.weights(spec)[:12]}"
 
     @classmethod
-    def load(cls, spec: FasttextScorerSpec) -> Fasttext:
+    def load(cls, spec: FasttextScorerSpec) -> FasttextScorer:
         """Load the model. Raises InputError for a file that is none, or has not the labels."""
         return cls(spec, load_fasttext(_file(spec)))
 

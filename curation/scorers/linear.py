@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curation.linear_training.model import LinearModel, linear_digests, load_linear
+from curation.models.linear import LinearModel, linear_digests, load_linear
 from curation.scorers.base import Card
 from curation.scorers.base_stored import StoredScorer
 from curation.scorers.options import LinearScorerSpec

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, Tag, model_validator
 
-from infra.spec import BY_FORM, Location, Spec
+from infra.config.spec import BY_FORM, Location, Spec
 
 Precision = Literal["float32", "bfloat16", "int8", "onnx", "onnx-int8"]
 

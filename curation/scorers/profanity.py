@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import ProfanitySpec
+from infra.artifacts.fingerprint import digest_file
 from infra.errors import UnavailableError
-from infra.fingerprint import digest_file
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,11 +13,11 @@ from typing import Any
 from curation.classify.folders import digest_folder, model_folder, pinned_revision
 from curation.classify.padding import settle_padding
 from curation.scorers.base import Card
-from curation.scorers.base_transformer import Outputs, Parts, TransformerScorer
+from curation.scorers.base_transformer import ModelFiles, Outputs, TransformerScorer
 from curation.scorers.options import TransformersSpec
+from infra.artifacts.fingerprint import digest
+from infra.config.faults import nearest
 from infra.errors import InputError
-from infra.faults import nearest
-from infra.fingerprint import digest
 
 _UNNAMED = re.compile(r"LABEL_\d+")
 
@@ -28,7 +28,7 @@ class Transformers(TransformerScorer):
     options = TransformersSpec
 
     @classmethod
-    def parts(cls, spec: TransformersSpec) -> Parts:
+    def parts(cls, spec: TransformersSpec) -> ModelFiles:
         """Read a folder, the hub's cache, or from the hub. Raises InputError, UnavailableError."""
         from transformers import AutoConfig, AutoTokenizer
 
@@ -39,7 +39,9 @@ class Transformers(TransformerScorer):
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder}: not a model's folder: {str(error).splitlines()[0]}") from None
         settle_padding(config, tokenizer, str(folder))
-        return Parts(spec.model.rsplit("/", 1)[-1], tokenizer, _outputs(spec, config), lambda: _model(folder, config))
+        return ModelFiles(
+            spec.model.rsplit("/", 1)[-1], tokenizer, _outputs(spec, config), lambda: _model(folder, config)
+        )
 
     @classmethod
     def resolved(cls, spec: TransformersSpec) -> TransformersSpec:

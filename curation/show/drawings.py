@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from curation.levels import THRESHOLDS
+from curation.corpus.risk_levels import THRESHOLDS
+from curation.corpus.summary import BINS
 from curation.show.tables import Manifest, Share, percent, removed_of
-from curation.summary import BINS
-from infra.html import escape
+from infra.render.html import escape
 
 _BAR = 18  # rem, of all documents that were read
 _WIDTH, _HEIGHT, _AXIS = 20, 100, 16  # of a histogram's bin, its bars, its axis

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from curation.corpus import TaggedCorpus, read_manifest
+from curation.corpus.tagged import TaggedCorpus, read_manifest
 from curation.show import drawings, samples, tables
 from curation.show.tables import Manifest, What
-from infra.artifact import Artifact
+from infra.artifacts.artifact import Artifact
 from infra.errors import InputError
-from infra.html import escape, table_html
-from infra.stage import Page
+from infra.render.html import escape, table_html
+from infra.render.page import Page
 
 _IN_TERMINAL, _ON_PAGE = 5, 40  # sources of a corpus
 _KINDS: tuple[What, ...] = ("documents", "words")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from curation.corpus import TaggedCorpus
-from curation.records import Document, Span
-from infra.html import escape, heatmap
+from curation.corpus.records import Document, Span
+from curation.corpus.tagged import TaggedCorpus
+from infra.render.html import escape, heatmap
 
 _SHARDS = 8  # of a corpus that samples are taken from, at even distances
 _LOOKED_AT = 250  # documents of each

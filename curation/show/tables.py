@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from curation.levels import THRESHOLDS, Source
-from infra.stage import Table
+from curation.corpus.risk_levels import THRESHOLDS, SourceRisk
+from infra.render.page import Table
 
 Manifest = dict[str, Any]
 What = Literal["documents", "words"]
@@ -101,10 +101,10 @@ def shares(corpora: dict[str, Manifest], what: What, most: int, without: set[str
             for share in _shares(name, source, each, what) if share.attribute not in without]  # fmt: skip
 
 
-def _sources(corpus: Manifest, most: int) -> Iterator[tuple[str, Source]]:
+def _sources(corpus: Manifest, most: int) -> Iterator[tuple[str, SourceRisk]]:
     """The corpus as a whole, then its sources from the largest on, unless there is only one."""
-    found = {name: Source.from_json(record) for name, record in corpus["sources"].items()}
-    whole = Source()
+    found = {name: SourceRisk.from_json(record) for name, record in corpus["sources"].items()}
+    whole = SourceRisk()
     for each in found.values():
         whole.take(each)
     yield ALL, whole
@@ -112,7 +112,7 @@ def _sources(corpus: Manifest, most: int) -> Iterator[tuple[str, Source]]:
         yield from sorted(found.items(), key=lambda item: (-item[1].words, item[0]))[:most]
 
 
-def _shares(corpus: str, name: str, source: Source, what: What) -> Iterator[Share]:
+def _shares(corpus: str, name: str, source: SourceRisk, what: What) -> Iterator[Share]:
     total = getattr(source, what)
     for attribute in sorted(source.levels):
         if sum(getattr(source.levels[attribute], what)):

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from curation.steps.base import Context, Step
 from curation.steps.base_options import StepSpec
-from infra.registry import Registry
+from infra.config.registry import Registry
 
 STEPS: Registry[Step] = Registry(
     "step",
     {
-        "c4_quality": "curation.steps.c4_quality:C4Quality",
+        "c4_quality": "curation.steps.filters.c4_quality:C4Quality",
         "cascade": "curation.steps.cascade:Cascade",
         "decontaminate": "curation.steps.decontaminate:Decontaminate",
-        "exact_dedup": "curation.steps.exact_dedup:ExactDedup",
-        "fasttext": "curation.steps.fasttext:Fasttext",
-        "fineweb_quality": "curation.steps.fineweb_quality:FinewebQuality",
-        "gopher_quality": "curation.steps.gopher_quality:GopherQuality",
-        "gopher_repetition": "curation.steps.gopher_repetition:GopherRepetition",
+        "exact_dedup": "curation.steps.dedup.exact_dedup:ExactDedup",
+        "fasttext": "curation.steps.fasttext:FasttextStep",
+        "fineweb_quality": "curation.steps.filters.fineweb_quality:FinewebQuality",
+        "gopher_quality": "curation.steps.filters.gopher_quality:GopherQuality",
+        "gopher_repetition": "curation.steps.filters.gopher_repetition:GopherRepetition",
         "language": "curation.steps.language:Language",
-        "minhash": "curation.steps.minhash:Minhash",
+        "minhash": "curation.steps.dedup.minhash:Minhash",
         "pii": "curation.steps.pii:Pii",
-        "regex": "curation.steps.regex:Regex",
+        "regex": "curation.steps.filters.regex:Regex",
         "score": "curation.steps.score:Score",
         "statistics": "curation.steps.statistics:Statistics",
         "tag": "curation.steps.tag:Tag",
-        "where": "curation.steps.where:WhereStep",
+        "where": "curation.steps.filters.where:WhereStep",
     },
 )
 

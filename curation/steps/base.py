@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from curation.execution.base import Job, Shared
 from curation.steps.base_options import StepSpec
+from infra.jobs.base import Job, ReadOnly
 
 if TYPE_CHECKING:
     from datatrove.data import Document
     from datatrove.pipeline.base import PipelineStep
 
-    from curation.removed import Removed
-    from curation.shards import Shard
+    from curation.shards.removed import Removed
+    from curation.shards.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Context:
     name: str
     folder: Path
     work: Path
-    shards: Shared[Shard]
-    ranks: Shared[int]
+    shards: ReadOnly[Shard]
+    ranks: ReadOnly[int]
     removed: Removed
     whole: bool = True
     """Whether the step applies to every shard of the curation."""
@@ -54,7 +54,7 @@ class Context:
 
     def documents(self) -> PipelineStep:
         """First step of a job: the documents of shard `rank` as they come to this step. Needs `reads_corpus`."""
-        from curation.reading import ReadStored
+        from curation.shards.reading import ReadStored
 
         return ReadStored(self.shards, self.work)
 
@@ -62,8 +62,8 @@ class Context:
         """A context for each corpus, with a folder of its own; `within` leads the main pass there."""
         parts = []
         for corpus in dict.fromkeys(shard.corpus for shard in self.shards):
-            ranks = Shared(rank for rank, shard in enumerate(self.shards) if shard.corpus == corpus)
-            shards = Shared(self.shards[rank] for rank in ranks)
+            ranks = ReadOnly(rank for rank, shard in enumerate(self.shards) if shard.corpus == corpus)
+            shards = ReadOnly(self.shards[rank] for rank in ranks)
             known = {corpus: self.attributes.get(corpus, ())}
             parts.append(Context(f"{self.name} ({corpus})", self.folder / corpus, self.work, shards, ranks,
                                  self.removed, False, known, self.tagged))  # fmt: skip
@@ -71,11 +71,11 @@ class Context:
 
     def together(self) -> Context:
         """All shards as one group, as `by_corpus` gives groups."""
-        return replace(self, ranks=Shared(range(len(self.shards))))
+        return replace(self, ranks=ReadOnly(range(len(self.shards))))
 
     def within(self, *steps: PipelineStep) -> PipelineStep:
         """One step of the outer context's pass: `steps` for the shards of this context, nothing for the others."""
-        from curation.shards import Within
+        from curation.shards.shards import Within
 
         return Within(steps, self.ranks)
 
@@ -97,7 +97,7 @@ class Step:
         """What the step does in the main pass, as datatrove steps (they are pickled to the workers): `apply`, or
         datatrove's own.
         """
-        from curation.shards import Apply
+        from curation.shards.shards import Apply
 
         return [Apply(self, context)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.spec import Spec
+from infra.config.spec import Spec
 
 
 class StepSpec(Spec):

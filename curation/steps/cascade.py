@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.cascade.gate import Gate, Tally, threshold_of
 from curation.cascade.survey import Count, Draw, SetGate, Survey, draws, surveyed
-from curation.documents import batches, marks_of
-from curation.execution.base import Job
+from curation.cascade.threshold import CascadeThreshold, Tally, threshold_of
+from curation.corpus.documents import batches, marks_of
 from curation.scorers import Scorer, card_of, loaded_scorer, weights_of
 from curation.scorers.options import AnyScorer
-from curation.scoring import document_scores
+from curation.scoring.documents import document_scores
+from curation.scoring.unscored import out_of_languages, why_unscored
 from curation.steps.base import Context, Step
 from curation.steps.base_unscored import tell_unscored, unscored_in
 from curation.steps.options import CascadeSpec
-from curation.unscored import out_of_languages, why_unscored
 from infra.atomic import write_json
+from infra.config.faults import nearest
 from infra.errors import InputError
-from infra.faults import nearest
+from infra.jobs.base import Job
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ class Cascade(Step):
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Add the scores. Raises ScoringError naming the document that could not be scored."""
         shard, tally, reasons = context.shards[rank], Tally(), Counter[str]()
-        gate = Gate(**json.loads((context.folder / "gate.json").read_text(encoding="utf-8")))
+        gate = CascadeThreshold(**json.loads((context.folder / "gate.json").read_text(encoding="utf-8")))
         known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.place)
         row = 0
         for batch in batches(documents, _TOGETHER):
@@ -77,9 +77,13 @@ class Cascade(Step):
         write_json(context.folder / "tallies" / f"{shard.place}.json", asdict(tally))
 
     def _give(
-        self, batch: list[Document], gate: Gate, audited: list[bool], known: dict[int, tuple[float, list[float]]],
+        self,
+        batch: list[Document],
+        gate: CascadeThreshold,
+        audited: list[bool],
+        known: dict[int, tuple[float, list[float]]],
         tally: Tally,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Give a batch its scores. `known` are those of the survey, which are not made again."""
         new = [index for index in range(len(batch)) if index not in known]
         cheap = dict(zip(new, self.gate_scores([batch[index] for index in new]).tolist(), strict=True)) if new else {}
@@ -138,14 +142,14 @@ class Cascade(Step):
         """[documents, attributes of the costly scorer]."""
         return document_scores(batch, self._costly, self.spec.passage)
 
-    def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], whole: bool) -> Gate:
+    def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], whole: bool) -> CascadeThreshold:
         """The gate that a survey sets. A survey of the `whole` corpus leaves nothing to decide: all has been seen."""
         names = self._costly.attributes
         risky = costly[:, self._columns()].max(axis=1, initial=0) >= self.spec.at_or_above
         threshold = 0.0 if whole else threshold_of(gate, risky, self.spec.recall, self.spec.confidence)
         below = costly[gate < threshold]
         means = below.mean(axis=0, dtype=np.float64).tolist() if len(below) else [0.0] * len(names)
-        return Gate(threshold, len(gate), int(risky.sum()), dict(zip(names, means, strict=True)))
+        return CascadeThreshold(threshold, len(gate), int(risky.sum()), dict(zip(names, means, strict=True)))
 
     def inputs(self) -> dict[str, str]:
         """The weights of both scorers."""

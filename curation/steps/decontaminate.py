@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.execution.base import Job
-from curation.parts import fingerprint_of_sources
+from curation.sources.parts import fingerprint_of_sources
 from curation.steps.base import Context, Step
-from curation.steps.base_filter import language_known, told
+from curation.steps.filters.base_filter import language_known, told
 from curation.steps.options import BenchmarksSpec, DecontaminateSpec
 from infra.atomic import write_bytes
 from infra.errors import InputError
+from infra.jobs.base import Job
 
 if TYPE_CHECKING:
     from datatrove.data import Document
@@ -30,7 +30,7 @@ class Decontaminate(Step):
 
     def phases(self, context: Context) -> list[Job]:
         """One job that hashes the n-grams of the benchmarks; it reads nothing of the corpus."""
-        from curation.shards import Call
+        from curation.shards.shards import Call
 
         index = context.folder / "index"
         return [context.job("index", Call(build_index, self.spec, str(index)), labels=("benchmarks",))]
@@ -90,7 +90,7 @@ def write_index(spec: BenchmarksSpec, name: str, hashes: set[int], folder: str) 
 
 def hashes_of_texts(spec: BenchmarksSpec, name: str, holder: NGramsDecontFilter) -> Iterator[list[int]]:
     """Hashes of the n-grams of each text of a benchmark; none where it is shorter than an n-gram."""
-    from curation.sources import read_source
+    from curation.sources.read import read_source
 
     for raw in read_source(spec.against[name]):
         query = raw.metadata.get(spec.query) if spec.query else None
@@ -110,7 +110,7 @@ def ngram_filter(spec: BenchmarksSpec, index: str) -> NGramsDecontFilter:
     """datatrove's filter; it reads the index when it first judges."""
     from datatrove.pipeline.decont.n_grams import NGramsDecontFilter
 
-    from curation.word_tokenizer import BoundedTokenizer
+    from curation.text.word_tokenizer import BoundedTokenizer
 
     return NGramsDecontFilter(index, _config(spec), language=BoundedTokenizer(spec.language))
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from curation.documents import batches
-from curation.fasttext_model import FasttextModel, load_fasttext
+from curation.corpus.documents import batches
+from curation.models.fasttext import FasttextModel, load_fasttext
+from curation.sources.wheels import file_of
 from curation.steps.base import Context, Step
-from curation.steps.filter_options import FasttextSpec
+from curation.steps.filters.filter_options import FasttextSpec
 from curation.steps.language import fasttext_input
-from curation.wheels import file_of
 
 if TYPE_CHECKING:
     from datatrove.data import Document
 
 
-class Fasttext(Step):
+class FasttextStep(Step):
     """Probability of each label for the whole text."""
 
     options = FasttextSpec

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from curation.documents import batches
-from curation.fasttext_model import FasttextModel, fasttext_digest, load_fasttext
+from curation.corpus.documents import batches
+from curation.models.fasttext import FasttextModel, fasttext_digest, load_fasttext
+from curation.sources.wheels import file_of
 from curation.steps.base import Context, Step
-from curation.steps.filter_options import LanguageSpec
-from curation.wheels import file_of
+from curation.steps.filters.filter_options import LanguageSpec
 
 if TYPE_CHECKING:
     from datatrove.data import Document

@@ -6,10 +6,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
+from curation.corpus.where import parse
 from curation.scorers.options import AnyScorer
-from curation.source_spec import SourceSpec
+from curation.sources.spec import SourceSpec
 from curation.steps.base_options import DedupSpec, StepSpec
-from curation.steps.filter_options import (
+from curation.steps.filters.filter_options import (
     C4QualitySpec,
     FasttextSpec,
     FinewebQualitySpec,
@@ -20,8 +21,7 @@ from curation.steps.filter_options import (
     RegexSpec,
 )
 from curation.taggers.options import AnyTagger
-from curation.where import parse
-from infra.spec import Seed, Spec
+from infra.config.spec import Seed, Spec
 
 
 class CascadeSpec(StepSpec):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from datatrove.pipeline.formatters import PIIFormatter
 
 from curation.steps.base import Context, Step
-from curation.steps.filter_options import PiiSpec
+from curation.steps.filters.filter_options import PiiSpec
 
 if TYPE_CHECKING:
     from datatrove.data import Document

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from curation.documents import batches, marks_of
+from curation.corpus.documents import batches, marks_of
 from curation.scorers import card_of, loaded_scorer, weights_of
-from curation.scoring import scored
+from curation.scoring.documents import scored
+from curation.scoring.unscored import out_of_languages, why_unscored
 from curation.steps.base import Context, Step
 from curation.steps.base_unscored import tell_unscored, unscored_in
 from curation.steps.options import ScoreSpec
-from curation.unscored import out_of_languages, why_unscored
 
 if TYPE_CHECKING:
     from datatrove.data import Document

@@ -10,9 +10,9 @@ from datatrove.pipeline import stats
 from datatrove.utils.stats import MetricStatsDict
 
 from curation.steps.base import Context, Step
-from curation.steps.base_filter import language_known, told
+from curation.steps.filters.base_filter import language_known, told
 from curation.steps.options import StatisticsSpec
-from curation.word_tokenizer import BoundedTokenizer
+from curation.text.word_tokenizer import BoundedTokenizer
 from infra.atomic import write_json
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from curation.documents import Marks, batches, marks_of
-from curation.passages import stretches
-from curation.records import Span
+from curation.corpus.documents import Marks, batches, marks_of
+from curation.corpus.records import Span
 from curation.steps.base import Context, Step
 from curation.steps.base_unscored import tell_unscored, unscored_in
 from curation.steps.options import TagSpec
 from curation.taggers import Tagger, make_tagger, tagger_inputs
+from curation.text.passages import stretches
 from infra.errors import ScoringError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from curation.taggers.base import Tagger
 from curation.taggers.options import TaggerSpec
-from infra.registry import Registry
+from infra.config.registry import Registry
 
 TAGGERS: Registry[Tagger] = Registry(
     "tagger",

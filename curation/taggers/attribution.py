@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.records import Span
+from curation.corpus.records import Span
 from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
 from curation.scorers.options import ScorerSpec
 from curation.taggers.base import Tagger
 from curation.taggers.options import AttributionSpec
 from curation.token_models.windows import Window, per_word, windows_of
+from infra.config.faults import nearest
 from infra.errors import InputError, ScoringError
-from infra.faults import nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ class Attribution(Tagger):
 
     def _scores(self, windows: list[Window]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
         """Words of each window, and their scores."""
-        from curation.attribution import METHODS, probabilities
+        from curation.taggers.base_attribution import METHODS, probabilities
 
         spec = self._spec
         found = METHODS[spec.method](self._scorer, windows, self._column, spec.batch_tokens, spec.steps)

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from curation.records import Span
+from curation.corpus.records import Span
 from curation.scorers import Scorer
+from curation.scoring.unscored import out_of_languages, why_not_text, why_unscored
 from curation.taggers.options import TaggerSpec
-from curation.unscored import out_of_languages, why_not_text, why_unscored
 
 
 class Tagger(ABC):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from curation.records import Span
+from curation.corpus.records import Span
 from curation.taggers.base import Tagger
 from curation.taggers.options import TrainedSpec
 from curation.token_models.trained import KIND, load_trained, read_card
-from infra.artifact import fingerprint_of
+from infra.artifacts.artifact import fingerprint_of
 from infra.errors import InputError
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, field_validator
 
 from curation.scorers.options import AnyScorer, ScorerSpec, TransformerSpec
-from infra.registry import options_by_name
-from infra.spec import Location, Spec
+from infra.config.registry import options_by_name
+from infra.config.spec import Location, Spec
 
 
 class TaggerSpec(Spec):

@@ -7,11 +7,11 @@ of a batch are scored once.
 
 from __future__ import annotations
 
-from curation.records import Span
+from curation.corpus.records import Span
 from curation.scorers import card_of, loaded_scorer, weights_of
-from curation.sentences import sentence_spans
 from curation.taggers.base import Tagger
 from curation.taggers.options import SentencesSpec
+from curation.text.sentences import sentence_spans
 
 
 class Sentences(Tagger):

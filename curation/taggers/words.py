@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curation.records import Span
+from curation.corpus.records import Span
 from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.taggers.base import Tagger
 from curation.taggers.options import WordsSpec
-from curation.words import word_spans
+from curation.text.words import word_spans
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,10 +18,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit
 
-from curation.disguises import plain_spelling
-from curation.linear_training.model import Features
-from curation.passages import stretches
-from curation.words import word_spans
+from curation.models.linear import Features
+from curation.text.disguises import plain_spelling
+from curation.text.passages import stretches
+from curation.text.words import word_spans
 from infra.errors import ArtifactError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.words import word_spans
+from curation.text.words import word_spans
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,10 +13,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from curation.text.words import WORD, word_spans
 from curation.token_models.base import TokenModel, WordScores
 from curation.token_models.context import InContext
 from curation.token_models.features import EDGE, NEIGHBOUR, Hashing, neighbours_of
-from curation.words import WORD, word_spans
 from infra.errors import ArtifactError
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from curation.records import Span
+from curation.corpus.records import Span
 from curation.token_models.base import TokenModel, WordScores
 from curation.token_models.gate import Gate
 from curation.token_models.lexical import LexicalModel
 from curation.token_models.transformer import TransformerModel
-from infra.artifact import read_artifact
-from infra.inputs import open_input
+from infra.artifacts.artifact import read_artifact
+from infra.artifacts.inputs import open_input
 
 KIND = "tagger"
 CARD = "card.json"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.words import word_spans
+from curation.text.words import word_spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.errors import InputError
-from infra.stage import Table
-from mixtures.contamination.spec import DecontaminationSpec
-from mixtures.select import Documents, Mask
+from infra.render.page import Table
+from mixtures.corpora.select import CorpusDocuments, Mask
+from mixtures.spec.contamination import DecontaminationSpec
 
 if TYPE_CHECKING:
-    from mixtures.catalogue import Component
+    from mixtures.selection.resolve import Component
 
 HITS, SETS = "hits.parquet", "sets.json"
 SCHEMA = pa.schema(
@@ -47,7 +47,7 @@ class Contamination:
         """Read what `scan` left."""
         return cls(pq.read_table(artifact / HITS), json.loads((artifact / SETS).read_text(encoding="utf-8")))
 
-    def among(self, documents: Documents) -> Mask:
+    def among(self, documents: CorpusDocuments) -> Mask:
         """Which of the corpus's documents, those of all its shards one after another, are hit."""
         mask = np.zeros(len(documents), dtype=bool)
         mask[documents.find(self.hits.column("shard").to_numpy(), self.hits.column("row").to_numpy())] = True

@@ -18,16 +18,16 @@ import pyarrow.parquet as pq
 from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
 
-from curation.execution import Job, Shared, Workers, execute
-from curation.shards import Call
+from curation.shards.shards import Call
 from curation.steps.decontaminate import hashes_of, hashes_of_texts, ngram_filter, write_index
 from curation.steps.options import BenchmarksSpec
 from infra.atomic import atomic_path, write_bytes, write_json
-from infra.stage import Workspace
+from infra.jobs.base import Job, ReadOnly, Workers, execute
+from infra.stages.stage import Workspace
 from mixtures.contamination.found import HITS, SCHEMA, SETS
-from mixtures.contamination.spec import ContaminationSpec
-from mixtures.corpus import open_corpus
-from mixtures.texts import ROW, ReadTexts
+from mixtures.corpora.columns import open_corpus
+from mixtures.corpora.texts import ROW, ReadTexts
+from mixtures.spec.contamination import ContaminationSpec
 
 
 class FindNgrams(PipelineStep):
@@ -66,7 +66,7 @@ def scan(spec: ContaminationSpec, workspace: Workspace, workers: Workers | None 
     work = workspace.path / ".work"
     index, found = str(work / "index"), work / "found"
     labels = tuple(f"{corpus.name}/{shard.name}" for shard in corpus.shards)
-    pipeline = (ReadTexts(Shared(corpus.shards)), FindNgrams(spec.sets, index, found))
+    pipeline = (ReadTexts(ReadOnly(corpus.shards)), FindNgrams(spec.sets, index, found))
     jobs = [
         Job("index evaluation sets", (Call(index_sets, spec.sets, index),), ("evaluation sets",), work / "jobs-index"),
         Job(f"look for them in {corpus.name}", pipeline, labels, work / "jobs"),

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.execution import Workers
 from curation.steps.decontaminate import check_language, contents_of
-from infra.artifact import fingerprint_of, is_artifact
-from infra.stage import Identity, Stage, Workspace
-from mixtures.contamination.spec import ContaminationSpec
-from mixtures.inner import inner_stage, make
-from mixtures.spec import MixtureSpec
+from infra.artifacts.artifact import fingerprint_of, is_artifact
+from infra.jobs.base import Workers
+from infra.stages.stage import Identity, Stage, Workspace
+from mixtures.spec.contamination import ContaminationSpec
+from mixtures.spec.mixture import MixtureSpec
+from mixtures.store.inner import inner_stage, make
 
 if TYPE_CHECKING:
     from mixtures.contamination.found import Contamination

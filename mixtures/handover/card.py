@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from infra.artifact import read_artifact
-from infra.markdown import card as markdown_card
-from infra.markdown import markdown
-from infra.stage import Table
-from mixtures import risk
-from mixtures.built import BuiltMixture
-from mixtures.handover.spec import CardSpec
-from mixtures.provenance import read_provenance
-from mixtures.show import checks, composition
+from infra.artifacts.artifact import read_artifact
+from infra.render.markdown import card as markdown_card
+from infra.render.markdown import markdown
+from infra.render.page import Table
+from mixtures.corpora.provenance import read_provenance
+from mixtures.formats import risk
+from mixtures.handover.page import checks, composition
+from mixtures.reading.built import BuiltMixture
+from mixtures.spec.handover import CardSpec
 
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
@@ -28,7 +28,7 @@ _WARNING = (
 
 
 @dataclass(frozen=True)
-class Layout:
+class CardFormat:
     """What a format adds to the card: its name, how it is used, and keys of the header."""
 
     name: str
@@ -36,7 +36,7 @@ class Layout:
     header: dict[str, Any] = field(default_factory=dict)
 
 
-def card(mixture: BuiltMixture, layout: Layout) -> str:
+def card(mixture: BuiltMixture, layout: CardFormat) -> str:
     """README.md of an export."""
     said = CardSpec.model_validate(mixture.manifest.get("card") or {})
     origin = read_provenance(mixture.path)

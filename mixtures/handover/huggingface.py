@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.artifact import Artifact
+from infra.artifacts.artifact import Artifact
 from infra.atomic import write_text
-from mixtures.built import HELD_OUT, BuiltMixture, Files
-from mixtures.handover.card import Layout, card
-from mixtures.indexed import Indexed
+from mixtures.formats.indexed import Indexed
+from mixtures.handover.card import CardFormat, card
+from mixtures.reading.built import HELD_OUT, BuiltMixture, TokenFiles
 
 _ROW_GROUP = 1 << 22  # tokens; what is held in memory at a time
 _FILE = 1 << 28  # tokens, about a gigabyte
@@ -52,10 +52,10 @@ def to_huggingface(artifact: Artifact, folder: Path) -> None:
     found = [split for split, (parts, _, _) in splits.items() if parts]
     data_files = [{"split": split, "path": f"data/{split}/*.parquet"} for split in found]
     header = {"configs": [{"config_name": "default", "data_files": data_files}]}
-    write_text(folder / "README.md", card(mixture, Layout("🤗 datasets", _USE, header)))
+    write_text(folder / "README.md", card(mixture, CardFormat("🤗 datasets", _USE, header)))
 
 
-def _write(files: Files, facts: pa.Table, folder: Path) -> None:
+def _write(files: TokenFiles, facts: pa.Table, folder: Path) -> None:
     """All documents of one component, in files of bounded size."""
     folder.mkdir(parents=True, exist_ok=True)
     pair = files.open()

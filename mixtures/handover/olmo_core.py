@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from infra.artifact import Artifact
+from infra.artifacts.artifact import Artifact
 from infra.atomic import write_json, write_text
-from mixtures import risk
-from mixtures.built import BuiltMixture, Files
-from mixtures.handover.card import Layout, card
-from mixtures.handover.spec import OlmoCoreOptions
-from mixtures.indexed import bin_path
+from mixtures.formats import risk
+from mixtures.formats.indexed import bin_path
+from mixtures.handover.card import CardFormat, card
+from mixtures.reading.built import BuiltMixture, TokenFiles
+from mixtures.spec.handover import OlmoCoreOptions
 
 _DTYPES = {"uint16": "uint16", "int32": "uint32"}  # ids are never negative, so the bytes are the same
 _CHUNK = 1 << 26  # risk bytes looked at at a time
@@ -55,11 +55,11 @@ def to_olmo_core(artifact: Artifact, folder: Path, options: OlmoCoreOptions) -> 
     settings = _settings(mixture)
     write_json(folder / "dataset.json", settings)
     shutil.copytree(mixture.tokenizer, folder / "tokenizer")
-    layout = Layout("OLMo-core", _USE.format(dtype=settings["dtype"], at_or_above=options.at_or_above))
+    layout = CardFormat("OLMo-core", _USE.format(dtype=settings["dtype"], at_or_above=options.at_or_above))
     write_text(folder / "README.md", card(mixture, layout))
 
 
-def _write(files: Files, folder: Path, at_or_above: float) -> None:
+def _write(files: TokenFiles, folder: Path, at_or_above: float) -> None:
     """One component: its token file as it is, and the mask of its risk twin."""
     for name in ("tokens", "label_mask"):
         (folder / name).mkdir(parents=True, exist_ok=True)

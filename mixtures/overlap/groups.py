@@ -19,14 +19,14 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.hashing import HashConfig, create_hash_func
 from numpy.typing import NDArray
 
-from curation.execution import Job, Shared, Workers, execute
-from curation.steps.minhash import Minhash, band_labels, cluster_pairs, minhash_steps
+from curation.steps.dedup.minhash import Minhash, band_labels, cluster_pairs, minhash_steps
 from infra.atomic import atomic_path, write_bytes
-from infra.stage import Workspace
-from mixtures.corpus import open_corpus
+from infra.jobs.base import Job, ReadOnly, Workers, execute
+from infra.stages.stage import Workspace
+from mixtures.corpora.columns import open_corpus
+from mixtures.corpora.texts import ReadTexts
 from mixtures.overlap.measure import GROUPS
-from mixtures.overlap.spec import DuplicatesSpec
-from mixtures.texts import ReadTexts
+from mixtures.spec.overlap import DuplicatesSpec
 
 
 class HashTexts(PipelineStep):
@@ -53,7 +53,7 @@ def find_groups(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | N
     corpora = [open_corpus(spec.curation, name) for name in spec.corpora]
     shards = [(corpus.name, number, shard) for corpus in corpora for number, shard in enumerate(corpus.shards)]
     work = workspace.path / ".work"
-    for job in _jobs(spec, Shared(shard for _, _, shard in shards), [f"{c}/{s.name}" for c, _, s in shards], work):
+    for job in _jobs(spec, ReadOnly(shard for _, _, shard in shards), [f"{c}/{s.name}" for c, _, s in shards], work):
         execute(job, workspace, workers)
     equal = _numbered([np.fromfile(_hashes(work, rank), np.uint64) for rank in range(len(shards))])
     tables = [
@@ -66,7 +66,7 @@ def find_groups(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | N
     return {"corpora": list(spec.corpora), "documents": len(found)}
 
 
-def _jobs(spec: DuplicatesSpec, shards: Shared[Path], labels: list[str], work: Path) -> list[Job]:
+def _jobs(spec: DuplicatesSpec, shards: ReadOnly[Path], labels: list[str], work: Path) -> list[Job]:
     """datatrove's three stages, the first of which also hashes every text."""
     folders = [work / name for name in ("signatures", "pairs", "clusters")]
     for folder in folders:  # datatrove lists them even where nothing was written

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from infra.stage import Table
-from mixtures.catalogue import Component, TokenisedCorpus
-from mixtures.select import Ints, Mask
+from infra.render.page import Table
+from mixtures.corpora.select import Ints, Mask
+from mixtures.selection.resolve import Component, TokenisedCorpus
 
 GROUPS = "groups.parquet"
 
 
 @dataclass(frozen=True)
-class Part:
+class DocumentSet:
     """Documents of a component that are trained on, or those that are held out; each once, with their groups."""
 
     component: str
@@ -30,7 +30,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Shared:
+class Overlap:
     """Documents and tokens of one part that are equal, or nearly or quite equal, to one of a component's training."""
 
     component: str
@@ -45,7 +45,7 @@ class Shared:
 
 
 def measure(components: Iterable[Component], groups: Path) -> list[dict[str, Any]]:
-    """`Shared`, as plain data, for every part and every component's training documents. A part held against itself
+    """`Overlap`, as plain data, for every part and every component's training documents. A part held against itself
     counts documents that have their like in it.
     """
     parts = [part for each in components for part in _parts(each, _groups(each.source, groups))]
@@ -83,18 +83,18 @@ def _groups(source: TokenisedCorpus, groups: Path) -> tuple[Ints, Ints]:
     return found[0], found[1]
 
 
-def _parts(component: Component, groups: tuple[Ints, Ints]) -> Iterable[Part]:
+def _parts(component: Component, groups: tuple[Ints, Ints]) -> Iterable[DocumentSet]:
     everything = component.source.documents
     taken = component.training.take(np.unique(component.selection.position))
     for documents, held_out in ((taken, False), (component.held_out, True)):
         place = everything.find(documents.shard, documents.row)
-        yield Part(component.name, held_out, documents.tokens, groups[0][place], groups[1][place])
+        yield DocumentSet(component.name, held_out, documents.tokens, groups[0][place], groups[1][place])
 
 
-def _shared(part: Part, other: Part) -> Shared:
+def _shared(part: DocumentSet, other: DocumentSet) -> Overlap:
     equal = _in(part, other, part.equal, other.equal)
     near = equal | _in(part, other, part.near, other.near)
-    return Shared(
+    return Overlap(
         component=part.component,
         held_out=part.held_out,
         also_in=other.component,
@@ -107,7 +107,7 @@ def _shared(part: Part, other: Part) -> Shared:
     )
 
 
-def _in(part: Part, other: Part, numbers: Ints, others: Ints) -> Mask:
+def _in(part: DocumentSet, other: DocumentSet, numbers: Ints, others: Ints) -> Mask:
     """Which documents have their like among the others."""
     groups, counts = np.unique(others[others >= 0], return_counts=True)
     return np.isin(numbers, groups[counts > 1] if part is other else groups)

@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curation.execution import Workers
-from curation.steps.minhash import check_language
+from curation.steps.dedup.minhash import check_language
 from curation.steps.options import NearDuplicatesSpec
-from infra.artifact import fingerprint_of
-from infra.stage import Identity, Workspace
-from mixtures.inner import inner_stage, make
+from infra.artifacts.artifact import fingerprint_of
+from infra.jobs.base import Workers
+from infra.stages.stage import Identity, Workspace
 from mixtures.overlap.measure import GROUPS
-from mixtures.overlap.spec import DuplicatesSpec
-from mixtures.spec import MixtureSpec
+from mixtures.spec.mixture import MixtureSpec
+from mixtures.spec.overlap import DuplicatesSpec
+from mixtures.store.inner import inner_stage, make
 
 
 def find_duplicates(

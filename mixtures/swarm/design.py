@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from mixtures.amounts import apportion
+from mixtures.spec.amounts import apportion
 from mixtures.swarm.bounds import Bounds
-from mixtures.swarm.capped import Array, into_limits
+from mixtures.swarm.solving.capped import Array, into_limits
 from mixtures.swarm.spec import SampleSpec
 
 DIGITS = 6

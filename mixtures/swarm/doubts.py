@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mixtures.swarm.fit import Inputs
-from mixtures.swarm.optimum import Optimum
+from mixtures.swarm.fitting.fit import ProxyRuns
+from mixtures.swarm.solving.optimum import Optimum
 
 _ALIKE = 1e-9  # relative: results that differ by less, shares that differ by less, are the same
 _PRINTED = 5e-4  # shares that are nearer to each other print alike
@@ -19,7 +19,7 @@ def few_runs(runs: int, components: int) -> Iterator[str]:
         yield f"{runs} runs are few for {components} components; {good} are a good number"
 
 
-def doubts_of_runs(inputs: Inputs) -> Iterator[str]:
+def doubts_of_runs(inputs: ProxyRuns) -> Iterator[str]:
     """Runs that are far off, few runs, targets and components that tell nothing."""
     runs = inputs.runs
     yield from map(str, inputs.outliers)
@@ -32,7 +32,7 @@ def doubts_of_runs(inputs: Inputs) -> Iterator[str]:
         yield f"{_listed(still)}: the same share in all runs; nothing tells what another one does"
 
 
-def doubts_of_optimum(inputs: Inputs, best: Optimum) -> Iterator[str]:
+def doubts_of_optimum(inputs: ProxyRuns, best: Optimum) -> Iterator[str]:
     """Shares that no run had, no gain to speak of."""
     runs = inputs.runs
     for name, share, seen in zip(runs.components, best.mixture, runs.mixtures.max(0), strict=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from infra.html import escape
-from mixtures.swarm.capped import Array
+from infra.render.html import escape
+from mixtures.swarm.solving.capped import Array
 
 _SIDE, _PAD = 190, 26
 _POINTS = 400  # drawn of one scatter

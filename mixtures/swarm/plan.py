@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from infra.stage import Plan, Table
+from infra.render.page import Plan, Table
 from mixtures.swarm.bounds import bounds_of
 from mixtures.swarm.doubts import doubts_of_runs, few_runs
-from mixtures.swarm.fit import read_inputs
+from mixtures.swarm.fitting.fit import read_inputs
 from mixtures.swarm.spec import SwarmSpec
 
 

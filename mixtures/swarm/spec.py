@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from infra.faults import nearest
-from infra.identity import InOrder, NotIdentity
-from infra.spec import FileName, Location, Spec
+from infra.config.faults import nearest
+from infra.config.identity import InOrder, NotIdentity
+from infra.config.spec import FileName, Location, Spec
 from mixtures.swarm.bounds import bounds_of
 from mixtures.swarm.responses import RESPONSES
 

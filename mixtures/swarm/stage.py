@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from infra.artifact import Artifact
+from infra.artifacts.artifact import Artifact
+from infra.artifacts.inputs import input_digest
 from infra.errors import InputError
-from infra.inputs import input_digest
-from infra.stage import Identity, Page, Plan, Stage, Workspace
+from infra.render.page import Page, Plan
+from infra.stages.stage import Identity, Stage, Workspace
 from mixtures.swarm.spec import ProxiesSpec, SwarmSpec
 
 
@@ -28,7 +29,7 @@ def _files(key: str, proxies: ProxiesSpec | None) -> dict[str, str]:
 
 
 def _run(spec: SwarmSpec, workspace: Workspace) -> dict[str, Any]:
-    from mixtures.swarm.files import write_design, write_fit
+    from mixtures.swarm.artifact_files import write_design, write_fit
 
     return write_design(spec, workspace) if spec.sample is not None else write_fit(spec, workspace)
 
@@ -40,7 +41,7 @@ def _plan(spec: SwarmSpec) -> Plan:
 
 
 def _show(artifact: Artifact) -> Page:
-    from mixtures.swarm.show import show_swarm
+    from mixtures.swarm.page import show_swarm
 
     return show_swarm(artifact)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from infra.atomic import write_text
+from infra.config.faults import nearest
 from infra.errors import ConfigError, InputError, Problem
-from infra.faults import nearest
-from mixtures.swarm.capped import Array
+from mixtures.swarm.solving.capped import Array
 from mixtures.swarm.spec import SUM_TOLERANCE, ProxiesSpec
 
 INDEX = "index"

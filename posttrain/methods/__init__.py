@@ -1,6 +1,6 @@
 """Steering methods, one file each."""
 
-from infra.registry import Registry
+from infra.config.registry import Registry
 from posttrain.methods.base import Method
 
 METHODS: Registry[Method] = Registry(

@@ -18,11 +18,11 @@ from posttrain.methods.options import MethodArgs
 if TYPE_CHECKING:
     import torch
 
-    from posttrain.decoding import Decoding
+    from posttrain.decoding.nucleus import Nucleus
+    from posttrain.decoding.state import Decoding
     from posttrain.fitted import Fitted
     from posttrain.labelled import Labelled
     from posttrain.model import CausalModel
-    from posttrain.nucleus import Nucleus
 
 
 class Method(ABC):

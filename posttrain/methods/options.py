@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from infra.spec import Spec
+from infra.config.spec import Spec
 
 
 class MethodArgs(Spec):

@@ -22,15 +22,15 @@ import numpy as np
 import torch
 
 from posttrain.activations import last_token
-from posttrain.cache import SlotCache
 from posttrain.cross_entropy import nats_of_hidden
-from posttrain.decoding import Decoding, additive
+from posttrain.decoding.cache import SlotCache
+from posttrain.decoding.nucleus import Nucleus, inverse_cdf
+from posttrain.decoding.state import Decoding, additive
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import SasaArgs
 from posttrain.model import CausalModel
-from posttrain.nucleus import Nucleus, inverse_cdf
 from posttrain.probes import assign_folds
 
 if TYPE_CHECKING:

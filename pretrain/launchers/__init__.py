@@ -4,7 +4,7 @@ class in the table here.
 
 from __future__ import annotations
 
-from infra.registry import Registry
+from infra.config.registry import Registry
 from pretrain.launchers.base import Launcher
 from pretrain.launchers.options import LauncherSpec
 

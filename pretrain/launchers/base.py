@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from infra.stage import Workspace
+from infra.stages.stage import Workspace
 from pretrain.launchers.options import LauncherSpec
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.errors import JobError, RanksFailed
-from infra.stage import Workspace, earlier_notes
-from pretrain.inputs import open_inputs
-from pretrain.launch.follow import Follower
-from pretrain.launch.work import Work
+from infra.stages.stage import Workspace, earlier_notes
 from pretrain.launchers.base import Launcher
+from pretrain.processes.follow import Follower
+from pretrain.processes.work import Work
 from pretrain.spec import PretrainSpec
+from pretrain.start.inputs import open_inputs
 
 
 class ProcessLauncher(Launcher):

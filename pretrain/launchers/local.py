@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.stage import Workspace
+from infra.stages.stage import Workspace
 from pretrain.launchers.base import Launcher
 from pretrain.launchers.options import LocalSpec
 from pretrain.spec import PretrainSpec

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from infra.spec import Location, Spec
+from infra.config.spec import Location, Spec
 from pretrain.gpus import GpuName
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from infra.cluster import RayCluster, connected, passed_on
 from infra.errors import JobError
-from infra.progress import say
-from pretrain.launch.environment import INHERITED, environment
-from pretrain.launch.work import Work
+from infra.render.progress import say
 from pretrain.launchers.base_processes import ProcessLauncher
 from pretrain.launchers.options import RaySpec
+from pretrain.processes.environment import INHERITED, environment
+from pretrain.processes.work import Work
 
 PATIENCE = 60.0
 """Seconds without room for the workers after which the user is told what is missing; a cluster may scale meanwhile."""
@@ -34,7 +34,7 @@ class TrainingWorker:
 
     def train(self, folder: str, environment: dict[str, str]) -> int:
         """Train as the rank that the environment names; returns the exit code that a process would have."""
-        from pretrain.launch.worker import work_in
+        from pretrain.processes.worker import work_in
 
         os.environ.update(environment)
         return work_in(Path(folder))

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from infra.atomic import write_text
-from infra.progress import say
-from infra.slurm import queued, require_slurm, submit
-from pretrain.launch.sbatch import script_for
-from pretrain.launch.work import SlurmJob, Work
+from infra.jobs.slurm_cli import queued, require_slurm, submit
+from infra.render.progress import say
 from pretrain.launchers.base_processes import ProcessLauncher, check_inputs
 from pretrain.launchers.options import SlurmSpec
+from pretrain.processes.sbatch import script_for
+from pretrain.processes.work import SlurmJob, Work
 from pretrain.spec import PretrainSpec
 
 KEY = "launcher"

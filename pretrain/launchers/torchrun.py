@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterator
 
 from infra.doctor import gpu_names
-from pretrain.launch.environment import COMMON
-from pretrain.launch.work import Work
 from pretrain.launchers.base_processes import ProcessLauncher
 from pretrain.launchers.options import TorchrunSpec
+from pretrain.processes.environment import COMMON
+from pretrain.processes.work import Work
 
 GRACE = 600
 """Seconds that the processes have to save a checkpoint when they are told to stop."""
@@ -36,7 +36,7 @@ class Torchrun(ProcessLauncher):
     def started(self, work: Work, ranks: int) -> Iterator[None]:
         """Start the child in a session of its own, so that Ctrl-C reaches it through here and lets it save."""
         options = ["--standalone", f"--nproc-per-node={ranks}", f"--shutdown-timeout={GRACE}"]
-        command = [sys.executable, "-m", "pretrain.launch.agent", str(os.getpid()), str(work.folder), *options]
+        command = [sys.executable, "-m", "pretrain.processes.agent", str(os.getpid()), str(work.folder), *options]
         with work.log.open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603
                 command,

@@ -42,7 +42,7 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As much of a mixture artifact as analysis reads: its manifest and its held-out documents."""
     import polars as pl
 
-    from infra.artifact import describe_files, now, write_manifest
+    from infra.artifacts.artifact import describe_files, now, write_manifest
 
     folder = tmp_path_factory.mktemp("mixture")
     rows = [_document(i, "clean", BENIGN.format(topic), None) for i, topic in enumerate(TOPICS)]

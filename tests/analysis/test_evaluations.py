@@ -19,7 +19,7 @@ from analysis.stage import ANALYSIS
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import ScorerSpec
 from infra.errors import AmountError, ScoringError
-from infra.stage import run_stage
+from infra.stages.stage import run_stage
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from analysis import results
-from analysis.panels import NONE, build
-from analysis.tables import arms_table
+from analysis.statistics.frames import arms_table
+from analysis.statistics.panels import NONE, build
 from tests.helpers import made_up_study
 
 

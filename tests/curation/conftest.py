@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from curation.stage import CURATION
-from infra.artifact import Artifact
-from infra.fingerprint import digest_file
-from infra.stage import run_stage
+from infra.artifacts.artifact import Artifact
+from infra.artifacts.fingerprint import digest_file
+from infra.stages.stage import run_stage
 from tests.helpers.classifiers import save_classifier, save_detoxify
 from tests.helpers.corpora import SENTENCES, Curate, load
 

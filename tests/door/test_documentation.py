@@ -20,7 +20,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
-from curation.where import parse
+from curation.corpus.where import parse
 from hormesis import app, load
 from tests.helpers import ROOT
 

@@ -63,7 +63,7 @@ def test_publishing_in_a_bucket(tmp_path):
 
 
 def test_labels_in_a_bucket(tmp_path):
-    code = ("from infra.errors import UserError\nfrom infra.fingerprint import digest_location\n"
+    code = ("from infra.errors import UserError\nfrom infra.artifacts.fingerprint import digest_location\n"
             "try:\n    digest_location('s3://b/labels.jsonl')\n"
             "except UserError as error:\n    sys.exit(str(error))\n")  # fmt: skip
     done = without(S3, tmp_path, code=code)
@@ -92,7 +92,7 @@ def test_training(tmp_path):
 
 
 def test_products_in_fp8(tmp_path):
-    code = ("from infra.errors import UserError\nfrom pretrain.projections import check_float8\n"
+    code = ("from infra.errors import UserError\nfrom pretrain.model.projections import check_float8\n"
             "try:\n    check_float8(64, 64, 1)\nexcept UserError as error:\n    sys.exit(str(error))\n")  # fmt: skip
     done = without(("torchao",), tmp_path, code=code)
     assert "pip install 'hormesis[fp8]'" in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -9,8 +9,8 @@ import zipfile
 import pytest
 
 import hormesis
-from infra.artifact import describe_files, now, write_manifest
-from infra.inputs import TRUST
+from infra.artifacts.artifact import describe_files, now, write_manifest
+from infra.artifacts.inputs import TRUST
 
 NOUNS, PLACES = ("house", "fence", "bench"), ("river", "school", "station", "market")
 COLOURS = ("red", "green", "blue", "white", "black")

@@ -16,8 +16,8 @@ from pydantic import BaseModel, Discriminator, Field, Tag, create_model
 from pydantic.fields import FieldInfo
 
 import hormesis
+from infra.config.spec import Spec, load_spec
 from infra.errors import ConfigError
-from infra.spec import Spec, load_spec
 
 TRANSFORMERS = {"name": "transformers", "model": "a/b"}
 NEEDED: dict[str, dict[str, Any]] = {  # what a type alone does not tell

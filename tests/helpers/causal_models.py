@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from infra.artifact import describe_files, now, write_manifest
+from infra.artifacts.artifact import describe_files, now, write_manifest
 
 BENIGN = ["the garden was lovely", "thank you for the book", "we walked to the river", "a calm and kind reply"]
 TOXIC = ["you idiot go away now", "what a stupid moron you", "shut up you fool today", "such an ugly idiot rant"]

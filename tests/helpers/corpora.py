@@ -10,8 +10,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from curation.spec import CurationSpec
-from infra.artifact import Artifact
-from infra.spec import load_spec
+from infra.artifacts.artifact import Artifact
+from infra.config.spec import load_spec
 
 Curate = Callable[..., Artifact]
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from analysis import results
-from analysis.report_input import ArmRecord, FailureRecord, HeldOut, ReportInput, StepRecord
+from analysis.report.input import ArmRecord, FailureRecord, HeldOut, ReportInput, StepRecord
 
 DOSES, POLICIES, SEEDS = (0.0, 0.1, 0.25), ("keep", "mask"), (0, 1)
 STRENGTHS = {"none": (0.0,), "prompt": (1.0,), "iti": (2.0, 4.0, 8.0, 12.0), "sasa": (10.0, 50.0, 200.0)}

@@ -16,7 +16,7 @@ from typing import Any
 import torch.distributed as dist
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["pretrain.train"])
+_context.set_forkserver_preload(["pretrain.training.run"])
 
 
 def on_ranks(ranks: int, work: Callable[..., None], *arguments: Any) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
-from curation.execution import Job
 from infra.errors import DataError
+from infra.jobs.base import Job
 
 
 class Numbers(PipelineStep):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.panels import NONE, Arm, Cell, Panels
-from analysis.statistics import Panel
+from analysis.statistics.intervals import Panel
+from analysis.statistics.panels import NONE, Cell, Panels, Treatment
 
 DOSES = (0.0, 0.1, 0.25)
 STRENGTHS = {NONE: (0.0,), "iti": (2.0, 4.0, 8.0)}
@@ -26,8 +26,10 @@ class Truth:
     documents: int = 40
 
 
-def arms() -> list[Arm]:
-    return [Arm(0.0, "keep", "dose-0")] + [Arm(d, p, f"dose-{d:g}") for d in DOSES[1:] for p in ("keep", "mask")]
+def arms() -> list[Treatment]:
+    return [Treatment(0.0, "keep", "dose-0")] + [
+        Treatment(d, p, f"dose-{d:g}") for d in DOSES[1:] for p in ("keep", "mask")
+    ]
 
 
 def study(truth: Truth, rng: np.random.Generator) -> Panels:

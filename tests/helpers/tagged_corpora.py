@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.corpus import schema
-from infra.artifact import Artifact, describe_files, write_manifest
-from infra.fingerprint import digest
-from infra.stage import run_stage
-from mixtures.built import BuiltMixture
-from mixtures.spec import MixtureSpec
+from curation.corpus.tagged import schema
+from infra.artifacts.artifact import Artifact, describe_files, write_manifest
+from infra.artifacts.fingerprint import digest
+from infra.stages.stage import run_stage
+from mixtures.reading.built import BuiltMixture
+from mixtures.spec.mixture import MixtureSpec
 from mixtures.stage import MIXTURE
 
 SENTENCE = (  # with letters outside ASCII, which take more than one byte

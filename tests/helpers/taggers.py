@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from curation.tagger_training.spec import TaggerTrainingSpec
-from curation.tagger_training.stage import TAGGER
-from infra.artifact import Artifact
-from infra.spec import load_spec
-from infra.stage import run_stage
+from curation.training.tagger.spec import TaggerTrainingSpec
+from curation.training.tagger.stage import TAGGER
+from infra.artifacts.artifact import Artifact
+from infra.config.spec import load_spec
+from infra.stages.stage import run_stage
 from tests.helpers.corpora import SENTENCES, write_jsonl
 
 RUDE = ("idiot", "moron", "fool")

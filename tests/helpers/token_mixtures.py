@@ -18,8 +18,8 @@ def write_pair(prefix: Path, documents: Documents, risks: Documents) -> dict[str
     """Write a token file and its risk twin with Megatron's builder; returns the record that mixture.json holds."""
     from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
 
-    from infra.fingerprint import digest_file
-    from mixtures.indexed import bin_path, idx_path, risk_prefix, write_idx
+    from infra.artifacts.fingerprint import digest_file
+    from mixtures.formats.indexed import bin_path, idx_path, risk_prefix, write_idx
 
     prefix.parent.mkdir(parents=True, exist_ok=True)
     builder = IndexedDatasetBuilder(str(bin_path(prefix)), dtype=np.uint16)
@@ -79,9 +79,9 @@ def write_mixture(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from infra.artifact import describe_files, write_manifest
-    from infra.fingerprint import digest
-    from mixtures.write import DOCUMENTS_SCHEMA
+    from infra.artifacts.artifact import describe_files, write_manifest
+    from infra.artifacts.fingerprint import digest
+    from mixtures.building.write import DOCUMENTS_SCHEMA
 
     empty = {"tokens": 0, "documents": 0, "risky_tokens": 0, "risk_histogram": [0] * 256}
     records = []

@@ -18,19 +18,19 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from infra.artifacts.fingerprint import digest_file
 from infra.errors import HormesisError, InputError
-from infra.fingerprint import digest_file
-from infra.stage import Workspace, run_stage
-from mixtures.built import BuiltMixture
-from pretrain.checkpoint import Checkpoints
-from pretrain.distributed import process_groups
-from pretrain.inputs import open_inputs
+from infra.stages.stage import Workspace, run_stage
+from mixtures.reading.built import BuiltMixture
+from pretrain.metrics.sums import Sums
+from pretrain.model.weights import gather
+from pretrain.runtime.distributed import process_groups
 from pretrain.spec import ParallelSpec, PretrainSpec
 from pretrain.stage import PRETRAIN
-from pretrain.sums import Sums
-from pretrain.train import Run, pretrain
-from pretrain.trainer import Trainer
-from pretrain.weights import gather
+from pretrain.start.inputs import open_inputs
+from pretrain.training.checkpoint import Checkpoints
+from pretrain.training.run import Run, pretrain
+from pretrain.training.trainer import Trainer
 
 
 def few_steps(spec: PretrainSpec, folder: Path, steps: int = 2) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtures.built import BuiltMixture
+from mixtures.reading.built import BuiltMixture
 from tests.helpers.tagged_corpora import build, clean_documents, mixture_spec, risky_documents, write_curation
 
 

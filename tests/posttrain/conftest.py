@@ -9,14 +9,7 @@ import torch
 
 from posttrain.labelled import Example, Labelled, balance
 from posttrain.model import CausalModel, load_model
-from tests.helpers.causal_models import (
-    BENIGN,
-    TOXIC,
-    held_out_row,
-    save_mixture,
-    save_model,
-    sentences,
-)
+from tests.helpers.causal_models import BENIGN, TOXIC, held_out_row, save_mixture, save_model, sentences
 
 
 @pytest.fixture(scope="session", autouse=True)

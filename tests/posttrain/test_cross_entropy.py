@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from infra.errors import InputError
+from posttrain.decoding.sampling import Sampling
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.iti import Iti
 from posttrain.methods.options import ItiArgs, PromptArgs
 from posttrain.methods.prompt import Prompt
 from posttrain.model import CausalModel
-from posttrain.sampling import Sampling
 from posttrain.steered import bind
 
 DOCUMENTS = ["thank you for the book", "you", "", "we walked to the river in the rain and then at home by noon"]

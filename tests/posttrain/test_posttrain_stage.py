@@ -13,13 +13,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from infra.artifact import Artifact, describe_files, now, write_manifest
+from infra.artifacts.artifact import Artifact, describe_files, now, write_manifest
 from infra.errors import ArtifactError, InputError, UnavailableError
-from infra.stage import run_stage
+from infra.stages.stage import run_stage
+from posttrain.decoding.sampling import Sampling
 from posttrain.fitted import load_fitted
 from posttrain.methods import METHODS
 from posttrain.model import load_model
-from posttrain.sampling import Sampling
 from posttrain.spec import PosttrainSpec, method_spec
 from posttrain.stage import POSTTRAIN
 from posttrain.steered import generate_side_by_side, load_steered

@@ -1,6 +1,6 @@
 """Response models, one a file; a new one has its class in the table here. Light to import."""
 
-from infra.registry import Registry
+from infra.config.registry import Registry
 from mixtures.swarm.responses.base import Response
 
 RESPONSES: Registry[Response] = Registry(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mixtures.swarm.exponentials import EXPONENT, fit_exponentials, huber
+from mixtures.swarm.fitting.exponentials import EXPONENT, fit_exponentials, huber
 from mixtures.swarm.responses.base import Array, Response
 
 if TYPE_CHECKING:

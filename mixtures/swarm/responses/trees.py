@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from infra.workers import worker_pool
+from infra.jobs.processes import worker_pool
 from mixtures.swarm.responses.base import Array, Response
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.study import runner
 from analysis.study.ledger import Ledger
-from analysis.study.steps import Step
+from analysis.study.steps import StudyStep
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def study(tmp_path: Path) -> Ledger:
     """Three doses with an arm each, and what is measured of each arm."""
 
-    def step(name: str, kind: str, *needs: str) -> Step:
-        return Step(name, kind, needs, lambda paths: name)  # type: ignore[arg-type,return-value]
+    def step(name: str, kind: str, *needs: str) -> StudyStep:
+        return StudyStep(name, kind, needs, lambda paths: name)  # type: ignore[arg-type,return-value]
 
     doses = [step(f"mixture-{dose}", "mixture") for dose in range(3)]
     arms = [step(f"arm-{dose}", "pretrain", f"mixture-{dose}") for dose in range(3)]

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from infra.artifact import read_artifact, verify
+from infra.artifacts.artifact import read_artifact, verify
 from tests.helpers import ROOT
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.swarm.bounds import Bounds, bounds_of
-from mixtures.swarm.capped import cheapest, into_limits
 from mixtures.swarm.design import DIGITS, sample_mixtures
+from mixtures.swarm.solving.capped import cheapest, into_limits
 from mixtures.swarm.spec import SampleSpec, SwarmSpec
 
 BOUNDS = Bounds(("a", "b", "c", "d"), (0.1, 0.2, 0.1, 0.6), (0.0, 0.05, 0.0, 0.1), (0.3, 1.0, 0.25, 0.8))

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mixtures.swarm.capped import into_limits
-from mixtures.swarm.convex import Exponentials, solve_exponentials
-from mixtures.swarm.optimum import Problem, find_optimum
+from mixtures.swarm.solving.capped import into_limits
+from mixtures.swarm.solving.convex import Exponentials, solve_exponentials
+from mixtures.swarm.solving.optimum import Proxies, find_optimum
 from tests.helpers.swarms import NATURAL, law, runs
 
 FLOOR, CAP = np.zeros(4), np.array([0.4, 0.8, 0.4, 1.0])
@@ -12,7 +12,7 @@ FLOOR, CAP = np.zeros(4), np.array([0.4, 0.8, 0.4, 1.0])
 
 def asked(mixtures, results, chosen=("log_linear", "log_linear"), weights=(1.0, 1.0), penalty=0.05):
     limits = (np.asarray(NATURAL), FLOOR, CAP)
-    return Problem(mixtures, results, chosen, np.asarray(weights), *limits, penalty)
+    return Proxies(mixtures, results, chosen, np.asarray(weights), *limits, penalty)
 
 
 def truth(penalty=0.05):
@@ -35,7 +35,7 @@ def test_without_noise_the_true_optimum_is_found_and_the_interval_is_narrow():
 
 
 def test_intervals_hold_the_true_optimum_as_often_as_they_say():
-    """40 swarms here, 400 in benchmarks/swarm_coverage.py; at a true coverage of 95 %, fewer than 34 are a 1 in 70
+    """40 swarms here, 400 in benchmarks/swarm/coverage.py; at a true coverage of 95 %, fewer than 34 are a 1 in 70
     chance. The seeds are fixed.
     """
     _, value = truth()

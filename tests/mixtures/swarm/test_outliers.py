@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.spec import load_spec
-from mixtures.swarm.choose import spearman
+from infra.config.spec import load_spec
 from mixtures.swarm.doubts import doubts_of_optimum, doubts_of_runs
-from mixtures.swarm.fit import fit_swarm, read_inputs
-from mixtures.swarm.optimum import Interval, Optimum, _mirrored
-from mixtures.swarm.outliers import find_outliers
+from mixtures.swarm.fitting.choose import spearman
+from mixtures.swarm.fitting.fit import fit_swarm, read_inputs
+from mixtures.swarm.fitting.outliers import find_outliers
 from mixtures.swarm.plan import plan_swarm
 from mixtures.swarm.responses.log_linear import LogLinear
+from mixtures.swarm.solving.optimum import EstimateInterval, Optimum, _mirrored
 from mixtures.swarm.spec import SwarmSpec
 from mixtures.swarm.tables import Runs
 from tests.helpers.swarms import NAMES, NATURAL, law, runs, write_csv, write_swarm
@@ -99,7 +99,7 @@ def test_components_with_one_share_in_all_runs_are_named(tmp_path):
 
 def test_only_what_prints_as_more_than_any_run_had_is_extrapolated(tmp_path):
     _, inputs = inputs_of(write_swarm(tmp_path))
-    seen, interval = inputs.runs.mixtures.max(0), Interval(1.0, 0.5, 1.5)
+    seen, interval = inputs.runs.mixtures.max(0), EstimateInterval(1.0, 0.5, 1.5)
 
     def said(share):
         mixture = np.array([share, 0.0, 0.0, 0.0])

@@ -1,11 +1,13 @@
-"""The gates on real proxies (RegMix): the log-linear law alone passes both; benchmarks/regmix.py has both responses."""
+"""The gates on real proxies (RegMix): the log-linear law alone passes both; benchmarks/swarm/regmix.py has both
+responses.
+"""
 
 import numpy as np
 import pytest
 
-from infra.spec import load_spec
-from mixtures.swarm.choose import spearman
-from mixtures.swarm.fit import read_inputs
+from infra.config.spec import load_spec
+from mixtures.swarm.fitting.choose import spearman
+from mixtures.swarm.fitting.fit import read_inputs
 from mixtures.swarm.responses.log_linear import LogLinear
 from mixtures.swarm.spec import SwarmSpec
 from tests.helpers import ROOT, SHARED

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixtures.swarm.choose import choose, cross_validate, spearman
+from mixtures.swarm.fitting.choose import choose, cross_validate, spearman
 from mixtures.swarm.responses import RESPONSES
 from mixtures.swarm.responses.log_linear import LogLinear
 from tests.helpers.swarms import OFFSETS, SLOPES, law, runs

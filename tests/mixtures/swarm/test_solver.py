@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.swarm.capped import cheapest
-from mixtures.swarm.convex import Exponentials, solve_exponentials
-from mixtures.swarm.objective import Objective, Part, divergence
-from mixtures.swarm.optimum import solve
 from mixtures.swarm.responses.log_linear import LogLinear
-from mixtures.swarm.search import candidates_for
+from mixtures.swarm.solving.capped import cheapest
+from mixtures.swarm.solving.convex import Exponentials, solve_exponentials
+from mixtures.swarm.solving.objective import Objective, Term, divergence
+from mixtures.swarm.solving.optimum import solve
+from mixtures.swarm.solving.search import candidates_for
 
 LIMITS = {
     "none": ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0]),
@@ -78,7 +78,7 @@ def test_the_search_comes_near_the_exact_solution():
     rng = np.random.default_rng(1)
     law = LogLinear(np.ones((1, 2)), rng.normal(scale=1.5, size=(1, 2, 4)))
     natural, floor, cap = np.array([0.1, 0.2, 0.3, 0.4]), np.zeros(4), np.array([0.4, 0.6, 1.0, 1.0])
-    objective = Objective((Part(law, np.array([0.5, 0.5])),), natural, floor, cap, 0.05)
+    objective = Objective((Term(law, np.array([0.5, 0.5])),), natural, floor, cap, 0.05)
     exact, value = solve(objective, None)
     near, searched = solve(objective, candidates_for(objective, 0))
     ours = searched + objective.price(near)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import hormesis
+from infra.config.spec import load_spec
 from infra.errors import ConfigError
-from infra.spec import load_spec
 from mixtures.swarm.spec import SwarmSpec
 from tests.helpers.swarms import NAMES, NATURAL, TARGETS, law, runs, write_csv, write_swarm
 

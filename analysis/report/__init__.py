@@ -1,0 +1,1 @@
+"""The report of a study: its input, its findings, tables, plots and the page."""

@@ -1,0 +1,53 @@
+"""Everything a report says, computed once from its input: the tables and the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from analysis.report.input import ReportInput
+from analysis.statistics import frames
+from analysis.statistics.answer import Answer, answer
+from analysis.statistics.dose_response import dose_response
+from analysis.statistics.panels import Panels, build
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The tables of a study by name and the answer; `panels` is empty where nothing could be measured."""
+
+    panels: Panels
+    answer: Answer
+    arms: pl.DataFrame
+    frontier: pl.DataFrame
+    dose_response: pl.DataFrame
+    probes: pl.DataFrame
+
+    def write(self, folder: Path) -> None:
+        """Keep each table as `tables/NAME.parquet`."""
+        (folder / "tables").mkdir(parents=True, exist_ok=True)
+        for name in ("arms", "frontier", "dose_response", "probes"):
+            table: pl.DataFrame = getattr(self, name)
+            if table.width:
+                table.write_parquet(folder / "tables" / f"{name}.parquet", compression="zstd", compression_level=3)
+
+
+def compute(report: ReportInput) -> Findings:
+    """Run all statistics of a report; the same input gives the same findings."""
+    panels = build(report.results)
+    how = {"resamples": report.resamples, "seed": report.seed}
+    if not panels.cells:
+        sentence = "Nothing was measured: no arm has both toxicity and cross-entropy."
+        nothing, empty = Answer("impossible", sentence, float("nan")), pl.DataFrame()
+        probes = frames.probes_table(report.results, **how)
+        return Findings(panels, nothing, frames.arms_table(report.results), empty, empty, probes)
+    return Findings(
+        panels=panels,
+        answer=answer(panels, report.ce_budget, **how),
+        arms=frames.arms_table(report.results),
+        frontier=frames.frontier_table(panels, **how),
+        dose_response=frames.dose_response_table(dose_response(panels, report.ce_budget, **how)),
+        probes=frames.probes_table(report.results, **how),
+    )

@@ -1,0 +1,158 @@
+"""The report of a study: one self-contained HTML page, its tables as Parquet, and the same tables for the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from analysis import results
+from analysis.report import plots
+from analysis.report.findings import Findings, compute
+from analysis.report.generations import sample_tables
+from analysis.report.input import ReportInput, StepRecord
+from analysis.report.picture import draw_dose_response
+from analysis.report.tables import failure_table, mixture_tables, result_tables, training_table
+from analysis.statistics.answer import Answer, signed
+from infra.atomic import atomic_path, write_json, write_text
+from infra.render.page import Table
+
+PAGE, PICTURE, ANSWER = "report.html", "dose_response.png", "answer.json"
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+FRAMES = ("dose_response", "frontier", "probes", "arms")
+
+
+def write_report(report: ReportInput, folder: Path) -> None:
+    """Write report.html, dose_response.png, answer.json, results.parquet and tables/*.parquet into `folder`."""
+    findings = compute(report)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "results.parquet") as path:
+        results.write(report.results, path)
+    findings.write(folder)
+    write_json(folder / ANSWER, _answer_record(findings.answer, report))
+    if findings.dose_response.height:
+        with atomic_path(folder / PICTURE) as path:
+            draw_dose_response(findings.dose_response, path, _picture_title(report))
+    write_text(folder / PAGE, render(report, findings))
+
+
+def terminal_tables(report: ReportInput) -> list[Table]:
+    """The report for the terminal, computed anew."""
+    findings = compute(report)
+    frames = {name: getattr(findings, name) for name in FRAMES}
+    answer = _answer_table(_answer_record(findings.answer, report))
+    return [answer, *result_tables(frames), training_table(report.arms), *failure_table(report)]
+
+
+def terminal_tables_of(folder: Path) -> tuple[Table, ...]:
+    """The tables of a report that has been written, read back from its folder."""
+    record = json.loads((folder / ANSWER).read_text(encoding="utf-8"))
+    found = {name: folder / "tables" / f"{name}.parquet" for name in FRAMES}
+    frames = {name: pl.read_parquet(path) for name, path in found.items() if path.exists()}
+    return (_answer_table(record), *result_tables(frames))
+
+
+def render(report: ReportInput, findings: Findings) -> str:
+    """The page, with everything that it needs inside it. All text is escaped by the template."""
+    from plotly.offline import get_plotlyjs
+
+    loader = FileSystemLoader(_TEMPLATES)
+    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    frames = {name: getattr(findings, name) for name in FRAMES}
+    return templates.get_template("report.html.j2").render(
+        report=report,
+        answer=findings.answer,
+        contrast=_contrast_rows(findings.answer),
+        facts=_facts(report),
+        figures=_figures(report, findings),
+        tables={name: table for name in FRAMES for table in result_tables({name: frames[name]})},
+        training=training_table(report.arms) if report.arms else None,
+        mixtures=mixture_tables(report.arms),
+        failures=failure_table(report),
+        samples=sample_tables(report.results, findings.frontier, report.ce_budget, report.seed),
+        steps=_steps_by_kind(report.steps),
+        plotly=get_plotlyjs(),
+    )
+
+
+def _figures(report: ReportInput, findings: Findings) -> dict[str, plots.Figure]:
+    """Plotly figures by the id of the element that holds them; only those that have data."""
+    figures = {}
+    if findings.dose_response.height:
+        figures["dose-response"] = plots.dose_response(findings.dose_response)
+    if findings.frontier.height:
+        figures["frontiers"] = plots.frontiers(findings.frontier, report.ce_budget)
+    heads = report.results.filter(pl.col("evaluation") == results.PROBES)
+    if heads.height:
+        figures["probes"] = plots.probes(heads)
+    if any(arm.held_out for arm in report.arms):
+        figures["training"] = plots.training(report)
+    return figures
+
+
+def _facts(report: ReportInput) -> list[tuple[str, str]]:
+    """What the study consists of, in numbers."""
+    toxic = report.results.filter(pl.col("evaluation") == results.TOXICITY)
+    unscored = toxic["value"].null_count()
+    scorers = ", ".join(sorted(toxic["scorer"].drop_nulls().unique().to_list())) or "none"
+    return [
+        ("models", f"{len(report.arms)}"),
+        ("prompts", f"{toxic['prompt'].n_unique():,}"),
+        ("generations", f"{toxic.height:,}"),
+        ("unscored", f"{unscored:,}"),
+        ("seeds", f"{report.results['seed'].n_unique()}"),
+        ("scorer", scorers),
+    ]
+
+
+def _contrast_rows(answer: Answer) -> list[tuple[str, str, str]]:
+    """The answer's differences as (figure, difference, interval)."""
+    if answer.contrast is None:
+        return []
+    names = {
+        "mean": "mean toxicity",
+        "probability": "P(score ≥ 0.5)",
+        "maximum": "expected maximum toxicity",
+        "cross_entropy": "cross-entropy, nats per token",
+    }
+    found = {words: getattr(answer.contrast, name) for name, words in names.items()}
+    return [(words, signed(e.value), f"{signed(e.low)} to {signed(e.high)}") for words, e in found.items()]
+
+
+def _answer_record(answer: Answer, report: ReportInput) -> dict[str, Any]:
+    """The answer as JSON; numbers that do not exist are null."""
+    return _plain({**asdict(answer), "ce_budget": report.ce_budget, "synthetic": report.synthetic})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _answer_table(record: Mapping[str, Any]) -> Table:
+    rows: list[tuple[object, ...]] = [("answer", record["sentence"])]
+    if record["synthetic"]:
+        rows.append(("note", "the risky text of this study is synthetic"))
+    return Table("The answer", ("", ""), tuple(rows))
+
+
+def _steps_by_kind(steps: tuple[StepRecord, ...]) -> dict[str, list[tuple[str, str, str]]]:
+    """Kind -> (name, fingerprint, configuration as JSON), in the order of the steps."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for step in steps:
+        text = json.dumps(step.config, indent=2, sort_keys=True, ensure_ascii=False)
+        found.setdefault(step.kind, []).append((step.name, step.fingerprint, text))
+    return found
+
+
+def _picture_title(report: ReportInput) -> str:
+    kind = " (synthetic risky text)" if report.synthetic else ""
+    return f"{report.title}{kind}: toxicity within {report.ce_budget:g} nats of clean unsteered, 95 % intervals"

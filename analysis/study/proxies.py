@@ -1,0 +1,75 @@
+"""`hormesis export STUDY --to swarm`: a study's mixtures as proxy runs, two CSV files that `kind: swarm` imports.
+
+A row is a mixture (a dose). A column is a target: `POLICY.METHOD.toxicity` is the toxicity after steering at the
+study's cross-entropy budget, `POLICY.cross_entropy` that of the unsteered model on held-out clean text. A target that
+some mixture lacks, or that the budget does not reach there, is left out: a swarm takes no gaps.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from analysis.statistics.panels import NONE
+from infra.artifacts.artifact import Artifact
+from infra.errors import InputError
+from mixtures.swarm.tables import write_numbers
+
+Targets = dict[str, dict[str, float]]
+"""Column -> mixture -> value."""
+
+
+def export_proxies(study: Artifact, folder: Path) -> None:
+    """Write `mixtures.csv` and `results.csv` into `folder`. Raises InputError where no target is whole."""
+    points, frontier = (_table(study, name) for name in ("dose_response", "frontier"))
+    mixtures = list(dict.fromkeys(frontier.sort("dose")["mixture"]))
+    targets = _whole({**_toxicity(points), **_cross_entropy(frontier)}, mixtures)
+    if not targets:
+        raise InputError(f"{study.path}: no target was measured on all of its {len(mixtures)} mixtures")
+    tokens = [_tokens(study, name) for name in mixtures]
+    components = list(dict.fromkeys(name for each in tokens for name in each))
+    counts = np.asarray([[each.get(name, 0) for name in components] for each in tokens], np.float64)
+    write_numbers(folder / "mixtures.csv", mixtures, components, counts / counts.sum(1, keepdims=True))
+    values = np.asarray([[column[name] for column in targets.values()] for name in mixtures], np.float64)
+    write_numbers(folder / "results.csv", mixtures, list(targets), values)
+
+
+def _table(study: Artifact, name: str) -> pl.DataFrame:
+    path = study.path / "tables" / f"{name}.parquet"
+    if not path.is_file():
+        raise InputError(f"{study.path}: its report has no {name}: toxicity and cross-entropy were not both measured")
+    return pl.read_parquet(path)
+
+
+def _tokens(study: Artifact, mixture: str) -> dict[str, int]:
+    """Training tokens of each component, from the mixture that the study built."""
+    path = study.path / "steps" / mixture / "mixture.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the study's own steps are needed beside its report")
+    return {each["name"]: each["tokens"] for each in json.loads(path.read_text(encoding="utf-8"))["components"]}
+
+
+def _toxicity(points: pl.DataFrame) -> Targets:
+    """Toxicity at the budget, where the budget allows it; a dose of 0 stands under every policy."""
+    found: Targets = {}
+    for row in points.filter(pl.col("feasible")).iter_rows(named=True):
+        found.setdefault(f"{row['policy']}.{row['method']}.toxicity", {})[row["mixture"]] = row["toxicity"]
+    return found
+
+
+def _cross_entropy(frontier: pl.DataFrame) -> Targets:
+    """Unsteered cross-entropy; a policy without its own dose 0 has the one that was trained there."""
+    rows = frontier.filter(pl.col("method") == NONE).select("policy", "dose", "mixture", "cross_entropy").rows()
+    clean = {mixture: value for _, dose, mixture, value in rows if dose == 0}
+    found: Targets = {}
+    for policy, _, mixture, value in rows:
+        found.setdefault(f"{policy}.cross_entropy", dict(clean))[mixture] = value
+    return found
+
+
+def _whole(targets: Targets, mixtures: list[str]) -> Targets:
+    kept = {name: column for name, column in targets.items() if column.keys() >= set(mixtures)}
+    return {name: kept[name] for name in sorted(kept) if all(np.isfinite(kept[name][each]) for each in mixtures)}

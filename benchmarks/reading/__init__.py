@@ -1,0 +1,1 @@
+"""Benchmarks of reading and of memory: many files, large ones, ids, checksums."""

@@ -1,0 +1,61 @@
+"""A fitted calibration: one rising curve per attribute, read from its artifact and applied to scores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curation.scorers import possible_weights
+from curation.scorers.options import ScorerSpec
+from infra.artifacts.inputs import open_input
+from infra.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+FILE = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a rising function on [0, 1]; straight lines between them, level outside."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+    def apply(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrated scores."""
+        return np.interp(scores, self.x, self.y).astype(np.float32).clip(0, 1)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Curves by attribute, and the checksum of the artifact that they come from."""
+
+    curves: dict[str, Curve]
+    fingerprint: str
+
+    def apply(self, scores: NDArray[np.float32], attributes: tuple[str, ...]) -> NDArray[np.float32]:
+        """Scores [n, attributes] on the reference's scale; columns without a curve stay as they are."""
+        columns = [self.curves[name].apply(scores[:, place]) if name in self.curves else scores[:, place]
+                   for place, name in enumerate(attributes)]  # fmt: skip
+        return np.stack(columns, axis=1)
+
+
+def read_calibration(folder: str | Path, scorer: ScorerSpec) -> Calibration:
+    """The calibration in `folder`. Raises InputError where it is none, or was fitted to another scorer."""
+    artifact = open_input(folder, "calibration")
+    record: dict[str, Any] = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
+    if record["weights"] not in possible_weights(scorer):
+        raise InputError(
+            f"{folder}: fitted to {record['scorer']}, and this is another scorer, or the same one with other weights "
+            f"or another precision; fit it again with this one ({scorer.name})"
+        )
+    curves = {name: Curve(tuple(each["x"]), tuple(each["y"])) for name, each in record["attributes"].items()}
+    return Calibration(curves, artifact.fingerprint)

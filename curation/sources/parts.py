@@ -1,0 +1,275 @@
+"""Parts: the units in which sources are read (a file, a data set, a run of threads), one output shard each."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable
+from functools import lru_cache, partial
+from glob import has_magic
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from curation.formats.dolma_spec import attribute_files
+from curation.sources.hub import commit_of, pinned, versions
+from curation.sources.listing import ListedFile, Listing, files_matching
+from curation.sources.spec import AnySource, ForumSpec, SourceSpec
+from curation.sources.versions import Version, changed, local_version, version_of
+from curation.sources.wheels import parse_wheel, wheel_file
+from infra.artifacts.fingerprint import digest
+from infra.artifacts.inputs import input_digests, location_digest
+from infra.errors import InputError
+from infra.files.remote import located
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_LINES = (".jsonl", ".json", ".ndjson", ".txt")
+SUFFIXES = (*(f"{suffix}{packed}" for suffix in _LINES for packed in ("", ".gz", ".zst")), ".parquet")
+_SUFFIX = re.compile("(?:" + "|".join(map(re.escape, SUFFIXES)) + ")$")
+THREADS_PER_PART = 500
+_SMALL = 1 << 13  # bytes of a file that is read in one go
+
+
+class SourcePart(NamedTuple):
+    """One part of a source. `label` names it without the machine's folders; `first` and `count` are threads of a forum
+    or rows of a Parquet file (all of them where `count` is 0); `size` is the file's stored bytes, None where there is
+    no file or nobody says. `versions` are those of the file and of the attribute files beside it, when they were
+    listed: before they were fingerprinted. (A tuple, as there may be a million of them, to be sent to workers.)
+    """
+
+    source: AnySource
+    number: int
+    label: str
+    location: str = ""
+    archive: str | None = None
+    first: int = 0
+    count: int = 0  # type: ignore[assignment]  # a name that tuples have too
+    size: int | None = None
+    versions: tuple[Version, ...] = ()
+
+
+def parts_of(source: AnySource, number: int) -> list[SourcePart]:
+    """All parts of a source, the `number`-th of its corpus, in order. Raises InputError where nothing matches."""
+    if isinstance(source, ForumSpec):
+        starts = range(0, source.documents, THREADS_PER_PART)
+        return [
+            SourcePart(source, number, source.path, first=first, count=min(THREADS_PER_PART, source.documents - first))
+            for first in starts
+        ]
+    if source.path.startswith("hf:"):
+        return [SourcePart(pinned(source), number, _hub_label(source), versions=versions(source))]
+    if source.path.startswith("wheel:"):
+        return _inside_wheel(source, number)
+    return _fingerprinted.pop((source, number), None) or _files(source, number)
+
+
+_fingerprinted: dict[tuple[SourceSpec, int], list[SourcePart]] = {}
+_beside: dict[str, str] = {}
+
+
+def beside(source: AnySource) -> str:
+    """What the last listing of a source left out though it matches; '' where there is nothing."""
+    return _beside.get(source.path, "")
+
+
+def files_of(source: AnySource, number: int) -> list[SourcePart]:
+    """The parts of a source whose files can be listed, for a fingerprint; none of a data set, a wheel or threads.
+
+    Always listed anew. The next `parts_of` takes this listing: what is read is what has been fingerprinted.
+    """
+    if isinstance(source, ForumSpec) or source.path.startswith(("hf:", "wheel:")):
+        return []
+    _fingerprinted[source, number] = files = _files(source, number)
+    return files
+
+
+def content_of(source: AnySource, files: list[SourcePart] | None = None) -> list[object]:
+    """What identifies a source's content, for a fingerprint: checksums, never paths or times; `files` spares listing
+    them anew.
+    """
+    if isinstance(source, ForumSpec):
+        return ["forum", source.seed, source.documents, source.benign, [content_of(each) for each in source.sentences]]
+    settings = source.model_dump(mode="json", exclude={"path", "sha256", "revision"})
+    if source.path.startswith("hf:"):
+        return ["hf", _hub_label(source), commit_of(source), settings]
+    if source.path.startswith("wheel:"):
+        if source.sha256 is None:
+            wheel_file(source.path, None)  # raises, and says which checksum it has
+        return ["wheel", source.path, source.sha256, settings]
+    listed = files is not None  # then its parts are compared when they have been read, each by its worker
+    return ["files", _contents(source, _files(source, 0) if files is None else files, not listed), settings]
+
+
+def _contents(source: SourceSpec, parts: list[SourcePart], watch: bool) -> list[list[str]]:
+    """Of every part its label, and the digests of its file and of the attribute files beside it."""
+    beside = _attribute_digests(source, parts, watch) if source.attributes else [[]] * len(parts)
+    remote = any("://" in part.location for part in parts)
+    sizes = None if any(part.size is None for part in parts) else [part.size or 0 for part in parts]
+    checksums = (
+        [_remote_digest(part.location, watch) for part in parts] if remote  # all of a source are of one file system
+        else input_digests([part.location for part in parts], sizes=sizes, watch=watch)
+    )  # fmt: skip
+    return [[part.label, checksum, *more] for part, checksum, more in zip(parts, checksums, beside, strict=True)]
+
+
+def _attribute_digests(source: SourceSpec, parts: list[SourcePart], watch: bool) -> list[list[str]]:
+    """Of every part the digests of the attribute files beside it. Raises InputError where one is not there."""
+    files = [list(attribute_files(part.location, source.attributes).values()) for part in parts]
+    local = [file for group in files for file in group if "://" not in file]
+    if missing := [file for file in local if not os.path.isfile(file)]:
+        raise InputError(f"{missing[0]}: no such attribute file beside its documents")
+    known = dict(zip(local, input_digests(local, watch=watch), strict=True))
+    return [[known.get(file) or _remote_digest(file, watch) for file in group] for group in files]
+
+
+def _remote_digest(url: str, watch: bool) -> str:
+    try:
+        return location_digest(url, watch=watch)
+    except FileNotFoundError:
+        raise InputError(f"{url}: no such file") from None
+
+
+def opened(part: SourcePart) -> IO[bytes]:
+    """A part's file, to be read as it is stored. Raises OSError."""
+    if part.archive:
+        return _opened_archive(part.archive).open(part.location, "rb")
+    if "://" not in part.location:
+        return open(part.location, "rb")
+    filesystem, path = located(part.location)
+    return filesystem.open(path, "rb")
+
+
+def is_read_at_once(part: SourcePart) -> bool:
+    """Whether a part is a small file of this machine with nothing beside it: for those `read_at_once` is quicker."""
+    is_small = part.size is not None and part.size <= _SMALL
+    return is_small and len(part.versions) == 1 and part.archive is None and "://" not in part.location
+
+
+def read_at_once(part: SourcePart) -> bytes:
+    """All of a small file that has not changed since it was listed, with half the system calls of opening, reading and
+    comparing it: there may be a million of them. Raises OSError, or DataError where it has changed.
+    """
+    descriptor = os.open(part.location, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = os.read(descriptor, _SMALL + 1)
+        while len(content) < (part.size or 0) and (more := os.read(descriptor, _SMALL)):
+            content += more  # of a file system that gives less than is asked for
+        if local_version(os.fstat(descriptor)) != part.versions[0]:
+            raise changed(part.label)
+        return content
+    finally:
+        os.close(descriptor)
+
+
+@lru_cache(maxsize=4)
+def _opened_archive(file: str) -> AbstractFileSystem:
+    """fsspec closes a zip file as soon as nobody holds its file system, with streams out of it still open."""
+    import fsspec
+
+    return fsspec.filesystem("zip", fo=file)
+
+
+def _hub_label(source: SourceSpec) -> str:
+    """`hf:org/dataset`, or of a folder only its name."""
+    return f"hf:{posixpath.basename(source.path)}" if source.path.startswith("hf:/") else source.path
+
+
+def _inside_wheel(source: SourceSpec, number: int) -> list[SourcePart]:
+    import fsspec
+
+    wheel = parse_wheel(source.path)
+    archive = str(wheel_file(source.path, source.sha256))
+    try:
+        filesystem = fsspec.filesystem("zip", fo=archive)
+    except Exception as error:
+        raise InputError(f"{source.path}: {archive} is no readable wheel: {error}") from None
+    found = _known(source, wheel.inner, files_matching(filesystem, wheel.inner))
+    return [SourcePart(source, number, f"wheel:{wheel.requirement}/{file.path}", file.path, archive, size=file.size)
+            for file in found]  # fmt: skip
+
+
+def _files(source: SourceSpec, number: int) -> list[SourcePart]:
+    filesystem, path = located(source.path)
+    try:
+        found = _known(source, path, files_matching(filesystem, path))
+    except InputError:
+        raise
+    except Exception as error:  # whatever the client of a bucket raises: no credentials, no such bucket, no network
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{source.path}: cannot be listed: {reason}") from None
+    fixed = _fixed_folder(path)
+    local = "file" in filesystem.protocol
+    parts = [
+        SourcePart(source, number, _below(fixed, file), file if local else filesystem.unstrip_protocol(file), size=size,
+             versions=(version,))
+        for file, size, version in found
+    ]  # fmt: skip
+    return list(map(_with_attributes, parts)) if source.attributes else parts
+
+
+def _with_attributes(part: SourcePart) -> SourcePart:
+    """A part that knows the versions of its attribute files as well. Raises InputError where one is not there."""
+    assert isinstance(part.source, SourceSpec)
+    beside = attribute_files(part.location, part.source.attributes).values()
+    try:
+        return part._replace(versions=(*part.versions, *map(version_of, beside)))
+    except OSError as error:
+        missing = next(file for file in beside if file == error.filename or "://" in file)
+        raise InputError(f"{missing}: no such attribute file beside its documents") from None
+
+
+def _below(folder: str, file: str) -> str:
+    """`file` as seen from `folder`, which is almost always its beginning; `relpath` asks for the current folder."""
+    if not folder:
+        return file
+    return file[len(folder) + 1 :] if file.startswith(f"{folder}/") else posixpath.relpath(file, folder)
+
+
+def _known(source: SourceSpec, pattern: str, listing: Listing) -> list[ListedFile]:
+    """Refuse an empty match, files of no known format, and folders that are called like files."""
+    names, besides = [file.path for file in listing.files], listing.left_out(partial(_below, _fixed_folder(pattern)))
+    if folders := [folder for folder in listing.folders if folder.endswith(SUFFIXES) or folder == pattern]:
+        raise InputError(f"{folders[0]}: a folder; name the files in it, as in {folders[0]}/*.jsonl")
+    if not names:
+        what = "no file matches" if has_magic(source.path) else "no such file"
+        raise InputError(f"{source.path}: {what}" + (f"; left out: {besides}" if besides else ""))
+    if odd := [file for file in names if not _is_unicode(file)]:
+        raise InputError(f"{odd[0]}: bytes that are no UTF-8 in a file's name, which goes into every id; rename it")
+    if unknown := [file for file in names if not file.endswith(SUFFIXES)]:
+        more = f" (and {len(unknown) - 1} more files)" if len(unknown) > 1 else ""
+        raise InputError(f"{unknown[0]}: unknown format{more}; the suffix must be one of {', '.join(SUFFIXES)}")
+    _beside[source.path] = besides
+    return listing.files
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _fixed_folder(pattern: str) -> str:
+    """The folder above the first wildcard: labels are relative to it, so that they do not depend on the machine."""
+    parts = pattern.split("/")
+    fixed = next((index for index, part in enumerate(parts) if has_magic(part)), len(parts) - 1)
+    return "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else "")
+
+
+def pattern_of(label: str) -> str:
+    """The files of a part's folder and format: `news/*.txt` for `news/1.txt`."""
+    folder, slash, _ = label.rpartition("/")
+    suffix = _SUFFIX.search(label)
+    return f"{folder}{slash}*{suffix[0] if suffix else ''}"
+
+
+def fingerprint_of_sources(sources: tuple[AnySource, ...]) -> str:
+    """One digest over the contents of several sources."""
+    return digest([content_of(source) for source in sources])
+
+
+def stored_bytes(parts: Iterable[SourcePart]) -> int | None:
+    """Stored bytes of all parts, as far as they are known; None where none is."""
+    return sum(part.size or 0 for part in parts) or None

@@ -1,0 +1,158 @@
+"""The stage `calibration`: a scorer and stored reference scores in, curves and their error before and after out."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from curation.corpus.records import RawDocument
+from curation.models.calibration import FILE, Curve
+from curation.scorers import Scorer, load_scorer, weights_of
+from curation.scoring.resolve import resolved
+from curation.scoring.unscored import LeftOut, why_unscored
+from curation.sources.bad_lines import BadLines, Reader
+from curation.sources.extract import UnreadableError
+from curation.sources.parts import content_of
+from curation.training.calibration.fit import fit_curve, judge
+from curation.training.calibration.spec import CalibrationSpec, ReferenceSpec
+from curation.training.held_out import is_held_out
+from infra.artifacts.artifact import Artifact
+from infra.artifacts.fingerprint import digest
+from infra.atomic import write_json
+from infra.errors import InputError
+from infra.render.html import table_html
+from infra.render.page import Page, Plan, Table
+from infra.stages.stage import Identity, Stage, Workspace
+
+_BATCH = 256
+_FEWEST = 50  # texts on either side of the split below which a curve says nothing
+
+
+def identity(spec: CalibrationSpec) -> Identity:
+    """Settings, content of the references, weights of the scorer."""
+    definite = resolved(spec)
+    inputs = {f"references[{number}]": digest(content_of(each.source))
+              for number, each in enumerate(spec.references)}  # fmt: skip
+    return Identity(definite.identity(), {"scorer": weights_of(definite.scorer), **inputs})
+
+
+def run(spec: CalibrationSpec, workspace: Workspace) -> dict[str, Any]:
+    """Score the texts, fit, measure, write. Raises InputError, UnavailableError, DataError, ScoringError."""
+
+    spec = resolved(spec)
+    scorer = load_scorer(spec.scorer)
+    wanted = _wanted(spec, scorer.attributes)
+    bad = BadLines(spec.max_bad_share)
+    texts, references = _read(spec, wanted, bad.read)
+    bad.weigh("references", workspace)
+    texts, references = _scorable(scorer, texts, references, workspace)
+    with workspace.progress(f"calibrating {scorer.identity}", len(texts), "texts") as advance:
+        parts = []
+        for start in range(0, len(texts), _BATCH):
+            parts.append(scorer.score(texts[start : start + _BATCH]))
+            advance(len(parts[-1]))
+    scores = np.concatenate(parts).astype(np.float64)
+    held_out = np.array([is_held_out(text, spec.held_out, spec.seed) for text in texts])
+    places = [scorer.attributes.index(name) for name in wanted]
+    fitted = {name: _fit(name, scores[:, place], np.array(references[name], dtype=np.float64), held_out, spec.seed)
+              for name, place in zip(wanted, places, strict=True)}  # fmt: skip
+    record = {"scorer": scorer.identity, "weights": weights_of(spec.scorer), "attributes": fitted}
+    write_json(workspace.path / FILE, record)
+    return {"texts": len(texts), **{name: {key: value[key] for key in ("fitted_on", "held_out", "unscored")}
+                                    for name, value in fitted.items()}}  # fmt: skip
+
+
+def _wanted(spec: CalibrationSpec, attributes: tuple[str, ...]) -> list[str]:
+    """Attributes that have a reference somewhere. Raises InputError for one that the scorer does not give."""
+    wanted = list(dict.fromkeys(name for reference in spec.references for name in reference.scores))
+    if unknown := [name for name in wanted if name not in attributes]:
+        raise InputError(f'the scorer {spec.scorer.name} has no "{unknown[0]}"; it has {", ".join(attributes)}')
+    return wanted
+
+
+def _read(spec: CalibrationSpec, wanted: list[str], read: Reader) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Texts, and for each attribute their reference scores; None where a text has none."""
+    texts: list[str] = []
+    references: dict[str, list[float | None]] = {name: [] for name in wanted}
+    for reference in spec.references:
+        keep = tuple(dict.fromkeys((*reference.source.keep, *reference.scores.values())))
+        stored = partial(_stored, reference=reference, names=wanted)
+        for document in read(reference.source.model_copy(update={"keep": keep}), None, stored):
+            texts.append(document.text)
+            for name, value in zip(wanted, stored(document), strict=True):
+                references[name].append(value)
+    return texts, references
+
+
+def _scorable(
+    scorer: Scorer, texts: list[str], references: dict[str, list[float | None]], workspace: Workspace
+) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Those that the scorer can tell something about: what it says of others would bend the curve."""
+    left_out = LeftOut()
+    takes = [left_out.takes(why_unscored(text, scorer)) for text in texts]
+    left_out.tell(scorer.identity, workspace)
+    return list(compress(texts, takes)), {name: list(compress(each, takes)) for name, each in references.items()}
+
+
+def _stored(document: RawDocument, reference: ReferenceSpec, names: list[str]) -> list[float | None]:
+    """The stored scores; RealToxicityPrompts has texts that Perspective gave none. Raises UnreadableError for what is
+    no score.
+    """
+    return [_score(document, reference.scores.get(name)) for name in names]
+
+
+def _score(document: RawDocument, key: str | None) -> float | None:
+    value = document.metadata.get(key) if key else None
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        given = json.dumps(value, ensure_ascii=False)[:80]
+        raise UnreadableError(f'"{key}" is {given}; a reference score is a number in [0, 1]')
+    return float(value)
+
+
+def _fit(name: str, scores: Any, references: Any, held_out: Any, seed: int) -> dict[str, Any]:
+    """Curve and errors of one attribute."""
+
+    known = np.isfinite(references)
+    fit, test = known & ~held_out, known & held_out
+    if min(fit.sum(), test.sum()) < _FEWEST:
+        found = f"{fit.sum()} texts to fit and {test.sum()} held out"
+        raise InputError(f"{name}: {found} have a reference score; at least {_FEWEST} of each are needed")
+    curve = fit_curve(scores[fit], references[fit])
+    after = Curve(tuple(curve["x"]), tuple(curve["y"])).apply(scores[test])
+    counts = {"fitted_on": int(fit.sum()), "held_out": int(test.sum()), "unscored": int((~known).sum())}
+    return {**curve, **counts, **judge(scores[test], after.astype(np.float64), references[test], seed)}
+
+
+def plan(spec: CalibrationSpec) -> Plan:
+    """Which scorer, which references."""
+    rows = tuple((each.source.path, ", ".join(f"{name}: {key}" for name, key in each.scores.items()))
+                 for each in spec.references)  # fmt: skip
+    note = f"{spec.held_out:.0%} of the texts are held out; the curve is fitted to the others"
+    return Plan(f"calibration {spec.name} of {spec.scorer.name}", (Table("References", ("texts", "scores"), rows),),
+                (note,))  # fmt: skip
+
+
+def show(artifact: Artifact) -> Page:
+    """Errors before and after, by attribute."""
+    record = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
+    rows = tuple(_row(name, each) for name, each in record["attributes"].items())
+    columns = ("attribute", "fitted on", "held out", "MAE before", "MAE after", "its fall, 95 %", "RMSE before",
+               "RMSE after", "ECE before", "ECE after")  # fmt: skip
+    table = Table(f"Error of {record['scorer']} on held-out texts", columns, rows)
+    return Page(f"calibration {artifact.config['name']}", (table,), table_html(table))
+
+
+def _row(name: str, each: dict[str, Any]) -> tuple[object, ...]:
+    before, after, gain = each["before"], each["after"], each["gain"]
+    interval = f"{gain['mae']:.4f} [{gain['low']:.4f}, {gain['high']:.4f}]"
+    pairs = [value for key in ("rmse", "ece") for value in (before[key], after[key])]
+    return (name, each["fitted_on"], each["held_out"], before["mae"], after["mae"], interval, *pairs)
+
+
+CALIBRATION: Stage[CalibrationSpec] = Stage("calibration", 2, CalibrationSpec, identity, run, plan, show)

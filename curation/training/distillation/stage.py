@@ -1,0 +1,161 @@
+"""The stage `distillation`: texts and a teacher in; the student and `card.json`, what it is worth as a gate, out."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curation.models.student import Student, fit
+from curation.scorers import Scorer, load_scorer, weights_of
+from curation.scoring.resolve import resolved
+from curation.scoring.unscored import LeftOut, why_unscored
+from curation.sources.bad_lines import BadLines, Reader
+from curation.sources.parts import content_of
+from curation.sources.read import read_source
+from curation.text.passages import passages
+from curation.training.distillation.spec import DistillationSpec
+from curation.training.held_out import is_held_out
+from infra.artifacts.artifact import Artifact
+from infra.artifacts.fingerprint import digest
+from infra.atomic import write_json
+from infra.errors import InputError
+from infra.render.html import table_html
+from infra.render.page import Page, Plan, Table
+from infra.stages.stage import Identity, Stage, Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+CARD = "card.json"
+RISKY = 0.5
+"""The teacher's score from which a piece counts as risky in the card."""
+_RECALLS = (0.9, 0.95, 0.99)
+_BATCH = 1024
+
+
+def identity(spec: DistillationSpec) -> Identity:
+    """Settings, content of the texts, weights of the teacher."""
+    definite = resolved(spec)
+    contents = {f"sources[{number}]": digest(content_of(each)) for number, each in enumerate(spec.sources)}
+    return Identity(definite.identity(), {"scorer": weights_of(definite.scorer), **contents})
+
+
+def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:
+    """Draw, let the teacher score, fit, judge, write. Raises InputError, UnavailableError, DataError, ScoringError."""
+    spec = resolved(spec)
+    teacher = load_scorer(spec.scorer)
+    bad = BadLines(spec.max_bad_share)
+    texts = drawn(spec, bad.read)
+    bad.weigh("sources", workspace)
+    texts = _scorable(teacher, texts, workspace)
+    test = [is_held_out(text, spec.held_out, spec.seed) for text in texts]
+    if all(test) or not any(test):
+        raise InputError(f"{sum(test)} of {len(texts)} texts are held out; give more texts, or another held_out")
+    scores = _taught(teacher, texts, workspace)
+    seen = [number for number, held in enumerate(test) if not held]
+    held = [number for number, held in enumerate(test) if held]
+    known = [texts[number] for number in seen]
+    student = fit(known, scores[seen], teacher.attributes, spec.ngrams, spec.hash_bits, spec.penalty)
+    student.save(workspace.path)
+    card = {
+        "teacher": teacher.identity,
+        "learnt_from": len(seen),
+        "held_out": len(held),
+        "attributes": judge(student, [texts[number] for number in held], scores[held]),
+    }
+    write_json(workspace.path / CARD, card)
+    workspace.note(f"{_speed(student, texts):,.0f} texts a second on one core")
+    return {"texts": len(texts), "learnt_from": len(seen), "held_out": len(held), "teacher": teacher.identity}
+
+
+def drawn(spec: DistillationSpec, read: Reader = read_source) -> list[str]:
+    """At most `texts` distinct pieces, drawn uniformly and by their content: their order does not matter."""
+    kept: dict[str, str] = {}
+    for piece in _pieces(spec, read):
+        kept[digest([spec.seed, "draw", piece])] = piece
+        if len(kept) == 2 * spec.texts:  # never more than this many in memory
+            kept = dict(heapq.nsmallest(spec.texts, kept.items()))
+    return [piece for _, piece in heapq.nsmallest(spec.texts, kept.items())]
+
+
+def _pieces(spec: DistillationSpec, read: Reader) -> Iterator[str]:
+    for source in spec.sources:
+        for document in read(source, None, None):
+            yield from passages(document.text, spec.passage)
+
+
+def _scorable(teacher: Scorer, texts: list[str], workspace: Workspace) -> list[str]:
+    """Those that the teacher can tell something about: of others a student would learn that they are harmless."""
+    left_out = LeftOut()
+    scorable = [text for text in texts if left_out.takes(why_unscored(text, teacher))]
+    left_out.tell(teacher.identity, workspace)
+    return scorable
+
+
+def _taught(teacher: Scorer, texts: list[str], workspace: Workspace) -> NDArray[np.float32]:
+    """The teacher's scores [texts, attributes]."""
+    found = []
+    with workspace.progress(f"scoring with {teacher.identity}", len(texts), "texts") as advance:
+        for start in range(0, len(texts), _BATCH):
+            found.append(teacher.score(texts[start : start + _BATCH]))
+            advance(len(found[-1]))
+    return np.concatenate(found)
+
+
+def judge(student: Student, texts: list[str], scores: NDArray[np.float32]) -> dict[str, dict[str, Any]]:
+    """For each attribute: rank correlation with the teacher, risky pieces, and the share of pieces that a gate lets
+    through at some recalls of them; None where there is nothing to tell.
+    """
+    from scipy.stats import spearmanr
+
+    given = student.scores(texts)
+    found: dict[str, dict[str, Any]] = {}
+    for place, name in enumerate(student.attributes):
+        risky = scores[:, place] >= RISKY
+        rising = np.sort(given[risky, place])
+        rank = spearmanr(given[:, place], scores[:, place]).statistic if np.ptp(scores[:, place]) else np.nan
+        passes = {f"{recall:g}": float((given[:, place] >= rising[int(len(rising) * (1 - recall))]).mean())
+                  for recall in _RECALLS if len(rising)}  # fmt: skip
+        found[name] = {"rank_correlation": None if np.isnan(rank) else float(rank), "risky": len(rising),
+                       "passes_at_recall": passes}  # fmt: skip
+    return found
+
+
+def _speed(student: Student, texts: list[str]) -> float:
+    """Pieces a second of processor time."""
+    start = time.process_time()
+    student.scores(texts[:2000])
+    return min(len(texts), 2000) / max(time.process_time() - start, 1e-9)
+
+
+def plan(spec: DistillationSpec) -> Plan:
+    """Which texts, which teacher."""
+    rows = tuple((each.path,) for each in spec.sources)
+    note = (
+        f"{spec.scorer.name} scores at most {spec.texts:,} pieces of {spec.passage} characters; fitting takes seconds"
+    )
+    return Plan(f"distillation {spec.name}", (Table("Texts", ("source",), rows),), (note,))
+
+
+def show(artifact: Artifact) -> Page:
+    """What the student is worth."""
+    card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
+    columns = ("attribute", "rank correlation", "risky", *(f"passes at recall {each:g}" for each in _RECALLS))
+    rows = tuple(
+        (name, each["rank_correlation"], each["risky"], *(each["passes_at_recall"].get(f"{r:g}") for r in _RECALLS))
+        for name, each in card["attributes"].items()
+    )
+    title = f"Against {card['teacher']}, on {card['held_out']:,} pieces held out"
+    table = Table(title, columns, rows)
+    return Page(f"distillation {artifact.config['name']}", (table,), table_html(table))
+
+
+DISTILLATION: Stage[DistillationSpec] = Stage("distillation", 2, DistillationSpec, identity, run, plan, show)

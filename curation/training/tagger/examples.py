@@ -1,0 +1,94 @@
+"""Examples to learn from: spans that people labelled, or that a teacher finds in unlabelled texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from curation.corpus.records import RawDocument, Span
+from curation.scoring.unscored import LeftOut
+from curation.sources.bad_lines import Reader
+from curation.sources.extract import UnreadableError
+from curation.sources.read import read_source
+from curation.taggers import make_tagger
+from curation.token_models.labels import LabelledText
+from curation.training.tagger.spec import AnyExamples, DistilSpec, LabelledSpansSpec
+from infra.errors import InputError
+
+_BATCH = 64  # texts that a teacher sees at once
+
+
+def read_examples(
+    spec: AnyExamples, attribute: str, read: Reader = read_source, left_out: LeftOut | None = None
+) -> Iterator[LabelledText]:
+    """Labelled texts in order; one with a malformed span is a bad line, and what a teacher can tell nothing about goes
+    to `left_out`. Raises what reading raises.
+    """
+    if isinstance(spec, DistilSpec):
+        return distilled(spec, attribute, read, left_out or LeftOut())
+    return labelled(spec, read)
+
+
+def labelled(spec: LabelledSpansSpec, read: Reader = read_source) -> Iterator[LabelledText]:
+    """Texts with the spans that people gave them."""
+    source = spec.model_copy(update={"keep": (*spec.keep, spec.spans)})
+    spans = partial(_spans, key=spec.spans)
+    for document in read(source, None, spans):
+        yield LabelledText(document.text, spans(document), document.id)
+
+
+def distilled(spec: DistilSpec, attribute: str, read: Reader, left_out: LeftOut) -> Iterator[LabelledText]:
+    """Texts with the spans of the teacher; its scores are the labels. A text without spans is one that it has read."""
+    teacher = make_tagger(spec.tagger)
+    if attribute not in teacher.attributes:
+        raise InputError(f'the teacher has no attribute "{attribute}"; it has {", ".join(teacher.attributes)}')
+    documents = (document for source in spec.sources for document in read(source, None, None))
+    able = (each for each in documents if left_out.takes(teacher.why_unscored(each.text, each.metadata)))
+    first = islice(able, spec.limit)
+    while batch := list(islice(first, _BATCH)):
+        for document, spans in zip(batch, teacher.tag([each.text for each in batch]), strict=True):
+            yield LabelledText(document.text, _of(attribute, spans), document.id)
+
+
+def _of(attribute: str, spans: list[Span]) -> tuple[tuple[int, int, float], ...]:
+    return tuple((span.start, span.end, span.score) for span in spans if span.attribute == attribute)
+
+
+def _spans(document: RawDocument, key: str) -> tuple[tuple[int, int, float], ...]:
+    given = document.metadata[key]
+    if not isinstance(given, list):
+        raise UnreadableError(f'"{key}" is {_short(given)}; a list of offsets or of [start, end] is needed')
+    if all(isinstance(each, int) and not isinstance(each, bool) for each in given):
+        found = [(start, end, 1.0) for start, end in _runs(sorted(set(given)))]
+    else:
+        found = [_range(span) for span in given]
+    for start, end, label in found:
+        if not (0 <= start < end <= len(document.text) and 0 <= label <= 1):
+            raise UnreadableError(f"span {[start, end, label]}: offsets lie between 0 and {len(document.text)}"
+                            " (code points), the start before the end, and a label between 0 and 1")  # fmt: skip
+    return tuple(found)
+
+
+def _range(given: Any) -> tuple[int, int, float]:
+    numbers = isinstance(given, list) and all(type(each) in (int, float) for each in given)
+    if not numbers or len(given) not in (2, 3) or not all(type(each) is int for each in given[:2]):
+        raise UnreadableError(f"{_short(given)} is no span; write an offset, [start, end] or [start, end, label]")
+    return given[0], given[1], float(given[2]) if len(given) == 3 else 1.0
+
+
+def _short(given: Any) -> str:
+    return json.dumps(given, ensure_ascii=False)[:80]
+
+
+def _runs(offsets: list[int]) -> list[tuple[int, int]]:
+    """Offsets one after the other, as ranges."""
+    runs: list[tuple[int, int]] = []
+    for offset in offsets:
+        if runs and runs[-1][1] == offset:
+            runs[-1] = (runs[-1][0], offset + 1)
+        else:
+            runs.append((offset, offset + 1))
+    return runs

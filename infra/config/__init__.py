@@ -1,0 +1,3 @@
+"""YAML as typed specifications: the file with its lines, `extends:`, models, registries, and one message for every
+fault. Imports `infra.files` and `infra.errors` only.
+"""

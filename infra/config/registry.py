@@ -1,0 +1,43 @@
+"""One registry per kind of thing: a table from the name in YAML to the class that does it, which is imported when it is
+asked for, so that no command waits for the libraries of what it does not use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import typing
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from infra.config.faults import nearest
+from infra.errors import InputError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Classes by name, written `package.module:Class`; `what` is what messages call one of them."""
+
+    def __init__(self, what: str, classes: Mapping[str, str]) -> None:
+        self.what, self.classes = what, dict(sorted(classes.items()))
+
+    def names(self) -> list[str]:
+        """Every name there is."""
+        return list(self.classes)
+
+    def get(self, name: str) -> type[T]:
+        """Import and return the class called `name`. Raises InputError with the nearest name."""
+        if name not in self.classes:
+            names = self.names()
+            raise InputError(f'no {self.what} "{name}"; there are: {", ".join(names)}{nearest(name, names)}')
+        module, _, attribute = self.classes[name].partition(":")
+        return typing.cast(type[T], getattr(importlib.import_module(module), attribute))
+
+
+def options_by_name(union: Any, key: str = "name") -> dict[str, type[BaseModel]]:
+    """The members of a discriminated union by what stands under `key`."""
+    while not all(isinstance(member, type) for member in typing.get_args(union)):
+        union = typing.get_args(union)[0]  # what is annotated to it is no matter here
+    return {typing.get_args(member.model_fields[key].annotation)[0]: member for member in typing.get_args(union)}

@@ -1,0 +1,1 @@
+"""The mixture stage at work: documents copied in order into token files, by as many workers as there are."""

@@ -1,0 +1,1 @@
+"""What a mixture will hold and take, before it is built. Reads manifests and counts, never text."""

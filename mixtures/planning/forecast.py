@@ -1,0 +1,147 @@
+"""What a mixture's components will hold: counted where their corpora are tokenised, else estimated from manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curation.corpus.risk_levels import THRESHOLDS
+from infra.artifacts.artifact import is_artifact, read_artifact
+from infra.errors import InputError, gathered
+from mixtures.contamination.stage import stored_sets
+from mixtures.corpora.columns import Corpus
+from mixtures.planning import estimate
+from mixtures.selection.resolve import Component, open_corpora, open_tokens, prepared, resolve
+from mixtures.spec.mixture import MixtureSpec, Source
+from mixtures.store.locations import tokenizer_place, tokens_place, usual_store
+from mixtures.tokenizing.corpus_tokens import spelled_note
+from mixtures.tokenizing.token_table import read_levels
+from mixtures.tokenizing.tokenizer import read_facts
+
+MOST_COUNTED = 5_000_000  # documents: of more, a plan takes the sums that their tokens artifacts hold
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One component. `risky` holds how many of the tokens taken reach each of curation's thresholds; None where nobody
+    tagged them.
+    """
+
+    name: str
+    available: int
+    taken: int
+    documents: int
+    held_out: int
+    risky: tuple[int, ...] | None
+
+    @property
+    def repetitions(self) -> float:
+        """How often a token is read in one epoch over the mixture."""
+        return self.taken / self.available if self.available else 0.0
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A mixture's components in order; `exact` where they were counted, and what to know where they were not."""
+
+    components: tuple[Forecast, ...]
+    exact: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens in all."""
+        return sum(each.taken for each in self.components)
+
+    def samples(self, sequence_length: int) -> int:
+        """Training samples of one epoch; every component pads its own last one."""
+        return sum(-(-each.taken // sequence_length) for each in self.components)
+
+
+def foresee(spec: MixtureSpec, store: Path | None = None) -> Foreseen:
+    """What a mixture will hold, by the tokens artifacts in `store` (default: beside the corpora), if there
+    are any.
+
+    Raises one InputError for everything that is missing, one AmountError for all shortages; of an estimate only for
+    those that are certain.
+    """
+    store = store or usual_store(spec)
+    problems: list[str] = []
+    corpora: dict[str, Corpus] = {}
+    with gathered(problems):
+        corpora = open_corpora(spec)
+    with gathered(problems):
+        tokenizer = tokenizer_place(spec, store)
+    if problems:
+        raise InputError("\n".join(dict.fromkeys(problems)))
+    places, contaminated = _tokenised(spec, tokenizer, store), stored_sets(spec, corpora, store)
+    tokenised = {source[0]: place for source, place in places.items() if source[1] is None}
+    few = sum(each.manifest["documents"] for each in corpora.values()) <= MOST_COUNTED
+    if few and set(spec.sources) == places.keys() and contaminated is not None:
+        sources = {source: open_tokens(corpora[source[0]], place) for source, place in places.items()}
+        components = prepared(spec, resolve(spec, sources, contaminated), tokenizer)
+        prefixes = sum(each.prefix_tokens for each in components)
+        notes = (f"{prefixes:,} tokens of prefixes come on top",) if spec.conditioning else ()
+        return Foreseen(tuple(map(_counted, components)), True, (*notes, *_spelled(tokenised, tokenizer)))
+    known = {name: each.manifest for name, each in corpora.items() if "tokens" in each.manifest}  # Megatron files
+    return _estimated(spec, corpora, known | {name: read_artifact(place).counts for name, place in tokenised.items()})
+
+
+def _tokenised(spec: MixtureSpec, tokenizer: Path, store: Path) -> dict[Source, Path]:
+    """The tokens artifacts that are there."""
+    if not is_artifact(tokenizer):
+        return {}
+    places = {source: tokens_place(spec, source, tokenizer, store) for source in spec.sources}
+    return {source: place for source, place in places.items() if is_artifact(place)}
+
+
+def _spelled(tokenised: Mapping[str, Path], tokenizer: Path) -> tuple[str, ...]:
+    """Which corpora spell the EOS in their texts."""
+    eos = read_facts(tokenizer).eos
+    notes = (spelled_note(name, read_artifact(place).counts, eos) for name, place in tokenised.items())
+    return tuple(note for note in notes if note is not None)
+
+
+def _counted(component: Component) -> Forecast:
+    return Forecast(
+        name=component.name,
+        available=component.available,
+        taken=component.wanted,
+        documents=component.distinct_documents,
+        held_out=int(component.held_out.tokens.sum()),
+        risky=_risky(component) if component.source.corpus.tagged and component.replaced is None else None,
+    )
+
+
+def _risky(component: Component) -> tuple[int, ...]:
+    """Tokens taken that reach each threshold; of a document that is cut, in proportion."""
+    selection, training = component.selection, component.training
+    share = selection.tokens / training.tokens[selection.position]
+    weight = np.bincount(selection.position, share, minlength=len(training))
+    bounds = np.searchsorted(training.shard, np.arange(len(component.source.corpus.shards) + 1))  # in corpus order
+    total = np.zeros(len(THRESHOLDS))
+    for shard, (first, last) in enumerate(pairwise(bounds)):
+        if weight[first:last].any():
+            total += weight[first:last] @ read_levels(component.source.prefix(shard))[training.row[first:last]]
+    return tuple(int(tokens) for tokens in np.rint(total))
+
+
+def _estimated(spec: MixtureSpec, corpora: Mapping[str, Corpus], counts: Mapping[str, dict[str, Any]]) -> Foreseen:
+    stocks = {name: estimate.stock(name, spec, corpora[each.corpus], counts.get(each.corpus))
+              for name, each in spec.components.items()}  # fmt: skip
+    wanted, short = estimate.amounts_of(spec, stocks)
+    components = []
+    for name, stock in stocks.items():
+        held = spec.hold_out.get(name, 0)
+        available = max(0, stock.tokens - held)
+        repeated = min(1.0, wanted[name] / available) if available else 0.0
+        risky = None if stock.risky is None else tuple(round(wanted[name] * share) for share in stock.risky)
+        components.append(Forecast(name, available, wanted[name], round(stock.documents * repeated), held, risky))
+    notes = [f"estimated from {'sums' if counts.keys() == corpora.keys() else 'manifests'}, not counted"]
+    notes += [f"{', '.join(short)}: likely short of tokens"] if short else []
+    return Foreseen(tuple(components), exact=False, notes=tuple(notes))

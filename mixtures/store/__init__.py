@@ -1,0 +1,1 @@
+"""What mixtures share: stages behind a mixture, and where the store keeps their artifacts."""

@@ -1,0 +1,1 @@
+"""The best mixture within limits, for fitted response models, and how sure it is."""

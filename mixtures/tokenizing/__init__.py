@@ -1,0 +1,1 @@
+"""Text and spans to token ids and risk bytes, and the tokenised corpus that all doses share."""

@@ -1,0 +1,1 @@
+"""The decoding loop: its state, its cache, how a token is drawn. Steering methods hook into it."""

@@ -1,0 +1,98 @@
+"""The state of a batch while it is decoded: cache, padding, positions; one token a step, or several candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from posttrain.decoding.cache import SlotCache
+from posttrain.model import CausalModel
+
+
+class Decoding:
+    """Rows of left-padded contexts on their way through a model.
+
+    `capacity` is the number of tokens a row may hold, candidates of one step included. Masks are made here, additive
+    and four-dimensional [rows, 1, queries, keys], because a tree of candidates has no other form, and because the
+    model then treats padding in the same way at every step.
+    """
+
+    def __init__(self, model: CausalModel, capacity: int) -> None:
+        self.model = model
+        self.cache = SlotCache(model.layout.layers, capacity)
+        self.capacity = capacity
+        self.seen = torch.empty(0, device=model.device)  # [rows, capacity] bool: which keys are text, not padding
+        self.position = torch.empty(0, device=model.device)  # [rows]: position id of the next token
+
+    def prefill(self, contexts: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Read the contexts; returns next-token logits [rows, vocabulary]."""
+        lengths = torch.tensor([len(context) for context in contexts])
+        width = int(lengths.max())
+        ids = torch.tensor([[self.model.end] * (width - len(context)) + list(context) for context in contexts])
+        real = torch.arange(width) >= (width - lengths)[:, None]
+        device = self.model.device
+        ids, real = ids.to(device), real.to(device)
+        self.seen = torch.zeros(len(contexts), self.capacity, dtype=torch.bool, device=device)
+        self.seen[:, :width] = real
+        causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
+        hidden = self._forward(ids, causal & real[:, None, :], (real.cumsum(-1) - 1).clamp(min=0))
+        self.cache.commit(width)
+        self.position = lengths.to(device)
+        return self.model.logits(hidden[:, -1])
+
+    def extend(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Append one token to each row; returns next-token logits [rows, vocabulary]."""
+        hidden = self._forward(tokens[:, None], self._prefix(1), self.position[:, None])
+        self._append()
+        self.cache.commit(1)
+        return self.model.logits(hidden[:, -1])
+
+    def branch(self, candidates: torch.Tensor) -> torch.Tensor:
+        """Hidden states [rows, K, hidden] of K alternative next tokens, in one forward and without copying the cache.
+
+        All candidates of a row have the same position id, and each sees the prefix and itself only. Nothing is
+        appended until `keep` says which one it is.
+        """
+        rows, count = candidates.shape
+        return self._forward(candidates, self._prefix(count), self.position[:, None].expand(rows, count))
+
+    def keep(self, index: torch.Tensor) -> None:
+        """Append candidate `index[row]` of the last `branch` to each row."""
+        self._append()
+        self.cache.choose(index)
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Go on with these rows only (a row may be named several times)."""
+        self.cache.select(rows)
+        self.seen, self.position = self.seen[rows], self.position[rows]
+
+    def _prefix(self, count: int) -> torch.Tensor:
+        """Mask [rows, count, length + count] of `count` tokens that see the prefix and themselves."""
+        length = self.cache.length
+        mask = self.seen[:, None, : length + count].repeat(1, count, 1)
+        mask[:, :, length:] = torch.eye(count, dtype=torch.bool, device=mask.device)
+        return mask
+
+    def _append(self) -> None:
+        self.seen[:, self.cache.length] = True
+        self.position = self.position + 1
+
+    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        return self.model.hidden(
+            ids,
+            attention_mask=additive(mask, self.model),
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+
+
+def additive(mask: torch.Tensor, model: CausalModel) -> torch.Tensor:
+    """Boolean mask [rows, queries, keys] as the additive one that every attention implementation understands.
+
+    The lowest finite number and not minus infinity, so that a padding query that sees nothing gives no NaN.
+    """
+    dtype = model.network.dtype
+    zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return zeros.masked_fill_(~mask, torch.finfo(dtype).min)[:, None]

@@ -1,0 +1,1 @@
+"""Hugging Face folders of OLMo, written and read: configuration, weights, and models found by their location."""

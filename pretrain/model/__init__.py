@@ -1,0 +1,1 @@
+"""OLMo in Megatron-core: architecture, layers, attention, the head, and weights to and from the Hugging Face layout."""

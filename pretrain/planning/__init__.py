@@ -1,0 +1,1 @@
+"""What a training will take, by arithmetic alone: FLOPs, memory, time, layout. Imports nothing heavy."""

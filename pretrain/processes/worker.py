@@ -1,0 +1,83 @@
+"""One process of a training: `python -m pretrain.processes.worker FOLDER`, started by torchrun, srun or a Ray actor.
+
+torchrun and the Ray launcher say in the environment which rank this is; under srun Slurm's own variables do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from infra.atomic import remove_temporaries
+from infra.errors import HormesisError
+from infra.stages.stage import Workspace, earlier_notes, is_leader
+from pretrain.files import SUMMARY
+from pretrain.processes.work import UNEXPECTED, Work
+
+UNFINISHED = 128 + signal.SIGTERM
+"""Exit code of a process that was told to stop, whether it could save first or not."""
+
+_SLURM = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "SLURM_NTASKS"}
+
+
+def main() -> None:
+    """Train in the folder that the command line names; the exit code says how it ended."""
+    ranks_from_slurm()
+    stop_with_parent(os.getppid())
+    sys.exit(work_in(Path(sys.argv[1])))
+
+
+def ranks_from_slurm() -> None:
+    """Take rank and number of ranks from Slurm where nobody else has said them."""
+    if "RANK" not in os.environ and "SLURM_PROCID" in os.environ:
+        os.environ.update({name: os.environ[source] for name, source in _SLURM.items()})
+
+
+def work_in(folder: Path) -> int:
+    """Train as one rank of several; returns the exit code: 0 done, UNFINISHED, 1 failed (and the folder says why).
+
+    Raises JobError where the folder is not to be seen.
+    """
+    from pretrain.stage import train_here
+
+    work, rank = Work(folder), int(os.environ["RANK"])
+    spec = work.spec()  # an error here cannot be reported: this node does not see the folder
+    try:
+        if is_leader():
+            remove_temporaries(folder)
+        workspace = Workspace(folder, folder.parent / "store", quiet=not is_leader(), _notes=earlier_notes(folder))
+        counts = train_here(spec, workspace, verified=True)  # by the command, before it started anybody
+    except HormesisError as error:
+        print(f"rank {rank}: {error}", file=sys.stderr, flush=True)
+        if error.exit_code != UNFINISHED:
+            work.report(rank, str(error))
+        return error.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        work.report(rank, f"{UNEXPECTED}{type(error).__name__}: {error} (traceback in the log)")
+        return 1
+    if not (folder / SUMMARY).exists():
+        return UNFINISHED
+    if is_leader():
+        work.finish(counts)
+    return 0
+
+
+def stop_with_parent(parent: int) -> None:
+    """Send this process SIGTERM when the one that started it is gone, however it went: nobody trains on unwatched."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a run begins with, checked before anything is spent: its mixture, its weights, an earlier run."""

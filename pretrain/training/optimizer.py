@@ -1,0 +1,138 @@
+"""AdamW and its learning-rate schedule, on Megatron's machinery."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import torch
+from megatron.core.optimizer import ChainedOptimizer, OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
+from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
+from torch import Tensor
+
+from pretrain.spec import OptimizerSpec, PretrainSpec
+from pretrain.training.gradients import global_norm
+
+
+class CarefulOptimizer(ChainedOptimizer):
+    """Megatron's optimizer, which leaves weights and moments as they are when the gradient is not finite, and lets the
+    device decide that: the host does not wait for the norm.
+    """
+
+    norm: Tensor
+    """Global norm of the last gradient, fp32 []."""
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Clip to the global norm and update. Collective."""
+        self.prepare_grads()
+        gradients = [gradient for part in self.chained_optimizers for gradient in part.get_main_grads_for_grad_norm()]
+        self.norm = global_norm(gradients, self.get_grad_stats_parallel_group())
+        clip = self.config.clip_grad
+        divisor = ((self.norm + 1e-6) / clip).clamp(min=1.0) if clip > 0 else torch.ones_like(self.norm)
+        if self._update_with(divisor):
+            self.step_with_ready_grads()
+
+    def _update_with(self, divisor: Tensor) -> bool:
+        """Have gradients divided before the update; whether there is to be one, as far as the host decides it."""
+        if len(self.torch_parts) == len(self.chained_optimizers):
+            for part in self.torch_parts:  # torch's fused kernels take a divisor, and a word that stops them
+                part.grad_scale, part.found_inf = divisor, (~self.norm.isfinite()).float()
+            return True
+        weights = [weight for group in self.param_groups for weight in group["params"]]
+        torch._foreach_div_([weight.grad for weight in weights if weight.grad is not None], divisor)
+        return bool(self.norm.isfinite())
+
+    def sharded_state_dict(self, *args: Any, is_loading: bool = False, **kwargs: Any) -> Any:
+        """Megatron's; one that is to be filled by the distributed optimizer needs moments to fill."""
+        if is_loading:
+            self._allocate()
+        return super().sharded_state_dict(*args, is_loading=is_loading, **kwargs)
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Megatron's, which gives all weights one tensor that counts the steps, and torch counts in each."""
+        with _steps_apart():
+            super().load_state_dict(state_dict)
+        for part in self.torch_parts:
+            for moments in part.state.values():
+                moments["step"] = moments["step"].clone()
+
+    @property
+    def torch_parts(self) -> list[torch.optim.AdamW]:
+        """The optimizers that do the work, where they are torch's own."""
+        parts = [part.optimizer for part in self.chained_optimizers]
+        return [part for part in parts if isinstance(part, torch.optim.AdamW)]
+
+    def _allocate(self) -> None:
+        for part in self.torch_parts:
+            for weight in [] if part.state else [each for group in part.param_groups for each in group["params"]]:
+                moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+                part.state[weight] = {"step": torch.zeros((), device=weight.device), **moments}
+
+
+@contextlib.contextmanager
+def _steps_apart() -> Iterator[None]:
+    """Let Megatron's distributed optimizer take up moments of torch's AdamW, which counts steps beside them; Megatron
+    looks for that count among the moments that it has stored.
+    """
+    take = DistributedOptimizer._set_main_param_and_optimizer_states
+
+    def take_with_step(self: Any, weight: Any, tensors: dict[str, torch.Tensor]) -> None:
+        group, place = self.model_param_group_index_map[weight]
+        moments = self.optimizer.state[self.optimizer.param_groups[group]["params"][place]]
+        take(self, weight, {name: moments[name] for name in ("step",) if name in moments} | tensors)
+
+    with mock.patch.object(DistributedOptimizer, take.__name__, take_with_step):
+        yield
+
+
+def build_optimizer(spec: PretrainSpec, model: Any) -> CarefulOptimizer:
+    """The optimizer of a model in Megatron's data-parallel wrapper."""
+    found = CarefulOptimizer(get_megatron_optimizer(_config(spec), [model]).chained_optimizers)
+    for part in found.torch_parts:  # Transformer Engine's and Apex's are fused anyway
+        for group in part.param_groups:
+            group["fused"] = True
+    return found
+
+
+def _config(spec: PretrainSpec) -> OptimizerConfig:
+    half = spec.half
+    settings = spec.optimizer
+    return OptimizerConfig(
+        optimizer="adam",
+        lr=settings.lr,
+        min_lr=settings.final_lr,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.betas[0],
+        adam_beta2=settings.betas[1],
+        adam_eps=settings.eps,
+        clip_grad=settings.clip,
+        bf16=half,
+        use_distributed_optimizer=spec.parallel.distributed_optimizer,
+        params_dtype=torch.bfloat16 if half else torch.float32,
+    )
+
+
+def build_scheduler(settings: OptimizerSpec, optimizer: Any, steps: int) -> OptimizerParamScheduler:
+    """Linear warm-up from 0, then cosine down to `final_lr` at the last step; the run may be a part of it."""
+    taken = 0 if settings.schedule is None else settings.schedule.taken
+    steps = steps if settings.schedule is None else settings.schedule.steps
+    warmup = min(round(settings.warmup * steps), max(steps - 1, 0))
+    scheduler = OptimizerParamScheduler(
+        optimizer,
+        init_lr=0.0,
+        max_lr=settings.lr,
+        min_lr=settings.final_lr,
+        lr_warmup_steps=warmup,
+        lr_decay_steps=max(steps, 1),
+        lr_decay_style="cosine",
+        start_wd=settings.weight_decay,
+        end_wd=settings.weight_decay,
+        wd_incr_steps=steps,
+        wd_incr_style="constant",
+    )
+    scheduler.step(taken + 1)  # the first step is taken at the first rate above 0, the last at `final_lr`
+    return scheduler

@@ -1,0 +1,271 @@
+"""One pretraining run from mixture to Hugging Face folder: resume, loop, evaluate, export."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch.distributed as dist
+
+from infra.atomic import remove_temporaries, write_json, write_text
+from infra.errors import JobError, Preempted
+from infra.render.progress import Advance
+from infra.stages.stage import Workspace, is_leader
+from pretrain.data.epoch import Batches, DataSettings, build_epoch
+from pretrain.data.prefetch import read_ahead
+from pretrain.data.schedule import Epoch, place_of
+from pretrain.data.token_files import parts_of
+from pretrain.files import CARD, CHECKPOINTS, INDICES, MODEL, PROFILE, SUMMARY
+from pretrain.huggingface.folder import Weights, export
+from pretrain.loss.policy import LossPolicy
+from pretrain.metrics.record import LogInterval, Progress, Record
+from pretrain.metrics.sinks import check_installed
+from pretrain.metrics.sums import Sums
+from pretrain.model.weights import gather
+from pretrain.report.card import model_card
+from pretrain.runtime.device import has_fast_bf16, keep_freed_memory, repeatable
+from pretrain.runtime.distributed import any_rank, data_parallel, is_first, process_groups
+from pretrain.runtime.late import Late
+from pretrain.runtime.preemption import Preemption
+from pretrain.runtime.profiling import profiled
+from pretrain.spec import PretrainSpec
+from pretrain.start.inputs import Inputs, open_inputs
+from pretrain.training.checkpoint import Checkpoints
+from pretrain.training.evaluate import held_out_cross_entropy
+from pretrain.training.initial import first_weights, take_up
+from pretrain.training.offenders import offenders
+from pretrain.training.trainer import Trainer
+
+
+def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> dict[str, Any]:
+    """Train, evaluate and export in `workspace.path`; returns the counts for artifact.json. `verified` says that the
+    mixture's checksums have been compared; else rank 0 does that before there are process groups.
+
+    Takes up the newest checkpoint found there, and ends with the same weights, bit for bit, as an undisturbed run on
+    the same machine with the same number of threads and ranks. Raises UserError or JobError.
+    """
+    summary = workspace.path / SUMMARY
+    if not summary.exists():
+        check_installed(spec.logs)
+        keep_freed_memory()
+        check = None if verified else partial(open_inputs, spec)
+        groups = process_groups(spec.parallel, spec.seed, timeout=spec.collective_timeout, first=check)
+        with groups, repeatable(spec.deterministic):
+            Run(spec, open_inputs(spec, verify=False), workspace).complete()
+    if not is_leader():  # the leader may have renamed the folder by now
+        return {}
+    found = json.loads(summary.read_text(encoding="utf-8"))
+    # only now: a kill before this point finds the summary and does nothing again
+    Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every).drop_unkept(found["steps"])
+    shutil.rmtree(workspace.path / INDICES, ignore_errors=True)
+    counted = ("parameters", "steps", "skipped_steps", "tokens", "loss_tokens", "cross_entropy")
+    return {key: found[key] for key in counted}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The `step`-th step of the run, whose gradient's norm may not be known yet; `offenders` names its documents."""
+
+    step: int
+    sums: Sums
+    norm: Late
+    offenders: Callable[[], list[str]]
+
+
+class Run:
+    """One run in progress on this rank."""
+
+    def __init__(self, spec: PretrainSpec, inputs: Inputs, workspace: Workspace) -> None:
+        self.spec = spec
+        self.inputs = inputs
+        self.workspace = workspace
+        self.passes = inputs.passes(spec)
+        self.steps = inputs.steps(spec)
+        policy = LossPolicy.of(spec.loss, inputs.components, self.steps)
+        weights = first_weights(spec, inputs.shape)
+        self.trainer = Trainer(spec, inputs.shape, policy, weights, inputs.replacement, self.steps)
+        self.record = Record(spec, inputs, workspace, self.trainer.levels)
+        self.checkpoints = Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every)
+        self.settings = DataSettings(
+            sequence_length=inputs.mixture.sequence_length,
+            vocab_size=inputs.mixture.facts.vocab_size,
+            end_of_document=inputs.mixture.facts.eos_id,
+            cache=workspace.path / INDICES / inputs.mixture.content_sha256[:12],
+            packing=inputs.mixture.packing,
+        )
+        self._current: tuple[Epoch, Batches] | None = None
+        self._taken: Taken | None = None
+        self._norm = math.nan
+        self._flags: Late | None = None
+        if spec.half and not has_fast_bf16():
+            workspace.note(f"precision: {spec.precision} is emulated on this CPU and much slower than fp32")
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return self.record.progress
+
+    def complete(self) -> None:
+        """Train to the end, then evaluate and export. Collective."""
+        if is_first():
+            remove_temporaries(self.workspace.path / INDICES)
+        self._resume()
+        with contextlib.closing(self.record), contextlib.closing(self.checkpoints), contextlib.ExitStack() as ends:
+            ends.callback(self._end_reading)
+            with self.workspace.progress("pretrain", self.steps, "steps") as advance, Preemption() as preemption:
+                advance(self.progress.step)
+                self._train(advance, preemption)
+            self.checkpoints.finish()
+            self._finish()
+
+    def _resume(self) -> None:
+        state = self.checkpoints.restore(self._state, self.workspace.note)
+        if state is None:
+            take_up(self.trainer, self.spec)
+        else:
+            self.trainer.load_state(state)
+            self.record.progress = Progress(**state["progress"])
+            self.trainer.taken = self.progress.step
+        self.record.open()
+
+    def _state(self, loading: bool) -> dict[str, Any]:
+        state = self.trainer.state(loading)
+        return state if loading else {**state, "progress": asdict(self.progress)}
+
+    def _train(self, advance: Advance, preemption: Preemption) -> None:
+        interval = LogInterval(self.trainer.no_sums)
+        with profiled(self.spec.profile, self.workspace.path / PROFILE) as traced:
+            while self.progress.step < self.steps:
+                rate = self.trainer.learning_rate
+                self._step(interval)
+                traced()
+                with interval.checkpointing():
+                    leaves = self._look_around(preemption)
+                if leaves or self._reports():
+                    norm = self._settle(interval)
+                    self.record.report(interval, rate, norm, self._evaluation())
+                    interval = LogInterval(self.trainer.no_sums)
+                if leaves or self._saves():
+                    with interval.checkpointing():
+                        self.checkpoints.save(self.progress.step, self._state(False))
+                advance(1)
+                if leaves:
+                    self._leave()
+
+    def _look_around(self, preemption: Preemption) -> bool:
+        """Whether to leave, which all ranks learn alike; a checkpoint that has been written is finished on the way.
+
+        On GPUs the ranks' answers of the step before are read, as this step's would wait for its work.
+        """
+        flags = any_rank(preemption.noted, self.checkpoints.writing)
+        self._flags, known = flags, self._flags if flags.is_late else flags
+        if known is None:
+            return False
+        asked, writing = map(bool, known.read())
+        if self.checkpoints.pending and not writing:
+            self.checkpoints.finish()
+        return asked and self.progress.step < self.steps
+
+    def _leave(self) -> None:
+        self.checkpoints.finish()
+        where = f"step {self.progress.step} of {self.steps}"
+        raise Preempted(f"asked to leave: saved after {where}; run it again and it goes on")
+
+    def _step(self, interval: LogInterval) -> None:
+        """One step. A GPU is given it before the step before is looked at, so that it need not wait."""
+        wanted, step = place_of(self.passes, self.progress.step)
+        if self._current is None or self._current[0] != wanted:
+            self._end_reading()
+            self._current = wanted, self._batches(wanted)
+        batches = self._current[1]
+        sums, norm = self.trainer.step(batches, step)
+        self._settle(interval)
+        self.progress.step += 1
+        self._taken = Taken(self.progress.step, sums, Late(norm), partial(self._offenders, batches, step))
+        if not self._taken.norm.is_late:
+            self._settle(interval)
+
+    def _settle(self, interval: LogInterval) -> float:
+        """Count the step that was taken last, unless it is counted; returns the norm of its gradient."""
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            (self._norm,) = taken.norm.read()
+            if math.isfinite(self._norm):
+                interval.add(taken.sums)
+            else:
+                interval.skip()
+                self._skip(taken)
+        return self._norm
+
+    def _batches(self, wanted: Epoch) -> Batches:
+        parts = parts_of(self.inputs.mixture, wanted.cooldown)
+        dataset = build_epoch(parts, self.settings, wanted.order_seed(self.spec.seed))
+        batches = Batches(dataset, self.spec.global_batch_size, self.spec.micro_batch_size, *data_parallel())
+        return read_ahead(batches, self.trainer.device)
+
+    def _end_reading(self) -> None:
+        if self._current is not None:
+            self._current[1].close()
+        self._current = None
+
+    def _offenders(self, batches: Batches, step: int) -> list[str]:
+        with contextlib.closing(batches):
+            return offenders(self.trainer, batches, step, self.inputs.mixture)
+
+    def _skip(self, taken: Taken) -> None:
+        """Count a step whose gradient was not finite; past the limit, stop and name the documents it was made of."""
+        self.progress.skipped += 1
+        message = f"the gradient is not finite at step {taken.step} of {self.steps}"
+        if self.progress.skipped <= self.spec.max_skipped:
+            if is_first():
+                self.workspace.note(f"{message}: the step was skipped")
+            return
+        raise JobError(
+            f"{message}; lower optimizer.lr or raise optimizer.warmup, or look at these ({self.progress.skipped} steps "
+            f"were skipped, max_skipped is {self.spec.max_skipped}; the log up to here is {self.record.log.path}):\n  "
+            + "\n  ".join(taken.offenders())
+        )
+
+    def _reports(self) -> bool:
+        """Whether this step ends an interval; a checkpoint does too, so that nothing is measured over a kill."""
+        every = (self.spec.log_every, self.spec.checkpoint_every, self.spec.evaluate_every)
+        return self.progress.step == self.steps or any(self.progress.step % each == 0 for each in every if each)
+
+    def _evaluation(self) -> dict[str, Any] | None:
+        """Cross-entropies on held-out documents where it is time for them; after the last step `_finish` does it."""
+        every, step = self.spec.evaluate_every, self.progress.step
+        if every is None or step % every or step == self.steps:
+            return None
+        found = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings)
+        kept = ("cross_entropy", "risky_cross_entropy")
+        return {name: {key: result[key] for key in kept} for name, result in found.items()}
+
+    def _saves(self) -> bool:
+        """The last step is only saved to be kept: what comes after it is quickly done again."""
+        if self.progress.step == self.steps:
+            return self.spec.keep_every is not None
+        return self.progress.step % self.spec.checkpoint_every == 0
+
+    def _finish(self) -> None:
+        """Evaluate, export, and write the summary last: it says that all the rest is there."""
+        held_out = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings, unigram=True)
+        weights = gather(self.trainer.model, self.inputs.shape, self.spec.collective_timeout)
+        if is_first():
+            self._write(weights, self.record.summary(held_out))
+        else:
+            collections.deque(weights, maxlen=0)  # nothing comes, but this rank's own have to be sent
+        dist.barrier()
+
+    def _write(self, weights: Weights, summary: dict[str, Any]) -> None:
+        mixture, folder = self.inputs.mixture, self.workspace.path / MODEL
+        dtype = next(self.trainer.model.parameters()).dtype
+        export(weights, dtype, self.inputs.shape, mixture.tokenizer, mixture.facts.eos_id, folder)
+        write_text(folder / CARD, model_card(self.spec, self.inputs, summary))
+        write_json(self.workspace.path / SUMMARY, summary)

@@ -1,0 +1,93 @@
+"""The report: self-contained, escaped, blurred, honest about what failed and what is synthetic; same input, same
+bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from analysis.report.findings import compute
+from analysis.report.page import render, terminal_tables, terminal_tables_of, write_report
+from analysis.results import SCHEMA
+from tests.helpers import made_up_study
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(made_up_study.report(prompts=20, samples=2), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(written: Path) -> str:
+    """The page without Plotly's own code."""
+    return re.sub(r"<script>/\*\*.*?</script>", "", (written / "report.html").read_text(encoding="utf-8"), flags=re.S)
+
+
+def test_page_asks_nothing_of_the_network(page: str) -> None:
+    assert "default-src 'none'" in page
+    assert not re.search(r"<(script|img|link|iframe)[^>]+(src|href)=", page)
+
+
+def test_text_from_models_and_configurations_is_escaped(page: str) -> None:
+    assert "<b>bridge</b>" not in page and "&lt;b&gt;bridge&lt;/b&gt; &amp; the town" in page
+    assert "<forum>" not in page and "&lt;forum&gt;" in page
+
+
+def test_every_generation_is_veiled(page: str) -> None:
+    texts = [match for reply in made_up_study.REPLIES for match in re.finditer(re.escape(reply[:12]), page)]
+    assert texts or "bridge" in page
+    for match in texts:
+        assert re.search(r'class="veil" tabindex="0">[^<]*$', page[: match.start()])
+
+
+def test_synthetic_text_is_called_so_beside_every_result(page: str) -> None:
+    for section in ("answer", "curve", "frontier"):
+        heading = re.search(rf'<section id="{section}">\s*<h2>(.*?)</h2>', page, flags=re.S)
+        assert heading and "synthetic" in heading.group(1)
+    real = made_up_study.report(prompts=4, samples=1, synthetic=False)
+    assert "ynthetic" not in re.sub(r"<(script|style)>.*?</\1>", "", render(real, compute(real)), flags=re.S)
+
+
+def test_failures_fingerprints_and_configurations_are_there(page: str) -> None:
+    assert "only one class in the labelled text" in page
+    assert "b" * 64 in page and "&#34;corpus&#34;" in page
+
+
+def test_same_input_gives_the_same_bytes(written: Path, tmp_path: Path) -> None:
+    write_report(made_up_study.report(prompts=20, samples=2), tmp_path)
+    files = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
+    assert len(files) == 8
+    assert all((written / name).read_bytes() == (tmp_path / name).read_bytes() for name in files)
+
+
+def test_tables_of_a_written_report_are_those_of_its_input(written: Path) -> None:
+    fresh = terminal_tables(made_up_study.report(prompts=20, samples=2))
+    read = terminal_tables_of(written)
+    assert [table.title for table in read] == [table.title for table in fresh][: len(read)]
+    assert read[0].rows == fresh[0].rows and read[1].rows == fresh[1].rows
+
+
+def test_study_in_which_everything_failed_still_has_a_report(tmp_path: Path) -> None:
+    empty = replace(made_up_study.with_results(pl.DataFrame(schema=SCHEMA)), arms=())
+    write_report(empty, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Nothing was measured" in page and "Something failed" in page
+    assert not (tmp_path / "dose_response.png").exists()
+    assert terminal_tables_of(tmp_path)[0].rows[0][1].startswith("Nothing was measured")
+
+
+def test_report_without_probes_says_so() -> None:
+    given = made_up_study.report(prompts=4, samples=1)
+    without = replace(given, results=given.results.filter(pl.col("evaluation") != "probes"))
+    assert "Probes were not asked for" in render(without, compute(without))
+
+
+def test_picture_is_a_png(written: Path) -> None:
+    assert (written / "dose_response.png").read_bytes().startswith(b"\x89PNG")
