@@ -1,13 +1,16 @@
-"""SHA-256 of many files at once: read by threads, and not read again while a file stays what it was."""
+"""SHA-256 of many files at once: read by threads, very many small ones by processes, and not read again while a file
+stays what it was.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import multiprocessing
 import os
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +25,7 @@ _BATCH_BYTES, _BATCH_FILES = 1 << 24, 256  # handed to a thread together
 _REMEMBERED_BYTES, _REMEMBERED_FILES = 1 << 23, 10_000  # that are worth a transaction of their own
 _QUICK = 1 << 13  # bytes of a file that is read as quickly as it is asked for in the cache
 _LONG_BYTES, _LONG_FILES = 1 << 30, 20_000  # from here on a terminal shows a bar
+_MANY = 20_000  # small files from which on processes are worth their start
 _MOST_THREADS = 16  # more than any disk needs
 
 
@@ -34,17 +38,54 @@ def digests(
     small ones are. `sizes` (bytes) are those of a listing a moment ago, which spares asking for those of small files.
     `threads` is one a core unless given. Raises InputError for a file that cannot be read or that changes meanwhile.
     """
-    paths = [os.path.abspath(file) for file in files]
+    paths = [file if isinstance(file, str) and file.startswith("/") else os.path.abspath(file) for file in files]
     listed = dict(zip(paths, sizes, strict=True)) if sizes is not None else dict.fromkeys(paths, _QUICK + 1)
     stamps = {path: _stamp(path) for path, size in listed.items() if size > _QUICK}
     known = digest_cache.lookup({path: stamp for path, stamp in stamps.items() if stamp.size > _QUICK})
     listed.update((path, stamp.size) for path, stamp in stamps.items())
+    known |= _small_ones({path: size for path, size in listed.items() if size <= _QUICK}, threads or cores())
     todo = {path: size for path, size in listed.items() if path not in known}
     with contextlib.closing(_hash(todo, threads or cores())) as batches:
         for several in _gathered(batches):
             known.update((file.path, file.digest) for file in several)
             digest_cache.remember((file.path, file.stamp, file.digest) for file in several if file.stamp)
     return [known[path] for path in paths]
+
+
+def _small_ones(sizes: dict[str, int], processes: int) -> dict[str, str]:
+    """Digests of small files, where there are very many: threads would wait for each other at every call, as each holds
+    the interpreter's lock again after it. A file that cannot be read, or is no longer of its size, is left to them.
+    """
+    if len(sizes) < _MANY or processes < 2 or multiprocessing.current_process().daemon:
+        return {}
+    paths = list(sizes)
+    batches = [paths[first : first + _MANY // 10] for first in range(0, len(paths), _MANY // 10)]
+    known: dict[str, str] = {}
+    # forked, as another start would import the caller's program again; before the bar, whose thread may hold a lock
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        checksums = pool.map(_batch, batches, [[sizes[path] for path in batch] for batch in batches])
+        with bar("checksums", len(paths), "files") as advance:
+            for batch, several in zip(batches, checksums, strict=True):
+                known.update((path, checksum) for path, checksum in zip(batch, several, strict=True) if checksum)
+                advance(len(batch))
+    return known
+
+
+def _batch(paths: list[str], sizes: list[int]) -> list[str]:
+    """Digests of small files, in another process; '' for one that is not what it was listed as."""
+    return [_digest_small(path, size) for path, size in zip(paths, sizes, strict=True)]
+
+
+def _digest_small(path: str, size: int) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            hashed = _small(path, descriptor, size)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return ""
+    return hashed.digest if hashed else ""
 
 
 def _gathered(batches: Iterator[list[_Hashed]]) -> Iterator[list[_Hashed]]:

@@ -87,6 +87,21 @@ def test_a_small_file_that_one_call_does_not_read_whole_is_read_on(tmp_path, mon
     assert digest_of(file) == sha256(file.read_bytes())
 
 
+def test_very_many_small_files_are_read_by_processes_and_what_they_cannot_read_is_told(tmp_path, monkeypatch, opened):
+    monkeypatch.setattr(infra.files.digests, "_QUICK", 1 << 13)
+    monkeypatch.setattr(infra.files.digests, "_MANY", 50)
+    files = made(tmp_path, 120)
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * 10_000)
+    sizes = [file.stat().st_size for file in (*files, large)]
+    files[7].write_bytes(b"longer than it was when it was listed")
+    assert digests([*files, large], sizes=sizes, threads=2) == [sha256(file.read_bytes()) for file in (*files, large)]
+    assert sorted(set(opened) & {file.name for file in (*files, large)}) == ["7.txt", "large"]  # by this process
+    files[8].unlink()
+    with pytest.raises(InputError, match=r"8\.txt: no such file"):
+        digests(files, sizes=sizes[:-1], threads=2)
+
+
 @pytest.mark.parametrize("keep_time", [False, True])
 def test_another_content_of_the_same_size_is_read_even_where_its_time_was_set_back(tmp_path, keep_time):
     (file,) = made(tmp_path, 1)
