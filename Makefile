@@ -36,7 +36,7 @@ constraints:
 	mv $(VENV)-constraints/new.txt infra/constraints.txt
 
 $(VENV)/.installed: pyproject.toml infra/install.sh infra/constraints.txt
-	PYTHON=$(PYTHON) sh infra/install.sh $(VENV) megatron,detoxify
+	PYTHON=$(PYTHON) sh infra/install.sh $(VENV) megatron
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

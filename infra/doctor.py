@@ -14,7 +14,6 @@ from infra.render.page import Table
 _NEEDED = ("torch", "transformers", "datatrove", "pyarrow", "polars", "scikit-learn", "alt-profanity-check", "plotly")
 _OPTIONAL = {
     "megatron-core": "pretraining (extra: megatron)",
-    "detoxify": "the detoxify scorer (extra: detoxify)",
     "onnxruntime": "ONNX number formats of scorers (extra: onnx)",
     "ray": "cluster execution (extra: ray)",
 }
