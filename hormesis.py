@@ -171,8 +171,8 @@ def lineage(
     if sample is not None:
         from pretrain.stage import trace_sample  # with all that a training's YAML may say
 
-        for part in trace_sample(folder, sample, epoch, seed, text):
-            print_table(part)
+        for table in trace_sample(folder, sample, epoch, seed, text):
+            print_table(table)
         return
     table, chain = trace(folder)
     print_table(table)

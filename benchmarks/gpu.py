@@ -44,7 +44,7 @@ from typing import Any
 
 from infra.artifacts.artifact import is_artifact
 from infra.artifacts.fingerprint import digest_file
-from infra.stages.places import partials_of
+from infra.stages.result_folders import partials_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

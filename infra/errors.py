@@ -70,7 +70,7 @@ class UnavailableError(UserError):
     """Something that would have to be downloaded or installed and cannot be had."""
 
 
-_OF_THE_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR,
+_OF_THE_PATH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR,
                  errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SAYS_FULL = re.compile(r"os error 28|code: 28\b|no space left on device|disk quota exceeded", re.IGNORECASE)
@@ -87,7 +87,7 @@ def of_the_system(error: BaseException) -> HormesisError | None:
     if not isinstance(error, OSError):
         return None
     message = f"{error.filename}: {error.strerror}" if error.filename else str(error) or type(error).__name__
-    return InputError(message) if error.errno in _OF_THE_PLACE else JobError(message)
+    return InputError(message) if error.errno in _OF_THE_PATH else JobError(message)
 
 
 @contextmanager

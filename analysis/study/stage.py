@@ -35,7 +35,7 @@ from infra.errors import ArtifactError, InputError, StepsFailed
 from infra.render.page import Page, Plan
 from infra.render.progress import say
 from infra.stages.lease import leased
-from infra.stages.places import tell_of_stopped
+from infra.stages.result_folders import tell_of_stopped
 from infra.stages.status import STEPS_FILE
 
 VERSION = 1

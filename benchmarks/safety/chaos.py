@@ -28,7 +28,7 @@ from typing import Any
 
 from infra.artifacts.fingerprint import digest_file
 from infra.stages.job_state import job_state
-from infra.stages.places import partials_of
+from infra.stages.result_folders import partials_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "chaos.md"

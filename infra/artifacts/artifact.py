@@ -51,7 +51,7 @@ class Artifact:
 
 
 _asked: ContextVar[dict[Path, None] | None] = ContextVar("_asked", default=None)
-_FIELDS = tuple(each.name for each in dataclasses.fields(Artifact) if each.name not in ("path", "notes"))
+_FIELDS = tuple(field.name for field in dataclasses.fields(Artifact) if field.name not in ("path", "notes"))
 
 
 def is_artifact(path: Path) -> bool:
@@ -125,10 +125,10 @@ def _seal_of(record: dict[str, Any]) -> str:
 def _size(file: str) -> int | None:
     """Bytes of a file, or None where there is none; an artifact may have a hundred thousand of them."""
     try:
-        found = os.stat(file)
+        status = os.stat(file)
     except OSError:
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def verify(artifact: Artifact, below: str = "") -> None:
@@ -157,10 +157,10 @@ def fingerprint_of(path: str | Path, kind: str | None = None) -> str:
     """Fingerprint of the artifact at `path`, whose files are not looked at: `run_stage` does that for every artifact
     whose fingerprint was asked for here, before the stage begins.
     """
-    found = str(_record(Path(path), kind)["fingerprint"])
+    fingerprint = str(_record(Path(path), kind)["fingerprint"])
     if (asked := _asked.get()) is not None:
         asked[Path(path)] = None
-    return found
+    return fingerprint
 
 
 @contextlib.contextmanager
@@ -178,10 +178,10 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of every file below `folder`, by relative path, without `artifact.json` and dot files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path: path.relative_to(folder) for path in files}
-    kept = [path for path in files if str(names[path]) != MANIFEST and not names[path].name.startswith(".")]
+    contents = [path for path in files if str(names[path]) != MANIFEST and not names[path].name.startswith(".")]
     return {
         names[path].as_posix(): {"size": path.stat().st_size, "sha256": sha256}
-        for path, sha256 in zip(kept, digests(kept), strict=True)
+        for path, sha256 in zip(contents, digests(contents), strict=True)
     }
 
 

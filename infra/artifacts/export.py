@@ -44,9 +44,9 @@ def export_artifact(
         raise InputError(f"{target}: exists already; choose another --out or move it away")
     with folder_beside(target) as work:
         write(artifact, work)
-        place = rename_to_first(work, numbered(target))
-    assert place is not None
-    return place
+        folder = rename_to_first(work, numbered(target))
+    assert folder is not None
+    return folder
 
 
 def _writer(export: Export, to: str, settings: Sequence[str]) -> Write:

@@ -57,7 +57,7 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest_location(url: str, again: bool = False) -> str:
+def digest_location(url: str, refresh: bool = False) -> str:
     """Content digest of a local file; of a remote one, the identity of its content that its store offers (S3's ETag,
     the MD5 of Google's and Azure's), and where there is none, the digest of its bytes. Never its name or time.
     What a listing has told of a remote file is believed, unless it is asked for `again`. Raises InputError for a local
@@ -66,11 +66,11 @@ def digest_location(url: str, again: bool = False) -> str:
     if "://" not in url:
         return digest_of(url)
     filesystem, path = located(url)
-    if again:
+    if refresh:
         filesystem.invalidate_cache(path)
-    found = filesystem.info(path)
+    info = filesystem.info(path)
     for key in _IDENTITIES:
-        if found.get(key):
-            return digest(["remote", str(found[key]).strip('"'), found["size"]])
+        if info.get(key):
+            return digest(["remote", str(info[key]).strip('"'), info["size"]])
     with filesystem.open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

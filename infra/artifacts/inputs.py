@@ -112,11 +112,11 @@ def location_digest(url: str, *, watch: bool = True) -> str:
     """`digest_location` of what a stage reads from a bucket or web server, which is looked at again when it has ended.
     Raises FileNotFoundError, InputError.
     """
-    found = digest_location(url)
+    checksum = digest_location(url)
     watched = _watched.get()
     if watch and watched is not None and "://" in url:
-        watched.setdefault(url, (None, found))
-    return found
+        watched.setdefault(url, (None, checksum))
+    return checksum
 
 
 @contextlib.contextmanager
@@ -142,7 +142,7 @@ def changed_file(watched: Watched) -> str | None:
 
 def _remote_now(url: str) -> str | None:
     with contextlib.suppress(OSError):
-        return digest_location(url, again=True)
+        return digest_location(url, refresh=True)
     return None
 
 
@@ -156,5 +156,5 @@ def _stamp(file: str | Path) -> Stamp | None:
 def _owner(folder: str) -> Artifact | None:
     """The artifact that an absolute folder is, or is in."""
     path = Path(folder)
-    place = next((above for above in (path, *path.parents) if is_artifact(above)), None)
-    return None if place is None else read_artifact(place)
+    root = next((above for above in (path, *path.parents) if is_artifact(above)), None)
+    return None if root is None else read_artifact(root)

@@ -41,14 +41,14 @@ def lineage(folder: Path) -> tuple[Table, list[Artifact]]:
 def neighbours(folder: Path) -> dict[str, Artifact]:
     """Artifacts by fingerprint among the folder's children, siblings and the stores beside it."""
     root = folder.resolve()
-    places = [root / "steps", root.parent, root.parent / "store", root.parent.parent / "store"]
-    found: dict[str, Artifact] = {}
-    for place in places:
-        for path in sorted(place.iterdir()) if place.is_dir() else []:
+    folders = [root / "steps", root.parent, root.parent / "store", root.parent.parent / "store"]
+    artifacts: dict[str, Artifact] = {}
+    for neighbourhood in folders:
+        for path in sorted(neighbourhood.iterdir()) if neighbourhood.is_dir() else []:
             if is_artifact(path):
                 try:
                     artifact = read_artifact(path)
                 except HormesisError:
                     continue  # a damaged neighbour cannot be anybody's ancestor, and is not what was asked about
-                found[artifact.fingerprint] = artifact
-    return found
+                artifacts[artifact.fingerprint] = artifact
+    return artifacts

@@ -54,15 +54,15 @@ def apply_override(document: YamlDocument, override: str) -> None:
     if not sign or not key:
         raise _of_override(override, "write it as --set key.key=value")
     value = yaml_value(text)
-    path: Path_ = tuple(int(part) if _is_index(part) else part for part in key.split("."))
+    path: Path_ = tuple(int(segment) if _is_index(segment) else segment for segment in key.split("."))
     target: Any = document.data
-    for part, following in itertools.pairwise(path):
+    for segment, following in itertools.pairwise(path):
         if isinstance(target, dict):
-            target = target.setdefault(part, [] if isinstance(following, int) else {})
-        elif isinstance(target, list) and isinstance(part, int) and part < len(target):
-            target = target[part]
+            target = target.setdefault(segment, [] if isinstance(following, int) else {})
+        elif isinstance(target, list) and isinstance(segment, int) and segment < len(target):
+            target = target[segment]
         else:
-            raise _of_override(override, f"there is nothing at {part!r}")
+            raise _of_override(override, f"there is nothing at {segment!r}")
     last = path[-1]
     if not (isinstance(target, dict) or (isinstance(target, list) and isinstance(last, int) and last < len(target))):
         raise _of_override(override, f"there is nothing at {last!r}")
@@ -84,8 +84,8 @@ def _of_override(override: str, message: str) -> ConfigError:
     return ConfigError([Problem("--set", override, message)])
 
 
-def _is_index(part: str) -> bool:
-    return part.isascii() and part.isdigit() and len(part) <= _INDEX_DIGITS
+def _is_index(segment: str) -> bool:
+    return segment.isascii() and segment.isdigit() and len(segment) <= _INDEX_DIGITS
 
 
 def _read(path: Path) -> YamlDocument:
@@ -200,9 +200,9 @@ class _Reader:
         """What `<<: *a` or `<<: [*a, *b]` brings; of several, the first counts."""
         value = self._value(node, path, above)
         maps = value if isinstance(value, list) else [value]
-        if not all(isinstance(each, dict) for each in maps):
+        if not all(isinstance(mapping, dict) for mapping in maps):
             raise self._wrong(node.start_mark, "`<<` takes over mappings only")
-        return {key: item for each in reversed(maps) for key, item in each.items()}
+        return {key: item for mapping in reversed(maps) for key, item in mapping.items()}
 
     def _key(self, node: Any) -> Any:
         from ruamel.yaml.nodes import ScalarNode

@@ -56,7 +56,7 @@ def _base_path(document: YamlDocument, seen: tuple[Path, ...]) -> Path:
     except (OSError, ValueError) as error:
         raise _problem(document, str(error)) from None
     if path in seen:
-        circle = " -> ".join(each.name for each in (*seen[seen.index(path) :], path))
+        circle = " -> ".join(file.name for file in (*seen[seen.index(path) :], path))
         raise _problem(document, f"{circle} is a circle")
     if len(seen) > _LONGEST:
         raise _problem(document, f"more than {_LONGEST} files that extend one another")
@@ -84,9 +84,9 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 def _anchored(value: Any, folder: Path) -> Any:
     """The same data with every string marked as coming from `folder`; one that is marked already keeps its own."""
     if isinstance(value, dict):
-        return {key: _anchored(each, folder) for key, each in value.items()}
+        return {key: _anchored(item, folder) for key, item in value.items()}
     if isinstance(value, list):
-        return [_anchored(each, folder) for each in value]
+        return [_anchored(item, folder) for item in value]
     if not isinstance(value, str) or isinstance(value, Anchored):
         return value
     anchored = Anchored(value)

@@ -76,21 +76,21 @@ def _spot_of(detail: ErrorDetails, data: Any, model: type[BaseModel]) -> _Spot:
     section: type[BaseModel] | None = model
     kind: Any = model
     of_plain_union = False
-    for position, part in enumerate(loc):
+    for position, segment in enumerate(loc):
         kind, notes = _bare(kind)
         if _is_union(kind):
             discriminator = _discriminator(notes)
-            kind = _member(kind, discriminator, part)
+            kind = _member(kind, discriminator, segment)
             of_plain_union = discriminator is None
             continue
-        is_present = (isinstance(data, dict) and part in data) or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        is_present = (isinstance(data, dict) and segment in data) or (
+            isinstance(data, list) and isinstance(segment, int) and segment < len(data)
         )
         section = kind if _is_model(kind) else None
-        kind = _below(kind, part)
+        kind = _below(kind, segment)
         if is_present or (names_key and position == len(loc) - 1):
-            path = (*path, part)
-            data = data[part] if is_present else None
+            path = (*path, segment)
+            data = data[segment] if is_present else None
     if detail["type"] not in ("union_tag_invalid", "union_tag_not_found"):
         return _Spot(path, section, of_plain_union)
     union, notes = _bare(kind)
@@ -150,14 +150,14 @@ def _names(member: Any, discriminator: object | None) -> list[Any]:
     return [note.tag for note in notes if isinstance(note, Tag)] or [getattr(kind, "__name__", None)]
 
 
-def _below(kind: Any, part: str | int) -> Any:
+def _below(kind: Any, segment: str | int) -> Any:
     """The type at a key or index of a value of this type; Any where nothing is known of it."""
     if _is_model(kind):
-        info = kind.model_fields.get(str(part))
+        info = kind.model_fields.get(str(segment))
         return Any if info is None else Annotated[info.annotation, info, *info.metadata]
     arguments = typing.get_args(kind)
-    if isinstance(part, int) and Ellipsis not in arguments and part < len(arguments) and len(arguments) > 1:
-        return arguments[part]
+    if isinstance(segment, int) and Ellipsis not in arguments and segment < len(arguments) and len(arguments) > 1:
+        return arguments[segment]
     values = [argument for argument in arguments if argument is not Ellipsis]
     return values[-1] if values else Any
 
@@ -191,10 +191,10 @@ def _message_of_union(details: list[ErrorDetails]) -> str:
     value = details[0]["input"]
     if told := next((detail for detail in details if detail["type"] == "value_error"), None):
         return f"{told['msg'].removeprefix('Value error, ')}{_shown(value)}"
-    wanted = [detail["msg"].removeprefix("Input should be ").partition(", unable")[0] for detail in details]
+    expectations = [detail["msg"].removeprefix("Input should be ").partition(", unable")[0] for detail in details]
     names = [name for detail in details for name in _expected(detail)]
     hint = nearest(value, names) if isinstance(value, str) else ""
-    return f"input should be {' or '.join(dict.fromkeys(wanted))}{_shown(value)}{hint}"
+    return f"input should be {' or '.join(dict.fromkeys(expectations))}{_shown(value)}{hint}"
 
 
 def _expected(detail: ErrorDetails) -> list[str]:

@@ -70,8 +70,8 @@ def _plain(value: Any, annotation: Any, marks: Iterable[Any]) -> Any:
 
 def own_identity(section: BaseModel) -> dict[str, Any]:
     """What a section says of itself, if it is a `Spec`."""
-    said: Any = getattr(section, "identity", None)
-    return said() if callable(said) else identity_of(section)
+    identity: Any = getattr(section, "identity", None)
+    return identity() if callable(identity) else identity_of(section)
 
 
 def _names_path(annotation: Any) -> bool:

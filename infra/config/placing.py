@@ -70,5 +70,5 @@ def _spellings(value: str, document: YamlDocument) -> Iterator[str]:
 
 def dotted(path: Path_) -> str:
     """`components.clean.tokens`, `seeds[0]`; one line, whatever stands in a key."""
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    name = "".join(f"[{segment}]" if isinstance(segment, int) else f".{segment}" for segment in path).lstrip(".")
     return name.replace("\n", "\\n")

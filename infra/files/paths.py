@@ -34,8 +34,8 @@ def file_name(name: str) -> str:
 
 def is_inside(name: str) -> bool:
     """Whether a relative path such as `hf/model.safetensors` stays below the folder that it is relative to."""
-    parts = name.split("/")
-    return "\0" not in name and not PurePosixPath(name).is_absolute() and not {"", ".", ".."} & set(parts)
+    segments = name.split("/")
+    return "\0" not in name and not PurePosixPath(name).is_absolute() and not {"", ".", ".."} & set(segments)
 
 
 def output(target: Path, option: str = "--out") -> Path:

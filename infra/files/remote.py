@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 
 
-def located(place: str) -> tuple[AbstractFileSystem, str]:
+def located(location: str) -> tuple[AbstractFileSystem, str]:
     """File system and path of a folder, file or URL.
 
     Raises InputError for an unknown protocol or an impossible path, UnavailableError naming the extra that is missing.
@@ -20,12 +20,12 @@ def located(place: str) -> tuple[AbstractFileSystem, str]:
     import fsspec
 
     try:
-        filesystem, path = fsspec.core.url_to_fs(place)
+        filesystem, path = fsspec.core.url_to_fs(location)
     except ImportError as error:
-        protocol = place.partition("://")[0]
+        protocol = location.partition("://")[0]
         extra = _EXTRAS.get(protocol)
         needed = f"pip install 'hormesis[{extra}]'" if extra else str(error)
-        raise UnavailableError(f"{place}: {protocol}:// needs a package that is not installed: {needed}") from None
+        raise UnavailableError(f"{location}: {protocol}:// needs a package that is not installed: {needed}") from None
     except (ValueError, OSError) as error:
-        raise InputError(f"{place}: {error}") from None
+        raise InputError(f"{location}: {error}") from None
     return filesystem, path

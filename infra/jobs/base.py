@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from infra.errors import RankFailure, RanksFailed
 from infra.jobs.spec import ExecutionSpec
 from infra.render.progress import say
-from infra.stages.job_state import announced
+from infra.stages.job_state import announced, unfinished_ranks
 from infra.stages.stage import Workspace
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class Job:
 
     def unfinished(self) -> list[int]:
         """Ranks without a completion marker, in order."""
-        folder = self.logging_dir / "completions"
-        done = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-        return [rank for rank in range(len(self.labels)) if f"{rank:05d}" not in done]
+        return unfinished_ranks(self.logging_dir, len(self.labels))
 
 
 class ReadOnly(tuple[T, ...]):

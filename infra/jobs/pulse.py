@@ -29,7 +29,7 @@ class Pulse(PipelineStep):
         super().__init__()
         self.file, self.documents, self.last = file, 0, ""
         self.started = time.time()
-        self._said = {"reads": reads, "started": self.started, "host": socket.gethostname(), "pid": os.getpid()}
+        self._record = {"reads": reads, "started": self.started, "host": socket.gethostname(), "pid": os.getpid()}
         self.beat()
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
@@ -45,9 +45,9 @@ class Pulse(PipelineStep):
 
     def beat(self) -> None:
         """Say how far this rank is."""
-        write(self.file, {**self._said, "documents": self.documents, "at": time.time()})
+        write(self.file, {**self._record, "documents": self.documents, "at": time.time()})
 
     def ended(self) -> dict[str, Any]:
         """What the completion marker says."""
         now = time.time()
-        return {"documents": self.documents, "seconds": now - self.started, "ended": now, "host": self._said["host"]}
+        return {"documents": self.documents, "seconds": now - self.started, "ended": now, "host": self._record["host"]}

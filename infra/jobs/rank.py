@@ -14,9 +14,9 @@ from infra.errors import HormesisError, RankFailure
 from infra.files.open_files import require
 from infra.jobs.base import Job
 from infra.jobs.pulse import Pulse
-from infra.stages.job_state import report_failure, write
+from infra.stages.job_state import completion_marker, make_folders, report_failure, running_file, write
 
-_PLACE = re.compile(r"(?P<where>[^\n]+?:\d+): (?P<reason>.*)", re.DOTALL)
+_LOCATED = re.compile(r"(?P<where>[^\n]+?:\d+): (?P<reason>.*)", re.DOTALL)
 
 
 class RankExecutor(PipelineExecutor):
@@ -24,7 +24,7 @@ class RankExecutor(PipelineExecutor):
 
     def __init__(self, job: Job, rank: int) -> None:
         steps = deepcopy(list(job.pipeline))  # steps keep the statistics of one rank
-        self.pulse = Pulse(job.logging_dir / "running" / f"{rank:05d}.json", job.labels[rank])
+        self.pulse = Pulse(running_file(job.logging_dir, rank), job.labels[rank])
         super().__init__([*steps[:1], self.pulse, *steps[1:]], str(job.logging_dir))
         self.job = job
 
@@ -46,14 +46,13 @@ class RankExecutor(PipelineExecutor):
 
     def mark_rank_as_completed(self, rank: int) -> None:
         """datatrove's marker, which is empty there and says here how many documents it stands for."""
-        write(self.job.logging_dir / "completions" / f"{rank:05d}", self.pulse.ended())
+        write(completion_marker(self.job.logging_dir, rank), self.pulse.ended())
         self.pulse.file.unlink(missing_ok=True)
 
 
 def run_rank(job: Job, rank: int) -> RankFailure | None:
     """Run one rank here. Whatever its steps raise becomes the failure that is returned; the traceback is in its log."""
-    for folder in ("completions", "running"):
-        (job.logging_dir / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(job.logging_dir)
     base.add_task_logger, base.close_task_logger = LOG.open, LOG.close
     executor = RankExecutor(job, rank)
     try:
@@ -77,8 +76,8 @@ def _failure(job: Job, rank: int, error: Exception, last: str) -> RankFailure:
         log = job.logging_dir / "logs" / f"task_{rank:05d}.log"
         reason = f"unexpected {type(error).__name__}: {error} (traceback in {log})"
         return RankFailure(rank, job.labels[rank], f"up to {last}" if last else "", reason)
-    if found := _PLACE.fullmatch(str(error)):
-        return RankFailure(rank, job.labels[rank], found["where"], found["reason"])
+    if match := _LOCATED.fullmatch(str(error)):
+        return RankFailure(rank, job.labels[rank], match["where"], match["reason"])
     return RankFailure(rank, job.labels[rank], "", str(error))
 
 

@@ -105,10 +105,10 @@ class RayWorkers:
                     outcome = outcome.failure(job, rank, deaths[rank])
                 yield rank, outcome
 
-    def _hire(self, wanted: int, check: tuple[str, str]) -> None:
+    def _hire(self, count: int, check: tuple[str, str]) -> None:
         """Start actors up to what there is to do and room for."""
         have = len(self._starting) + len(self._idle) + len(self._busy)
-        for _ in range(min(wanted, self._most()) - have):
+        for _ in range(min(count, self._most()) - have):
             actor = self._actor.remote()
             self._starting[actor.check.remote(*check)] = actor
 
@@ -118,9 +118,9 @@ class RayWorkers:
             return self.cluster.workers
         looked, room = self._room
         if time.monotonic() - looked > 10 * POLL:
-            found = self._ray.cluster_resources()
+            resources = self._ray.cluster_resources()
             needs = {"CPU": self.options.cpus, "GPU": self.options.gpus}
-            room = min(int(found.get(name, 0) // need) for name, need in needs.items() if need)
+            room = min(int(resources.get(name, 0) // need) for name, need in needs.items() if need)
             self._room = (time.monotonic(), room)
         return max(1, room)
 
@@ -169,10 +169,10 @@ class RayWorkers:
             return time.monotonic()
         if time.monotonic() - since < PATIENCE:
             return since
-        found = {name: self._ray.cluster_resources().get(name, 0) for name in ("CPU", "GPU")}
+        resources = {name: self._ray.cluster_resources().get(name, 0) for name in ("CPU", "GPU")}
         needs = f"{self.options.cpus:g} CPU" + (f" and {self.options.gpus:g} GPU" if self.options.gpus else "")
-        self.tell(f"waiting for Ray: a worker needs {needs}; the cluster has {found['CPU']:g} CPU and "
-                  f"{found['GPU']:g} GPU in all, and none has started yet")  # fmt: skip
+        self.tell(f"waiting for Ray: a worker needs {needs}; the cluster has {resources['CPU']:g} CPU and "
+                  f"{resources['GPU']:g} GPU in all, and none has started yet")  # fmt: skip
         return time.monotonic()
 
     def _dismiss(self, actor: Any) -> None:

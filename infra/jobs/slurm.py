@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from infra.jobs.base import Job
 from infra.jobs.rank import run_rank
 from infra.jobs.slurm_cli import queued, requeue_this_task, require_slurm
 from infra.jobs.spec import SlurmArraySpec
-from infra.stages.job_state import report_failure
+from infra.stages.job_state import report_failure, reported_failures
 
 POLL = 10.0  # seconds between two looks at the queue
 ARRAY = "slurm_array"  # file that keeps the id of the array, for a command that is killed and run again
@@ -92,7 +91,8 @@ class SlurmWorkers:
         grace = 1  # a look after the array has gone: a network file system may show the last markers late
         while waiting and grace >= 0:
             grace -= not queued(array)
-            failures, unfinished = _failures(job), set(job.unfinished())
+            unfinished = set(job.unfinished())
+            failures = {failure.rank: failure for failure in reported_failures(job.logging_dir)}
             for rank in sorted(waiting):
                 if rank not in unfinished or rank in failures:
                     waiting.remove(rank)
@@ -117,11 +117,6 @@ def _earlier(job: Job) -> str | None:
         array = (job.logging_dir / ARRAY).read_text()
         return array if queued(array) else None
     return None
-
-
-def _failures(job: Job) -> dict[int, RankFailure]:
-    found = [RankFailure(**json.loads(file.read_text())) for file in (job.logging_dir / "failures").glob("[0-9]*.json")]
-    return {failure.rank: failure for failure in found}
 
 
 def _vanished(job: Job, rank: int) -> RankFailure:

@@ -19,9 +19,9 @@ def markdown(table: Table) -> str:
     return f"**{table.title}**\n\n{drawn}" if table.title else drawn
 
 
-def card(header: dict[str, Any], parts: Sequence[str]) -> str:
+def card(header: dict[str, Any], sections: Sequence[str]) -> str:
     """A README.md: the header between its marks, then the parts that are not empty."""
-    return "\n\n".join([f"---\n{_yaml(header)}---", *filter(None, parts)]) + "\n"
+    return "\n\n".join([f"---\n{_yaml(header)}---", *filter(None, sections)]) + "\n"
 
 
 def _row(cells: Sequence[object]) -> str:

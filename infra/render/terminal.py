@@ -71,7 +71,7 @@ def print_error(error: HormesisError) -> None:
         for name, why in error.failures:
             print_line(f"  {name}: {why}", stderr=True)
     elif isinstance(error, RanksFailed):
-        rows = tuple((each.rank, each.reads, each.where, each.reason) for each in error.failures)
+        rows = tuple((failure.rank, failure.reads, failure.where, failure.reason) for failure in error.failures)
         title = f"{error.job}: {len(rows)} of {error.ranks} ranks failed; the rest of the work is kept:"
         print_line(title, style="red", stderr=True)
         print_table(Table("", ("rank", "reads", "file:line", "reason"), rows), _console(stderr=True))

@@ -25,6 +25,7 @@ from typing import Any
 from infra.errors import RankFailure
 
 JOB_FILE = ".job.json"
+_COMPLETIONS, _RUNNING, _FAILURES = "completions", "running", "failures"  # the first is datatrove's name
 STRAGGLES = 3.0  # times the median duration of finished ranks
 
 
@@ -53,14 +54,35 @@ def announced(work: Path, job: Path, name: str, ranks: int) -> Iterator[None]:
 
     The word stays when the job fails or is killed, so that `status` can tell how it ended.
     """
-    for reports in ("running", "failures"):
+    for reports in (_RUNNING, _FAILURES):
         shutil.rmtree(job / reports, ignore_errors=True)
-    for folder in ("running", "failures", "completions"):
-        (job / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(job)
     folder_name = os.path.relpath(job, work)
     write(work / JOB_FILE, {"name": name, "ranks": ranks, "folder": folder_name, "started": time.time()})
     yield
     (work / JOB_FILE).unlink(missing_ok=True)
+
+
+def make_folders(job: Path) -> None:
+    """Make the folders in which ranks report."""
+    for folder in (_COMPLETIONS, _RUNNING, _FAILURES):
+        (job / folder).mkdir(parents=True, exist_ok=True)
+
+
+def completion_marker(job: Path, rank: int) -> Path:
+    """The file that is there when a rank is done."""
+    return job / _COMPLETIONS / f"{rank:05d}"
+
+
+def running_file(job: Path, rank: int) -> Path:
+    """The file that is there while a rank runs."""
+    return job / _RUNNING / f"{rank:05d}.json"
+
+
+def unfinished_ranks(job: Path, ranks: int) -> list[int]:
+    """Those of so many ranks that have no completion marker, in order."""
+    done = {file.name for file in _files(job / _COMPLETIONS)}  # one look at the folder, not one for each rank
+    return [rank for rank in range(ranks) if completion_marker(job, rank).name not in done]
 
 
 def write(file: Path, value: object) -> None:
@@ -72,29 +94,36 @@ def write(file: Path, value: object) -> None:
 
 def report_failure(job: Path, failure: RankFailure) -> None:
     """Leave word of a rank that failed, and none of it running."""
-    (job / "failures").mkdir(parents=True, exist_ok=True)
-    write(job / "failures" / f"{failure.rank:05d}.json", asdict(failure))
-    (job / "running" / f"{failure.rank:05d}.json").unlink(missing_ok=True)
+    make_folders(job)
+    write(job / _FAILURES / f"{failure.rank:05d}.json", asdict(failure))
+    running_file(job, failure.rank).unlink(missing_ok=True)
+
+
+def reported_failures(job: Path) -> tuple[RankFailure, ...]:
+    """The ranks of a job that have failed, in order."""
+    return tuple(RankFailure(**record) for record in _all(job / _FAILURES))
 
 
 def job_state(work: Path) -> JobState | None:
     """The job that runs in a work folder, or None between jobs."""
-    said = _read(work / JOB_FILE)
-    if said is None:
+    announcement = _read(work / JOB_FILE)
+    if announcement is None:
         return None
-    job, now = work / said["folder"], time.time()
-    markers = _files(job / "completions")  # once, so that a rank that ends meanwhile is not half counted
+    job, now = work / announcement["folder"], time.time()
+    markers = _files(job / _COMPLETIONS)  # once, so that a rank that ends meanwhile is not half counted
     done = [record for marker in markers if (record := _read(marker))]
-    running = _all(job / "running")
-    failures = tuple(RankFailure(**each) for each in _all(job / "failures"))
-    fresh = [each for each in done if each.get("ended", 0) >= said["started"]]
-    seconds = now - said["started"]
-    left = said["ranks"] - len(markers) - len(failures)
+    running = _all(job / _RUNNING)
+    failures = reported_failures(job)
+    fresh = [record for record in done if record.get("ended", 0) >= announcement["started"]]
+    seconds = now - announcement["started"]
+    left = announcement["ranks"] - len(markers) - len(failures)
     eta = seconds / len(fresh) * left if fresh else None
-    documents = sum(each["documents"] for each in (*fresh, *running))
-    typical = median(each["seconds"] for each in done) if done else None
-    marked = tuple(_marked(each, typical, now) for each in running)
-    return JobState(said["name"], said["ranks"], len(markers), documents, seconds, eta, marked, failures)
+    documents = sum(record["documents"] for record in (*fresh, *running))
+    typical = median(record["seconds"] for record in done) if done else None
+    marked = tuple(_marked(record, typical, now) for record in running)
+    return JobState(
+        announcement["name"], announcement["ranks"], len(markers), documents, seconds, eta, marked, failures
+    )
 
 
 def _marked(record: dict[str, Any], typical: float | None, now: float) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -57,7 +57,7 @@ class Holder:
         """What a lease file says; None for one that is just being written."""
         with contextlib.suppress(ValueError, TypeError, KeyError):
             record = json.loads(text)
-            return cls(Process(**record.pop("process")), **record)
+            return cls(Process.from_json(record.pop("process")), **record)
         return None
 
 
@@ -86,8 +86,8 @@ def leased(folder: Path, *, wait: bool = True) -> Iterator[None]:
 
     Says once who holds it and waits; BusyError where `wait` is off.
     """
-    place = _leases_of(folder)
-    file = _obtain(place, wait)
+    leases_folder = _leases_of(folder)
+    file = _obtain(leases_folder, wait)
     try:
         yield
     finally:
@@ -106,28 +106,28 @@ def _leases_of(folder: Path) -> Path:
     return folder.absolute().with_name(f"{folder.name}.lease")
 
 
-def _obtain(place: Path, wait: bool) -> Path:
+def _obtain(leases_folder: Path, wait: bool) -> Path:
     """Take the lease as soon as there is nobody else."""
     told, pause = "", _FIRST_PAUSE
     still: dict[tuple[Path, float], float] = {}  # (lease, its time) -> when it was first seen to be silent
     while True:
-        leases = _leases(place)
+        leases = _leases(leases_folder)
         standing = [lease for lease in leases if not _given_up(lease, still)]
-        if not standing and (file := _take(place, leases)) is not None:
+        if not standing and (file := _take(leases_folder, leases)) is not None:
             return file
-        said = _words(place, standing[0]) if standing else ""
-        if said and not wait:
-            raise BusyError(f"{said}; wait for it, or choose another --out")
-        if said not in ("", told) and pause > _TELL_FROM:
-            say(f"{said}; waiting for it (or stop this command and choose another --out)")
-            told = said
+        message = _words(leases_folder, standing[0]) if standing else ""
+        if message and not wait:
+            raise BusyError(f"{message}; wait for it, or choose another --out")
+        if message not in ("", told) and pause > _TELL_FROM:
+            say(f"{message}; waiting for it (or stop this command and choose another --out)")
+            told = message
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _words(place: Path, lease: _Lease) -> str:
+def _words(leases_folder: Path, lease: _Lease) -> str:
     who = str(lease.holder) if lease.holder else "another command begins to work on this"
-    return f"{place.with_suffix('')}: {who}"
+    return f"{leases_folder.with_suffix('')}: {who}"
 
 
 def _given_up(lease: _Lease, still: dict[tuple[Path, float], float]) -> bool:
@@ -144,16 +144,16 @@ def _given_up(lease: _Lease, still: dict[tuple[Path, float], float]) -> bool:
     return time.monotonic() - since >= 2 * BEAT
 
 
-def _take(place: Path, dead: list[_Lease]) -> Path | None:
+def _take(leases_folder: Path, dead: list[_Lease]) -> Path | None:
     """Create the lease that follows the dead ones; None where somebody else was faster."""
-    file = place / str(max((lease.number for lease in dead), default=0) + 1)
+    file = leases_folder / str(max((lease.number for lease in dead), default=0) + 1)
     mine = Holder(this_process(), datetime.now(UTC).isoformat(timespec="seconds"), uuid4().hex)
     try:
         _create(file, mine)
     except (FileExistsError, FileNotFoundError):  # taken, or given back with the whole folder, in this moment
         return None
     known = {lease.identity for lease in dead}
-    if any(lease.file != file and lease.identity not in known for lease in _leases(place)):
+    if any(lease.file != file and lease.identity not in known for lease in _leases(leases_folder)):
         _release(file)  # two of us, who saw other leases die and took other numbers: both step back and try again
         return None
     for lease in dead:
@@ -167,7 +167,7 @@ def _create(file: Path, holder: Holder) -> None:
         _beating[holder.key] = file
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(asdict(holder), stream)
+            json.dump({"process": holder.process.to_json(), "since": holder.since, "key": holder.key}, stream)
     except BaseException:
         _release(file)
         raise
@@ -185,19 +185,19 @@ def _release(file: Path) -> None:
         file.parent.rmdir()
 
 
-def _leases(place: Path, touch: bool = True) -> list[_Lease]:
+def _leases(leases_folder: Path, touch: bool = True) -> list[_Lease]:
     """The lease files of a folder; a file is opened, as a network folder tells its true time only then."""
     names: list[str] = []
     if touch:
         with contextlib.suppress(FileExistsError):  # given back in this moment
-            place.mkdir(parents=True, exist_ok=True)
+            leases_folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # the same
-        names = os.listdir(place)
+        names = os.listdir(leases_folder)
     leases, now = [], time.time()
     for name in filter(str.isdecimal, names):
         with contextlib.suppress(FileNotFoundError):
-            now = _server_time(place) if touch else now
-            leases.append(_read(place / name, now))
+            now = _server_time(leases_folder) if touch else now
+            leases.append(_read(leases_folder / name, now))
     return sorted(leases, key=lambda lease: lease.number)
 
 
@@ -207,9 +207,9 @@ def _read(file: Path, now: float) -> _Lease:
     return _Lease(file, Holder.read(text), touched, now - touched)
 
 
-def _server_time(place: Path) -> float:
-    """The time of the file system that `place` is on, in seconds."""
-    file = place / _CLOCK
+def _server_time(leases_folder: Path) -> float:
+    """The time of the file system that a folder is on, in seconds."""
+    file = leases_folder / _CLOCK
     file.touch()
     return file.stat().st_mtime
 

@@ -8,6 +8,7 @@ import socket
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,24 +19,33 @@ class Process:
 
     host: str
     pid: int
-    place: str
+    kernel: str
     born: str
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Process:
+        """The process that `to_json` gave. Raises KeyError."""
+        return cls(record["host"], record["pid"], record["place"], record["born"])
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a lease, which another version of hormesis may read."""
+        return {"host": self.host, "pid": self.pid, "place": self.kernel, "born": self.born}
 
     @property
     def dead(self) -> bool | None:
         """Whether it has ended; None for a process of another machine, container or run of the kernel."""
-        if (self.host, self.place) != (socket.gethostname(), _place()):
+        if (self.host, self.kernel) != (socket.gethostname(), _kernel()):
             return None
         return _born(self.pid) != self.born
 
 
 def this_process() -> Process:
     """The process that asks."""
-    return Process(socket.gethostname(), os.getpid(), _place(), _born(os.getpid()))
+    return Process(socket.gethostname(), os.getpid(), _kernel(), _born(os.getpid()))
 
 
 @cache
-def _place() -> str:
+def _kernel() -> str:
     """Containers of one machine may share its name and its run, and number their processes apart."""
     marks = []
     with contextlib.suppress(OSError):

@@ -23,7 +23,7 @@ from infra.render.page import Page, Plan
 from infra.render.progress import PROGRESS_FILE, Advance, bar, say
 from infra.stages.job_state import JOB_FILE
 from infra.stages.lease import leased
-from infra.stages.places import (
+from infra.stages.result_folders import (
     ELSEWHERE_FILE,
     made,
     partial_of,
@@ -138,7 +138,7 @@ class Stage(Generic[S]):
         """Run it into `target`, and say so."""
         if ray is not None and not self.on_ray:
             raise InputError(f"--ray: kind {self.kind} runs on this machine only; leave the option out")
-        artifact = run_stage(self, spec, target, workers=workers, ray=ray, again=True)
+        artifact = run_stage(self, spec, target, workers=workers, ray=ray, verify_result=True)
         say(f"{self.kind}: {artifact.path}")
         return artifact
 
@@ -157,7 +157,7 @@ def run_stage(
     workers: int = 1,
     quiet: bool = False,
     ray: RayCluster | None = None,
-    again: bool = False,
+    verify_result: bool = False,
 ) -> Artifact:
     """Run a stage into the folder `target`, or return what is there already.
 
@@ -173,7 +173,7 @@ def run_stage(
         identity = stage.identity(spec)
     fingerprint = digest([stage.kind, stage.version, identity.config, identity.inputs])
     if (artifact := made(target, fingerprint)) is not None:
-        if again and is_leader():
+        if verify_result and is_leader():
             check_input(artifact)
         return artifact
     require_room(target)
@@ -212,10 +212,10 @@ def run_stage(
             notes=workspace._notes,
             started=started,
         )
-        place = publish(partial, target, fingerprint)
-    if place != target and not quiet:
-        say(f"{target}: is the result of other settings or inputs, so this one is in {place}")
-    return read_artifact(place, stage.kind)
+        result = publish(partial, target, fingerprint)
+    if result != target and not quiet:
+        say(f"{target}: is the result of other settings or inputs, so this one is in {result}")
+    return read_artifact(result, stage.kind)
 
 
 def _refuse_changed(files: Watched, partial: Path) -> None:

@@ -13,7 +13,7 @@ from infra.render.page import Table
 from infra.render.progress import PROGRESS_FILE
 from infra.stages.job_state import JobState, job_state
 from infra.stages.lease import holder_of
-from infra.stages.places import partials_of
+from infra.stages.result_folders import partials_of
 
 STEPS_FILE = ".steps.json"  # a study's list of steps with their states
 STOPPED = "stopped (run the same command again to go on)"
@@ -68,13 +68,13 @@ def _running(partial: Path) -> tuple[str, str]:
 
 def _job_progress(job: JobState, held: bool) -> str:
     """How far a job is; speeds and an ETA only while somebody is at it."""
-    parts = [f"{job.done:,} of {job.ranks:,} ranks done"]
+    phrases = [f"{job.done:,} of {job.ranks:,} ranks done"]
     if held:
-        parts += [f"{len(job.running)} running", f"{job.per_second:,.4g} docs/s"]
-        parts += [f"ETA {job.eta:,.0f} s"] if job.eta is not None else []
+        phrases += [f"{len(job.running)} running", f"{job.per_second:,.4g} docs/s"]
+        phrases += [f"ETA {job.eta:,.0f} s"] if job.eta is not None else []
     if job.failures:
-        parts.append(f"{len(job.failures)} failed")
-    return f"{job.name}: {', '.join(parts)}"
+        phrases.append(f"{len(job.failures)} failed")
+    return f"{job.name}: {', '.join(phrases)}"
 
 
 def _ranks(work: Path) -> list[Table]:
@@ -86,7 +86,7 @@ def _ranks(work: Path) -> list[Table]:
         columns = ("reads", "documents", "docs/s", "seconds", "silent for", "worker", "")
         tables.append(Table(f"{job.name}: running", columns, tuple(_rank_row(rank) for rank in longest)))
     if job and job.failures:
-        rows = tuple((each.rank, each.reads, each.where, each.reason) for each in job.failures)
+        rows = tuple((failure.rank, failure.reads, failure.where, failure.reason) for failure in job.failures)
         tables.append(Table(f"{job.name}: failed", ("rank", "reads", "file:line", "reason"), rows))
     return tables
 

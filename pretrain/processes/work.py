@@ -20,7 +20,7 @@ from typing import Any
 from infra.atomic import write_json, write_text
 from infra.errors import JobError, RankFailure
 from infra.stages.job_state import report_failure
-from infra.stages.places import ELSEWHERE_FILE
+from infra.stages.result_folders import ELSEWHERE_FILE
 from pretrain.spec import PretrainSpec
 
 UNEXPECTED = "unexpected "

@@ -24,7 +24,7 @@ from curation.sources.parts import SourcePart, pattern_of
 from curation.stage import CURATION
 from infra.artifacts.artifact import Artifact
 from infra.errors import RanksFailed
-from infra.stages.places import partials_of
+from infra.stages.result_folders import partials_of
 from infra.stages.stage import run_stage
 from tests.helpers.corpora import Curate, load, write_jsonl
 

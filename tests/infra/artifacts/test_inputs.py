@@ -14,7 +14,7 @@ from infra.config.spec import Spec
 from infra.errors import ArtifactError, InputError
 from infra.files import digest_cache
 from infra.render.page import Page, Plan
-from infra.stages.places import partials_of
+from infra.stages.result_folders import partials_of
 from infra.stages.stage import Identity, Stage, run_stage
 
 

@@ -36,11 +36,11 @@ def partials_of(target: Path) -> list[Path]:
 
 def made(target: Path, fingerprint: str) -> Artifact | None:
     """The whole artifact of this fingerprint that went to `target`, wherever it lies now; None where there is none."""
-    for place in _places(target, fingerprint):
-        if is_artifact(place):
+    for folder in _result_folders(target, fingerprint):
+        if is_artifact(folder):
             with contextlib.suppress(ArtifactError):
-                if fingerprint_of(place) == fingerprint:
-                    return read_artifact(place)
+                if fingerprint_of(folder) == fingerprint:
+                    return read_artifact(folder)
     return None
 
 
@@ -56,19 +56,19 @@ def set_damaged_aside(target: Path, fingerprint: str) -> None:
 
     One whose manifest no longer tells a fingerprint stays where it is.
     """
-    for place in filter(is_artifact, _places(target, fingerprint)):
+    for folder in filter(is_artifact, _result_folders(target, fingerprint)):
         try:
-            if fingerprint_of(place) == fingerprint:
-                read_artifact(place)
+            if fingerprint_of(folder) == fingerprint:
+                read_artifact(folder)
         except ArtifactError as error:
-            say(f"{error}{_aside(place, fingerprint)}")
+            say(f"{error}{_aside(folder, fingerprint)}")
 
 
-def _aside(place: Path, fingerprint: str) -> str:
+def _aside(folder: Path, fingerprint: str) -> str:
     with contextlib.suppress(OSError):
         # as bytes: the manifest may be what is damaged, and no JSON any more
-        if f'"fingerprint": "{fingerprint}"'.encode() in (place / MANIFEST).read_bytes():
-            aside = rename_to_first(place, numbered(place.with_name(f"{place.name}.damaged")))
+        if f'"fingerprint": "{fingerprint}"'.encode() in (folder / MANIFEST).read_bytes():
+            aside = rename_to_first(folder, numbered(folder.with_name(f"{folder.name}.damaged")))
             return f"; moved to {aside}, doing it anew"
     return "; it stays, and the result goes beside it"
 
@@ -78,14 +78,14 @@ def publish(partial: Path, target: Path, fingerprint: str) -> Path:
 
     Raises JobError where all are taken.
     """
-    place = rename_to_first(partial, _places(target, fingerprint))
-    if place is None:
+    folder = rename_to_first(partial, _result_folders(target, fingerprint))
+    if folder is None:
         raise JobError(f"{target}: every name for the result is taken; the finished work is kept in {partial}")
-    relocate(partial, place)
-    return place
+    relocate(partial, folder)
+    return folder
 
 
-def _places(target: Path, fingerprint: str) -> tuple[Path, ...]:
+def _result_folders(target: Path, fingerprint: str) -> tuple[Path, ...]:
     """Names of a result in their order; nothing is ever overwritten."""
     endings = ("", f"-{fingerprint[:8]}", f"-{fingerprint[:16]}", f"-{fingerprint}")
     return tuple(target.with_name(target.name + ending) for ending in endings)
