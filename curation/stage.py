@@ -48,7 +48,7 @@ def run(spec: CurationSpec, workspace: Workspace) -> dict[str, Any]:
     from curation.pipeline.finish import finish
     from curation.pipeline.passes import Curation
     from curation.pipeline.placement import placed, settled
-    from infra.jobs.base import opened
+    from infra.jobs.execute import opened
 
     work = workspace.path / "work"
     spec = placed(spec)

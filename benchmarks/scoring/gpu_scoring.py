@@ -136,7 +136,7 @@ def measure(given: argparse.Namespace, folder: Path) -> int:
     """Print the table; returns 1 where an aim is missed."""
     import torch
 
-    from curation.classify.engines import TOLERANCE
+    from curation.classify.number_formats import TOLERANCE
     from curation.classify.windows import Cutter
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curation.classify.devices import gpu_name, torch_device
-from curation.classify.engines import LAYERS, TorchEngine, make_engine
+from curation.classify.engines import TorchEngine, make_engine
+from curation.classify.number_formats import LAYERS
 from curation.scorers.options import Precision
 from infra.artifacts.artifact import version_of
 from infra.artifacts.fingerprint import digest

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from curation.classify.engines import LAYERS
+from curation.classify.number_formats import LAYERS
 from infra.artifacts.artifact import version_of
 from infra.artifacts.fingerprint import digest
 from infra.atomic import atomic_path

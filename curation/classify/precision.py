@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curation.classify.devices import gpu_name
-from curation.classify.engines import LAYERS, TOLERANCE, Engine, make_engine
+from curation.classify.engines import Engine, make_engine
+from curation.classify.number_formats import LAYERS, TOLERANCE
 from curation.classify.onnx_export import can_export
 from curation.classify.windows import padded
 from curation.scorers.options import Device, Precision

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.scorers import possible_weights
-from curation.scorers.options import ScorerSpec
 from infra.artifacts.inputs import open_input
 from infra.errors import InputError
 
@@ -48,14 +47,17 @@ class Calibration:
         return np.stack(columns, axis=1)
 
 
-def read_calibration(folder: str | Path, scorer: ScorerSpec) -> Calibration:
-    """The calibration in `folder`. Raises InputError where it is none, or was fitted to another scorer."""
+def read_calibration(folder: str | Path, scorer: str, possible_weights: Collection[str]) -> Calibration:
+    """The calibration in `folder`, for the scorer of this name, whose weights have one of these checksums.
+
+    Raises InputError where it is none, or was fitted to another scorer.
+    """
     artifact = open_input(folder, "calibration")
     record: dict[str, Any] = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
-    if record["weights"] not in possible_weights(scorer):
+    if record["weights"] not in possible_weights:
         raise InputError(
             f"{folder}: fitted to {record['scorer']}, and this is another scorer, or the same one with other weights "
-            f"or another precision; fit it again with this one ({scorer.name})"
+            f"or another precision; fit it again with this one ({scorer})"
         )
     curves = {name: Curve(tuple(each["x"]), tuple(each["y"])) for name, each in record["attributes"].items()}
     return Calibration(curves, artifact.fingerprint)

@@ -23,7 +23,8 @@ from curation.spec import CurationSpec
 from curation.steps import Context, Step, make_step
 from infra.errors import InputError
 from infra.files.open_files import require
-from infra.jobs.base import Job, ReadOnly, Workers, execute
+from infra.jobs.base import Job, ReadOnly, Workers
+from infra.jobs.execute import execute
 from infra.stages.stage import Workspace
 
 if TYPE_CHECKING:

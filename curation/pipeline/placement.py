@@ -21,7 +21,8 @@ from curation.scoring.resolve import deferred, each_scorer, on_this_machine, res
 from curation.spec import CurationSpec
 from infra.atomic import write_json
 from infra.errors import UnavailableError, UserError
-from infra.jobs.base import Job, Workers, execute
+from infra.jobs.base import Job, Workers
+from infra.jobs.execute import execute
 from infra.stages.stage import Workspace
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from pydantic import TypeAdapter
 
+from curation.models.calibration import Calibration, read_calibration
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import AnyScorer, ScorerSpec
 from infra.artifacts.fingerprint import digest
@@ -31,10 +32,12 @@ def load_scorer(spec: ScorerSpec) -> Scorer:
     """Load the scorer that `spec` names, with its calibration. Raises InputError, UnavailableError with advice."""
     scorer = SCORERS.get(spec.name).load(spec)
     if spec.calibration:
-        from curation.models.calibration import read_calibration
-
-        scorer.calibrate(read_calibration(spec.calibration, uncalibrated(spec)))
+        scorer.calibrate(_calibration_of(spec, spec.calibration))
     return scorer
+
+
+def _calibration_of(spec: ScorerSpec, folder: str) -> Calibration:
+    return read_calibration(folder, spec.name, possible_weights(uncalibrated(spec)))
 
 
 def loaded_scorer(spec: ScorerSpec) -> Scorer:
@@ -52,9 +55,7 @@ def weights_of(spec: ScorerSpec) -> str:
     weights = SCORERS.get(spec.name).weights(spec)
     if not spec.calibration:
         return weights
-    from curation.models.calibration import read_calibration
-
-    return digest([weights, read_calibration(spec.calibration, uncalibrated(spec)).fingerprint])
+    return digest([weights, _calibration_of(spec, spec.calibration).fingerprint])
 
 
 def possible_weights(spec: ScorerSpec) -> set[str]:

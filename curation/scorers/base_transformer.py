@@ -16,7 +16,8 @@ import numpy as np
 from curation.classify.ahead import CHUNK, DEPTH, Ahead, Queued
 from curation.classify.batch_size import ON_CPU, choose_batch
 from curation.classify.devices import has_gpu, torch_device
-from curation.classify.engines import LAYERS, Engine, TorchEngine, make_engine
+from curation.classify.engines import Engine, TorchEngine, make_engine
+from curation.classify.number_formats import LAYERS
 from curation.classify.precision import choose
 from curation.classify.windows import Cutter, buckets, cut, highest, padded
 from curation.scorers.base import Scorer

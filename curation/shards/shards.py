@@ -22,7 +22,6 @@ from curation.shards.parquet_rows import UNFINISHED, RowsWriter
 from curation.shards.removed import Removals
 from curation.shards.spill import SUFFIX, store
 from curation.sources.parts import SourcePart, pattern_of
-from curation.steps.base import Context, Step
 from infra.atomic import atomic_path, write_json
 from infra.jobs.base import ReadOnly
 
@@ -58,14 +57,14 @@ class Apply(PipelineStep):
 
     type = "curation"
 
-    def __init__(self, step: Step, context: Context) -> None:
-        self.name = context.name
+    def __init__(self, name: str, apply: Callable[[Iterator[Document], int], Iterator[Document]]) -> None:
+        self.name = name
         super().__init__()
-        self.step, self.context = step, context
+        self.apply = apply
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Lead the documents of shard `rank` through the step."""
-        yield from self.step.apply(data, self.context, rank)
+        yield from self.apply(data, rank)
 
 
 class Call(PipelineStep):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from curation.sources.spec import SourceSpec
-from curation.sources.versions import Version, local_version
 from infra.artifacts.fingerprint import digest
 from infra.artifacts.inputs import input_digests
 from infra.errors import InputError, UnavailableError
@@ -63,11 +61,6 @@ def pinned(source: SourceSpec) -> SourceSpec:
         with contextlib.suppress(UnavailableError):  # a plan needs no hub; who has a fingerprint has asked it
             return source.model_copy(update={"revision": commit_of(source)})
     return source
-
-
-def versions(source: SourceSpec) -> tuple[Version, ...]:
-    """Of every file of a folder; none of a data set of the hub, whose commit does not change."""
-    return tuple(local_version(os.stat(file)) for file in files_of_folder(source))
 
 
 def files_of_folder(source: SourceSpec) -> list[str]:

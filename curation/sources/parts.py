@@ -11,10 +11,10 @@ from glob import has_magic
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from curation.formats.dolma_spec import attribute_files
-from curation.sources.hub import commit_of, pinned, versions
+from curation.sources.hub import commit_of, pinned
 from curation.sources.listing import ListedFile, Listing, files_matching
 from curation.sources.spec import AnySource, ForumSpec, SourceSpec
-from curation.sources.versions import Version, changed, local_version, version_of
+from curation.sources.versions import Version, changed, local_version, version_of, versions_of_data_set
 from curation.sources.wheels import parse_wheel, wheel_file
 from infra.artifacts.fingerprint import digest
 from infra.artifacts.inputs import input_digests, location_digest
@@ -58,7 +58,7 @@ def parts_of(source: AnySource, number: int) -> list[SourcePart]:
             for first in starts
         ]
     if source.path.startswith("hf:"):
-        return [SourcePart(pinned(source), number, _hub_label(source), versions=versions(source))]
+        return [SourcePart(pinned(source), number, _hub_label(source), versions=versions_of_data_set(source))]
     if source.path.startswith("wheel:"):
         return _inside_wheel(source, number)
     return _fingerprinted.pop((source, number), None) or _files(source, number)

@@ -17,6 +17,7 @@ from curation.sources.hub import rows
 from curation.sources.parts import SourcePart, is_read_at_once, opened, parts_of, read_at_once
 from curation.sources.readers import JsonlReader, ParquetReader, TextReader
 from curation.sources.spec import AnySource, ForumSpec, SourceSpec
+from curation.sources.synthetic.forum import threads
 from curation.sources.versions import check_unchanged
 from infra.errors import DataError
 
@@ -90,9 +91,7 @@ def read_part(
     A file that breaks off raises DataError, or under `keep_damaged` is one bad line.
     """
     if isinstance(part.source, ForumSpec):
-        from curation.sources.synthetic.forum import threads
-
-        return threads(part.source, part.first, part.count)
+        return threads(part.source, part.first, part.count, read_source)
     extract = Extractor(part.source, part.number, part.label, on_skip, keep_damaged, check)
     if part.source.path.startswith("hf:"):
         return _read_rows(part, extract, on_bad)

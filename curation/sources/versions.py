@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from curation.formats.dolma_spec import attribute_files
+from curation.sources.hub import files_of_folder
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError
 from infra.files.remote import located
@@ -49,6 +50,11 @@ def version_of(file: str, like: Version = ()) -> Version:
     return remote_version(filesystem.info(path), [str(like[0])] if like else _KEYS)
 
 
+def versions_of_data_set(source: SourceSpec) -> tuple[Version, ...]:
+    """Of every file of a folder; none of a data set of the hub, whose commit does not change."""
+    return tuple(local_version(os.stat(file)) for file in files_of_folder(source))
+
+
 def check_unchanged(part: SourcePart) -> None:
     """Raise DataError where a file of a part is not what it was when it was listed, OSError where it is gone."""
     if not part.versions or (len(part.versions) == 1 and _is_same(part.location, part.versions[0])):
@@ -73,7 +79,5 @@ def _files(part: SourcePart) -> list[str]:
     """The files that a part is read from, in the order of its versions."""
     assert isinstance(part.source, SourceSpec)
     if part.source.path.startswith("hf:"):
-        from curation.sources.hub import files_of_folder
-
         return files_of_folder(part.source)
     return [part.location, *attribute_files(part.location, part.source.attributes).values()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -99,7 +100,10 @@ class Step:
         """
         from curation.shards.shards import Apply
 
-        return [Apply(self, context)]
+        return [Apply(context.name, partial(self._apply_in, context))]
+
+    def _apply_in(self, context: Context, documents: Iterator[Document], rank: int) -> Iterator[Document]:
+        return self.apply(documents, context, rank)
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Lead the documents of shard `rank` through the step; what is removed goes to `context.removed.remove`."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from curation.classify import precision
-from curation.classify.engines import TOLERANCE
+from curation.classify.number_formats import TOLERANCE
 from curation.classify.onnx_export import can_export
 from curation.classify.precision import ChosenPrecision, Measured, choose, fastest
 from curation.classify.scaled_rows import scale_rows

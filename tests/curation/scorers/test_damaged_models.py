@@ -12,7 +12,6 @@ from curation.models.calibration import read_calibration
 from curation.models.fasttext import load_fasttext
 from curation.models.linear import linear_digests
 from curation.models.student import student_digests
-from curation.scorers.options import ProfanitySpec
 from infra.artifacts.artifact import describe_files, now, read_artifact, write_manifest
 from infra.errors import ArtifactError
 from tests.helpers.taggers import train
@@ -24,7 +23,7 @@ FILES = {
     "linear": ("linear.safetensors", "model.json"),
 }
 READERS: dict[str, Callable[[Path], object]] = {
-    "calibration": lambda folder: read_calibration(folder, ProfanitySpec()),
+    "calibration": lambda folder: read_calibration(folder, "profanity", {"weights"}),
     "distillation": lambda folder: student_digests(str(folder)),
     "fasttext": lambda folder: load_fasttext(folder / "model.bin"),
     "linear": lambda folder: linear_digests(str(folder)),

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.models.calibration import read_calibration
 from curation.scorers import load_scorer, weights_of
 from curation.scorers.options import ProfanitySpec
 from curation.sources.spec import SourceSpec
@@ -86,7 +85,7 @@ def test_another_scorer_than_the_one_it_was_fitted_to_is_refused(fitted: Artifac
     model = train_fasttext([("a b", ["x"]), ("c d", ["toxicity"])] * 5, FasttextTraining(dim=2, bucket=10),
                            tmp_path / "model.bin")  # fmt: skip
     with pytest.raises(InputError, match=r"fitted to profanity@.* fit it again with this one \(fasttext\)"):
-        read_calibration(fitted.path, FasttextScorerSpec(model=str(model.path)))
+        weights_of(FasttextScorerSpec(model=str(model.path), calibration=str(fitted.path)))
 
 
 @pytest.mark.parametrize(
