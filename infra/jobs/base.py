@@ -1,22 +1,14 @@
-"""Jobs: one datatrove pipeline over many ranks, run to the end wherever the workers are.
-
-A rank is the unit of work and of retry. Ranks whose completion marker is there are skipped; one that fails does not
-stop the others, and at the end every failure is told at once. So a job is finished, or it says what is missing.
-"""
+"""A job: one datatrove pipeline over many ranks, each of them the unit of work and of retry; and what runs ranks."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from infra.errors import RankFailure, RanksFailed
-from infra.jobs.spec import ExecutionSpec
-from infra.render.progress import say
-from infra.stages.job_state import announced, unfinished_ranks
-from infra.stages.stage import Workspace
+from infra.errors import RankFailure
+from infra.stages.job_state import unfinished_ranks
 
 if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
@@ -59,46 +51,3 @@ class Workers(Protocol):
 
     def run(self, job: Job, ranks: list[int]) -> Iterator[tuple[int, RankFailure | None]]:
         """Run `ranks`, yielding each as it ends: None when it is done, else why it is not."""
-
-
-def execute(job: Job, workspace: Workspace, workers: Workers | None = None) -> None:
-    """Run every rank of a job that is not done yet; without `workers`, on workers made for this job alone.
-
-    Raises RanksFailed when all others are done.
-    """
-    todo, ranks = job.unfinished(), len(job.labels)
-    if not todo:
-        return
-    failures: list[RankFailure] = []
-    with contextlib.ExitStack() as stack:
-        workers = workers or stack.enter_context(opened(workspace))
-        stack.enter_context(announced(workspace.path, job.logging_dir, job.name, ranks))
-        advance = stack.enter_context(workspace.progress(job.name, ranks, "ranks", done=ranks - len(todo)))
-        for _, failure in workers.run(job, todo):
-            if failure is not None:
-                failures.append(failure)
-            advance(1)
-        if failures:
-            raise RanksFailed(job.name, ranks, failures)
-
-
-@contextlib.contextmanager
-def opened(workspace: Workspace, execution: ExecutionSpec | None = None) -> Iterator[Workers]:
-    """Workers for several jobs, one after the other; they end with the block. `--ray` goes before `slurm:`."""
-    settings = execution or ExecutionSpec()
-    with _made(workspace, settings) as workers:
-        yield workers
-
-
-def _made(workspace: Workspace, settings: ExecutionSpec) -> contextlib.AbstractContextManager[Workers]:
-    if workspace.ray is not None:
-        from infra.jobs.ray import RayWorkers
-
-        return RayWorkers(workspace.ray, settings.ray, say if not workspace.quiet else lambda message: None)
-    if settings.slurm is not None:
-        from infra.jobs.slurm import SlurmWorkers
-
-        return SlurmWorkers(settings.slurm)
-    from infra.jobs.local import LocalWorkers
-
-    return LocalWorkers(workspace.workers)

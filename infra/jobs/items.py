@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from datatrove.pipeline.base import PipelineStep
 
-from infra.jobs.base import Job, ReadOnly, Workers, execute
+from infra.jobs.base import Job, ReadOnly, Workers
+from infra.jobs.execute import execute
 from infra.stages.stage import Workspace
 
 T = TypeVar("T")

@@ -94,7 +94,7 @@ def write(file: Path, value: object) -> None:
 
 def report_failure(job: Path, failure: RankFailure) -> None:
     """Leave word of a rank that failed, and none of it running."""
-    make_folders(job)
+    (job / _FAILURES).mkdir(parents=True, exist_ok=True)  # alone: not only jobs of many ranks report here
     write(job / _FAILURES / f"{failure.rank:05d}.json", asdict(failure))
     running_file(job, failure.rank).unlink(missing_ok=True)
 
@@ -102,6 +102,11 @@ def report_failure(job: Path, failure: RankFailure) -> None:
 def reported_failures(job: Path) -> tuple[RankFailure, ...]:
     """The ranks of a job that have failed, in order."""
     return tuple(RankFailure(**record) for record in _all(job / _FAILURES))
+
+
+def forget_failures(job: Path) -> None:
+    """Remove the words of an earlier try."""
+    shutil.rmtree(job / _FAILURES, ignore_errors=True)
 
 
 def job_state(work: Path) -> JobState | None:

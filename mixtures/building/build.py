@@ -10,7 +10,8 @@ from typing import Any
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.fingerprint import digest
 from infra.atomic import write_bytes, write_json
-from infra.jobs.base import Workers, opened
+from infra.jobs.base import Workers
+from infra.jobs.execute import opened
 from infra.jobs.items import alone, for_each, forget_jobs
 from infra.stages.stage import Workspace
 from mixtures.building.gather import Located, locate
@@ -28,9 +29,9 @@ from mixtures.overlap.stage import find_duplicates
 from mixtures.reading.built import HELD_OUT
 from mixtures.selection.resolve import Component, TokenisedCorpus, open_corpora, open_tokens, prepared, resolve
 from mixtures.spec.mixture import MixtureSpec, Source, tokenizer_stage_spec, used
-from mixtures.stage import TOKENIZER, TOKENS
 from mixtures.store import inner
 from mixtures.store.locations import tokenizer_place, tokens_place, tokens_spec
+from mixtures.store.stages import TOKENIZER, TOKENS
 from mixtures.tokenizing.corpus_tokens import make
 from mixtures.tokenizing.tokenizer import read_facts
 

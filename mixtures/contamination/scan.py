@@ -22,7 +22,8 @@ from curation.shards.shards import Call
 from curation.steps.decontaminate import hashes_of, hashes_of_texts, ngram_filter, write_index
 from curation.steps.options import BenchmarksSpec
 from infra.atomic import atomic_path, write_bytes, write_json
-from infra.jobs.base import Job, ReadOnly, Workers, execute
+from infra.jobs.base import Job, ReadOnly, Workers
+from infra.jobs.execute import execute
 from infra.stages.stage import Workspace
 from mixtures.contamination.found import HITS, SCHEMA, SETS
 from mixtures.corpora.columns import open_corpus

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from curation.steps.dedup.minhash import Minhash, band_labels, cluster_pairs, minhash_steps
 from infra.atomic import atomic_path, write_bytes
-from infra.jobs.base import Job, ReadOnly, Workers, execute
+from infra.jobs.base import Job, ReadOnly, Workers
+from infra.jobs.execute import execute
 from infra.stages.stage import Workspace
 from mixtures.corpora.columns import open_corpus
 from mixtures.corpora.texts import ReadTexts

@@ -17,10 +17,14 @@ S = TypeVar("S", bound=Spec)
 
 
 def inner_stage(
-    kind: str, spec: type[S], identity: Callable[[S], Identity], run: Callable[[S, Workspace], dict[str, Any]]
+    kind: str,
+    spec: type[S],
+    identity: Callable[[S], Identity],
+    run: Callable[[S, Workspace], dict[str, Any]],
+    version: int = 1,
 ) -> Stage[S]:
     """A stage that a mixture runs, not a user: its page is its counts."""
-    return Stage(kind, 1, spec, identity, run, _plan, _show)
+    return Stage(kind, version, spec, identity, run, _plan, _show)
 
 
 def make(stage: Stage[S], spec: S, place: Path, workspace: Workspace) -> Artifact:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixtures.spec.mixture import MixtureSpec, Source, TokensSpec, tokenizer_stage_spec
-from mixtures.stage import TOKENIZER, TOKENS
+from mixtures.store.stages import TOKENIZER, TOKENS
 
 
 def usual_store(spec: MixtureSpec) -> Path:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from infra.errors import RanksFailed
-from infra.jobs.base import ReadOnly, execute, opened
+from infra.jobs.base import ReadOnly
+from infra.jobs.execute import execute, opened
 from infra.render.terminal import print_error
 from infra.stages.job_state import announced, job_state, write
 from infra.stages.lease import leased

@@ -13,7 +13,7 @@ from benchmarks.safety.chaos import contents, done, finish, kill_a_node, kill_a_
 from infra.cluster import RayCluster
 from infra.config.spec import Spec
 from infra.errors import InputError, RanksFailed
-from infra.jobs.base import execute, opened
+from infra.jobs.execute import execute, opened
 from infra.jobs.ray import TOKEN, CurationWorker
 from infra.jobs.spec import ExecutionSpec, RayWorkersSpec
 from infra.render.page import Page, Plan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import RanksFailed, UnavailableError
-from infra.jobs.base import execute
+from infra.jobs.execute import execute
 from infra.jobs.slurm import ARRAY, SlurmWorkers
 from infra.jobs.spec import SlurmArraySpec
 from infra.stages.stage import Workspace

@@ -94,7 +94,7 @@ def test_a_tokenizer_of_the_hub_is_read_at_the_commit_of_its_fingerprint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mixtures import hub
-    from mixtures.stage import TOKENIZER
+    from mixtures.store.stages import TOKENIZER
 
     commits, asked = iter(["a" * 40, "b" * 40]), []
 
