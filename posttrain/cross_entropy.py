@@ -20,7 +20,6 @@ from posttrain.methods.base import Method
 from posttrain.model import CausalModel
 
 _TOKENS_PER_BATCH = 4096
-_LOGITS_PER_CHUNK = 1 << 25  # 128 MB in float32
 
 
 @dataclass(frozen=True)
@@ -94,21 +93,3 @@ def text_windows(model: CausalModel, method: Method, encoded: list[list[int]]) -
             windows.append(ForwardPass(document, fixed + ids[begin:end], len(fixed) + done - begin))
             done = end
     return windows
-
-
-def plain_token_nats(model: CausalModel, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Nats of each target token under the model as it stands; shapes as in `Method.token_nats`."""
-    return nats_of_hidden(model, model.hidden(ids), ids, targets)
-
-
-def nats_of_hidden(model: CausalModel, hidden: torch.Tensor, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The same from hidden states [rows, positions, hidden]; logits are made for target tokens only, in chunks."""
-    rows, places = (index.to(ids.device) for index in targets.nonzero(as_tuple=True))
-    out = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
-    size = max(1, _LOGITS_PER_CHUNK // model.network.config.vocab_size)
-    for part in torch.arange(len(rows), device=ids.device).split(size):
-        row, place = rows[part], places[part]
-        logits = model.logits(hidden[row, place - 1])
-        losses = torch.nn.functional.cross_entropy(logits, ids[row, place], reduction="none")
-        out[row, place] = losses.double()
-    return out

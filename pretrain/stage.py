@@ -13,13 +13,13 @@ from pydantic import Field
 from infra.artifacts.artifact import Artifact, fingerprint_of
 from infra.artifacts.export import ExportWith
 from infra.config.spec import Spec
-from infra.errors import UnavailableError
 from infra.render.page import Page, Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace
 from pretrain.huggingface.location import fingerprint
 from pretrain.launchers import launcher_of
 from pretrain.report.page import show
 from pretrain.spec import PretrainSpec
+from pretrain.training.here import train_here
 
 
 def _identity(spec: PretrainSpec) -> Identity:
@@ -33,23 +33,6 @@ def _run(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
     if "WORLD_SIZE" in os.environ:  # torchrun has started this process, and many more: there is nothing to launch
         return train_here(spec, workspace)
     return launcher_of(spec.launcher).train(spec, workspace)
-
-
-def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> dict[str, Any]:
-    """Train in this process, as one rank of as many as the environment says; returns the counts of the artifact.
-
-    `verified`: the mixture's checksums have been compared already.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Megatron warns at import that Apex and Transformer Engine are not there
-        try:
-            from pretrain.training.run import pretrain
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in ("megatron", "torch"):
-                raise
-            message = f"pretraining needs the package {error.name}; install it with `pip install 'hormesis[megatron]'`"
-            raise UnavailableError(message) from None
-        return pretrain(spec, workspace, verified=verified)
 
 
 def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bool) -> list[Table]:

@@ -68,6 +68,6 @@ class Method(ABC):
         `ids` are right-padded; `targets[row, t]` says that token t counts, given tokens 0 to t-1. It lies on the CPU:
         what counts is known before the model runs, and a GPU need not be waited for to count it.
         """
-        from posttrain.cross_entropy import plain_token_nats
+        from posttrain.token_nats import plain_token_nats
 
         return plain_token_nats(self.model, ids, targets)

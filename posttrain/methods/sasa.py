@@ -22,7 +22,6 @@ import numpy as np
 import torch
 
 from posttrain.activations import last_token
-from posttrain.cross_entropy import nats_of_hidden
 from posttrain.decoding.cache import SlotCache
 from posttrain.decoding.nucleus import Nucleus, inverse_cdf
 from posttrain.decoding.state import Decoding, additive
@@ -32,6 +31,7 @@ from posttrain.methods.base import Method
 from posttrain.methods.options import SasaArgs
 from posttrain.model import CausalModel
 from posttrain.probes import assign_folds
+from posttrain.token_nats import nats_of_hidden
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from infra.stages.stage import Workspace
 from pretrain.launchers.base import Launcher
 from pretrain.launchers.options import LocalSpec
 from pretrain.spec import PretrainSpec
-from pretrain.stage import train_here
+from pretrain.training.here import train_here
 
 
 class Local(Launcher):

@@ -13,7 +13,7 @@ from infra.artifacts.artifact import version_of
 from infra.artifacts.inputs import trust_passed_on
 from pretrain.launchers.options import SlurmSpec
 from pretrain.processes.environment import environment
-from pretrain.processes.worker import UNFINISHED
+from pretrain.processes.work import UNFINISHED
 
 
 def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) -> str:

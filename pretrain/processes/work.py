@@ -11,7 +11,7 @@ launch/counts.json          the counts of the artifact: the training is done
 from __future__ import annotations
 
 import json
-import shutil
+import signal
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,11 +19,13 @@ from typing import Any
 
 from infra.atomic import write_json, write_text
 from infra.errors import JobError, RankFailure
-from infra.stages.job_state import report_failure
+from infra.stages.job_state import forget_failures, report_failure, reported_failures
 from infra.stages.result_folders import ELSEWHERE_FILE
 from pretrain.spec import PretrainSpec
 
 UNEXPECTED = "unexpected "
+UNFINISHED = 128 + signal.SIGTERM
+"""Exit code of a process that was told to stop, whether it could save first or not."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,13 @@ class Work:
 
     def failures(self) -> list[RankFailure]:
         """Why ranks failed: each reason once. Ranks that only lost the others are left out when one says more."""
-        found = [RankFailure(**json.loads(file.read_text())) for file in sorted(self._failures.glob("[0-9]*.json"))]
-        told = [failure for failure in found if not failure.reason.startswith(UNEXPECTED)]
-        return list({failure.reason: failure for failure in reversed(told or found)}.values())[::-1]
+        failures = reported_failures(self.launch)
+        told = [failure for failure in failures if not failure.reason.startswith(UNEXPECTED)]
+        return list({failure.reason: failure for failure in reversed(told or failures)}.values())[::-1]
 
     def forget_failures(self) -> None:
         """Remove the words of an earlier try."""
-        shutil.rmtree(self._failures, ignore_errors=True)
-
-    @property
-    def _failures(self) -> Path:
-        return self.launch / "failures"
+        forget_failures(self.launch)
 
     def job(self) -> SlurmJob | None:
         """The Slurm job that a command submitted for this folder, whatever has become of it."""

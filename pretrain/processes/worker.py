@@ -17,10 +17,8 @@ from infra.atomic import remove_temporaries
 from infra.errors import HormesisError
 from infra.stages.stage import Workspace, earlier_notes, is_leader
 from pretrain.files import SUMMARY
-from pretrain.processes.work import UNEXPECTED, Work
-
-UNFINISHED = 128 + signal.SIGTERM
-"""Exit code of a process that was told to stop, whether it could save first or not."""
+from pretrain.processes.work import UNEXPECTED, UNFINISHED, Work
+from pretrain.training.here import train_here
 
 _SLURM = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "SLURM_NTASKS"}
 
@@ -43,8 +41,6 @@ def work_in(folder: Path) -> int:
 
     Raises JobError where the folder is not to be seen.
     """
-    from pretrain.stage import train_here
-
     work, rank = Work(folder), int(os.environ["RANK"])
     spec = work.spec()  # an error here cannot be reported: this node does not see the folder
     try:

@@ -85,7 +85,7 @@ def test_a_classifier_in_onnx(tmp_path):
 
 
 def test_training(tmp_path):
-    code = ("from infra.errors import UserError\nfrom pretrain.stage import train_here\n"
+    code = ("from infra.errors import UserError\nfrom pretrain.training.here import train_here\n"
             "try:\n    train_here(None, None)\nexcept UserError as error:\n    sys.exit(str(error))\n")  # fmt: skip
     done = without(("megatron",), tmp_path, code=code)
     assert "pip install 'hormesis[megatron]'" in done.stderr and "Traceback" not in done.stderr, done.stderr

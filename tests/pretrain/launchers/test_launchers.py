@@ -154,7 +154,8 @@ def test_processes_that_die_start_again_and_those_that_report_a_reason_do_not(tm
 
 def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_ended(tmp_path, settings, monkeypatch):
     from pretrain import stage
-    from pretrain.processes.worker import UNFINISHED, work_in
+    from pretrain.processes.work import UNFINISHED
+    from pretrain.processes.worker import work_in
 
     def train(outcome: Exception | None) -> int:
         def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool) -> dict[str, Any]:

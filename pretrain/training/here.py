@@ -1,0 +1,27 @@
+"""A training in this process. Light to import; PyTorch and Megatron are loaded when it runs."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from infra.errors import UnavailableError
+from infra.stages.stage import Workspace
+from pretrain.spec import PretrainSpec
+
+
+def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> dict[str, Any]:
+    """Train in this process, as one rank of as many as the environment says; returns the counts of the artifact.
+
+    `verified`: the mixture's checksums have been compared already.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Megatron warns at import that Apex and Transformer Engine are not there
+        try:
+            from pretrain.training.run import pretrain
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in ("megatron", "torch"):
+                raise
+            message = f"pretraining needs the package {error.name}; install it with `pip install 'hormesis[megatron]'`"
+            raise UnavailableError(message) from None
+        return pretrain(spec, workspace, verified=verified)
