@@ -1,1 +1,1 @@
-"""Top floor: steered models -> results, statistics and the report."""
+"""Top floor: steered models to results, statistics and the report of a study. Nothing but the front door imports it."""

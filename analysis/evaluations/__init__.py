@@ -1,5 +1,6 @@
 """Evaluations, one a file; the name is the key in YAML and the `evaluation` column of the results. A new one has its
-options in `options.py`, a key in `analysis.spec` and its class in the table here.
+options in `options.py`, a key in `analysis.spec` and its class in the table here. `analysis.spec` and `analysis.stage`
+import it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The report of a study: its input, its findings, tables, plots and the page."""
+"""The report of a study: its input, its findings, tables, plots and the page. Only `analysis.study` imports it."""

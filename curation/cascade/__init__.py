@@ -1,1 +1,3 @@
-"""A cheap scorer decides which documents the costly one must see, at a recall that is measured on the corpus itself."""
+"""A cheap scorer decides which documents the costly one must see, at a recall that is measured on the corpus itself.
+Only the step of that name imports it.
+"""

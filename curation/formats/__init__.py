@@ -1,3 +1,3 @@
 """Formats of text files: bytes, lines, JSON, Dolma, and what is wrong with a file. Knows nothing of sources, steps or
-scorers.
+scorers; sources import it.
 """

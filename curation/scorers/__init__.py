@@ -1,4 +1,7 @@
-"""Scorers, one a file; a new one has its options in `options.py` and its class in the table here."""
+"""Scorers, one a file; a new one has its options in `options.py` and its class in the table here. Imports
+`curation.models` and `curation.classify`; whatever needs a score of a text imports it, documents by way of
+`curation.scoring`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`hormesis show` of a curation: what went in, what was removed and why, how risky the rest is, and samples of it."""
+"""`hormesis show` of a curation: what went in, what was removed and why, how risky the rest is, and samples of it. Only
+`curation.stage` imports it.
+"""
 
 from curation.show.page import page_of
 

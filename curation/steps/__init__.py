@@ -1,4 +1,6 @@
-"""Steps of a curation, one a file; a new one has its options in `options.py` and its class in the table here."""
+"""Steps of a curation, one a file; a new one has its options in `options.py` and its class in the table here. Imports
+everything of this floor but the pipeline, which runs them.
+"""
 
 from __future__ import annotations
 

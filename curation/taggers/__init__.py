@@ -1,4 +1,6 @@
-"""Taggers, one a file; a new one has its options in `options.py` and its class in the table here."""
+"""Taggers, one a file; a new one has its options in `options.py` and its class in the table here. Imports scorers and
+token models; steps, the filter and what trains taggers import it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Steering methods, one file each."""
+"""Steering methods, one a file; a new one has its options in `options.py` and its class in the table here. Stage,
+decoding and cross-entropy import it.
+"""
 
 from infra.config.registry import Registry
 from posttrain.methods.base import Method

@@ -1,5 +1,5 @@
 """Launchers, one a file: what starts the processes of a training. A new one has its options in `options.py` and its
-class in the table here.
+class in the table here. `pretrain.stage` imports the table, specifications the options.
 """
 
 from __future__ import annotations

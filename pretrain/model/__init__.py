@@ -1,1 +1,3 @@
-"""OLMo in Megatron-core: architecture, layers, attention, the head, and weights to and from the Hugging Face layout."""
+"""OLMo in Megatron-core: architecture, layers, attention, the head, and weights to and from the Hugging Face layout.
+Training, planning and `pretrain.huggingface` import it.
+"""

@@ -1,1 +1,3 @@
-"""What a training will take, by arithmetic alone: FLOPs, memory, time, layout. Imports nothing heavy."""
+"""What a training will take, by arithmetic alone: FLOPs, memory, time, layout. Imports nothing heavy; `hormesis plan`,
+studies and the model card import it.
+"""

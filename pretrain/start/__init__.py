@@ -1,1 +1,3 @@
-"""What a run begins with, checked before anything is spent: its mixture, its weights, an earlier run."""
+"""What a run begins with, checked before anything is spent: its mixture, its weights, an earlier run. Launchers,
+planning and training import it.
+"""

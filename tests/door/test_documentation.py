@@ -1,4 +1,4 @@
-"""The code blocks of README, CONTRIBUTING and docs: YAML is what its kind takes, commands are what their programs take.
+"""README, CONTRIBUTING and docs: YAML is what its kind takes, commands are what their programs take, names are there.
 
 A block of YAML with `kind:` is a file of its own; its info string may name it (```yaml mixture.yaml), for a later block
 that extends it. Any other says where it belongs (```yaml in curation.steps, ```yaml in swarm instead of sample) and is
@@ -7,6 +7,7 @@ validated there, in the first whole file of that kind in the documentation; a ke
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import shlex
@@ -242,3 +243,71 @@ def test_a_verb_in_the_text_is_there_with_its_options(page: str, text: str) -> N
 )
 def test_a_condition_is_one(line: str) -> None:
     parse(line)
+
+
+FLOORS = "infra|curation|mixtures|pretrain|posttrain|analysis"
+FOLDERS = f"{FLOORS}|benchmarks|docs|examples|tests"
+
+
+def mentioned(pattern: str) -> list[tuple[str, str]]:
+    """(page, text) of what stands in backticks or is linked to, and is of this form."""
+    return sorted(
+        {(page.relative_to(ROOT).as_posix(), code or link)
+         for page in PAGES
+         for code, link in re.findall(r"`([^`\n]+)`|\]\((?:\.\./)*([^)#\s]+)", page.read_text())
+         if re.fullmatch(pattern, code or link)}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "path"), mentioned(rf"({FOLDERS})/[\w./-]*"))
+def test_a_path_in_the_text_is_there(page: str, path: str) -> None:
+    """`curation/steps/NAME.py` stands for a file that is still to be written, in a folder that is there."""
+    named = Path(path)
+    assert (ROOT / (named.parent if named.stem == "NAME" else named)).exists()
+
+
+@pytest.mark.parametrize(("page", "name"), mentioned(rf"(?!.*\.(csv|json|md|py)$)({FLOORS}|hormesis)(\.\w+)+"))
+def test_a_dotted_name_in_the_text_is_there(page: str, name: str) -> None:
+    """`package.module`, or what is defined in one: a class, a function, a constant, a method, a field."""
+    words = name.split(".")
+    files = {length: file for length in range(1, len(words) + 1) if (file := module_file(words[:length]))}
+    assert files, f"there is no module {name}"
+    length = max(files)
+    assert_defined(ast.parse(files[length].read_text()), words[length:])
+
+
+def placed() -> list[tuple[str, str, str]]:
+    """(page, name, file) of every "`name` in `floor/module.py`"; a line may end between them."""
+    form = re.compile(rf"`([\w.]+)` in\s+`((?:{FLOORS})/[\w/]+\.py|hormesis\.py)`")
+    return sorted(
+        {(page.relative_to(ROOT).as_posix(), *match) for page in PAGES for match in form.findall(page.read_text())}
+    )
+
+
+@pytest.mark.parametrize(("page", "name", "file"), placed())
+def test_a_name_that_is_said_to_be_in_a_file_is_there(page: str, name: str, file: str) -> None:
+    assert_defined(ast.parse((ROOT / file).read_text()), name.split("."))
+
+
+def module_file(words: list[str]) -> Path | None:
+    """The file of a module or package."""
+    path = ROOT.joinpath(*words)
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def assert_defined(scope: ast.AST, words: list[str]) -> None:
+    """The first name is defined in the scope, the next in the class of that name, and so on."""
+    for word in words:
+        definitions = {name: node for node in ast.walk(scope) for name in names_bound_by(node)}
+        assert word in definitions, f"{word} is not defined there"
+        scope = definitions[word]
+
+
+def names_bound_by(node: ast.AST) -> list[str]:
+    """What a definition or an assignment defines; of `self.name = …` the attribute."""
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    leaves = [leaf for target in targets for leaf in ast.walk(target)]
+    return [leaf.id if isinstance(leaf, ast.Name) else leaf.attr
+            for leaf in leaves if isinstance(leaf, (ast.Name, ast.Attribute))]  # fmt: skip

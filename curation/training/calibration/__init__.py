@@ -1,1 +1,3 @@
-"""Calibration: isotonic curves that bring a scorer's scores to the scale of stored reference scores."""
+"""`kind: calibration`: isotonic curves that bring a scorer's scores to the scale of stored reference scores. Only the
+front door starts it.
+"""

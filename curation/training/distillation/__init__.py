@@ -1,1 +1,3 @@
-"""`kind: distillation`: a linear scorer that imitates a costly one; made for the gate of a cascade."""
+"""`kind: distillation`: a linear scorer that imitates a costly one; made for the gate of a cascade. Only the front door
+starts it.
+"""

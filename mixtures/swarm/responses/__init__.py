@@ -1,4 +1,6 @@
-"""Response models, one a file; a new one has its class in the table here. Light to import."""
+"""Response models, one a file; a new one has its class in the table here. Light to import; the swarm's specification,
+fitting and solving import it.
+"""
 
 from infra.config.registry import Registry
 from mixtures.swarm.responses.base import Response

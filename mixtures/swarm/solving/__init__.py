@@ -1,1 +1,1 @@
-"""The best mixture within limits, for fitted response models, and how sure it is."""
+"""The best mixture within limits, for fitted response models, and how sure it is. Imported by the swarm alone."""

@@ -151,4 +151,4 @@ def test_a_lease_that_was_never_written_out_is_given_up_after_a_while(tmp_path, 
 
 def test_other_containers_of_this_machine_number_their_processes_apart():
     assert this_process().dead is False
-    assert replace(this_process(), place="another").dead is None
+    assert replace(this_process(), kernel="another").dead is None
