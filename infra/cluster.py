@@ -30,15 +30,19 @@ def connected(cluster: RayCluster) -> Iterator[Any]:
 
     Raises UnavailableError where there is no Ray, no cluster, or one of another version.
     """
-    ray = _package()
+    try:
+        import ray
+    except ImportError:
+        raise UnavailableError("--ray needs Ray, here and on every node: pip install 'hormesis[ray]'") from None
     if ray.is_initialized():
         yield ray
         return
     try:
         ray.init(**_arguments(cluster))
     except Exception as error:  # ConnectionError, RuntimeError, ValueError and a plain Exception, all of them Ray's
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UnavailableError(
-            f"--ray {cluster.address}: no Ray cluster to be had: {_first_line(error)}; start one with "
+            f"--ray {cluster.address}: no Ray cluster to be had: {reason}; start one with "
             "`ray start --head`, `ray up` or KubeRay (docs/cluster.md), or give --ray local for one on this machine"
         ) from None
     try:
@@ -61,15 +65,3 @@ def _arguments(cluster: RayCluster) -> dict[str, Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     size = {"num_cpus": cluster.workers} if cluster.workers else {}
     return {**common, **size, "object_store_memory": _OBJECT_STORE}
-
-
-def _package() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise UnavailableError("--ray needs Ray, here and on every node: pip install 'hormesis[ray]'") from None
-    return ray
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -21,11 +21,13 @@ _OPTIONAL = {
 
 def examine(folder: Path) -> tuple[Table, bool]:
     """Rows of (what, found, verdict), and whether everything that is always needed is there."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    disk = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     rows: list[tuple[object, ...]] = [
         ("Python", platform.python_version(), "ok"),
         ("processors", os.cpu_count() or 1, "ok"),
-        ("memory", _memory(), "ok"),
-        ("free disk at --out", f"{shutil.disk_usage(_existing(folder)).free / 2**30:.0f} GiB", "ok"),
+        ("memory", f"{memory / 2**30:.0f} GiB", "ok"),
+        ("free disk at --out", f"{shutil.disk_usage(disk).free / 2**30:.0f} GiB", "ok"),
         ("GPU", *_gpus()),
     ]
     missing = [name for name in _NEEDED if not version_of(name)]
@@ -33,14 +35,6 @@ def examine(folder: Path) -> tuple[Table, bool]:
     rows += [(name, version_of(name) or "-", "ok" if version_of(name) else f"absent: no {why}")
              for name, why in _OPTIONAL.items()]  # fmt: skip
     return Table("hormesis doctor", ("what", "found", "verdict"), tuple(rows)), not missing
-
-
-def _memory() -> str:
-    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
-
-
-def _existing(folder: Path) -> Path:
-    return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
 
 
 def gpu_names() -> list[str]:

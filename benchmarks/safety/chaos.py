@@ -111,7 +111,7 @@ def done(out: Path) -> int:
 def workers_at(out: Path) -> list[int]:
     """Processes that run a rank now, by what they say of themselves."""
     states = [state for work in partials_of(out) if (state := job_state(work)) is not None]
-    return [rank["pid"] for state in states for rank in state.running if _is_worker(rank["pid"])]
+    return [rank.pid for state in states for rank in state.running if _is_worker(rank.pid)]
 
 
 def _is_worker(pid: int) -> bool:

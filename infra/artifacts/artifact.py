@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.artifacts.fingerprint import digest_file
 from infra.atomic import write_json
@@ -30,9 +30,16 @@ _SEAL = "seal"
 _PACKAGES = ("torch", "megatron-core", "transformers", "tokenizers", "datatrove", "numpy", "scikit-learn", "pyarrow")
 
 
+class FileEntry(NamedTuple):
+    """A file of an artifact: bytes, and the SHA-256 of its content. (A tuple, as there may be very many.)"""
+
+    size: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Artifact:
-    """What `artifact.json` says: `inputs` by name to fingerprint, `files` by relative path to size and hash."""
+    """What `artifact.json` says: `inputs` by name to fingerprint, `files` by relative path."""
 
     path: Path
     kind: str
@@ -40,7 +47,7 @@ class Artifact:
     fingerprint: str
     config: dict[str, Any]
     inputs: dict[str, str]
-    files: dict[str, dict[str, Any]]
+    files: dict[str, FileEntry]
     counts: dict[str, Any]
     notes: tuple[str, ...]
     started: str
@@ -66,11 +73,13 @@ def read_artifact(path: str | Path, kind: str | None = None) -> Artifact:
     """
     path = Path(path)
     record = _record(path, kind)
-    artifact = Artifact(path=path, notes=tuple(record.get("notes", ())), **{name: record[name] for name in _FIELDS})
+    fields = {name: record[name] for name in _FIELDS}
+    fields["files"] = {name: FileEntry(entry["size"], entry["sha256"]) for name, entry in record["files"].items()}
+    artifact = Artifact(path=path, notes=tuple(record.get("notes", ())), **fields)
     for name, entry in artifact.files.items():
         size = _size(f"{path}/{name}")
-        if size != entry["size"]:
-            state = "missing" if size is None else f"{size} bytes instead of {entry['size']}"
+        if size != entry.size:
+            state = "missing" if size is None else f"{size} bytes instead of {entry.size}"
             raise ArtifactError(f"{path / name}: {state}; the artifact is damaged, run its stage again")
     return artifact
 
@@ -144,7 +153,7 @@ def verify(artifact: Artifact, below: str = "") -> None:
 
 def compare(artifact: Artifact, name: str, seen: str) -> None:
     """Raise ArtifactError where the digest `seen` of a file is not the artifact's, nor what the file gives now."""
-    file, expected = artifact.path / name, artifact.files[name]["sha256"]
+    file, expected = artifact.path / name, artifact.files[name].sha256
     if seen != expected and digest_file(file) != expected:
         raise ArtifactError(
             f"{file}: content differs from its checksum, so the {artifact.kind} artifact {artifact.path} is damaged; "

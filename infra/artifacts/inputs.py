@@ -54,7 +54,7 @@ def open_to_show(path: str | Path) -> Artifact:
     so. Raises what `open_input` raises.
     """
     artifact = read_artifact(path)
-    size = sum(entry["size"] for entry in artifact.files.values())
+    size = sum(entry.size for entry in artifact.files.values())
     if size <= _SHOWN_AT_ONCE:
         check_input(artifact)
     elif not trusted():

@@ -37,14 +37,14 @@ def copy_artifact(source: str, target: str, advance: Advance) -> None:
     record = _record(origin, below)
     if record is None:
         raise InputError(f"{source}: not an artifact (there is no {MANIFEST})")
-    there, place = _folder(target)
-    found = _record(there, place)
-    if found is not None and found["fingerprint"] != record["fingerprint"]:
-        raise InputError(f"{target}: holds another artifact ({found['kind']} {found['fingerprint'][:12]})")
-    if found is not None:
+    there, path = _folder(target)
+    existing = _record(there, path)
+    if existing is not None and existing["fingerprint"] != record["fingerprint"]:
+        raise InputError(f"{target}: holds another artifact ({existing['kind']} {existing['fingerprint'][:12]})")
+    if existing is not None:
         advance(sum(entry["size"] for entry in record["files"].values()))
     elif "://" in target:
-        _copy(origin, below, there, place, record, advance)
+        _copy(origin, below, there, path, record, advance)
     else:
         _copy_to_folder(origin, below, Path(target), record, advance)
 
@@ -55,8 +55,8 @@ def size_of(source: str) -> int:
     return sum(entry["size"] for entry in record["files"].values()) if record else 0
 
 
-def _folder(place: str) -> tuple[AbstractFileSystem, str]:
-    filesystem, path = located(place)
+def _folder(location: str) -> tuple[AbstractFileSystem, str]:
+    filesystem, path = located(location)
     filesystem.invalidate_cache()
     return filesystem, path.rstrip("/")
 
@@ -105,32 +105,32 @@ def _copy_to_folder(
 
 
 def _copy(
-    origin: AbstractFileSystem, below: str, there: AbstractFileSystem, place: str, record: dict[str, Any],
+    origin: AbstractFileSystem, below: str, there: AbstractFileSystem, path: str, record: dict[str, Any],
     advance: Advance,
 ) -> None:  # fmt: skip
     """Every file with its checksum compared, then the manifest."""
     try:
         for name, entry in record["files"].items():
-            _copy_file(origin, f"{below}/{name}", there, f"{place}/{name}", entry["sha256"], advance)
-        there.pipe_file(f"{place}/{MANIFEST}", origin.cat_file(f"{below}/{MANIFEST}"))
+            _copy_file(origin, f"{below}/{name}", there, f"{path}/{name}", entry["sha256"], advance)
+        there.pipe_file(f"{path}/{MANIFEST}", origin.cat_file(f"{below}/{MANIFEST}"))
     except ArtifactError:
         raise
     except Exception as error:  # as above
-        raise InputError(f"{place}: cannot be copied to from {below}: {_reason(error)}") from None
+        raise InputError(f"{path}: cannot be copied to from {below}: {_reason(error)}") from None
 
 
 def _copy_file(
-    origin: AbstractFileSystem, file: str, there: AbstractFileSystem, place: str, sha256: str, advance: Advance
+    origin: AbstractFileSystem, file: str, there: AbstractFileSystem, path: str, sha256: str, advance: Advance
 ) -> None:
-    there.makedirs(place.rpartition("/")[0], exist_ok=True)
+    there.makedirs(path.rpartition("/")[0], exist_ok=True)
     seen = hashlib.sha256()
-    with origin.open(file, "rb") as source, there.open(place, "wb") as target:
+    with origin.open(file, "rb") as source, there.open(path, "wb") as target:
         while chunk := source.read(_CHUNK):
             seen.update(chunk)
             target.write(chunk)
             advance(len(chunk))
     if seen.hexdigest() != sha256:
-        there.rm_file(place)
+        there.rm_file(path)
         raise ArtifactError(f"{file}: content differs from its checksum; make the artifact again")
 
 

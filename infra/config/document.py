@@ -184,17 +184,17 @@ class _Reader:
         return self._value(node, path, above)
 
     def _mapping(self, node: Any, path: Path_, above: tuple[Any, ...]) -> dict[Any, Any]:
-        own: dict[Any, Any] = {}
+        explicit: dict[Any, Any] = {}
         merged: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             if key_node.tag == f"{_STANDARD}merge":
                 merged |= self._merged(value_node, path, above)
                 continue
             key = self._key(key_node)
-            if key in own:
+            if key in explicit:
                 raise self._wrong(key_node.start_mark, f"not valid YAML: the key {key!r} stands twice")
-            own[key] = self._item(value_node, (*path, key), above, key_node.start_mark.line)
-        return {**{key: value for key, value in merged.items() if key not in own}, **own}
+            explicit[key] = self._item(value_node, (*path, key), above, key_node.start_mark.line)
+        return {**{key: value for key, value in merged.items() if key not in explicit}, **explicit}
 
     def _merged(self, node: Any, path: Path_, above: tuple[Any, ...]) -> dict[Any, Any]:
         """What `<<: *a` or `<<: [*a, *b]` brings; of several, the first counts."""

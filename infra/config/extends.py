@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from infra.config.document import YamlDocument
 
 EXTENDS = "extends"
-_OWN = ("name", EXTENDS)
+_NOT_INHERITED = ("name", EXTENDS)
 _LONGEST = 50  # files in a row
 
 
@@ -41,9 +41,9 @@ def extended(document: YamlDocument, read: Callable[[Path], YamlDocument], seen:
     if base.data.get("kind") != document.data.get("kind"):
         kinds = f"kind {document.data.get('kind')!r} cannot extend kind {base.data.get('kind')!r}"
         raise _problem(document, f"{kinds} ({path}); both must be one kind")
-    inherited = {key: _anchored(value, path.parent) for key, value in base.data.items() if key not in _OWN}
-    own = {key: value for key, value in document.data.items() if key != EXTENDS}
-    return replace(document, data=_merged(inherited, own), where=base.where | document.where)
+    inherited = {key: _anchored(value, path.parent) for key, value in base.data.items() if key not in _NOT_INHERITED}
+    overriding = {key: value for key, value in document.data.items() if key != EXTENDS}
+    return replace(document, data=_merged(inherited, overriding), where=base.where | document.where)
 
 
 def _base_path(document: YamlDocument, seen: tuple[Path, ...]) -> Path:
@@ -69,9 +69,9 @@ def _problem(document: YamlDocument, message: str) -> ConfigError:
     return ConfigError([Problem(document.locate((EXTENDS,)), EXTENDS, message)])
 
 
-def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+def _merged(base: dict[str, Any], overriding: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
-    for key, value in own.items():
+    for key, value in overriding.items():
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, dict) and isinstance(base.get(key), dict):

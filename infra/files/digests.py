@@ -9,7 +9,7 @@ import hashlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ _REMEMBERED_BYTES, _REMEMBERED_FILES = 1 << 23, 10_000  # that are worth a trans
 _QUICK = 1 << 13  # bytes of a file that is read as quickly as it is asked for in the cache
 _LONG_BYTES, _LONG_FILES = 1 << 30, 20_000  # from here on a terminal shows a bar
 _MANY = 20_000  # small files from which on processes are worth their start
-_MOST_THREADS = 16  # more than any disk needs
+_MAX_THREADS = 16  # more than any disk needs
 
 
 def digests(
@@ -107,7 +107,7 @@ def digest_of(file: str | Path) -> str:
 
 def cores() -> int:
     """Cores that this process may use."""
-    return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    return min(_MAX_THREADS, len(os.sched_getaffinity(0)))
 
 
 class _Hashed(NamedTuple):
@@ -204,7 +204,7 @@ def _batches(sizes: dict[str, int]) -> Iterator[list[str]]:
     """Large files first and alone, so that none of them is what everybody waits for; small ones as they come."""
     batch: list[str] = []
     total = 0
-    for path in _large_first(sizes):
+    for path in sorted(sizes, key=lambda path: -sizes[path] if sizes[path] > _BATCH_BYTES else 0):
         if batch and (total + sizes[path] > _BATCH_BYTES or len(batch) == _BATCH_FILES):
             yield batch
             batch, total = [], 0
@@ -212,10 +212,6 @@ def _batches(sizes: dict[str, int]) -> Iterator[list[str]]:
         total += sizes[path]
     if batch:
         yield batch
-
-
-def _large_first(sizes: dict[str, int]) -> Iterable[str]:
-    return sorted(sizes, key=lambda path: -sizes[path] if sizes[path] > _BATCH_BYTES else 0)
 
 
 def _stamp(path: str) -> Stamp:

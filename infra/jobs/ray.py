@@ -108,11 +108,11 @@ class RayWorkers:
     def _hire(self, count: int, check: tuple[str, str]) -> None:
         """Start actors up to what there is to do and room for."""
         have = len(self._starting) + len(self._idle) + len(self._busy)
-        for _ in range(min(count, self._most()) - have):
+        for _ in range(min(count, self._capacity()) - have):
             actor = self._actor.remote()
             self._starting[actor.check.remote(*check)] = actor
 
-    def _most(self) -> int:
+    def _capacity(self) -> int:
         """How many workers there is room for now; with `--workers` a cluster that scales by itself is asked for all."""
         if self.cluster.workers is not None:
             return self.cluster.workers

@@ -32,7 +32,8 @@ class SlurmExecutor(SlurmPipelineExecutor):
     """datatrove's executor, whose tasks leave the same markers and reports as ranks do anywhere else."""
 
     def __init__(self, job: Job, options: SlurmArraySpec) -> None:
-        super().__init__([], len(job.labels), logging_dir=str(job.logging_dir), job_name=_name(job),
+        name = "-".join(job.name.split())  # sbatch takes it in one piece
+        super().__init__([], len(job.labels), logging_dir=str(job.logging_dir), job_name=name,
                          requeue_signals=None, **options.model_dump())  # fmt: skip
         self.job = job
 
@@ -104,11 +105,6 @@ class SlurmWorkers:
 def _leave(_number: int, _frame: FrameType | None) -> None:
     requeue_this_task()
     sys.exit(128 + TOLD)
-
-
-def _name(job: Job) -> str:
-    """A job name that sbatch takes in one piece."""
-    return "-".join(job.name.split())
 
 
 def _earlier(job: Job) -> str | None:

@@ -30,6 +30,21 @@ STRAGGLES = 3.0  # times the median duration of finished ranks
 
 
 @dataclass(frozen=True)
+class RunningRank:
+    """What a rank has reported, `at` seconds since the epoch; it has run for `seconds`, and `straggles` where that is
+    far longer than others took.
+    """
+
+    reads: str
+    documents: int
+    at: float
+    host: str
+    pid: int
+    seconds: float
+    straggles: bool
+
+
+@dataclass(frozen=True)
 class JobState:
     """A job as its files tell it. `documents` and `seconds` are those of this run, without earlier ones."""
 
@@ -39,7 +54,7 @@ class JobState:
     documents: int
     seconds: float
     eta: float | None
-    running: tuple[dict[str, Any], ...]
+    running: tuple[RunningRank, ...]
     failures: tuple[RankFailure, ...]
 
     @property
@@ -125,16 +140,17 @@ def job_state(work: Path) -> JobState | None:
     eta = seconds / len(fresh) * left if fresh else None
     documents = sum(record["documents"] for record in (*fresh, *running))
     typical = median(record["seconds"] for record in done) if done else None
-    marked = tuple(_marked(record, typical, now) for record in running)
+    marked = tuple(_running_rank(record, typical, now) for record in running)
     return JobState(
         announcement["name"], announcement["ranks"], len(markers), documents, seconds, eta, marked, failures
     )
 
 
-def _marked(record: dict[str, Any], typical: float | None, now: float) -> dict[str, Any]:
-    """A running rank with its duration, and whether it takes far longer than others did."""
+def _running_rank(record: dict[str, Any], typical: float | None, now: float) -> RunningRank:
     seconds = now - record["started"]
-    return {**record, "seconds": seconds, "straggles": typical is not None and seconds > STRAGGLES * typical}
+    straggles = typical is not None and seconds > STRAGGLES * typical
+    reported = (record[key] for key in ("reads", "documents", "at", "host", "pid"))
+    return RunningRank(*reported, seconds=seconds, straggles=straggles)
 
 
 def _all(folder: Path) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ def _obtain(leases_folder: Path, wait: bool) -> Path:
     still: dict[tuple[Path, float], float] = {}  # (lease, its time) -> when it was first seen to be silent
     while True:
         leases = _leases(leases_folder)
-        standing = [lease for lease in leases if not _given_up(lease, still)]
+        standing = [lease for lease in leases if not _is_abandoned(lease, still)]
         if not standing and (file := _take(leases_folder, leases)) is not None:
             return file
         message = _words(leases_folder, standing[0]) if standing else ""
@@ -130,7 +130,7 @@ def _words(leases_folder: Path, lease: _Lease) -> str:
     return f"{leases_folder.with_suffix('')}: {who}"
 
 
-def _given_up(lease: _Lease, still: dict[tuple[Path, float], float]) -> bool:
+def _is_abandoned(lease: _Lease, still: dict[tuple[Path, float], float]) -> bool:
     """Whether nobody stands behind a lease any more.
 
     Two more beats must pass without a touch after it was found silent: after an outage of the file server every lease

@@ -11,7 +11,7 @@ from infra.artifacts.artifact import is_artifact, read_artifact
 from infra.errors import InputError
 from infra.render.page import Table
 from infra.render.progress import PROGRESS_FILE
-from infra.stages.job_state import JobState, job_state
+from infra.stages.job_state import JobState, RunningRank, job_state
 from infra.stages.lease import holder_of
 from infra.stages.result_folders import partials_of
 
@@ -82,7 +82,7 @@ def _ranks(work: Path) -> list[Table]:
     job = job_state(work)
     tables = []
     if job and job.running and holder_of(work) is not None:
-        longest = sorted(job.running, key=lambda rank: -rank["seconds"])
+        longest = sorted(job.running, key=lambda rank: -rank.seconds)
         columns = ("reads", "documents", "docs/s", "seconds", "silent for", "worker", "")
         tables.append(Table(f"{job.name}: running", columns, tuple(_rank_row(rank) for rank in longest)))
     if job and job.failures:
@@ -91,9 +91,7 @@ def _ranks(work: Path) -> list[Table]:
     return tables
 
 
-def _rank_row(rank: dict[str, Any]) -> tuple[object, ...]:
-    seconds, silent = rank["seconds"], time.time() - rank["at"]
-    rate = round(rank["documents"] / seconds, 1) if seconds > 0 else None
-    note = "straggler" if rank["straggles"] else ""
-    worker = f"{rank['host']}:{rank['pid']}"
-    return rank["reads"], rank["documents"], rate, round(seconds), f"{silent:.0f} s", worker, note
+def _rank_row(rank: RunningRank) -> tuple[object, ...]:
+    rate = round(rank.documents / rank.seconds, 1) if rank.seconds > 0 else None
+    silent, note = f"{time.time() - rank.at:.0f} s", "straggler" if rank.straggles else ""
+    return rank.reads, rank.documents, rate, round(rank.seconds), silent, f"{rank.host}:{rank.pid}", note

@@ -99,7 +99,7 @@ def test_status_shows_ranks_while_they_run(tmp_path: Path) -> None:
         time.sleep(0.01)
     thread.join()
     assert state.ranks == 3 and state.documents >= 3 and state.per_second > 0 and state.eta is not None
-    assert state.running[0]["reads"].startswith("shard")
+    assert state.running[0].reads.startswith("shard")
 
 
 def test_status_names_stragglers_failures_and_speed(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_status_names_stragglers_failures_and_speed(tmp_path: Path) -> None:
     record = {"reads": "shard 9", "documents": 40, "host": "node-7", "pid": 12, "at": now - 5, "started": now - 500}
     write(job / "running" / "00002.json", record)
     state = job_state(work)
-    assert state is not None and state.running[0]["straggles"] and state.failures[0].rank == 1
+    assert state is not None and state.running[0].straggles and state.failures[0].rank == 1
     steps, failed = status_tables(tmp_path / "out")  # nobody holds the folder: what "runs" there was killed
     assert "2 of 3 ranks done, 1 failed" in steps.rows[0][2] and failed.rows[0][2] == "made.jsonl:2"
     with leased(work, wait=False):
