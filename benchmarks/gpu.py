@@ -219,7 +219,7 @@ class Bench:
 
 
 _SECTIONS = """
-import json, sys; from pathlib import Path; from infra.config.document import read_yaml
+import json, sys; from pathlib import Path; from infra.config.yaml_reader import read_yaml
 data = read_yaml(Path(sys.argv[1])).data
 print(json.dumps({name: data[name] for name in ("curation", "mixture")}))
 """

@@ -23,9 +23,10 @@ from curation.scoring.unscored import why_not_text, why_unscored
 from curation.taggers import Tagger, make_tagger
 from curation.taggers.options import AnyTagger
 from curation.text.spans import joined
-from infra.config.document import YamlDocument, yaml_value
+from infra.config.document import YamlDocument
 from infra.config.faults import nearest
 from infra.config.spec import Spec, validate
+from infra.config.yaml_reader import yaml_value
 from infra.errors import ConfigError, DataError, InputError, Problem, ScoringError
 
 THRESHOLD = 0.5

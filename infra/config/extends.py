@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from infra.config.document import YamlDocument
 from infra.errors import ConfigError, InputError, Problem
 from infra.files.paths import absolute
-
-if TYPE_CHECKING:
-    from infra.config.document import YamlDocument
 
 EXTENDS = "extends"
 _NOT_INHERITED = ("name", EXTENDS)

@@ -18,10 +18,11 @@ from pydantic import (
     ValidationInfo,
 )
 
-from infra.config.document import YamlDocument, apply_override, read_yaml
+from infra.config.document import YamlDocument
 from infra.config.extends import Anchored
 from infra.config.faults import nearest, problems_of
 from infra.config.identity import LastPart, identity_of
+from infra.config.yaml_reader import apply_override, read_yaml
 from infra.errors import ConfigError, Problem
 from infra.files.paths import absolute, file_name
 

@@ -149,8 +149,15 @@ def job_state(work: Path) -> JobState | None:
 def _running_rank(record: dict[str, Any], typical: float | None, now: float) -> RunningRank:
     seconds = now - record["started"]
     straggles = typical is not None and seconds > STRAGGLES * typical
-    reported = (record[key] for key in ("reads", "documents", "at", "host", "pid"))
-    return RunningRank(*reported, seconds=seconds, straggles=straggles)
+    return RunningRank(
+        reads=record["reads"],
+        documents=record["documents"],
+        at=record["at"],
+        host=record["host"],
+        pid=record["pid"],
+        seconds=seconds,
+        straggles=straggles,
+    )
 
 
 def _all(folder: Path) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from infra.config.document import read_yaml
 from infra.config.placing import placing
+from infra.config.yaml_reader import read_yaml
 from infra.errors import AmountError, ConfigError, InputError, JobError, Problem
 
 TEXT = """\

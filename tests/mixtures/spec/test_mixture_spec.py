@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from infra.config.document import read_yaml
 from infra.config.spec import validate
+from infra.config.yaml_reader import read_yaml
 from infra.errors import ConfigError
 from mixtures.spec.mixture import MixtureSpec, tokenizer_stage_spec, with_dose
 from tests.helpers import ROOT
