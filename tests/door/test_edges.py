@@ -1,4 +1,7 @@
-"""What the machine refuses is told in one message and its exit code: full disks, odd places, terminals in ASCII."""
+"""What the machine refuses is told in one message and its exit code: full disks, odd places, terminals in ASCII.
+
+Covers infra.errors.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""The command line: one clear message and the right exit code for every mistake, never a traceback."""
+"""The command line: one clear message and the right exit code for every mistake, never a traceback.
+
+Covers hormesis.py and infra.doctor.
+"""
 
 import json
 import subprocess

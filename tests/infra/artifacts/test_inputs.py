@@ -1,4 +1,7 @@
-"""A stage reads what its inputs' `artifact.json` says, or it does not begin."""
+"""A stage reads what its inputs' `artifact.json` says, or it does not begin.
+
+Covers infra.artifacts.artifact and infra.artifacts.inputs.
+"""
 
 from __future__ import annotations
 

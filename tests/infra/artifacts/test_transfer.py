@@ -1,4 +1,7 @@
-"""An artifact in a bucket is whole or none; what differs from its checksum is not published."""
+"""An artifact in a bucket is whole or none; what differs from its checksum is not published.
+
+Covers infra.artifacts.transfer and infra.files.remote.
+"""
 
 import hashlib
 import json

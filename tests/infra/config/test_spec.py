@@ -1,4 +1,7 @@
-"""A wrong file is described completely, each problem with its line, its key and what is allowed."""
+"""A wrong file is described completely, each problem with its line, its key and what is allowed.
+
+Covers infra.config.spec, infra.config.document, infra.config.yaml_reader and infra.config.faults.
+"""
 
 import time
 from typing import Literal

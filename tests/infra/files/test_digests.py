@@ -1,4 +1,7 @@
-"""Digests of many files: right, kept while a file stays what it was, and never believed where it may not be."""
+"""Digests of many files: right, kept while a file stays what it was, and never believed where it may not be.
+
+Covers infra.files.digests and infra.files.digest_cache.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A job ends with every rank done, or with a table of those that are not; what is done is never done again."""
+"""A job ends with every rank done, or with a table of those that are not; what is done is never done again.
+
+Covers infra.jobs.base, infra.jobs.execute, infra.jobs.local, infra.jobs.rank, infra.jobs.pulse and
+infra.stages.job_state.
+"""
 
 from __future__ import annotations
 

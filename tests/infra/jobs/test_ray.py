@@ -1,4 +1,7 @@
-"""On Ray: the same bytes as anywhere, what dies is done again, and what fails is told."""
+"""On Ray: the same bytes as anywhere, what dies is done again, and what fails is told.
+
+Covers infra.jobs.ray and infra.cluster.
+"""
 
 from __future__ import annotations
 

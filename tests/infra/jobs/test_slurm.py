@@ -1,4 +1,7 @@
-"""Under Slurm, which is played by four small programs: arrays are submitted, waited for, and told about."""
+"""Under Slurm, which is played by four small programs: arrays are submitted, waited for, and told about.
+
+Covers infra.jobs.slurm and infra.jobs.slurm_cli.
+"""
 
 from __future__ import annotations
 

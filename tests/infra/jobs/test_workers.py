@@ -1,4 +1,7 @@
-"""Worker processes end with their parent, however it ends, and take their own children with them."""
+"""Worker processes end with their parent, however it ends, and take their own children with them.
+
+Covers infra.jobs.processes.
+"""
 
 import multiprocessing
 import os

@@ -1,4 +1,7 @@
-"""Nothing that comes from data reaches the terminal as a command to it, and no terminal makes a message fail."""
+"""Nothing that comes from data reaches the terminal as a command to it, and no terminal makes a message fail.
+
+Covers infra.render.printable and infra.render.terminal.
+"""
 
 import errno
 

@@ -1,4 +1,8 @@
-"""Pages escape what they show, toxic text hides until asked, registries suggest names, status reads what runs leave."""
+"""Pages escape what they show, toxic text hides until asked, registries suggest names, status reads what runs leave.
+
+Covers infra.render.html, infra.render.page, infra.render.progress, infra.artifacts.lineage and
+infra.stages.status.
+"""
 
 import json
 

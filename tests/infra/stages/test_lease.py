@@ -1,4 +1,7 @@
-"""A lease is held by one process, on whatever machine, and falls with it."""
+"""A lease is held by one process, on whatever machine, and falls with it.
+
+Covers infra.stages.lease and infra.stages.process_names.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""A stage is skipped when done, taken up when killed, and never overwrites."""
+"""A stage is skipped when done, taken up when killed, and never overwrites.
+
+Covers infra.stages.stage and infra.stages.result_folders.
+"""
 
 import json
 import signal
