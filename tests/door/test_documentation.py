@@ -84,11 +84,11 @@ def parsed(text: str) -> Any:
 def alternatives(text: str) -> list[Any]:
     """The documents of a block in which a key of the top level that comes again begins the next one."""
     documents: list[dict[str, str]] = [{}]
-    for part in re.split(r"^(?=\w+:)", text, flags=re.M)[1:]:
-        key = part.split(":")[0]
+    for section in re.split(r"^(?=\w+:)", text, flags=re.M)[1:]:
+        key = section.split(":")[0]
         if key in documents[-1]:
             documents.append({})
-        documents[-1][key] = part
+        documents[-1][key] = section
     return [parsed("".join(document.values())) for document in documents] if documents[0] else [parsed(text)]
 
 
@@ -168,9 +168,9 @@ def alike(shown: Any, real: Any) -> bool:
 def programs(command: str) -> Iterator[list[str]]:
     """The words of every program of a line: `a | b > c  # why` has two."""
     words = shlex.split(command, comments=True)
-    for is_end, part in itertools.groupby(words, lambda word: word in ("|", "&&", ">", "2>")):
+    for is_end, program in itertools.groupby(words, lambda word: word in ("|", "&&", ">", "2>")):
         if not is_end:
-            yield list(part)
+            yield list(program)
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=lambda text: text.split("  ")[0])

@@ -55,7 +55,7 @@ def test_validate_names_every_problem_of_a_study_with_its_line(tmp_path, hormesi
     text = text.replace("sequence_length: 128", "sequence_lenght: 128").replace("seeds: [0, 1]", "seeds: [a]")
     (tmp_path / "s.yaml").write_text(text)
     lines = text.splitlines()
-    line = 1 + next(index for index, each in enumerate(lines) if "sequence_lenght" in each)
+    line = 1 + next(index for index, text_line in enumerate(lines) if "sequence_lenght" in text_line)
     refused(hormesis("validate", tmp_path / "s.yaml"), f"s.yaml:{line}: mixture.sequence_lenght: unknown key",
             'did you mean "sequence_length"', "s.yaml:4: seeds[0]")  # fmt: skip
 

@@ -15,9 +15,9 @@ def root(tmp_path, monkeypatch):
 
 
 def test_mutated_files_get_one_message_with_its_line(root):
-    answers = [each for number in range(60) for each in ask(root, 11, number)]
-    assert not [each for each in answers if each.answer.fault and not each.answer.fault.startswith("took ")]
-    assert {each.answer.code for each in answers} == {0, 2}
+    answers = [attempt for number in range(60) for attempt in ask(root, 11, number)]
+    assert not [attempt for attempt in answers if attempt.answer.fault and not attempt.answer.fault.startswith("took ")]
+    assert {attempt.answer.code for attempt in answers} == {0, 2}
 
 
 def test_a_refusal_without_a_line_or_without_a_word_is_noticed(tmp_path):

@@ -90,8 +90,8 @@ def test_what_the_file_says_wrong_is_refused_before_anything_runs(door, tmp_path
 def test_corpora_that_cannot_be_read_are_named(door, tmp_path, name, content, code, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    found, message = door(source(path=name))
-    assert found == code and all(word in message for word in words), message
+    exit_code, message = door(source(path=name))
+    assert exit_code == code and all(word in message for word in words), message
     assert nothing_was_made(tmp_path, "job")
 
 

@@ -152,7 +152,7 @@ def faults(tmp_path, annotation: Any, section: Any, where: str) -> list[tuple[st
             for problem in caught.value.problems]  # fmt: skip
 
 
-PLACES = pytest.mark.parametrize("where", ["section", "list", "names"])
+FORMS = pytest.mark.parametrize("where", ["section", "list", "names"])
 
 
 def test_the_walk_finds_the_unions_there_are():
@@ -168,7 +168,7 @@ def test_sections_in_a_union_are_told_apart_by_a_key_or_a_function(union):
         assert union.key or union.by_function
 
 
-@PLACES
+@FORMS
 @pytest.mark.parametrize(("union", "tag", "member"), MEMBERS)
 def test_a_wrong_key_is_told_with_the_keys_of_its_member_alone(tmp_path, union, tag, member, where):
     ((line, key, message),) = faults(tmp_path, union.annotation, right(member) | {"zzz": 1}, where)
@@ -189,7 +189,7 @@ def test_a_value_of_a_wrong_type_is_told_at_its_key(tmp_path, union, tag, member
         assert (line, key) == (f'"{name}": [[]]', f".{name}")
 
 
-@PLACES
+@FORMS
 @pytest.mark.parametrize(("union", "tag", "member"), [param for param in MEMBERS if param.values[0].key])
 def test_a_wrong_name_is_told_with_all_names_and_the_nearest(tmp_path, union, tag, member, where):
     wrong = f"{tag}x"
@@ -206,7 +206,7 @@ def test_a_missing_name_is_told_with_all_names(tmp_path, union):
     assert message == f"is required and missing; there are: {', '.join(union.tags)}"
 
 
-@PLACES
+@FORMS
 @pytest.mark.parametrize("union", UNIONS.values(), ids=UNIONS.keys())
 def test_what_no_member_can_be_is_one_fault(tmp_path, union, where):
     sections = any(is_model(plain(member)) for member in union.members)

@@ -40,8 +40,8 @@ PLAIN = {"seed": 0, "listed": [], "named": {}, "files": (), "twofold": {"share":
 
 
 def identity(**keys: Any) -> dict[str, Any]:
-    own = Outer(**keys).identity()
-    return own | {"files": tuple(own["files"])}
+    identity = Outer(**keys).identity()
+    return identity | {"files": tuple(identity["files"])}
 
 
 def test_keys_count_as_they_stand_but_for_those_that_say_otherwise():

@@ -131,7 +131,7 @@ def test_a_manifest_that_is_none_is_one_message(tmp_path, artifact, manifest):
 
 @pytest.mark.parametrize(("url", "extra"), [("s3://bucket/x", "s3"), ("https://host/x.jsonl", "http")])
 def test_a_missing_package_is_named_by_its_extra(monkeypatch, url, extra):
-    def absent(place):
+    def absent(location):
         raise ImportError("Install something to access it")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", absent)

@@ -36,13 +36,13 @@ def test_the_key_in_front_is_found_also_by_its_end(document):
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("name", "key"),
     [("data/model", "2: model"), ("data/model/x", "6: sources[1]"), ("data/*.jsonl", "6: sources[0]"),
      ("data/model/weights.bin", "2: model")],
 )  # fmt: skip
-def test_a_path_in_front_is_found_as_the_file_means_it(document, name, place):
+def test_a_path_in_front_is_found_as_the_file_means_it(document, name, key):
     message = f"{document.path.parent}/{name}: is not there"
-    assert told(document, InputError(message)) == f"a.yaml:{place}: {message}"
+    assert told(document, InputError(message)) == f"a.yaml:{key}: {message}"
 
 
 def test_what_no_key_says_names_the_file(document):
@@ -60,5 +60,5 @@ def test_what_another_file_said_is_told_with_its_line(tmp_path):
     (tmp_path / "sub" / "base.yaml").write_text(TEXT)
     (tmp_path / "b.yaml").write_text("kind: demo\nextends: sub/base.yaml\n")
     document = read_yaml(tmp_path / "b.yaml")
-    place = f"{tmp_path}/sub/data/model: is not there"
-    assert told(document, InputError(place)) == f"{tmp_path}/sub/base.yaml:2: model: {place}"
+    message = f"{tmp_path}/sub/data/model: is not there"
+    assert told(document, InputError(message)) == f"{tmp_path}/sub/base.yaml:2: model: {message}"

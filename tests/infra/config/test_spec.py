@@ -54,19 +54,22 @@ def test_a_right_file_is_typed_and_paths_are_relative_to_it(tmp_path):
 
 def test_all_problems_come_at_once_with_their_lines(tmp_path):
     text = "kind: demo\ncomponents:\n  a:\n    pth: x\n    share: 2\n  b: {path: x, tokens: many}\nextr: []\n"
-    found = problems(tmp_path, text)
+    messages = problems(tmp_path, text)
     assert any(
-        each.startswith("/demo.yaml:4: components.a.pth: unknown key") and 'mean "path"' in each for each in found
+        message.startswith("/demo.yaml:4: components.a.pth: unknown key") and 'mean "path"' in message
+        for message in messages
     )
-    assert any(each.startswith("/demo.yaml:3: components.a.path: is required") for each in found)
-    assert any(each.startswith("/demo.yaml:5: components.a.share:") and "it is 2" in each for each in found)
-    assert any(each.startswith("/demo.yaml:6: components.b.tokens:") and "'many'" in each for each in found)
-    assert any(each.startswith("/demo.yaml:7: extr: unknown key") and 'mean "extra"' in each for each in found)
+    assert any(message.startswith("/demo.yaml:3: components.a.path: is required") for message in messages)
+    assert any(message.startswith("/demo.yaml:5: components.a.share:") and "it is 2" in message for message in messages)
+    assert any(message.startswith("/demo.yaml:6: components.b.tokens:") and "'many'" in message for message in messages)
+    assert any(
+        message.startswith("/demo.yaml:7: extr: unknown key") and 'mean "extra"' in message for message in messages
+    )
 
 
 def test_items_of_lists_are_located(tmp_path):
-    found = problems(tmp_path, "kind: demo\ncomponents: {}\nextra:\n  - path: a\n  - path: b\n    share: -1\n")
-    assert found[0].startswith("/demo.yaml:6: extra[1].share:")
+    messages = problems(tmp_path, "kind: demo\ncomponents: {}\nextra:\n  - path: a\n  - path: b\n    share: -1\n")
+    assert messages[0].startswith("/demo.yaml:6: extra[1].share:")
 
 
 def test_unknown_kind_names_the_nearest(tmp_path):
@@ -151,8 +154,8 @@ def test_a_file_that_holds_data_is_refused_before_it_is_parsed(tmp_path):
 
 def test_twenty_thousand_wrong_values_are_told_with_their_lines(tmp_path):
     started = time.process_time()
-    found = problems(tmp_path, "kind: demo\nname: a\ncomponents: {}\nextra:\n" + "- 1\n" * 20_000)
-    assert len(found) == 20_000 and found[-1].startswith("/demo.yaml:20004: extra[19999]")
+    messages = problems(tmp_path, "kind: demo\nname: a\ncomponents: {}\nextra:\n" + "- 1\n" * 20_000)
+    assert len(messages) == 20_000 and messages[-1].startswith("/demo.yaml:20004: extra[19999]")
     assert time.process_time() - started < 5
 
 

@@ -26,7 +26,9 @@ def documents(name: str) -> list[dict[str, Any]]:
 def pinned(package: str) -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
-    return next(each for each in needed if each.split("==")[0].split("[")[0] == package).split("==")[1]
+    return next(requirement for requirement in needed if requirement.split("==")[0].split("[")[0] == package).split(
+        "=="
+    )[1]
 
 
 @pytest.mark.parametrize("name", ["ray-cluster.yaml", "ray-train-cluster.yaml"])
@@ -59,11 +61,11 @@ def test_the_ray_job_runs_the_shipped_file_on_the_pinned_ray(name: str, tmp_path
     cluster = job["spec"]["rayClusterSpec"]
     assert cluster["rayVersion"] == pinned("ray")
     pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    for pod in (each["template"]["spec"] for each in pods):
-        claimed = {each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"] if len(each) == 2
-                   and "persistentVolumeClaim" in each}  # fmt: skip
+    for pod in (entry["template"]["spec"] for entry in pods):
+        claimed = {entry["persistentVolumeClaim"]["claimName"] for entry in pod["volumes"] if len(entry) == 2
+                   and "persistentVolumeClaim" in entry}  # fmt: skip
         assert claimed == {"hormesis-shared"} and all(claim["metadata"]["name"] in claimed for claim in claims)
-        mounts = {each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+        mounts = {entry["mountPath"] for entry in pod["containers"][0]["volumeMounts"]}
         words = [*paths(job["spec"]["entrypoint"], JOBS[name]), *([spec.mixture] if file == "pretrain.yaml" else [])]
         assert all(any(word.startswith(mount) for mount in mounts) for word in words)
 

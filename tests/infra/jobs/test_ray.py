@@ -75,10 +75,10 @@ def test_killed_workers_a_lost_node_and_a_killed_command_change_no_byte(
 def test_a_file_that_cannot_be_read_ends_the_command_with_exit_1_and_its_table(tmp_path: Path, cluster: Any) -> None:
     job = write_corpus(tmp_path, files=3, lines=900, cut=1)
     process = start(job, tmp_path / "out", "--ray", cluster.address, "--workers", "1")
-    _, said = process.communicate()
-    assert process.returncode == 1 and "Traceback" not in said
-    assert "1 of 3 ranks failed; the rest of the work is kept" in said
-    assert "001.jsonl.gz:" in said and "the compressed file ends too early" in said
+    _, printed = process.communicate()
+    assert process.returncode == 1 and "Traceback" not in printed
+    assert "1 of 3 ranks failed; the rest of the work is kept" in printed
+    assert "001.jsonl.gz:" in printed and "the compressed file ends too early" in printed
     assert done(tmp_path / "out") == 2
 
 

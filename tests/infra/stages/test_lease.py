@@ -69,13 +69,13 @@ def test_a_lease_is_one_persons_and_leaves_nothing(tmp_path):
 
 
 def test_of_many_at_once_one_holds_at_any_time(tmp_path):
-    inside, most = [0], [0]
+    inside, highest = [0], [0]
 
     def work():
         for _ in range(5):
             with leased(tmp_path / "x"):
                 inside[0] += 1
-                most[0] = max(most[0], inside[0])
+                highest[0] = max(highest[0], inside[0])
                 time.sleep(0.002)
                 inside[0] -= 1
 
@@ -88,7 +88,7 @@ def test_of_many_at_once_one_holds_at_any_time(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1] and not list(tmp_path.iterdir())
+    assert highest == [1] and not list(tmp_path.iterdir())
 
 
 def test_a_killed_holders_lease_is_taken_at_once(tmp_path):
@@ -118,8 +118,8 @@ def test_who_waits_is_told_once_who_works_and_goes_on_when_that_one_ends(tmp_pat
     thread.start()
     with leased(tmp_path / "x"):
         assert process.wait() == -signal.SIGKILL
-    said = capsys.readouterr().err
-    assert said.count(f"pid {process.pid} works on this since") == 1 and "waiting for it" in said
+    printed = capsys.readouterr().err
+    assert printed.count(f"pid {process.pid} works on this since") == 1 and "waiting for it" in printed
 
 
 def test_another_machines_holder_is_believed_while_it_beats_whatever_the_clocks_say(tmp_path, quick, monkeypatch):

@@ -60,8 +60,8 @@ def fresh():
 
 def test_a_finished_stage_is_not_run_again(tmp_path):
     first = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
-    again = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
-    assert len(CALLS) == 1 and first == again
+    second = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
+    assert len(CALLS) == 1 and first == second
     assert first.counts == {"numbers": 3} and first.notes == ("counted",)
     assert sorted(first.files) == ["0.txt", "1.txt", "2.txt"]
     assert finished(COUNT, CountSpec(numbers=3), tmp_path / "out") == first
@@ -93,8 +93,8 @@ def test_stopped_work_of_other_settings_is_kept_said_and_taken_up_when_its_name_
     (work,) = tmp_path.glob(".out.*.partial")
     (work / "0.txt").write_text("of hours")
     run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
-    said = capsys.readouterr().err
-    assert f"{work}: work with other settings" in said and "0.0 MB" in said and f"`rm -r {work}`" in said
+    printed = capsys.readouterr().err
+    assert f"{work}: work with other settings" in printed and "0.0 MB" in printed and f"`rm -r {work}`" in printed
     later = run_stage(COUNT, CountSpec(numbers=5), tmp_path / "out")
     assert later.path == tmp_path / f"out-{later.fingerprint[:8]}"
     assert (later.path / "0.txt").read_text() == "of hours"
@@ -171,8 +171,8 @@ def test_a_damaged_manifest_is_said_and_moved_aside_if_it_tells_its_fingerprint(
     manifest.write_text(manifest.read_text().replace(old, new, 1))
     with pytest.raises(ArtifactError, match=r"artifact\.json: (content differs from its checksum|not valid JSON)"):
         read_artifact(artifact.path)
-    again = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
-    assert again.path.name == name.format(again.fingerprint[:8]) and again.counts == {"numbers": 3}
+    remade = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
+    assert remade.path.name == name.format(remade.fingerprint[:8]) and remade.counts == {"numbers": 3}
     assert words in capsys.readouterr().err
 
 
@@ -207,8 +207,8 @@ def test_a_damaged_artifact_is_noticed_moved_aside_and_made_anew(tmp_path):
     (artifact.path / "1.txt").unlink()
     with pytest.raises(ArtifactError, match="missing"):
         read_artifact(artifact.path)
-    again = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
-    assert again.files == artifact.files
+    remade = run_stage(COUNT, CountSpec(numbers=3), tmp_path / "out")
+    assert remade.files == artifact.files
     assert [path.name for path in tmp_path.glob("*damaged*")] == ["out.damaged"]
 
 
