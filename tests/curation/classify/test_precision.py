@@ -134,5 +134,5 @@ def test_without_the_packages_onnx_is_refused_with_advice(
 ) -> None:
     monkeypatch.setenv("HORMESIS_CACHE", str(tmp_path))
     monkeypatch.setattr("curation.classify.onnx_export.can_export", lambda: False)
-    with pytest.raises(UnavailableError, match=r"pip install onnx onnxruntime onnxscript; or say precision: float32"):
+    with pytest.raises(UnavailableError, match=r"pip install 'hormesis\[onnx\]', or say precision: float32"):
         load_scorer(classifier.model_copy(update={"precision": "onnx"}))

@@ -26,9 +26,8 @@ def documents(name: str) -> list[dict[str, Any]]:
 def pinned(package: str) -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
-    return next(requirement for requirement in needed if requirement.split("==")[0].split("[")[0] == package).split(
-        "=="
-    )[1]
+    versions = dict(requirement.split("==") for requirement in needed if "==" in requirement)
+    return next(version for name, version in versions.items() if name.split("[")[0] == package)
 
 
 @pytest.mark.parametrize("name", ["ray-cluster.yaml", "ray-train-cluster.yaml"])

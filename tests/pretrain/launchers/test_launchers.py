@@ -153,9 +153,8 @@ def test_processes_that_die_start_again_and_those_that_report_a_reason_do_not(tm
 
 
 def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_ended(tmp_path, settings, monkeypatch):
-    from pretrain import stage
+    from pretrain.processes import worker
     from pretrain.processes.work import UNFINISHED
-    from pretrain.processes.worker import work_in
 
     def train(outcome: Exception | None) -> int:
         def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool) -> dict[str, Any]:
@@ -164,8 +163,8 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
                 raise outcome
             return {}
 
-        monkeypatch.setattr(stage, "train_here", train_here)
-        return work_in(tmp_path)
+        monkeypatch.setattr(worker, "train_here", train_here)
+        return worker.work_in(tmp_path)
 
     monkeypatch.setenv("RANK", "2")
     work = Work(tmp_path)
