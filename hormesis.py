@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import os
@@ -17,11 +16,11 @@ from infra.artifacts.export import export_artifact
 from infra.artifacts.inputs import open_input, open_to_show, trust_inputs
 from infra.artifacts.lineage import lineage as trace
 from infra.cluster import RayCluster
-from infra.config.faults import nearest
 from infra.config.placing import placing
+from infra.config.registry import ImportTable
 from infra.config.spec import Loaded, Spec, load_file
 from infra.doctor import examine
-from infra.errors import HormesisError, InputError, UserError, of_the_system
+from infra.errors import HormesisError, UserError, of_the_system
 from infra.files.paths import output
 from infra.render.page import Table
 from infra.render.progress import bar, say
@@ -29,17 +28,20 @@ from infra.render.terminal import print_error, print_line, print_page, print_pla
 from infra.stages.stage import Kind
 from infra.stages.status import status_tables
 
-KINDS = {
-    **STAGES,
-    "mixture": "pretrain.planning.of_mixtures:MIXTURE",
-    "calibration": "curation.training.calibration.stage:CALIBRATION",
-    "distillation": "curation.training.distillation.stage:DISTILLATION",
-    "fasttext": "curation.training.fasttext.stage:FASTTEXT",
-    "linear": "curation.training.linear.stage:LINEAR",
-    "tagger": "curation.training.tagger.stage:TAGGER",
-    "swarm": "mixtures.swarm.stage:SWARM",
-    "study": "analysis.study.stage:STUDY",
-}
+KINDS: ImportTable[Kind] = ImportTable(
+    "kind",
+    {
+        **STAGES.locations,
+        "mixture": "pretrain.planning.of_mixtures:MIXTURE",
+        "calibration": "curation.training.calibration.stage:CALIBRATION",
+        "distillation": "curation.training.distillation.stage:DISTILLATION",
+        "fasttext": "curation.training.fasttext.stage:FASTTEXT",
+        "linear": "curation.training.linear.stage:LINEAR",
+        "tagger": "curation.training.tagger.stage:TAGGER",
+        "swarm": "mixtures.swarm.stage:SWARM",
+        "study": "analysis.study.stage:STUDY",
+    },
+)
 
 CORES = os.cpu_count() or 1
 
@@ -53,17 +55,9 @@ Trust = Annotated[bool, typer.Option("--trust", help="do not compare input artif
 Ray = Annotated[str | None, typer.Option("--ray", help="run on Ray: auto, local, ray://HOST:10001, HOST:6379")]
 
 
-def stage_of(kind: str) -> Kind:
-    """The stage that does `kind`."""
-    if kind not in KINDS:
-        raise InputError(f'no kind "{kind}"; there are: {", ".join(KINDS)}{nearest(kind, KINDS)}')
-    module, name = KINDS[kind].split(":")
-    return getattr(importlib.import_module(module), name)
-
-
 def load(file: Path, overrides: list[str] | None) -> Loaded:
     """Read and check a YAML file."""
-    return load_file(file, {kind: lambda kind=kind: stage_of(kind).spec for kind in KINDS}, overrides or [])  # type: ignore[misc]
+    return load_file(file, {kind: lambda kind=kind: KINDS.get(kind).spec for kind in KINDS.names()}, overrides or [])  # type: ignore[misc]
 
 
 def target_of(spec: Spec, out: Path | None) -> Path:
@@ -92,7 +86,7 @@ def plan(file: File, set_: Sets = None, trust: Trust = False) -> None:
         trust_inputs()
     kind, spec, document = load(file, set_)
     with placing(document):
-        planned = stage_of(kind).plan(spec)
+        planned = KINDS.get(kind).plan(spec)
     print_plan(planned)
 
 
@@ -108,7 +102,7 @@ def run(
     cluster = RayCluster(ray, workers) if ray else None
     try:
         with placing(document):
-            stage_of(kind).start(spec, target, workers or CORES, cluster)
+            KINDS.get(kind).start(spec, target, workers or CORES, cluster)
     except KeyboardInterrupt:
         say("stopped; run the same command again to go on")
         raise typer.Exit(130) from None
@@ -126,7 +120,7 @@ def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help=
     """The report or the token heat-map of any artifact, as a page and in the terminal."""
     target = output(out or folder.parent / f"{folder.resolve().name}.html")
     artifact = open_to_show(folder)
-    print_page(stage_of(artifact.kind).show(artifact), target)
+    print_page(KINDS.get(artifact.kind).show(artifact), target)
 
 
 @app.command()
@@ -140,7 +134,7 @@ def export(
     """Hand it to the next tool."""
     artifact = open_input(folder)
     target = output(out or folder.parent / f"{folder.resolve().name}-{to}")
-    exports = stage_of(artifact.kind).exports
+    exports = KINDS.get(artifact.kind).exports
     settings = [*(set_ or []), *([] if step is None else [f"step={step}"])]
     say(f"{to}: {export_artifact(artifact, exports, to, target, settings)}")
 
@@ -183,7 +177,7 @@ def lineage(
 @app.command()
 def schema(kind: str) -> None:
     """JSON Schema of a kind, so that an editor completes and checks the YAML."""
-    document = stage_of(kind).spec.model_json_schema()
+    document = KINDS.get(kind).spec.model_json_schema()
     document["properties"] = {"kind": {"const": kind}, **document.get("properties", {})}
     document["required"] = ["kind", *(key for key in document.get("required", []) if key != "name")]
     print(json.dumps(document, indent=2))

@@ -25,7 +25,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from analysis.study.steps import steps_of
-from hormesis import load, stage_of
+from hormesis import KINDS, load
 from pretrain.stage import trace_sample
 
 ROOT = Path(__file__).parents[1]
@@ -144,7 +144,7 @@ def start(file: Path, target: Path) -> None:
 
     torch.set_num_threads(1)
     kind, spec, _ = load(file, [])
-    stage_of(kind).start(spec, target, 1)
+    KINDS.get(kind).start(spec, target, 1)
 
 
 def write_examples(folder: Path) -> None:
@@ -173,13 +173,13 @@ def fingerprints(file: Path) -> dict[str, str]:
     """Of an example: its own, or where it is a study those of all its steps by kind, each on the made-up artifacts."""
     kind, spec, _ = load(file, [])
     if kind != "study":
-        return {kind: stage_of(kind).fingerprint(spec)}
+        return {kind: KINDS.get(kind).fingerprint(spec)}
     steps = steps_of(spec)
     runs = file.parents[1] / "runs"
     paths = {step.name: runs / FOLDERS[step.kind] for step in steps if step.kind in FOLDERS}
     of_steps: dict[str, list[str]] = {}
     for step in steps:
-        of_steps.setdefault(step.kind, []).append(stage_of(step.kind).fingerprint(step.make(paths)))
+        of_steps.setdefault(step.kind, []).append(KINDS.get(step.kind).fingerprint(step.make(paths)))
     return {step_kind: sha256(*values) for step_kind, values in of_steps.items()}
 
 

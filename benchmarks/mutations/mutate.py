@@ -217,7 +217,7 @@ def _deleted(data: Any, chance: random.Random, _file: Path) -> str:
 def _other_kind(data: Any, chance: random.Random, _file: Path) -> str:
     from hormesis import KINDS
 
-    return _written({**data, "kind": chance.choice(list(KINDS))})
+    return _written({**data, "kind": chance.choice(KINDS.names())})
 
 
 def _extends(data: Any, chance: random.Random, file: Path) -> str:

@@ -1,4 +1,4 @@
-"""One registry per kind of thing: a table from the name in YAML to the class that does it, which is imported when it is
+"""One table per kind of thing: from the name in YAML to what does it (a class, a stage), which is imported when it is
 asked for, so that no command waits for the libraries of what it does not use.
 """
 
@@ -17,23 +17,30 @@ from infra.errors import InputError
 T = TypeVar("T")
 
 
-class Registry(Generic[T]):
-    """Classes by name, written `package.module:Class`; `what` is what messages call one of them."""
+class ImportTable(Generic[T]):
+    """Things by name, written `package.module:NAME`; `what` is what messages call one of them."""
 
-    def __init__(self, what: str, classes: Mapping[str, str]) -> None:
-        self.what, self.classes = what, dict(sorted(classes.items()))
+    def __init__(self, what: str, locations: Mapping[str, str]) -> None:
+        self.what, self.locations = what, dict(locations)
 
     def names(self) -> list[str]:
         """Every name there is."""
-        return list(self.classes)
+        return list(self.locations)
 
-    def get(self, name: str) -> type[T]:
-        """Import and return the class called `name`. Raises InputError with the nearest name."""
-        if name not in self.classes:
+    def get(self, name: str) -> T:
+        """Import and return what is called `name`. Raises InputError with the nearest name."""
+        if name not in self.locations:
             names = self.names()
             raise InputError(f'no {self.what} "{name}"; there are: {", ".join(names)}{nearest(name, names)}')
-        module, _, attribute = self.classes[name].partition(":")
-        return typing.cast(type[T], getattr(importlib.import_module(module), attribute))
+        module, _, attribute = self.locations[name].partition(":")
+        return typing.cast(T, getattr(importlib.import_module(module), attribute))
+
+
+class Registry(ImportTable[type[T]]):
+    """Classes by name, in the order of names."""
+
+    def __init__(self, what: str, classes: Mapping[str, str]) -> None:
+        super().__init__(what, dict(sorted(classes.items())))
 
 
 def options_by_name(union: Any, key: str = "name") -> dict[str, type[BaseModel]]:

@@ -97,7 +97,9 @@ def plain(member: Any) -> Any:
 
 
 UNIONS = {
-    union.where: union for kind in hormesis.KINDS for union in unions_below(hormesis.stage_of(kind).spec, kind, set())
+    union.where: union
+    for kind in hormesis.KINDS.names()
+    for union in unions_below(hormesis.KINDS.get(kind).spec, kind, set())
 }
 ALIKE = {repr(plain(union.annotation)): union for union in reversed(UNIONS.values())}  # `scorer:` stands at many keys
 MEMBERS = [

@@ -69,18 +69,18 @@ def test_a_section_that_can_be_written_in_two_ways_says_what_it_means():
     assert identity(twofold=Twofold(percent=50)) == identity(twofold=Twofold(share=0.5))
 
 
-@pytest.mark.parametrize("kind", hormesis.KINDS)
+@pytest.mark.parametrize("kind", hormesis.KINDS.names())
 def test_what_is_told_of_machines_and_names_of_runs_is_no_identity(kind):
     """A run that is carried out otherwise finds its artifact; the names of runs were part of the first fingerprints of
     curations and of what is trained in that floor, and stay so.
     """
-    marked = {name for name, info in hormesis.stage_of(kind).spec.model_fields.items() if NotIdentity in info.metadata}
+    marked = {name for name, info in hormesis.KINDS.get(kind).spec.model_fields.items() if NotIdentity in info.metadata}
     machines = {"execution", "device", "launcher", "max_bad_share", "damaged_files", "logs", "log_every", "profile"}
-    assert machines & hormesis.stage_of(kind).spec.model_fields.keys() <= marked
+    assert machines & hormesis.KINDS.get(kind).spec.model_fields.keys() <= marked
 
 
 def test_a_stage_hashes_what_its_specification_says_of_itself(tmp_path):
-    stage = hormesis.stage_of("swarm")
+    stage = hormesis.KINDS.get("swarm")
     assert isinstance(stage, Stage)
     components = {"a": {"natural": 0.4}, "b": {"natural": 0.6}}
     spec = stage.spec.model_validate({"name": "one", "components": components, "sample": {"runs": 3}})
