@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.study.spec import StudySpec
 from analysis.study.steps import arms_of, mixture_at, steps_of, strengths_of
+from infra.artifacts.artifact import STEPS
 from infra.render.page import Plan, Table
 from mixtures.spec.amounts import resolve
 from pretrain.data.schedule import packed
@@ -29,7 +30,7 @@ def plan_study(study: StudySpec) -> Plan:
     doses = Table("arms", ("dose", "models", "clean and other tokens", "risky tokens", "training tokens"), rows)
     trainings = {dose: training for dose in models if (training := _training(study, dose)) is not None}
     tables, more = _training_tables(study, trainings, models)
-    folders = [Path("runs") / study.name / "steps" / arm.model for arm in arms]
+    folders = [Path("runs") / study.name / STEPS / arm.model for arm in arms]
     scripts = batch_script(study.pretrain.launcher, study.name, folders)
     return Plan(f"study {study.name}: {len(arms)} models", (doses, grid, *tables), (*said, *more), scripts)
 

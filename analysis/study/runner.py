@@ -11,6 +11,7 @@ from analysis.study.kinds import stage_of
 from analysis.study.ledger import Ledger
 from analysis.study.pool import Outcome, Task, perform, pool_of
 from analysis.study.steps import StudyStep
+from infra.artifacts.artifact import STEPS, STORE
 from infra.cluster import RayCluster
 from infra.errors import HormesisError
 from infra.render.progress import bar
@@ -141,7 +142,7 @@ def _task(step: StudyStep, ledger: Ledger, workers: int, ray: RayCluster | None)
         kind=step.kind,
         spec=step.make(ledger.paths),
         target=_target(step, ledger.folder),
-        store=ledger.folder / "steps" / "store",
+        store=ledger.folder / STEPS / STORE,
         log=ledger.folder / "logs" / f"{step.name}.log",
         workers=workers,
         ray=ray if stage_of(step.kind).on_ray else None,
@@ -149,4 +150,4 @@ def _task(step: StudyStep, ledger: Ledger, workers: int, ray: RayCluster | None)
 
 
 def _target(step: StudyStep, folder: Path) -> Path:
-    return folder / "steps" / step.name
+    return folder / STEPS / step.name

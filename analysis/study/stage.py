@@ -18,6 +18,7 @@ from analysis.study.spec import StudySpec
 from analysis.study.steps import steps_of
 from infra.artifacts.artifact import (
     MANIFEST,
+    STEPS,
     Artifact,
     describe_files,
     fingerprint_of,
@@ -63,7 +64,7 @@ class Study:
     def _run(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None) -> Artifact:
         started = now()
         steps = steps_of(spec)
-        _tell_damaged([target / "steps" / step.name for step in steps])
+        _tell_damaged([target / STEPS / step.name for step in steps])
         ledger = run_steps(steps, target, workers, ray)
         inputs = {name: read_artifact(path).fingerprint for name, path in sorted(ledger.paths.items())}
         config = spec.identity()
@@ -73,7 +74,7 @@ class Study:
         else:
             check_inputs(ledger.paths.values())
             _publish(spec, ledger, target, config=config, inputs=inputs, fingerprint=fingerprint, started=started)
-        tell_of_stopped([target / "steps" / step.name for step, _ in ledger.having("done")], target / "steps")
+        tell_of_stopped([target / STEPS / step.name for step, _ in ledger.having("done")], target / STEPS)
         if failures := [(step.name, why) for step, why in ledger.having("failed")]:
             raise StepsFailed(failures)
         return read_artifact(target)
@@ -108,7 +109,7 @@ def _require_room(target: Path) -> None:
         if is_artifact(target) and (kind := read_artifact(target).kind) != Study.kind:
             raise InputError(f"{target}: holds a {kind} artifact; choose another --out for the study")
     names = {path.name for path in target.iterdir()} if target.is_dir() else set()
-    if {name for name in names if not name.startswith(".")} and not names & {STEPS_FILE, MANIFEST, "steps", "logs"}:
+    if {name for name in names if not name.startswith(".")} and not names & {STEPS_FILE, MANIFEST, STEPS, "logs"}:
         raise InputError(f"{target}: exists and is not a study of hormesis; choose another --out or move it away")
 
 

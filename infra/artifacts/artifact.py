@@ -24,6 +24,8 @@ from infra.files.digests import digests
 from infra.files.paths import is_inside
 
 MANIFEST = "artifact.json"
+STEPS = "steps"  # folder of a study in which the artifacts of its steps lie
+STORE = "store"  # folder beside artifacts for those that several of them share
 FORMAT = 2  # of artifact.json itself: since 2 it ends in a seal, the SHA-256 of all its other keys
 
 _SEAL = "seal"

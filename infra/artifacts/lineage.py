@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infra.artifacts.artifact import Artifact, is_artifact, read_artifact
+from infra.artifacts.artifact import STEPS, STORE, Artifact, is_artifact, read_artifact
 from infra.errors import HormesisError
 from infra.render.page import Table
 
@@ -41,7 +41,7 @@ def lineage(folder: Path) -> tuple[Table, list[Artifact]]:
 def neighbours(folder: Path) -> dict[str, Artifact]:
     """Artifacts by fingerprint among the folder's children, siblings and the stores beside it."""
     root = folder.resolve()
-    folders = [root / "steps", root.parent, root.parent / "store", root.parent.parent / "store"]
+    folders = [root / STEPS, root.parent, root.parent / STORE, root.parent.parent / STORE]
     artifacts: dict[str, Artifact] = {}
     for neighbourhood in folders:
         for path in sorted(neighbourhood.iterdir()) if neighbourhood.is_dir() else []:

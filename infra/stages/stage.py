@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from infra.artifacts.artifact import Artifact, asked_artifacts, describe_files, now, read_artifact, write_manifest
+from infra.artifacts.artifact import (
+    STORE,
+    Artifact,
+    asked_artifacts,
+    describe_files,
+    now,
+    read_artifact,
+    write_manifest,
+)
 from infra.artifacts.export import Export
 from infra.artifacts.fingerprint import digest
 from infra.artifacts.inputs import Watched, changed_file, check_input, check_inputs, watched_files
@@ -178,7 +186,7 @@ def run_stage(
         return artifact
     require_room(target)
     partial = partial_of(target, fingerprint)
-    shared = (store or target.parent / "store").absolute()
+    shared = (store or target.parent / STORE).absolute()
     if not is_leader():
         partial.mkdir(parents=True, exist_ok=True)
         stage.run(spec, Workspace(partial, shared, workers, quiet=True))

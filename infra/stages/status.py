@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from infra.artifacts.artifact import is_artifact, read_artifact
+from infra.artifacts.artifact import STEPS, is_artifact, read_artifact
 from infra.errors import InputError
 from infra.render.page import Table
 from infra.render.progress import PROGRESS_FILE
@@ -28,7 +28,7 @@ def status_tables(folder: Path) -> list[Table]:
     works: list[Path] = []
     if (folder / STEPS_FILE).is_file():
         for step in json.loads((folder / STEPS_FILE).read_text()):
-            partials = partials_of(folder / "steps" / step["name"]) if step["state"] in ("running", "failed") else []
+            partials = partials_of(folder / STEPS / step["name"]) if step["state"] in ("running", "failed") else []
             works += partials
             rows.append(_study_row(step, partials))
     elif is_artifact(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from infra.artifacts.artifact import STORE
 from mixtures.spec.mixture import MixtureSpec, Source, TokensSpec, tokenizer_stage_spec
 from mixtures.store.stages import TOKENIZER, TOKENS
 
@@ -11,7 +12,7 @@ from mixtures.store.stages import TOKENIZER, TOKENS
 def usual_store(spec: MixtureSpec) -> Path:
     """The store that is used unless another is named: beside the corpora."""
     first = spec.curation or next(iter(spec.megatron.values())).prefix
-    return Path(first).parent / "store"
+    return Path(first).parent / STORE
 
 
 def tokenizer_place(spec: MixtureSpec, store: Path) -> Path:

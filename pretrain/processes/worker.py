@@ -13,6 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
+from infra.artifacts.artifact import STORE
 from infra.atomic import remove_temporaries
 from infra.errors import HormesisError
 from infra.stages.stage import Workspace, earlier_notes, is_leader
@@ -46,7 +47,7 @@ def work_in(folder: Path) -> int:
     try:
         if is_leader():
             remove_temporaries(folder)
-        workspace = Workspace(folder, folder.parent / "store", quiet=not is_leader(), _notes=earlier_notes(folder))
+        workspace = Workspace(folder, folder.parent / STORE, quiet=not is_leader(), _notes=earlier_notes(folder))
         counts = train_here(spec, workspace, verified=True)  # by the command, before it started anybody
     except HormesisError as error:
         print(f"rank {rank}: {error}", file=sys.stderr, flush=True)
