@@ -134,7 +134,7 @@ def looped(stream: Stream, count: int, target: Path) -> None:
 
     def opened(number: int) -> tuple[object, object]:
         prefix = stream.located.source.prefix(number)
-        return open_pair(prefix, shard_record(prefix)["tokens_sha256"])
+        return open_pair(prefix, shard_record(prefix).tokens_sha256)
 
     keep = lru_cache(1024)(opened)
     tokens, risks = BinWriter(bin_path(target), stream.dtype), BinWriter(bin_path(risk_prefix(target)), "uint8")

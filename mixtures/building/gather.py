@@ -53,7 +53,7 @@ class Located:
     def check(self, shard: int) -> None:
         """Raise ArtifactError when a shard's files do not belong together or to the table of its documents."""
         prefix = self.source.prefix(shard)
-        tokens, _ = open_pair(prefix, shard_record(prefix)["tokens_sha256"])
+        tokens, _ = open_pair(prefix, shard_record(prefix).tokens_sha256)
         begins = self.begins[self.first[shard] : self.first[shard + 1] + 1]
         if not np.array_equal(begins - begins[0], tokens.starts):
             raise ArtifactError(f"{prefix}: its documents are not those of its table; build the mixture again")
@@ -61,7 +61,7 @@ class Located:
     def dtype(self, shard: int) -> str:
         """Type of the tokens of a shard."""
         prefix = self.source.prefix(shard)
-        return str(open_pair(prefix, shard_record(prefix)["tokens_sha256"])[0].tokens.dtype)
+        return str(open_pair(prefix, shard_record(prefix).tokens_sha256)[0].tokens.dtype)
 
 
 def locate(source: TokenisedCorpus) -> Located:

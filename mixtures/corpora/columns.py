@@ -18,9 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation.corpus.tagged import TaggedCorpus, unknown_corpus
+from curation.corpus.risk_levels import SourceRisk
+from curation.corpus.tagged import MANIFEST, TaggedCorpus, unknown_corpus
 from curation.corpus.where import LANGUAGE, METADATA, SPANS, Where, is_share
 from curation.corpus.where_values import column_of, metadata_value
+from infra.artifacts.records import from_json
 from infra.errors import DataError, InputError
 
 _BATCH = 512  # documents
@@ -46,19 +48,38 @@ class ShardPaths(Sequence[Path]):
         return self._folder / self._names[number]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CorpusManifest:
+    """A corpus's entry in the curation's manifest.json, as far as a mixture needs it. Keys with None came later."""
+
+    documents: int
+    characters: int
+    bytes: int
+    attributes: tuple[str, ...]
+    """Scores that its documents have."""
+    histogram: dict[str, list[int]] | None = None
+    """By attribute: documents in evenly wide bins of the score from 0 to 1."""
+    sources: dict[str, SourceRisk] | None = None
+    removed: dict[str, dict[str, int]] | None = None
+    """Documents by the step that removed them and why."""
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """One corpus of a curation artifact: its shards in order and its entry in manifest.json."""
+    """One corpus of a curation artifact: its shards in order and its entry in manifest.json; one of Megatron files has
+    no shards before it is imported, and `tokens`.
+    """
 
     name: str
     shards: Sequence[Path]
-    manifest: dict[str, Any]
+    manifest: CorpusManifest
     tagged: bool
+    tokens: int | None = None
 
     @property
     def attributes(self) -> tuple[str, ...]:
         """Scores that its documents have."""
-        return tuple(self.manifest["attributes"])
+        return self.manifest.attributes
 
 
 def open_corpus(curation: str | Path, name: str) -> Corpus:
@@ -70,10 +91,12 @@ def corpus_in(curation: str | Path, corpora: Mapping[str, TaggedCorpus], name: s
     """One of the corpora of an artifact. Raises InputError when it is not there or empty."""
     if name not in corpora:
         raise InputError(unknown_corpus(curation, name, corpora))
-    found = corpora[name]
-    if not found.manifest["documents"]:
+    corpus = corpora[name]
+    entry = f"{Path(curation) / MANIFEST}: corpora.{name}"
+    manifest = from_json(CorpusManifest, json.dumps(corpus.manifest), entry, remedy="run the curation again")
+    if not manifest.documents:
         raise InputError(f"{curation}: the corpus {name!r} is empty")
-    return Corpus(name, ShardPaths(found.path, found.shards), found.manifest, found.tagged)
+    return Corpus(name, ShardPaths(corpus.path, corpus.shards), manifest, corpus.tagged)
 
 
 def batches(shard: Path, columns: Iterable[str], size: int = _BATCH) -> Iterator[tuple[int, pa.RecordBatch]]:

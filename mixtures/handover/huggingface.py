@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 
 from infra.artifacts.artifact import Artifact
 from infra.atomic import write_text
+from mixtures.formats.file_names import DOCUMENTS, HELD_OUT, HELD_OUT_TEXTS
 from mixtures.formats.indexed import Indexed
 from mixtures.handover.card import CardFormat, card
-from mixtures.reading.built import HELD_OUT, BuiltMixture, TokenFiles
+from mixtures.reading.built import BuiltMixture, TokenFiles
 
 _ROW_GROUP = 1 << 22  # tokens; what is held in memory at a time
 _FILE = 1 << 28  # tokens, about a gigabyte
@@ -42,8 +43,8 @@ training files; a document that is repeated has a row for every epoch. `held_out
 def to_huggingface(artifact: Artifact, folder: Path) -> None:
     """Write `data/SPLIT/COMPONENT-NNNNN.parquet`, the tokenizer and the card into `folder`."""
     mixture = BuiltMixture.open(artifact.path)
-    splits = {"train": (mixture.components, "documents.parquet", _TRAIN_COLUMNS),
-              HELD_OUT: (mixture.held_out, "held_out.parquet", ["id"])}  # fmt: skip
+    splits = {"train": (mixture.components, DOCUMENTS, _TRAIN_COLUMNS),
+              HELD_OUT: (mixture.held_out, HELD_OUT_TEXTS, ["id"])}  # fmt: skip
     for split, (parts, documents, columns) in splits.items():
         for files in parts:
             facts = pq.read_table(mixture.path / documents, columns=columns, filters=[("component", "==", files.name)])

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from curation.corpus.risk_levels import THRESHOLDS, SourceRisk
 from curation.corpus.where import Where
 from infra.errors import AmountError, gathered
-from mixtures.corpora.columns import Corpus, batches, matches, where_columns
+from mixtures.corpora.columns import Corpus, CorpusManifest, batches, matches, where_columns
 from mixtures.selection.risky_share import guessed_shares
 from mixtures.spec import amounts
 from mixtures.spec.mixture import MixtureSpec, TokenizerSpec
@@ -45,6 +45,15 @@ class Stock:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What was counted of a corpus; `levels` are the tokens that reach each of curation's thresholds, if known."""
+
+    documents: int
+    tokens: int
+    levels: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
 class _Crowd:
     """Documents as a manifest tells of them: columns for `where`, and for each row documents and characters."""
 
@@ -53,9 +62,9 @@ class _Crowd:
     characters: NDArray[np.float64]
 
 
-def stock(name: str, spec: MixtureSpec, corpus: Corpus, counts: Mapping[str, Any] | None) -> Stock:
-    """The stock of component `name`; `counts` are those of its corpus's tokens artifact. Raises AmountError where no
-    document passes.
+def stock(name: str, spec: MixtureSpec, corpus: Corpus, counts: Counts | None) -> Stock:
+    """The stock of component `name`; `counts` are those of its corpus, where it was tokenised. Raises AmountError where
+    no document passes.
     """
     component, manifest = spec.components[name], corpus.manifest
     documents, characters = _passing(component.condition, corpus, spec.risk)
@@ -65,12 +74,12 @@ def stock(name: str, spec: MixtureSpec, corpus: Corpus, counts: Mapping[str, Any
         )
     if counts is None:
         rate = 1 / _characters_per_token(corpus, spec.tokenizer)
-        most = manifest["bytes"] + manifest["documents"]  # a token is at least one byte
+        most = manifest.bytes + manifest.documents  # a token is at least one byte
     else:
-        rate = (counts["tokens"] - counts["documents"]) / max(1, manifest["characters"])
-        most = counts["tokens"]
-    tokens = round(manifest["characters"] * characters * rate + manifest["documents"] * documents)
-    return Stock(round(manifest["documents"] * documents), tokens, most, _risky(corpus, spec.risk, counts))
+        rate = (counts.tokens - counts.documents) / max(1, manifest.characters)
+        most = counts.tokens
+    tokens = round(manifest.characters * characters * rate + manifest.documents * documents)
+    return Stock(round(manifest.documents * documents), tokens, most, _risky(corpus, spec.risk, counts))
 
 
 def amounts_of(spec: MixtureSpec, stocks: Mapping[str, Stock]) -> tuple[dict[str, int], list[str]]:
@@ -96,18 +105,18 @@ def amounts_of(spec: MixtureSpec, stocks: Mapping[str, Stock]) -> tuple[dict[str
     return wanted, [name for name in fixed if fixed[name] > available[name] * epochs[name]]
 
 
-def _risky(corpus: Corpus, attribute: str | None, counts: Mapping[str, Any] | None) -> tuple[float, ...] | None:
+def _risky(corpus: Corpus, attribute: str | None, counts: Counts | None) -> tuple[float, ...] | None:
     """Shares of tokens at each threshold: counted, or those of the words, which the manifest has."""
     if attribute is None:
         return None
-    if counts is not None and "levels" in counts:
-        return tuple(reached / max(1, counts["tokens"]) for reached in counts["levels"])
-    sources = [SourceRisk.from_json(each) for each in corpus.manifest.get("sources", {}).values()]
+    if counts is not None and counts.levels is not None:
+        return tuple(reached / max(1, counts.tokens) for reached in counts.levels)
+    sources = list((corpus.manifest.sources or {}).values())
     if not sources:
         return None
-    words = max(1, sum(each.words for each in sources))
-    return tuple(sum(reached) / words for reached in zip(*(each.at_or_above(attribute, "words") for each in sources),
-                                                         strict=True))  # fmt: skip
+    words = max(1, sum(source.words for source in sources))
+    by_source = (source.at_or_above(attribute, "words") for source in sources)
+    return tuple(sum(reached) / words for reached in zip(*by_source, strict=True))
 
 
 def _passing(where: Where | None, corpus: Corpus, attribute: str | None) -> tuple[float, float]:
@@ -123,18 +132,17 @@ def _passing(where: Where | None, corpus: Corpus, attribute: str | None) -> tupl
             float(crowd.characters[passed].sum() / max(1.0, crowd.characters.sum())))  # fmt: skip
 
 
-def _crowd(where: Where, manifest: Mapping[str, Any]) -> _Crowd | None:
+def _crowd(where: Where, manifest: CorpusManifest) -> _Crowd | None:
     """The documents as far as `where` must know them; None where the manifest does not tell."""
     scores = sorted(where.names - {"source"})
-    if len(scores) > 1 or not set(scores) <= manifest.get("histogram", {}).keys():
+    histogram = manifest.histogram or {}
+    if len(scores) > 1 or not set(scores) <= histogram.keys():
         return None
     if "source" not in where.names:
-        bins = manifest["histogram"][scores[0]] if scores else [manifest["documents"]]
+        bins = histogram[scores[0]] if scores else [manifest.documents]
         score, documents = _spread(bins, np.linspace(0, 1, len(bins) + 1))
         return _Crowd(dict.fromkeys(scores, score), documents, documents)
-    if "sources" not in manifest:
-        return None
-    return _by_source(scores, {name: SourceRisk.from_json(each) for name, each in manifest["sources"].items()})
+    return None if manifest.sources is None else _by_source(scores, manifest.sources)
 
 
 def _by_source(scores: list[str], sources: Mapping[str, SourceRisk]) -> _Crowd:

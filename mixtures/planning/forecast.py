@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from mixtures.selection.resolve import Component, open_corpora, open_tokens, pre
 from mixtures.spec.mixture import MixtureSpec, Source
 from mixtures.store.locations import tokenizer_place, tokens_place, usual_store
 from mixtures.tokenizing.corpus_tokens import spelled_note
+from mixtures.tokenizing.shard_files import TokensCounts
 from mixtures.tokenizing.token_table import read_levels
 from mixtures.tokenizing.tokenizer import read_facts
 
@@ -81,15 +81,19 @@ def foresee(spec: MixtureSpec, store: Path | None = None) -> Foreseen:
         raise InputError("\n".join(dict.fromkeys(problems)))
     places, contaminated = _tokenised(spec, tokenizer, store), stored_sets(spec, corpora, store)
     tokenised = {source[0]: place for source, place in places.items() if source[1] is None}
-    few = sum(each.manifest["documents"] for each in corpora.values()) <= MOST_COUNTED
+    few = sum(corpus.manifest.documents for corpus in corpora.values()) <= MOST_COUNTED
     if few and set(spec.sources) == places.keys() and contaminated is not None:
         sources = {source: open_tokens(corpora[source[0]], place) for source, place in places.items()}
         components = prepared(spec, resolve(spec, sources, contaminated), tokenizer)
         prefixes = sum(each.prefix_tokens for each in components)
         notes = (f"{prefixes:,} tokens of prefixes come on top",) if spec.conditioning else ()
         return Foreseen(tuple(map(_counted, components)), True, (*notes, *_spelled(tokenised, tokenizer)))
-    known = {name: each.manifest for name, each in corpora.items() if "tokens" in each.manifest}  # Megatron files
-    return _estimated(spec, corpora, known | {name: read_artifact(place).counts for name, place in tokenised.items()})
+    counts = {name: estimate.Counts(corpus.manifest.documents, corpus.tokens)
+              for name, corpus in corpora.items() if corpus.tokens is not None}  # fmt: skip
+    for name, folder in tokenised.items():
+        artifact = TokensCounts.of(read_artifact(folder))
+        counts[name] = estimate.Counts(artifact.documents, artifact.tokens, artifact.levels)
+    return _estimated(spec, corpora, counts)
 
 
 def _tokenised(spec: MixtureSpec, tokenizer: Path, store: Path) -> dict[Source, Path]:
@@ -103,7 +107,7 @@ def _tokenised(spec: MixtureSpec, tokenizer: Path, store: Path) -> dict[Source, 
 def _spelled(tokenised: Mapping[str, Path], tokenizer: Path) -> tuple[str, ...]:
     """Which corpora spell the EOS in their texts."""
     eos = read_facts(tokenizer).eos
-    notes = (spelled_note(name, read_artifact(place).counts, eos) for name, place in tokenised.items())
+    notes = (spelled_note(name, TokensCounts.of(read_artifact(place)), eos) for name, place in tokenised.items())
     return tuple(note for note in notes if note is not None)
 
 
@@ -131,7 +135,7 @@ def _risky(component: Component) -> tuple[int, ...]:
     return tuple(int(tokens) for tokens in np.rint(total))
 
 
-def _estimated(spec: MixtureSpec, corpora: Mapping[str, Corpus], counts: Mapping[str, dict[str, Any]]) -> Foreseen:
+def _estimated(spec: MixtureSpec, corpora: Mapping[str, Corpus], counts: Mapping[str, estimate.Counts]) -> Foreseen:
     stocks = {name: estimate.stock(name, spec, corpora[each.corpus], counts.get(each.corpus))
               for name, each in spec.components.items()}  # fmt: skip
     wanted, short = estimate.amounts_of(spec, stocks)

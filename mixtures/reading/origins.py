@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from infra.errors import InputError
+from mixtures.formats.file_names import DOCUMENTS
 from mixtures.reading.built import BuiltMixture
 from mixtures.tokenizing.encode import Encoder
 from mixtures.tokenizing.marking import offsets_of
@@ -51,7 +52,7 @@ def origins(mixture: BuiltMixture, component: str, first: int, last: int) -> lis
     files = mixture.component(component)
     if not 0 <= first < last <= files.tokens:
         raise InputError(f"{component} has {files.tokens:,} tokens; there is no range {first:,} to {last:,} in it")
-    table = ds.dataset(Path(mixture.path) / "documents.parquet").to_table(
+    table = ds.dataset(mixture.path / DOCUMENTS).to_table(
         filter=(pc.field("component") == component)
         & (pc.field("first_token") < last)
         & (pc.field("first_token") + pc.field("tokens") > first)

@@ -18,7 +18,7 @@ from curation.corpus.where import RISKY_SHARE, SPANS, Where, check_names
 from infra.artifacts.artifact import read_artifact
 from infra.config.faults import nearest
 from infra.errors import AmountError, ArtifactError, InputError, gathered
-from mixtures.contamination.found import Contamination
+from mixtures.contamination.found import Contamination, Contaminations
 from mixtures.corpora import select
 from mixtures.corpora.columns import Corpus, batches, corpus_in, matches, scores, where_columns
 from mixtures.corpora.select import CorpusDocuments, Selection
@@ -29,10 +29,11 @@ from mixtures.spec import amounts
 from mixtures.spec.mixture import ByScore, ComponentSpec, MixtureSpec, Source
 from mixtures.tokenizing.corpus_tokens import check_risk
 from mixtures.tokenizing.megatron import check_twin, open_megatron
+from mixtures.tokenizing.shard_files import TokensCounts
 from mixtures.tokenizing.token_table import documents_path
 from mixtures.tokenizing.tokenizer import TokenizerFacts, read_facts
 
-NOTHING: Mapping[str, Contamination] = MappingProxyType({})
+NOTHING: Contaminations = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -162,10 +163,10 @@ def _open(spec: MixtureSpec, name: str, known: Mapping[str, TaggedCorpus]) -> Co
 def open_tokens(corpus: Corpus, tokens: Path) -> TokenisedCorpus:
     """Load the documents tables of a tokens artifact. Raises ArtifactError when it does not fit the corpus."""
     if not corpus.shards:  # of Megatron files, whose documents are shards only once they are imported
-        names = read_artifact(tokens, "tokens").counts["shards"]
+        names = TokensCounts.of(read_artifact(tokens, "tokens")).shards
         corpus = replace(corpus, shards=tuple(tokens / f"{name}.parquet" for name in names))
     kinds = (np.int32, np.int32, np.int64, np.uint64)
-    documents = CorpusDocuments(*(long_arrays.new(corpus.manifest["documents"], kind) for kind in kinds))
+    documents = CorpusDocuments(*(long_arrays.new(corpus.manifest.documents, kind) for kind in kinds))
     held = 0
     for number, shard in enumerate(corpus.shards):
         table = pq.read_table(documents_path(tokens / shard.stem), columns=["row", "tokens", "identity"])
@@ -179,7 +180,7 @@ def open_tokens(corpus: Corpus, tokens: Path) -> TokenisedCorpus:
 
 
 def resolve(
-    spec: MixtureSpec, sources: Mapping[Source, TokenisedCorpus], contaminated: Mapping[str, Contamination] = NOTHING
+    spec: MixtureSpec, sources: Mapping[Source, TokenisedCorpus], contaminated: Contaminations = NOTHING
 ) -> list[Component]:
     """Decide every component's documents. `sources` holds what the mixture is made of, `contaminated` by corpus what is
     left out of it.
@@ -288,9 +289,9 @@ def _eligible(component: ComponentSpec, source: TokenisedCorpus) -> select.Ints:
     return long_arrays.where(np.concatenate(masks))
 
 
-def _clean(positions: select.Ints, documents: CorpusDocuments, found: Contamination | None) -> select.Ints:
+def _clean(positions: select.Ints, documents: CorpusDocuments, hits: Contamination | None) -> select.Ints:
     """Without the documents that hold text of an evaluation set."""
-    return positions if found is None else long_arrays.keep(positions, ~found.among(documents))
+    return positions if hits is None else long_arrays.keep(positions, ~hits.among(documents))
 
 
 def _passes(where: Where, shard: Path, tokens: Path) -> select.Mask:

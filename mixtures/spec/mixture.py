@@ -385,11 +385,3 @@ def with_dose(spec: MixtureSpec, component: str, dose: float | str, name: str | 
     data: dict[str, Any] = spec.model_dump()
     data["components"][component] |= dict.fromkeys(_AMOUNTS) | {"fraction_of_total": dose}
     return MixtureSpec.model_validate(data | {"name": name or spec.name})
-
-
-def used(spec: Spec, *keys: str) -> dict[str, Any]:
-    """Those of these keys that differ from their defaults, as JSON: identities and manifests name keys that came later
-    only where they are used, so that what was built before keeps its fingerprint and its bytes.
-    """
-    values = spec.model_dump(mode="json", include=set(keys))
-    return {key: values[key] for key in keys if getattr(spec, key) != type(spec).model_fields[key].default}

@@ -28,13 +28,14 @@ from infra.errors import DataError, InputError
 from infra.files.digests import digest_of
 from infra.jobs.base import Workers
 from infra.stages.stage import Workspace
-from mixtures.corpora.columns import Corpus
+from mixtures.corpora.columns import Corpus, CorpusManifest
 from mixtures.formats import risk
+from mixtures.formats.file_names import DOCUMENTS, MANIFEST
 from mixtures.formats.indexed import Indexed, bin_path, open_pair, token_dtype
 from mixtures.spec.megatron import MegatronSpec, digest_megatron
 from mixtures.spec.mixture import TokensSpec
 from mixtures.tokenizing.encode import Encoded
-from mixtures.tokenizing.shard_files import ShardFiles, counts_of
+from mixtures.tokenizing.shard_files import ShardFiles, TokensCounts, counts_of
 from mixtures.tokenizing.tokenizer import read_facts
 
 if TYPE_CHECKING:
@@ -72,9 +73,8 @@ def open_megatron(name: str, spec: MegatronSpec) -> Corpus:
     documents, tokens = len(index.lengths), int(index.starts[-1])
     if not tokens:
         raise InputError(f"megatron.{name}: {spec.prefix} holds no token")
-    manifest = {"documents": documents, "tokens": tokens, "characters": tokens - documents, "bytes": tokens,
-                "attributes": [], "files": []}  # fmt: skip
-    return Corpus(name, (), manifest, spec.has_twin)
+    manifest = CorpusManifest(documents=documents, characters=tokens - documents, bytes=tokens, attributes=())
+    return Corpus(name, (), manifest, spec.has_twin, tokens)
 
 
 def check_twin(name: str, spec: MegatronSpec, attribute: str | None) -> None:
@@ -86,7 +86,7 @@ def check_twin(name: str, spec: MegatronSpec, attribute: str | None) -> None:
         )
 
 
-def import_corpus(spec: TokensSpec, workspace: Workspace, workers: Workers | None = None) -> dict[str, Any]:
+def import_corpus(spec: TokensSpec, workspace: Workspace, workers: Workers | None = None) -> TokensCounts:
     """Import every shard that is not there yet. Raises InputError, ArtifactError or RanksFailed."""
     from infra.jobs.items import alone, for_each, forget_jobs
 
@@ -131,8 +131,8 @@ def _refuse_other_tokenizer(prefix: Path, tokenizer: Path) -> None:
 
 def _cut_documents(prefix: Path) -> list[int]:
     """Documents that a mixture of hormesis, if the files are of one, cut short to take the tokens it was asked for."""
-    table = prefix.parent / "documents.parquet"
-    if not table.is_file() or not (prefix.parent / "mixture.json").is_file():
+    table = prefix.parent / DOCUMENTS
+    if not table.is_file() or not (prefix.parent / MANIFEST).is_file():
         return []
     here = [("component", "==", prefix.name), ("truncated", "==", True)]
     found: list[int] = pq.read_table(table, columns=["ordinal"], filters=here).column(0).to_pylist()

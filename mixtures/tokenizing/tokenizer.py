@@ -137,7 +137,7 @@ def _training_texts(corpus: Corpus, spec: TokenizerStageSpec, most_characters: i
     """
     where = parse(spec.where) if spec.where else None
     limit = _last_held_out(corpus, spec)
-    share = min(1.0, most_characters / max(1, corpus.manifest["characters"]))
+    share = min(1.0, most_characters / max(1, corpus.manifest.characters))
     columns = sorted({"id", "text", *where_columns(where)})
     for shard in corpus.shards:
         for row, batch in batches(shard, columns):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixtures.swarm.fitting.fitted import columns_of, fit_chosen
+from mixtures.swarm.record import EstimateInterval
 from mixtures.swarm.responses.log_linear import LogLinear
 from mixtures.swarm.solving.capped import Array
 from mixtures.swarm.solving.convex import Exponentials, solve_exponentials
@@ -47,15 +48,6 @@ class Proxies:
         shares = self.weights[used] / self.weights.sum()
         parts = tuple(Term(models[name], shares[list(columns)]) for name, columns in columns_of(chosen).items())
         return Objective(parts, self.natural, self.floor, self.cap, self.penalty)
-
-
-@dataclass(frozen=True)
-class EstimateInterval:
-    """An estimate with the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def alone(everything: MixtureSpec, tmp_path_factory: pytest.TempPathFactory) -> 
     """Checksums of what one worker makes of it, store included."""
     folder = tmp_path_factory.mktemp("alone")
     built = build(everything, folder / "m")
-    assert sum(built.manifest["decontamination"]["documents"].values()) >= 2 and built.manifest["overlap"]
+    assert sum(built.manifest.decontamination.documents.values()) >= 2 and built.manifest.overlap
     return contents(folder)
 
 
