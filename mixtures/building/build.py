@@ -18,20 +18,20 @@ from mixtures.building.gather import Located, locate
 from mixtures.building.pieces import files_to_hash, forget, hash_file, reserve, write_piece
 from mixtures.building.streams import Stream, pieces_of, stream_of
 from mixtures.building.write import finish_component, write_documents, write_held_out_texts
-from mixtures.contamination.found import report
+from mixtures.contamination.hits import report
 from mixtures.contamination.stage import look_for_sets
 from mixtures.corpora.provenance import provenance
 from mixtures.corpora.select import all_of
 from mixtures.formats import risk
 from mixtures.formats.file_names import BLEND, HELD_OUT, HELD_OUT_TEXTS, MANIFEST, PROVENANCE
-from mixtures.formats.long_arrays import kept_in
+from mixtures.formats.long_arrays import mapped_in
 from mixtures.overlap.measure import measure
 from mixtures.overlap.stage import find_duplicates
 from mixtures.reading.manifest import FORMAT, ComponentRecord, MixtureManifest, RiskRecord
 from mixtures.selection.resolve import Component, TokenisedCorpus, open_corpora, open_tokens, prepared, resolve
 from mixtures.spec.mixture import MixtureSpec, PackingSpec, Source, tokenizer_stage_spec
 from mixtures.store import inner
-from mixtures.store.locations import tokenizer_place, tokens_place, tokens_spec
+from mixtures.store.locations import tokenizer_folder, tokens_folder, tokens_spec
 from mixtures.store.stages import TOKENIZER, TOKENS
 from mixtures.tokenizing.corpus_tokens import make
 from mixtures.tokenizing.tokenizer import read_facts
@@ -43,7 +43,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "hormesis_tokeniz
 
 def build(spec: MixtureSpec, workspace: Workspace) -> JsonObject:
     """Build a mixture in `workspace.path`; returns its artifact's counts. Raises AmountError, InputError, DataError."""
-    with kept_in(workspace.path / ARRAYS):
+    with mapped_in(workspace.path / ARRAYS):
         return _build(spec, workspace)
 
 
@@ -94,15 +94,15 @@ def _streams(components: list[Component], folder: Path) -> list[Stream]:
             located[source.tokens] = locate(source)
         return located[source.tokens]
 
-    training = [
-        stream_of(part.name, folder, located_in(part.source), part.training, part.selection, part.prefixes,
-                  part.replaced)
-        for part in components
-    ]  # fmt: skip
-    held_out = [
-        stream_of(f"{HELD_OUT}/{part.name}", folder, located_in(part.whole), part.held_out, all_of(part.held_out))
-        for part in components
-    ]
+    training, held_out = [], []
+    for component in components:
+        source, whole = located_in(component.source), located_in(component.whole)
+        training.append(
+            stream_of(component.name, folder, source, component.training, component.selection, component.prefixes,
+                      component.replaced)
+        )  # fmt: skip
+        everything = all_of(component.held_out)
+        held_out.append(stream_of(f"{HELD_OUT}/{component.name}", folder, whole, component.held_out, everything))
     return training + held_out
 
 
@@ -122,19 +122,19 @@ def write_streams(streams: list[Stream], workspace: Workspace, workers: Workers 
 
 def make_tokenizer(spec: MixtureSpec, workspace: Workspace) -> Artifact:
     """The mixture's tokenizer artifact in the store, made if it is not there."""
-    wanted = tokenizer_stage_spec(spec)
-    target = tokenizer_place(spec, workspace.store)
-    return inner.make(TOKENIZER, wanted, target, workspace)
+    stage_spec = tokenizer_stage_spec(spec)
+    target = tokenizer_folder(spec, workspace.store)
+    return inner.make(TOKENIZER, stage_spec, target, workspace)
 
 
 def make_tokens(
     spec: MixtureSpec, source: Source, tokenizer: Path, workspace: Workspace, workers: Workers | None = None
 ) -> Artifact:
     """The tokens artifact of `source` in the store, made by `workers` if it is not there."""
-    wanted = tokens_spec(spec, source, tokenizer)
-    target = tokens_place(spec, source, tokenizer, workspace.store)
+    stage_spec = tokens_spec(spec, source, tokenizer)
+    target = tokens_folder(spec, source, tokenizer, workspace.store)
     stage = replace(TOKENS, run=partial(make, workers=workers))
-    return inner.make(stage, wanted, target, workspace)
+    return inner.make(stage, stage_spec, target, workspace)
 
 
 def _blend(records: list[ComponentRecord]) -> JsonObject:

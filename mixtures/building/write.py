@@ -121,29 +121,29 @@ def write_documents(components: list[tuple[Component, Stream]], folder: Path, *,
             if len(stream) and source.tokens not in ids:
                 ids[source.tokens] = Ids(source)
             for first in range(0, len(stream), _ROW_GROUP):
-                here = slice(first, min(first + _ROW_GROUP, len(stream)))
-                writer.write_table(_documents_table(component, stream, here, ids[source.tokens], schema))
+                rows = slice(first, min(first + _ROW_GROUP, len(stream)))
+                writer.write_table(_documents_table(component, stream, rows, ids[source.tokens], schema))
 
 
-def _documents_table(component: Component, stream: Stream, here: slice, ids: Ids, schema: pa.Schema) -> pa.Table:
+def _documents_table(component: Component, stream: Stream, rows: slice, ids: Ids, schema: pa.Schema) -> pa.Table:
     """Rows of a range of the documents of a stream: where each comes from, and where its tokens are, the first of them
     its prefix's.
     """
     source, selection = component.source, component.selection
-    documents = component.training.take(np.asarray(selection.position[here]))
-    taken, sizes, count = np.asarray(selection.tokens[here]), stream.sizes(here), len(documents)
+    documents = component.training.take(np.asarray(selection.position[rows]))
+    taken, sizes, count = np.asarray(selection.tokens[rows]), stream.sizes(rows), len(documents)
     shards = pa.array([shard.name for shard in source.corpus.shards], pa.string())
     columns: dict[str, Any] = {
         "component": pa.repeat(component.name, count),
-        "ordinal": np.arange(here.start, here.stop),
-        "epoch": selection.epoch[here],
+        "ordinal": np.arange(rows.start, rows.stop),
+        "epoch": selection.epoch[rows],
         "corpus": pa.repeat(source.corpus.name, count),
         "shard": shards.take(pa.array(documents.shard)),
         "row": documents.row,
         "id": ids.take(stream.located.positions(documents.shard, documents.row)),
-        "first_token": stream.ends[here] - sizes,
+        "first_token": stream.ends[rows] - sizes,
         "tokens": sizes,
-        "risky_tokens": risky_tokens(stream)[here],
+        "risky_tokens": risky_tokens(stream)[rows],
         "truncated": taken < documents.tokens,
         "prefix_tokens": sizes - taken,
     }
@@ -177,7 +177,7 @@ def _held_out_tables(component: Component) -> Iterator[pa.Table]:
     for begin, end in itertools.pairwise(bounds if len(shards) else []):
         rows = all_rows[begin:end]
         for first, batch in batches(component.source.corpus.shards[int(shards[begin])], _HELD_OUT_COLUMNS):
-            here = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
-            if len(here):
-                table = pa.Table.from_batches([batch.take(pa.array(here))])
-                yield table.add_column(0, "component", pa.array([component.name] * len(here), pa.string()))
+            in_batch = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
+            if len(in_batch):
+                table = pa.Table.from_batches([batch.take(pa.array(in_batch))])
+                yield table.add_column(0, "component", pa.array([component.name] * len(in_batch), pa.string()))

@@ -27,7 +27,7 @@ from infra.atomic import atomic_path, write_bytes, write_json
 from infra.jobs.base import Job, ReadOnly, Workers
 from infra.jobs.execute import execute
 from infra.stages.stage import Workspace
-from mixtures.contamination.found import HITS, SCHEMA, SETS
+from mixtures.contamination.hits import HITS, SCHEMA, SETS
 from mixtures.corpora.columns import open_corpus
 from mixtures.corpora.texts import ROW, ReadTexts
 from mixtures.reading.manifest import SetCounts

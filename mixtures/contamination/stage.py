@@ -11,7 +11,7 @@ from infra.artifacts.artifact import fingerprint_of, is_artifact
 from infra.artifacts.records import JsonObject
 from infra.jobs.base import Workers
 from infra.stages.stage import Identity, Stage, Workspace
-from mixtures.contamination.found import Contamination, Contaminations, refuse_inside
+from mixtures.contamination.hits import Contamination, Contaminations, refuse_inside
 from mixtures.spec.contamination import ContaminationSpec
 from mixtures.spec.mixture import MixtureSpec
 from mixtures.store.inner import inner_stage, make

@@ -147,18 +147,18 @@ def matches(
     batch: pa.RecordBatch,
     shard: Path,
     row: int,
-    given: Mapping[str, NDArray[Any]] | None = None,
+    known: Mapping[str, NDArray[Any]] | None = None,
 ) -> NDArray[np.bool_]:
-    """Which documents of `batch` (its first is `row` of `shard`) pass `where`; `given` holds columns that are known
+    """Which documents of `batch` (its first is `row` of `shard`) pass `where`; `known` holds columns that are known
     already, as the shares of risky tokens (`mixtures.selection.risky_share`), for the batch's documents.
 
     Fails closed: a document without a score or metadata key that the expression uses raises DataError.
     """
     if where is None:
         return np.ones(batch.num_rows, dtype=bool)
-    known = given or {}
+    known = known or {}
     columns = {name: known[name] if name in known else column(name, batch, shard, row) for name in where.names}
-    return where.evaluate(columns, batch.num_rows, lambda place: f"{shard}:{row + place}")
+    return where.evaluate(columns, batch.num_rows, lambda index: f"{shard}:{row + index}")
 
 
 def column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
@@ -187,17 +187,17 @@ def _spans(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[n
         return counts.astype(np.float64)
     scores = column.flatten().field("score").to_numpy(zero_copy_only=False).astype(np.float64)
     values = np.zeros(len(counts))
-    some = counts > 0
-    if some.any():
+    has_spans = counts > 0
+    if has_spans.any():
         reduce = np.maximum if name == "spans.max" else np.minimum
-        values[some] = reduce.reduceat(scores, (np.cumsum(counts) - counts)[some])
+        values[has_spans] = reduce.reduceat(scores, (np.cumsum(counts) - counts)[has_spans])
     return values
 
 
 def scores(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.float64]:
     """One attribute of the `scores` maps, a document an item. Raises DataError where a document has none."""
-    found = pc.map_lookup(batch.column("scores"), pa.scalar(name), "first")
-    values = found.to_numpy(zero_copy_only=False).astype(np.float64)  # null becomes NaN
+    column = pc.map_lookup(batch.column("scores"), pa.scalar(name), "first")
+    values = column.to_numpy(zero_copy_only=False).astype(np.float64)  # null becomes NaN
     bad = np.flatnonzero(~((values >= 0) & (values <= 1)))
     if len(bad):
         reason = "has no score" if np.isnan(values[bad[0]]) else f"has {values[bad[0]]} as its score"
@@ -210,13 +210,13 @@ def _metadata(key: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray
     return column_of([_metadata_of(key, text, f"{shard}:{row + offset}") for offset, text in enumerate(texts)])
 
 
-def _metadata_of(key: str, text: str | None, place: str) -> Any:
+def _metadata_of(key: str, text: str | None, location: str) -> Any:
     """One document's value; null is one. Raises DataError where nothing of the kind was kept."""
     metadata = json.loads(text) if text else {}
     try:
         return metadata_value(metadata, key)
     except KeyError:
         hint = "put the step `language` into its curation" if key in LANGUAGE else f"there is: {', '.join(metadata)}"
-        raise DataError(f"{place}: the document has no metadata {key!r}, which `where` asks for; {hint}") from None
+        raise DataError(f"{location}: the document has no metadata {key!r}, which `where` asks for; {hint}") from None
     except ValueError as error:
-        raise DataError(f"{place}: metadata {key!r}, which `where` asks for, {error}") from None
+        raise DataError(f"{location}: metadata {key!r}, which `where` asks for, {error}") from None

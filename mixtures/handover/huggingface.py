@@ -45,13 +45,13 @@ def to_huggingface(artifact: Artifact, folder: Path) -> None:
     mixture = BuiltMixture.open(artifact.path)
     splits = {"train": (mixture.components, DOCUMENTS, _TRAIN_COLUMNS),
               HELD_OUT: (mixture.held_out, HELD_OUT_TEXTS, ["id"])}  # fmt: skip
-    for split, (parts, documents, columns) in splits.items():
-        for files in parts:
+    for split, (components, documents, columns) in splits.items():
+        for files in components:
             facts = pq.read_table(mixture.path / documents, columns=columns, filters=[("component", "==", files.name)])
             _write(files, facts, folder / "data" / split)
     shutil.copytree(mixture.tokenizer, folder / "tokenizer")
-    found = [split for split, (parts, _, _) in splits.items() if parts]
-    data_files = [{"split": split, "path": f"data/{split}/*.parquet"} for split in found]
+    filled = [split for split, (components, _, _) in splits.items() if components]
+    data_files = [{"split": split, "path": f"data/{split}/*.parquet"} for split in filled]
     header = {"configs": [{"config_name": "default", "data_files": data_files}]}
     write_text(folder / "README.md", card(mixture, CardFormat("🤗 datasets", _USE, header)))
 
@@ -81,7 +81,7 @@ def _lists(pair: tuple[Indexed, Indexed], first: int, last: int) -> list[pa.List
     """Tokens and risk bytes of the documents first <= i < last."""
     starts = pair[0].starts[first : last + 1]
     offsets = pa.array((starts - starts[0]).astype(np.int32))
-    return [pa.ListArray.from_arrays(offsets, pa.array(each.tokens[starts[0] : starts[-1]])) for each in pair]
+    return [pa.ListArray.from_arrays(offsets, pa.array(files.tokens[starts[0] : starts[-1]])) for files in pair]
 
 
 def _schema(tokens: Indexed, facts: pa.Table) -> pa.Schema:

@@ -74,7 +74,7 @@ def _write(files: TokenFiles, folder: Path, at_or_above: float) -> None:
 
 def _write_documents(mixture: BuiltMixture, component: str, path: Path) -> None:
     """`start,end,id` a line, gzipped without a time, as Dolma's tokenizer leaves them."""
-    found = ds.dataset(mixture.path / DOCUMENTS).to_batches(
+    batches = ds.dataset(mixture.path / DOCUMENTS).to_batches(
         columns=["first_token", "tokens", "id"], filter=ds.field("component") == component
     )
     with (
@@ -83,7 +83,7 @@ def _write_documents(mixture: BuiltMixture, component: str, path: Path) -> None:
         io.TextIOWrapper(packed, encoding="utf-8", newline="") as lines,
     ):
         rows = csv.writer(lines, lineterminator="\n")
-        for batch in found:
+        for batch in batches:
             first, size, names = (batch.column(name) for name in ("first_token", "tokens", "id"))
             rows.writerows(zip(first.to_pylist(), pc.add(first, size).to_pylist(), names.to_pylist(), strict=True))
 

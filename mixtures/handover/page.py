@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from infra.artifacts.artifact import Artifact
 from infra.render.html import escape, heatmap, table_html
 from infra.render.page import Page, Table
-from mixtures.contamination.found import tables_of
+from mixtures.contamination.hits import tables_of
 from mixtures.formats import risk
 from mixtures.formats.file_names import DOCUMENTS
 from mixtures.handover.drawings import composition_bar, risk_histogram

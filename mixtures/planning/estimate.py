@@ -34,13 +34,13 @@ _FINE = 64  # scores that stand for a bin of a histogram
 
 @dataclass(frozen=True)
 class Stock:
-    """What a component probably has, its hold-out counted. `most` tokens is certain; `risky` are shares of tokens that
-    reach each of curation's thresholds, in the whole corpus.
+    """What a component probably has, its hold-out counted, and for certain no more than `limit` tokens; `risky` are
+    shares of tokens that reach each of curation's thresholds, in the whole corpus.
     """
 
     documents: int
     tokens: int
-    most: int
+    limit: int
     risky: tuple[float, ...] | None
 
 
@@ -74,12 +74,12 @@ def stock(name: str, spec: MixtureSpec, corpus: Corpus, counts: Counts | None) -
         )
     if counts is None:
         rate = 1 / _characters_per_token(corpus, spec.tokenizer)
-        most = manifest.bytes + manifest.documents  # a token is at least one byte
+        limit = manifest.bytes + manifest.documents  # a token is at least one byte
     else:
         rate = (counts.tokens - counts.documents) / max(1, manifest.characters)
-        most = counts.tokens
+        limit = counts.tokens
     tokens = round(manifest.characters * characters * rate + manifest.documents * documents)
-    return Stock(round(manifest.documents * documents), tokens, most, _risky(corpus, spec.risk, counts))
+    return Stock(round(manifest.documents * documents), tokens, limit, _risky(corpus, spec.risk, counts))
 
 
 def amounts_of(spec: MixtureSpec, stocks: Mapping[str, Stock]) -> tuple[dict[str, int], list[str]]:
@@ -88,21 +88,21 @@ def amounts_of(spec: MixtureSpec, stocks: Mapping[str, Stock]) -> tuple[dict[str
     Raises one AmountError for all shortages that are certain.
     """
     held = {name: spec.hold_out.get(name, 0) for name in stocks}
-    available = {name: max(0, each.tokens - held[name]) for name, each in stocks.items()}
-    asked = {name: each.amount for name, each in spec.components.items()}
-    wanted = amounts.resolve(asked, available)
-    amounts.refuse_nothing(asked, available, wanted)
-    fixed = {name: tokens for name, tokens in wanted.items() if spec.components[name].tokens != "all"}
-    epochs = {name: each.max_epochs for name, each in spec.components.items()}
-    problems = [f"hold_out.{name}: asked for {held[name]:,} tokens, and there are {stocks[name].most:,} at most"
-                for name in stocks if held[name] > stocks[name].most]  # fmt: skip
+    available = {name: max(0, stock.tokens - held[name]) for name, stock in stocks.items()}
+    asked = {name: component.amount for name, component in spec.components.items()}
+    requested = amounts.resolve(asked, available)
+    amounts.refuse_nothing(asked, available, requested)
+    fixed = {name: tokens for name, tokens in requested.items() if spec.components[name].tokens != "all"}
+    epochs = {name: component.max_epochs for name, component in spec.components.items()}
+    problems = [f"hold_out.{name}: asked for {held[name]:,} tokens, and there are {stocks[name].limit:,} at most"
+                for name in stocks if held[name] > stocks[name].limit]  # fmt: skip
     with gathered(problems):
         amounts.check(
-            fixed, {name: amounts.Supply(max(0, stocks[name].most - held[name]), epochs[name]) for name in fixed}
+            fixed, {name: amounts.Supply(max(0, stocks[name].limit - held[name]), epochs[name]) for name in fixed}
         )
     if problems:
         raise AmountError("\n".join(problems))
-    return wanted, [name for name in fixed if fixed[name] > available[name] * epochs[name]]
+    return requested, [name for name in fixed if fixed[name] > available[name] * epochs[name]]
 
 
 def _risky(corpus: Corpus, attribute: str | None, counts: Counts | None) -> tuple[float, ...] | None:

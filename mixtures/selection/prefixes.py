@@ -23,7 +23,7 @@ from mixtures.tokenizing.tokenizer import read_facts
 
 PURPOSE = "conditioning"
 NONE = -1
-_MOST = 10_000  # different texts; more is a score that was not rounded
+_TEXTS = 10_000  # different texts; more is a score that was not rounded
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Prefixes:
         """Tokens of all prefixes."""
         return sum(int(self.sizes(chunk).sum()) for chunk in long_arrays.chunks(len(self.number)))
 
-    def sizes(self, here: slice) -> select.Ints:
+    def sizes(self, documents: slice) -> select.Ints:
         """Tokens of the prefixes of a range of documents."""
         sizes = np.asarray([*(len(text) for text in self.tokens), 0], np.int64)  # NONE, -1, takes the last
-        return sizes[self.number[here]]
+        return sizes[self.number[documents]]
 
     def written(self, position: select.Ints, plain: int) -> Prefixes:
         """Those of the documents as they are written, at `position`; the last `plain` have none."""
@@ -74,38 +74,39 @@ def _in_shard(
     spec: ConditioningSpec, shard: Path, tokens: Path, rows: NDArray[np.int32], texts: dict[str, int]
 ) -> select.Ints:
     """The prefix of each of these rows, which ascend; new texts are added to `texts`."""
-    templates = [each.template for each in spec.prefixes]
-    found = np.full(len(rows), NONE, np.int64)
+    templates = [prefix.template for prefix in spec.prefixes]
+    numbers = np.full(len(rows), NONE, np.int64)
     shares = {name: values for where in spec.wheres() for name, values in risky_shares(where, tokens).items()}
     names = spec.names()
     for first, batch in batches(shard, columns_of(names) or ["id"], 1 << 14):
-        here = range(*np.searchsorted(rows, [first, first + batch.num_rows]).tolist())
-        if not here:
+        indices = range(*np.searchsorted(rows, [first, first + batch.num_rows]).tolist())
+        if not indices:
             continue
-        given = {name: values[first : first + batch.num_rows] for name, values in shares.items()}
-        columns = {name: given[name] if name in given else column(name, batch, shard, first) for name in names}
-        which = _first_that_holds([matches(each.condition, batch, shard, first, columns) for each in spec.prefixes])
-        for place in here:
-            row = int(rows[place]) - first
-            if which[row] >= 0:
-                text = _rendered(templates[which[row]], columns, row, f"{shard}:{first + row}")
-                found[place] = texts.setdefault(text, len(texts))
-        if len(texts) > _MOST:
+        known = {name: values[first : first + batch.num_rows] for name, values in shares.items()}
+        columns = {name: known[name] if name in known else column(name, batch, shard, first) for name in names}
+        chosen = _first_true([matches(prefix.condition, batch, shard, first, columns) for prefix in spec.prefixes])
+        for index in indices:
+            row = int(rows[index]) - first
+            if chosen[row] >= 0:
+                text = _rendered(templates[chosen[row]], columns, row, f"{shard}:{first + row}")
+                numbers[index] = texts.setdefault(text, len(texts))
+        if len(texts) > _TEXTS:
             raise InputError(
-                f"conditioning: more than {_MOST:,} different prefixes; round what they say, such as {{toxicity:.1f}}"
+                f"conditioning: more than {_TEXTS:,} different prefixes; round what they say, such as {{toxicity:.1f}}"
             )
-    return found
+    return numbers
 
 
-def _rendered(template: Template, columns: dict[str, NDArray[Any]], row: int, place: str) -> str:
+def _rendered(template: Template, columns: dict[str, NDArray[Any]], row: int, location: str) -> str:
     try:
         return template.render(columns, row)
     except ValueError as error:
-        raise DataError(f"{place}: {error}, and a prefix of `conditioning` says it; exclude it by a `where`") from None
+        reason = f"{error}, and a prefix of `conditioning` says it; exclude it by a `where`"
+        raise DataError(f"{location}: {reason}") from None
 
 
-def _first_that_holds(masks: Sequence[select.Mask]) -> select.Ints:
-    """Index of the first mask that is true at each place, -1 where none is."""
+def _first_true(masks: Sequence[select.Mask]) -> select.Ints:
+    """Index of the first mask that is true in each row, -1 where none is."""
     table = np.stack(masks)
     return np.where(table.any(axis=0), table.argmax(axis=0), NONE)
 

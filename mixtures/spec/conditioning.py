@@ -127,11 +127,11 @@ class ConditioningSpec(Spec):
 
     def names(self) -> frozenset[str]:
         """Columns that the prefixes need."""
-        return frozenset().union(*(_names(each) for each in self.prefixes))
+        return frozenset().union(*(_names(prefix) for prefix in self.prefixes))
 
     def wheres(self) -> Iterable[Where]:
         """The conditions of the prefixes."""
-        return (each.condition for each in self.prefixes if each.condition is not None)
+        return (prefix.condition for prefix in self.prefixes if prefix.condition is not None)
 
 
 def _names(prefix: PrefixSpec) -> frozenset[str]:

@@ -30,8 +30,8 @@ class Numbers:
 
     def select(self, columns: Sequence[str], order: Iterable[str]) -> Array:
         """Values [rows, columns] in this order."""
-        places = [self.columns.index(column) for column in columns]
-        return np.asarray([[self.rows[index][1][place] for place in places] for index in order], np.float64)
+        indices = [self.columns.index(column) for column in columns]
+        return np.asarray([[self.rows[name][1][index] for index in indices] for name in order], np.float64)
 
 
 @dataclass(frozen=True)
@@ -53,37 +53,37 @@ class Runs:
 
 def read_runs(proxies: ProxiesSpec, components: Sequence[str], targets: Sequence[str] | None) -> Runs:
     """Both files joined on `index`. Raises ConfigError with every problem of both, InputError if one cannot be read."""
-    found: list[Problem] = []
-    mixtures = read_numbers(Path(proxies.mixtures), found)
-    results = read_numbers(Path(proxies.results), found)
-    _check_components(mixtures, components, found)
+    problems: list[Problem] = []
+    mixtures = read_numbers(Path(proxies.mixtures), problems)
+    results = read_numbers(Path(proxies.results), problems)
+    _check_components(mixtures, components, problems)
     for one, other in ((mixtures, results), (results, mixtures)):
-        found += [
+        problems += [
             Problem(f"{one.path}:{line}", INDEX, f"{index} has no line in {other.path}")
             for index, (line, _) in one.rows.items()
             if index not in other.rows
         ]
-    wanted = tuple(targets) if targets is not None else results.columns
+    columns = tuple(targets) if targets is not None else results.columns
     if not results.columns:
-        found.append(Problem(f"{results.path}:1", "", f"there is no column beside {INDEX}: nothing was measured"))
-    found += [
+        problems.append(Problem(f"{results.path}:1", "", f"there is no column beside {INDEX}: nothing was measured"))
+    problems += [
         Problem(f"{results.path}:1", name, f"no such column; there are: {_listed(results.columns, name)}")
-        for name in wanted
+        for name in columns
         if name not in results.columns
     ]
-    _refuse(found)
+    _refuse(problems)
     index = tuple(mixtures.rows)
     shares = mixtures.select(components, index)
-    measured = results.select(wanted, index)
-    return Runs(index, tuple(components), wanted, shares / shares.sum(1, keepdims=True), measured)
+    measured = results.select(columns, index)
+    return Runs(index, tuple(components), columns, shares / shares.sum(1, keepdims=True), measured)
 
 
 def read_mixtures(path: Path, components: Sequence[str]) -> tuple[tuple[str, ...], Array]:
     """Indices and renormalised shares [n, m] of a mixture file. Raises ConfigError with every problem."""
-    found: list[Problem] = []
-    mixtures = read_numbers(path, found)
-    _check_components(mixtures, components, found)
-    _refuse(found)
+    problems: list[Problem] = []
+    mixtures = read_numbers(path, problems)
+    _check_components(mixtures, components, problems)
+    _refuse(problems)
     shares = mixtures.select(components, mixtures.rows)
     return tuple(mixtures.rows), shares / shares.sum(1, keepdims=True)
 

@@ -152,15 +152,15 @@ def _encoder(tokenizer_json: Path, eos_id: int) -> Encoder:
 
 def join(pieces: Iterable[Encoded], dtype: str) -> Encoded:
     """Pieces of a batch as one."""
-    parts = list(pieces)
-    if not parts:
+    pieces = list(pieces)
+    if not pieces:
         return Encoded(np.zeros(0, dtype), np.zeros(0, np.uint8), np.zeros(0, np.int32))
     return Encoded(
-        np.concatenate([part.tokens for part in parts]),
-        np.concatenate([part.risk for part in parts]),
-        np.concatenate([part.lengths for part in parts]),
+        np.concatenate([piece.tokens for piece in pieces]),
+        np.concatenate([piece.risk for piece in pieces]),
+        np.concatenate([piece.lengths for piece in pieces]),
         np.concatenate(
-            [np.zeros(len(part.lengths), np.int32) if part.spelled is None else part.spelled for part in parts]
+            [np.zeros(len(piece.lengths), np.int32) if piece.spelled is None else piece.spelled for piece in pieces]
         ),
     )
 
@@ -201,9 +201,9 @@ def _spans(batch: pa.RecordBatch, job: ShardJob, row: int) -> Spans | None:
     size = pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False)
     bad_spans = (start < 0) | (end > size[document]) | (start >= end) | ~((score >= 0) & (score <= 1))
     if bad_spans.any():
-        which = int(np.flatnonzero(bad_spans)[0])
-        where = f"[{start[which]}, {end[which]}) with score {score[which]}"
-        raise DataError(f"{job.shard}:{row + int(document[which])}: the span {where} does not fit its text")
+        span = int(np.flatnonzero(bad_spans)[0])
+        where = f"[{start[span]}, {end[span]}) with score {score[span]}"
+        raise DataError(f"{job.shard}:{row + int(document[span])}: the span {where} does not fit its text")
     attribute = values.field("attribute").cast(pa.string())
     keep = pc.equal(attribute, job.risk).to_numpy(zero_copy_only=False).astype(bool)
     return Spans(document[keep], start[keep], end[keep], risk.encode(score[keep]))

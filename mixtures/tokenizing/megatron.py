@@ -114,7 +114,7 @@ def _jobs(spec: TokensSpec, source: MegatronSpec, folder: Path) -> list[ImportJo
     cut = _cut_documents(prefix)
     return [
         ImportJob(prefix, first, last, twin, folder / f"{number:05d}", spec.corpus, tokenizer, facts.eos_id,
-                  facts.vocab_size, tuple(each for each in cut if first <= each < last))
+                  facts.vocab_size, tuple(document for document in cut if first <= document < last))
         for number, (first, last) in enumerate(_runs(tokens.starts, 0, len(tokens.lengths), _SHARD))
     ]  # fmt: skip
 
@@ -134,9 +134,9 @@ def _cut_documents(prefix: Path) -> list[int]:
     table = prefix.parent / DOCUMENTS
     if not table.is_file() or not (prefix.parent / MANIFEST).is_file():
         return []
-    here = [("component", "==", prefix.name), ("truncated", "==", True)]
-    found: list[int] = pq.read_table(table, columns=["ordinal"], filters=here).column(0).to_pylist()
-    return found
+    cut = [("component", "==", prefix.name), ("truncated", "==", True)]
+    ordinals: list[int] = pq.read_table(table, columns=["ordinal"], filters=cut).column(0).to_pylist()
+    return ordinals
 
 
 def _runs(starts: NDArray[np.int64], first: int, last: int, tokens: int) -> Iterator[tuple[int, int]]:
@@ -181,7 +181,7 @@ def _ended(
     begin, end = int(tokens.starts[first]), int(tokens.starts[last])
     ids = np.array(tokens.tokens[begin:end])
     risks = np.full(len(ids), risk.UNSCORED, np.uint8) if levels is None else np.array(levels.tokens[begin:end])
-    cut = [int(tokens.starts[each + 1]) - 1 - begin for each in job.cut if first <= each < last]
+    cut = [int(tokens.starts[document + 1]) - 1 - begin for document in job.cut if first <= document < last]
     if cut:
         ids[cut], risks[cut] = job.eos_id, risk.UNSCORED if levels is None else risk.LOWEST
     return ids, risks
@@ -199,10 +199,10 @@ def _checked(job: ImportJob, ids: NDArray[Any], risks: risk.Bytes, tokens: Index
             "the files with an EOS after every document (--append-eod, eos_token), or name their tokenizer"
         )
     if (ids < 0).any() or (ids >= job.vocab_size).any():
-        place = begin + int(np.flatnonzero((ids < 0) | (ids >= job.vocab_size))[0])
-        bad = int(np.searchsorted(tokens.starts, place, side="right")) - 1
+        position = begin + int(np.flatnonzero((ids < 0) | (ids >= job.vocab_size))[0])
+        bad = int(np.searchsorted(tokens.starts, position, side="right")) - 1
         raise DataError(
-            f"{bin_path(job.source)}:{bad}: token {int(ids[place - begin])} is not among the tokenizer's "
+            f"{bin_path(job.source)}:{bad}: token {int(ids[position - begin])} is not among the tokenizer's "
             f"{job.vocab_size}; the files were made with another tokenizer"
         )
     return Encoded(ids, risks, tokens.lengths[first:last])

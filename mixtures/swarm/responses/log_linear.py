@@ -28,7 +28,7 @@ _STARTS = (0.02, 0.5, 0.9)
 """Offsets to start from, as shares of the smallest value (above the shift)."""
 _WILD = 10.0
 """Values further from the median than so many standard deviations tell nothing of where offsets and shift may lie."""
-_MOST = 1.0
+_CAP = 1.0
 """Residual, in standard deviations of the target, from which runs count alike in the choice between starts."""
 _ROUNDING = 1e-12  # of the values
 _REWEIGHTINGS = 15
@@ -97,7 +97,7 @@ def _from_several_starts(weights: Array, scaled: Array, counts: Array) -> Array:
     starts = [start(weights, scaled, counts, share) for share in _STARTS for start in (_start, _robust_start)]
     thetas = np.stack([fit_exponentials(weights, scaled, counts, start)[0] for start in starts])
     powers = np.exp(np.minimum(thetas[..., 1:] @ weights.T, EXPONENT))
-    size = np.minimum(np.abs(np.exp(thetas[..., :1]) + powers - scaled), _MOST)
+    size = np.minimum(np.abs(np.exp(thetas[..., :1]) + powers - scaled), _CAP)
     losses = (counts * huber(size)).sum(-1)
     return thetas[losses.argmin(0), np.arange(len(scaled))]
 
@@ -138,5 +138,5 @@ def _slopes(weights: Array, logs: Array, weight: Array) -> Array:
 def _every_weighting(weights: Array, scaled: Array, counts: Array, theta: Array) -> Array:
     """All weightings of all targets, from the fit to all runs: [r × t, 1 + m]."""
     r, t = len(counts), len(scaled)
-    found, _ = fit_exponentials(weights, np.tile(scaled, (r, 1)), np.repeat(counts, t, 0), np.tile(theta, (r, 1)))
-    return found
+    thetas, _ = fit_exponentials(weights, np.tile(scaled, (r, 1)), np.repeat(counts, t, 0), np.tile(theta, (r, 1)))
+    return thetas

@@ -46,8 +46,8 @@ class Proxies:
         chosen = [self.chosen[index] for index in used]
         models = fit_chosen(self.mixtures, self.signed[:, used], chosen, counts, seed, workers)
         shares = self.weights[used] / self.weights.sum()
-        parts = tuple(Term(models[name], shares[list(columns)]) for name, columns in columns_of(chosen).items())
-        return Objective(parts, self.natural, self.floor, self.cap, self.penalty)
+        terms = tuple(Term(models[name], shares[list(columns)]) for name, columns in columns_of(chosen).items())
+        return Objective(terms, self.natural, self.floor, self.cap, self.penalty)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def find_optimum(problem: Proxies, replicates: int, level: float, seed: int, wor
     candidates = None if once.convex else candidates_for(once, seed)
     mixture, value = solve(once, candidates)
     counts = np.random.default_rng([seed, 0xB0]).dirichlet(np.ones(runs), replicates) * runs
-    parts = [_resolved(problem, part, candidates, seed, workers) for part in _split(counts)]
-    mixtures, values, drawn_natural = (np.concatenate(each) for each in zip(*parts, strict=True))
+    batches = [_resolved(problem, batch, candidates, seed, workers) for batch in _split(counts)]
+    mixtures, values, drawn_natural = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
     at_natural = once.values(problem.natural[None])[0, 0]
     tails, stretch = [(1 - level) / 2, (1 + level) / 2], _stretch(problem)
     low, high = np.quantile(mixtures, tails, axis=0)
@@ -104,15 +104,15 @@ def solve(objective: Objective, candidates: Array | None) -> tuple[Array, Array]
     """The best mixture [r, m] of every replicate, and its value [r] without the penalty."""
     if candidates is not None:
         return search(objective, candidates)
-    models = [(part.response, part.weights) for part in objective.parts]
+    models = [(term.response, term.weights) for term in objective.terms]
     laws = [(model, weights) for model, weights in models if isinstance(model, LogLinear)]
     assert len(laws) == len(models), "a convex response model that the exact solver does not know"
     offsets, slopes = (np.concatenate([getattr(law, name) for law, _ in laws], 1) for name in ("offsets", "slopes"))
     amplitudes = np.concatenate([weights for _, weights in laws])
     limits = (objective.natural, objective.floor, objective.cap)
     problem = Exponentials(slopes, amplitudes, *limits, objective.penalty)
-    found = solve_exponentials(problem)
-    return found, offsets @ amplitudes + problem.terms(found).sum(1)
+    best = solve_exponentials(problem)
+    return best, offsets @ amplitudes + problem.terms(best).sum(1)
 
 
 def _stretch(problem: Proxies) -> float:

@@ -1,4 +1,4 @@
-"""What the scans of a mixture's corpora found: documents to leave out, and the refusal of a set that is all there."""
+"""What the scans of a mixture's corpora hit: documents to leave out, and the refusal of a set that is all there."""
 
 from __future__ import annotations
 
