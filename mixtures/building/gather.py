@@ -78,7 +78,7 @@ def locate(source: TokenisedCorpus) -> Located:
 
 @dataclass(frozen=True)
 class Copies:
-    """Documents to be copied, sorted by shard and row: where they begin in their shard, tokens, where they go."""
+    """[documents] to be copied, sorted by shard and row: where they begin in their shard, tokens, where they go."""
 
     begin: Ints
     size: Ints

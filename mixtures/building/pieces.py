@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,9 @@ def write_piece(piece: StreamRange) -> Iterator[int]:
                 file.write(array.data)
             yield documents.stop - documents.start
         files[-1].write(histogram.data)
-        _sync(files)
+        for file in files:  # on the disk before the rank is marked as done: a done piece is not written again
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def hash_file(path: Path) -> Iterator[int]:
@@ -138,12 +140,6 @@ def _files(stream: Stream) -> tuple[Path, Path, Path, Path]:
 
 def _hash_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
-
-
-def _sync(files: Iterable[IO[bytes]]) -> None:
-    for file in files:
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _chunks(stream: Stream, first: int, last: int) -> Iterator[slice]:

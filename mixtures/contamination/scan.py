@@ -50,17 +50,18 @@ class FindNgrams(PipelineStep):
         judge.load_index_hashes()
         rows, ngrams = [], set()
         for document in data:
+            # datatrove's filter stops at the first n-gram of a set and keeps the table to itself: all are counted here.
             hits = [ngram for ngram in hashes_of(document.text, None, judge) if ngram in judge._index_hashes]
             if hits:
                 ngrams.update(hits)
                 judge.filter(document)  # writes the set and the first n-gram into the metadata
                 metadata = document.metadata
                 name, first = metadata["contaminated_task"], metadata["contaminated_ngram"]
-                rows.append((rank, metadata[ROW], document.id, name, len(hits), first))
-        columns = [pa.array([row[index] for row in rows], kind.type) for index, kind in enumerate(SCHEMA)]
+                rows.append({"shard": rank, "row": metadata[ROW], "id": document.id, "set": name,
+                             "ngrams": len(hits), "first": first})  # fmt: skip
         write_bytes(self.target / f"{rank:05d}.hashes", np.array(sorted(ngrams), np.uint64).tobytes())
         with atomic_path(self.target / f"{rank:05d}.parquet") as path:
-            pq.write_table(pa.table(columns, schema=SCHEMA), path)
+            pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
         yield from ()
 
 

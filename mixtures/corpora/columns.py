@@ -168,7 +168,8 @@ def column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[A
     if name == "characters":
         return np.asarray(pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False), dtype=np.float64)
     if name.startswith(METADATA):
-        return _metadata(name.removeprefix(METADATA), batch, shard, row)
+        key, texts = name.removeprefix(METADATA), batch.column("metadata").to_pylist()
+        return column_of([_metadata_of(key, text, f"{shard}:{row + offset}") for offset, text in enumerate(texts)])
     if name in SPANS:
         return _spans(name, batch, shard, row)
     return scores(name, batch, shard, row)
@@ -203,11 +204,6 @@ def scores(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[n
         reason = "has no score" if np.isnan(values[bad[0]]) else f"has {values[bad[0]]} as its score"
         raise DataError(f"{shard}:{row + int(bad[0])}: the document {reason} for {name!r}, which the mixture asks for")
     return values
-
-
-def _metadata(key: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
-    texts = batch.column("metadata").to_pylist()
-    return column_of([_metadata_of(key, text, f"{shard}:{row + offset}") for offset, text in enumerate(texts)])
 
 
 def _metadata_of(key: str, text: str | None, location: str) -> Any:

@@ -42,7 +42,9 @@ def mapped_in(folder: Path) -> Iterator[None]:
 
 
 class _MappedArray(np.memmap):
-    """A file's array, pickled as the file's name; what is computed of it is not."""
+    """A file's array, pickled as the file's name; what is computed of it is not. NumPy pickles a memmap by its values,
+    and a worker would get a copy of an array that is kept in a file because it is long.
+    """
 
     whole: tuple[Any, ...] | None = None
 
@@ -150,16 +152,11 @@ def order(count: int, keys: Callable[[slice], Keys]) -> NDArray[np.int64]:
         chunk_keys = keys(chunk)
         ranges = (chunk_keys >> shift).astype(np.int64)
         grouped = np.argsort(ranges, kind="stable")
-        for number, members in zip(*_groups(ranges[grouped], grouped), strict=True):
+        numbers, starts = np.unique(ranges[grouped], return_index=True)
+        for number, members in zip(numbers, np.split(grouped, starts[1:]), strict=True):
             slots = slice(filled[number], filled[number] + len(members))
             positions[slots], sorted_by[slots] = members + chunk.start, chunk_keys[members]
             filled[number] = slots.stop
     for first, last in itertools.pairwise(ends):
         positions[first:last] = positions[first:last][np.argsort(sorted_by[first:last], kind="stable")]
     return positions
-
-
-def _groups(ranges: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-    """The different numbers of a sorted array, and the values beside each."""
-    numbers, starts = np.unique(ranges, return_index=True)
-    return numbers, np.split(values, starts[1:])

@@ -20,7 +20,9 @@ GROUPS = "groups.parquet"
 
 @dataclass(frozen=True)
 class DocumentSet:
-    """Documents of a component that are trained on, or those that are held out; each once, with their groups."""
+    """Documents of a component that are trained on, or those that are held out, each once: [documents] tokens, and the
+    numbers of their groups of equal and of nearly equal documents (-1: alone).
+    """
 
     component: str
     held_out: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def prefixes_of(
     Which documents get one follows from a hash of their id, so a smaller share is a subset of a larger. Raises
     InputError, or DataError for a document that lacks what a prefix asks for.
     """
-    highest = np.uint64(spec.share * (2**64 - 2**11))
+    highest = np.uint64(spec.share * (2**64 - 2**11))  # the largest float below 2^64, so that a share of 1 still fits
     texts: dict[str, int] = {}
     number = long_arrays.new(len(documents), np.int64)
     bounds = np.searchsorted(documents.shard, np.arange(len(corpus.shards) + 1)).tolist()
@@ -84,10 +83,11 @@ def _in_shard(
             continue
         known = {name: values[first : first + batch.num_rows] for name, values in shares.items()}
         columns = {name: known[name] if name in known else column(name, batch, shard, first) for name in names}
-        chosen = _first_true([matches(prefix.condition, batch, shard, first, columns) for prefix in spec.prefixes])
+        masks = np.stack([matches(prefix.condition, batch, shard, first, columns) for prefix in spec.prefixes])
+        chosen = np.where(masks.any(axis=0), masks.argmax(axis=0), NONE)  # argmax: the first that is true
         for index in indices:
             row = int(rows[index]) - first
-            if chosen[row] >= 0:
+            if chosen[row] != NONE:
                 text = _rendered(templates[chosen[row]], columns, row, f"{shard}:{first + row}")
                 numbers[index] = texts.setdefault(text, len(texts))
         if len(texts) > _TEXTS:
@@ -103,12 +103,6 @@ def _rendered(template: Template, columns: dict[str, NDArray[Any]], row: int, lo
     except ValueError as error:
         reason = f"{error}, and a prefix of `conditioning` says it; exclude it by a `where`"
         raise DataError(f"{location}: {reason}") from None
-
-
-def _first_true(masks: Sequence[select.Mask]) -> select.Ints:
-    """Index of the first mask that is true in each row, -1 where none is."""
-    table = np.stack(masks)
-    return np.where(table.any(axis=0), table.argmax(axis=0), NONE)
 
 
 def _encode(texts: list[str], tokenizer: Path) -> tuple[NDArray[np.int64], ...]:

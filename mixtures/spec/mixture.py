@@ -12,7 +12,7 @@ from infra.config.identity import InOrder, NotIdentity, OnlyIfSet
 from infra.config.spec import BY_FORM, FileName, Location, Seed, Spec
 from infra.jobs.spec import ExecutionSpec
 from mixtures.spec.amounts import Amount, parse_fraction, shares_of_total
-from mixtures.spec.conditioning import ConditioningSpec
+from mixtures.spec.conditioning import ConditioningSpec, Expression
 from mixtures.spec.contamination import DecontaminationSpec
 from mixtures.spec.handover import CardSpec
 from mixtures.spec.megatron import MegatronSpec
@@ -20,11 +20,6 @@ from mixtures.spec.overlap import OverlapSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """Letters, digits, `-` and `_`: it becomes a file name, and a dot would collide with the `.risk` twin."""
-
-
-def _expression(text: str) -> str:
-    parse(text)
-    return text
 
 
 def _share(value: float | str) -> float | str:
@@ -39,7 +34,6 @@ def _ratio(value: float | str) -> float | str:
     return value
 
 
-Expression = Annotated[str, AfterValidator(_expression)]
 Share = Annotated[float | str, AfterValidator(_share)]
 Ratio = Annotated[float | str, AfterValidator(_ratio)]
 

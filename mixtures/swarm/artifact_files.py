@@ -84,8 +84,9 @@ def _targets(inputs: ProxyRuns, fit: Fit, predicted: Array) -> tuple[TargetRecor
     }
     check = inputs.check
     checked = None if check is None else spearman(fit.swarm.predict(check.mixtures), check.results)
-    return tuple(
-        TargetRecord(
+    records = []
+    for column, (name, target) in enumerate(zip(inputs.runs.targets, inputs.asked, strict=True)):
+        record = TargetRecord(
             name=name,
             goal=target.goal,
             weight=target.weight,
@@ -96,8 +97,8 @@ def _targets(inputs: ProxyRuns, fit: Fit, predicted: Array) -> tuple[TargetRecor
             at_natural=float(predicted[0, column]),
             at_optimum=float(predicted[1, column]),
         )
-        for column, (name, target) in enumerate(zip(inputs.runs.targets, inputs.asked, strict=True))
-    )
+        records.append(record)
+    return tuple(records)
 
 
 def _shares(spec: SwarmSpec, fit: Fit) -> dict[str, ShareRecord]:

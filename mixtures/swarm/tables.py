@@ -31,7 +31,11 @@ class Numbers:
     def select(self, columns: Sequence[str], order: Iterable[str]) -> Array:
         """Values [rows, columns] in this order."""
         indices = [self.columns.index(column) for column in columns]
-        return np.asarray([[self.rows[name][1][index] for index in indices] for name in order], np.float64)
+        table = []
+        for name in order:
+            _, values = self.rows[name]
+            table.append([values[index] for index in indices])
+        return np.asarray(table, np.float64)
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,10 @@ def read_numbers(path: Path, problems: list[Problem]) -> Numbers:
 
 def write_numbers(path: Path, index: Sequence[str], columns: Sequence[str], values: Array) -> None:
     """Write such a CSV; numbers in their shortest form that reads back to the same number."""
-    head = ",".join(_quoted(name) for name in (INDEX, *columns))
-    body = (
-        ",".join([_quoted(name), *(repr(float(value)) for value in row)])
-        for name, row in zip(index, values, strict=True)
-    )
-    write_text(path, "\n".join([head, *body]) + "\n")
+    lines = [",".join(_quoted(name) for name in (INDEX, *columns))]
+    for name, row in zip(index, values, strict=True):
+        lines.append(",".join([_quoted(name), *(repr(float(value)) for value in row)]))
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -132,7 +134,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
-            return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+            return [(reader.line_num, cells) for cells in reader if "".join(cells).strip()]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:

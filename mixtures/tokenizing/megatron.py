@@ -112,11 +112,12 @@ def _jobs(spec: TokensSpec, source: MegatronSpec, folder: Path) -> list[ImportJo
     twin = source.has_twin and spec.risk is not None
     tokens = open_pair(prefix, digest_of(bin_path(prefix)))[0] if twin else Indexed(prefix)
     cut = _cut_documents(prefix)
-    return [
-        ImportJob(prefix, first, last, twin, folder / f"{number:05d}", spec.corpus, tokenizer, facts.eos_id,
-                  facts.vocab_size, tuple(document for document in cut if first <= document < last))
-        for number, (first, last) in enumerate(_runs(tokens.starts, 0, len(tokens.lengths), _SHARD))
-    ]  # fmt: skip
+    jobs = []
+    for number, (first, last) in enumerate(_runs(tokens.starts, 0, len(tokens.lengths), _SHARD)):
+        cut_in_shard = tuple(document for document in cut if first <= document < last)
+        jobs.append(ImportJob(prefix, first, last, twin, folder / f"{number:05d}", spec.corpus, tokenizer,
+                              facts.eos_id, facts.vocab_size, cut_in_shard))  # fmt: skip
+    return jobs
 
 
 def _refuse_other_tokenizer(prefix: Path, tokenizer: Path) -> None:

@@ -69,7 +69,8 @@ def save(tokenizer: Tokenizer, eos: str, pad: str | None, folder: Path) -> Token
     eos_id, pad_id = tokenizer.token_to_id(eos), tokenizer.token_to_id(pad)
     assert eos_id is not None and pad_id is not None
     facts = TokenizerFacts(
-        vocab_size=_rows(tokenizer),
+        # Rows an embedding needs: ids may have holes, so that the count of entries can be too small.
+        vocab_size=max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
         eos_id=eos_id,
         pad_id=pad_id,
         removed_id=tokenizer.token_to_id(REMOVED),
@@ -97,11 +98,6 @@ def _adds_nothing(tokenizer: Tokenizer) -> Tokenizer:
     if tokenizer.encode("a", add_special_tokens=True).ids != tokenizer.encode("a", add_special_tokens=False).ids:
         tokenizer.post_processor = None
     return tokenizer
-
-
-def _rows(tokenizer: Tokenizer) -> int:
-    """Rows an embedding needs: ids may have holes, so that the count of entries can be too small."""
-    return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
 
 def _train(spec: TokenizerStageSpec, bpe: TrainBpeSpec) -> Tokenizer:

@@ -51,9 +51,11 @@ class LogLinear(Response):
         scaled = np.ascontiguousarray(((values - shift) / scale).T)  # [t, n]
         overall = _normalised(counts.mean(0, keepdims=True))
         theta = _from_several_starts(weights, scaled, np.repeat(overall, len(scaled), 0))
-        if len(counts) > 1:
-            theta = _every_weighting(weights, scaled, _normalised(counts), theta)
-        theta = theta.reshape(len(counts), len(scaled), -1)
+        r, t = len(counts), len(scaled)
+        if r > 1:  # every weighting of every target, [r × t, ·], from the fit to all runs
+            start, run_counts = np.tile(theta, (r, 1)), np.repeat(_normalised(counts), t, 0)
+            theta, _ = fit_exponentials(weights, np.tile(scaled, (r, 1)), run_counts, start)
+        theta = theta.reshape(r, t, -1)
         slopes = theta[..., 1:] + np.log(scale)[:, None]  # shares sum to 1, so a factor is a sum in every slope
         return cls(shift + scale * np.exp(theta[..., 0]), slopes)
 
@@ -133,10 +135,3 @@ def _slopes(weights: Array, logs: Array, weight: Array) -> Array:
     matrix += 1e-3 * np.einsum("pii->p", matrix)[:, None, None] * np.eye(weights.shape[1]) / weights.shape[1]
     right = (weight * (logs - centre)) @ weights
     return np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0] + centre, np.float64)
-
-
-def _every_weighting(weights: Array, scaled: Array, counts: Array, theta: Array) -> Array:
-    """All weightings of all targets, from the fit to all runs: [r × t, 1 + m]."""
-    r, t = len(counts), len(scaled)
-    thetas, _ = fit_exponentials(weights, np.tile(scaled, (r, 1)), np.repeat(counts, t, 0), np.tile(theta, (r, 1)))
-    return thetas

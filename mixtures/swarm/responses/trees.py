@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -78,7 +79,8 @@ class Trees(Response):
 
     def predict(self, weights: Array) -> Array:
         """Predictions [r, t, n]."""
-        return np.stack([np.stack([forest.predict(weights) for forest in row]) for row in self.forests])
+        predicted = [forest.predict(weights) for forest in chain.from_iterable(self.forests)]
+        return np.stack(predicted).reshape(len(self.forests), -1, len(weights))
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Arrays of all forests under `ROW.TARGET.NAME`."""
@@ -94,10 +96,13 @@ class Trees(Response):
         """The model that `arrays()` gave."""
         fields: dict[tuple[int, int], dict[str, Any]] = {}
         for key, value in arrays.items():
-            row, column, name = key.split(".")
-            fields.setdefault((int(row), int(column)), {})[name] = value if value.ndim else float(value)
-        rows, columns = (1 + max(index[axis] for index in fields) for axis in (0, 1))
-        return cls(tuple(tuple(Forest(**fields[row, column]) for column in range(columns)) for row in range(rows)))
+            numbers, name = key.rsplit(".", 1)
+            row, column = map(int, numbers.split("."))
+            fields.setdefault((row, column), {})[name] = value if value.ndim else float(value)
+        rows: dict[int, dict[int, Forest]] = {}
+        for row, column in sorted(fields):
+            rows.setdefault(row, {})[column] = Forest(**fields[row, column])
+        return cls(tuple(tuple(forests.values()) for forests in rows.values()))
 
 
 def _boost(job: tuple[Array, Array, Array, int]) -> Forest:

@@ -67,15 +67,16 @@ class Optimum:
 
 def find_optimum(problem: Proxies, replicates: int, level: float, seed: int, workers: int = 1) -> Optimum:
     """Solve for the best mixture and bootstrap it over runs."""
-    runs = len(problem.mixtures)
+    runs, components = problem.mixtures.shape
     once = problem.objective(np.ones((1, runs)), seed, workers)
     candidates = None if once.convex else candidates_for(once, seed)
     mixture, value = solve(once, candidates)
     counts = np.random.default_rng([seed, 0xB0]).dirichlet(np.ones(runs), replicates) * runs
-    batches = [_resolved(problem, batch, candidates, seed, workers) for batch in _split(counts)]
-    mixtures, values, drawn_natural = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    batches = np.array_split(counts, -(-len(counts) // TOGETHER))
+    optima = [_resolved(problem, batch, candidates, seed, workers) for batch in batches]
+    mixtures, values, drawn_natural = (np.concatenate(arrays) for arrays in zip(*optima, strict=True))
     at_natural = once.values(problem.natural[None])[0, 0]
-    tails, stretch = [(1 - level) / 2, (1 + level) / 2], _stretch(problem)
+    tails, stretch = [(1 - level) / 2, (1 + level) / 2], runs / (runs - components - 1)
     low, high = np.quantile(mixtures, tails, axis=0)
     return Optimum(
         mixture[0],
@@ -86,10 +87,6 @@ def find_optimum(problem: Proxies, replicates: int, level: float, seed: int, wor
         _mirrored(at_natural - value[0], drawn_natural - values, tails, stretch),
         once.convex,
     )
-
-
-def _split(counts: Array) -> list[Array]:
-    return np.array_split(counts, -(-len(counts) // TOGETHER))
 
 
 def _resolved(
@@ -107,17 +104,13 @@ def solve(objective: Objective, candidates: Array | None) -> tuple[Array, Array]
     models = [(term.response, term.weights) for term in objective.terms]
     laws = [(model, weights) for model, weights in models if isinstance(model, LogLinear)]
     assert len(laws) == len(models), "a convex response model that the exact solver does not know"
-    offsets, slopes = (np.concatenate([getattr(law, name) for law, _ in laws], 1) for name in ("offsets", "slopes"))
+    offsets = np.concatenate([law.offsets for law, _ in laws], axis=1)  # [r, t]
+    slopes = np.concatenate([law.slopes for law, _ in laws], axis=1)  # [r, t, m]
     amplitudes = np.concatenate([weights for _, weights in laws])
     limits = (objective.natural, objective.floor, objective.cap)
     problem = Exponentials(slopes, amplitudes, *limits, objective.penalty)
     best = solve_exponentials(problem)
     return best, offsets @ amplitudes + problem.terms(best).sum(1)
-
-
-def _stretch(problem: Proxies) -> float:
-    runs, components = problem.mixtures.shape
-    return runs / (runs - components - 1)
 
 
 def _mirrored(estimate: float, replicates: Array, tails: list[float], stretch: float) -> EstimateInterval:

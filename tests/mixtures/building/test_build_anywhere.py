@@ -1,4 +1,7 @@
-"""A build gives the same bytes on one worker, on several and on Ray, and does not do again what is there already."""
+"""A build gives the same bytes on one worker, on several and on Ray, and does not do again what is there already.
+
+Covers `mixtures.building.build` on workers, and `mixtures.store`: inner, locations.
+"""
 
 from __future__ import annotations
 

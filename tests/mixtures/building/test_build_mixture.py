@@ -1,4 +1,8 @@
-"""Built mixtures: what must always hold of them."""
+"""Built mixtures: what must always hold of them.
+
+Covers `mixtures.building`: build, write; `mixtures.reading`: built, origins; `mixtures.selection.document_ids`; and
+`mixtures.stage`.
+"""
 
 from __future__ import annotations
 

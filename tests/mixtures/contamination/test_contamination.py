@@ -1,4 +1,7 @@
-"""Evaluation sets that a mixture must not contain."""
+"""Evaluation sets that a mixture must not contain.
+
+Covers `mixtures.contamination`: hits, scan, stage.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Equal and nearly equal documents, counted between the parts of a mixture."""
+"""Equal and nearly equal documents, counted between the parts of a mixture.
+
+Covers `mixtures.overlap`: groups, measure, stage; and `mixtures.corpora.texts`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Plans: from manifests alone, and as exact as what they can look at."""
+"""Plans: from manifests alone, and as exact as what they can look at.
+
+Covers `mixtures.planning`: estimate, forecast, plan.
+"""
 
 from __future__ import annotations
 

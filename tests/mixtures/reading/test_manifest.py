@@ -1,4 +1,7 @@
-"""`mixture.json` as records, for which Megatron's builder writes the token files."""
+"""`mixture.json` as records, for which Megatron's builder writes the token files.
+
+Covers `mixtures.reading.manifest` and the reading of it in `mixtures.reading.built`.
+"""
 
 from __future__ import annotations
 
