@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
 
 from mixtures.formats import risk
 from mixtures.tokenizing import byte_level
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
 
 Ints = NDArray[np.int64]
 

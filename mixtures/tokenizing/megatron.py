@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,10 +37,6 @@ from mixtures.spec.mixture import TokensSpec
 from mixtures.tokenizing.encode import Encoded
 from mixtures.tokenizing.shard_files import ShardFiles, TokensCounts, counts_of
 from mixtures.tokenizing.tokenizer import read_facts
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 
 _SHARD = 1 << 26  # tokens of a shard, unless a document is longer
 _CHUNK = 1 << 20  # tokens worked on together

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -21,9 +21,6 @@ from mixtures.corpora import select
 from mixtures.corpora.columns import Corpus, batches, matches, open_corpus, where_columns
 from mixtures.hub import revision_of
 from mixtures.spec.mixture import TokenizerSpec, TokenizerStageSpec, TrainBpeSpec
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 EOS, PADDING, REMOVED = "<|endoftext|>", "<|padding|>", "<|removed|>"
 MANIFEST = "hormesis_tokenizer.json"

@@ -12,17 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mixtures.swarm.fitting.exponentials import EXPONENT, fit_exponentials, huber
 from mixtures.swarm.responses.base import Array, Response
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 _STARTS = (0.02, 0.5, 0.9)
 """Offsets to start from, as shares of the smallest value (above the shift)."""

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infra.jobs.processes import worker_pool
 from mixtures.swarm.responses.base import Array, Response
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 TREES = 200
 RATE = 0.08
