@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from curation.steps.decontaminate import contents_of
 from infra.artifacts.artifact import Artifact, fingerprint_of
 from infra.artifacts.export import ExportWith
+from infra.artifacts.records import JsonObject
 from infra.render.page import Page, Plan
 from infra.stages.stage import Identity, Stage, Workspace
 from mixtures.hub import pinned
@@ -21,15 +21,16 @@ def _mixture_identity(spec: MixtureSpec) -> Identity:
     inputs = tokenizer_files(spec.tokenizer)
     if spec.curation is not None:
         inputs |= {"curation": fingerprint_of(spec.curation, "curation")}
-    for name in {each.corpus: None for each in spec.components.values() if each.corpus in spec.megatron}:
-        inputs |= {f"megatron {name}": digest_megatron(spec.megatron[name])}
+    for name in dict.fromkeys(component.corpus for component in spec.components.values()):
+        if name in spec.megatron:
+            inputs |= {f"megatron {name}": digest_megatron(spec.megatron[name])}
     if spec.decontaminate is not None:
         contents = contents_of(spec.decontaminate.benchmarks)
         inputs |= {f"decontaminate.{name}": value for name, value in contents.items()}
     return Identity(spec.model_copy(update={"tokenizer": pinned(spec.tokenizer)}).identity(), inputs)
 
 
-def _run_mixture(spec: MixtureSpec, workspace: Workspace) -> dict[str, Any]:
+def _run_mixture(spec: MixtureSpec, workspace: Workspace) -> JsonObject:
     from mixtures.building.build import build
 
     return build(spec, workspace)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from infra.artifacts.artifact import read_artifact
 from infra.errors import AmountError, DataError, InputError
+from mixtures.formats.file_names import HELD_OUT_TEXTS
 from posttrain.spec import AnyLabelled, LabelledFileSpec, LabelledSpec
 
 _LINE = re.compile(r"[^\n]+")
@@ -80,7 +81,7 @@ def held_out_examples(spec: LabelledSpec) -> Iterator[Example]:
 
     Raises DataError for a document that was never tagged: an unknown label is not a benign one.
     """
-    file = read_artifact(spec.mixture, "mixture").path / "held_out.parquet"
+    file = read_artifact(spec.mixture, "mixture").path / HELD_OUT_TEXTS
     for row, document in enumerate(pq.read_table(file).to_pylist()):
         group = f"{document['component']}/{document['id']}"
         if spec.unit == "document":

@@ -12,6 +12,7 @@ from analysis.evaluations.options import CrossEntropySpec
 from infra.artifacts.artifact import read_artifact
 from infra.config.faults import nearest
 from infra.errors import AmountError, InputError
+from mixtures.formats.file_names import HELD_OUT_TEXTS
 
 
 class CrossEntropy(Evaluation):
@@ -49,7 +50,7 @@ class CrossEntropy(Evaluation):
 
         if self.subject.mixture is None:
             raise InputError("cross_entropy reads held-out documents: give `mixture:`")
-        table = pl.read_parquet(read_artifact(self.subject.mixture, "mixture").path / "held_out.parquet")
+        table = pl.read_parquet(read_artifact(self.subject.mixture, "mixture").path / HELD_OUT_TEXTS)
         chosen = table.filter(pl.col("component") == self.given.component)
         if chosen.is_empty():
             known = sorted(table["component"].unique().to_list())

@@ -38,7 +38,7 @@ from mixtures.building.streams import Stream, stream_of
 from mixtures.corpora import select
 from mixtures.corpora.columns import Corpus, ShardPaths
 from mixtures.formats.indexed import BinWriter, bin_path, idx_path, open_pair, risk_prefix, write_idx
-from mixtures.formats.long_arrays import kept_in
+from mixtures.formats.long_arrays import mapped_in
 from mixtures.selection.resolve import TokenisedCorpus
 from mixtures.tokenizing.shard_files import shard_record
 
@@ -91,7 +91,7 @@ def written(corpus: TokenisedCorpus, folder: Path, workers: LocalWorkers) -> tup
     """Write all documents of the corpus in training order; the folder is made anew."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with kept_in(folder / ".arrays"):
+    with mapped_in(folder / ".arrays"):
         total = int(corpus.documents.tokens.sum())
         selection = select.choose(corpus.documents, total, seed=0)
         stream = stream_of("it", folder, locate(corpus), corpus.documents, selection)
@@ -134,7 +134,7 @@ def looped(stream: Stream, count: int, target: Path) -> None:
 
     def opened(number: int) -> tuple[object, object]:
         prefix = stream.located.source.prefix(number)
-        return open_pair(prefix, shard_record(prefix)["tokens_sha256"])
+        return open_pair(prefix, shard_record(prefix).tokens_sha256)
 
     keep = lru_cache(1024)(opened)
     tokens, risks = BinWriter(bin_path(target), stream.dtype), BinWriter(bin_path(risk_prefix(target)), "uint8")

@@ -1,6 +1,6 @@
 """Copying documents from the shards of a corpus into one array, shard after shard, whatever order they are asked for.
 
-A shard is opened once for all documents that are wanted of it, so at most two files are open at a time, however many
+A shard is opened once for all documents that are copied from it, so at most two files are open at a time, however many
 shards a corpus has. Where a document begins follows from the sizes of those before it: no index is read to find it.
 """
 
@@ -26,7 +26,7 @@ from mixtures.tokenizing.shard_files import shard_record
 
 _SHORT = 96  # tokens: below that, indexing token by token is faster than a system call a document
 _FEW = 16  # documents: below that, mapping a file takes longer than reading them
-_BLOCK = 1 << 14  # tokens whose places are listed at a time: what fits a cache
+_BLOCK = 1 << 14  # tokens whose positions are listed at a time: what fits a cache
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Located:
     def check(self, shard: int) -> None:
         """Raise ArtifactError when a shard's files do not belong together or to the table of its documents."""
         prefix = self.source.prefix(shard)
-        tokens, _ = open_pair(prefix, shard_record(prefix)["tokens_sha256"])
+        tokens, _ = open_pair(prefix, shard_record(prefix).tokens_sha256)
         begins = self.begins[self.first[shard] : self.first[shard + 1] + 1]
         if not np.array_equal(begins - begins[0], tokens.starts):
             raise ArtifactError(f"{prefix}: its documents are not those of its table; build the mixture again")
@@ -61,7 +61,7 @@ class Located:
     def dtype(self, shard: int) -> str:
         """Type of the tokens of a shard."""
         prefix = self.source.prefix(shard)
-        return str(open_pair(prefix, shard_record(prefix)["tokens_sha256"])[0].tokens.dtype)
+        return str(open_pair(prefix, shard_record(prefix).tokens_sha256)[0].tokens.dtype)
 
 
 def locate(source: TokenisedCorpus) -> Located:
@@ -78,7 +78,7 @@ def locate(source: TokenisedCorpus) -> Located:
 
 @dataclass(frozen=True)
 class Copies:
-    """Documents to be copied, sorted by shard and row: where they begin in their shard, tokens, where they go."""
+    """[documents] to be copied, sorted by shard and row: where they begin in their shard, tokens, where they go."""
 
     begin: Ints
     size: Ints
@@ -87,9 +87,9 @@ class Copies:
     def __len__(self) -> int:
         return len(self.size)
 
-    def at(self, here: slice) -> Copies:
+    def at(self, rows: slice) -> Copies:
         """Those of a range."""
-        return Copies(self.begin[here], self.size[here], self.target[here])
+        return Copies(self.begin[rows], self.size[rows], self.target[rows])
 
 
 def gather(located: Located, position: Ints, size: Ints, target: Ints, tokens: NDArray[Any], risks: Bytes) -> None:
@@ -110,14 +110,14 @@ def gather(located: Located, position: Ints, size: Ints, target: Ints, tokens: N
     columns = (shard[starts].tolist(), starts.tolist(), counts.tolist(), few.tolist())
     readers = [_Reader(copies, output) for output in (tokens, risks)] if few.any() else []
     for number, first, count, one_by_one in zip(*columns, strict=True):
-        here, prefix = slice(first, first + count), located.prefix(number)
+        rows, prefix = slice(first, first + count), located.prefix(number)
         paths = (f"{prefix}.bin", f"{prefix}{RISK_SUFFIX}.bin")
         if one_by_one:
             for reader, path in zip(readers, paths, strict=True):
                 with _opened(path) as file:
-                    reader.read(file, here)
+                    reader.read(file, rows)
         else:
-            _index(paths, copies.at(here), (tokens, risks))
+            _index(paths, copies.at(rows), (tokens, risks))
 
 
 class _Reader:
@@ -131,9 +131,9 @@ class _Reader:
         self.begins, self.firsts = (copies.begin * width).tolist(), (copies.target * width).tolist()
         self.lasts = ((copies.target + copies.size) * width).tolist()
 
-    def read(self, file: int, here: slice) -> None:
+    def read(self, file: int, rows: slice) -> None:
         """Read a range of the documents, all from one file. Raises EOFError."""
-        for begin, first, last in zip(self.begins[here], self.firsts[here], self.lasts[here], strict=True):
+        for begin, first, last in zip(self.begins[rows], self.firsts[rows], self.lasts[rows], strict=True):
             while first < last:
                 if not (count := os.preadv(file, [self.view[first:last]], begin)):
                     raise EOFError
@@ -141,7 +141,7 @@ class _Reader:
 
 
 def _index(paths: tuple[str, ...], copies: Copies, outputs: tuple[NDArray[Any], ...]) -> None:
-    """Copy many short documents of a shard by the place of each of their tokens."""
+    """Copy many short documents of a shard by the position of each of their tokens."""
     end = int((copies.begin + copies.size).max())
     shards = [_mapped(path, end, output.dtype) for path, output in zip(paths, outputs, strict=True)]
     for block in _blocks(copies):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def reserve(stream: Stream, pieces: int) -> bool:
 
 
 def write_piece(piece: StreamRange) -> Iterator[int]:
-    """Write a piece to its place in the files; yields documents as they are done. Raises ArtifactError.
+    """Write a piece to its range of the files; yields documents as they are done. Raises ArtifactError.
 
     Of the shards it reads, each is looked at whole by one of the pieces, so that none is opened for that more often.
     """
@@ -61,15 +61,17 @@ def write_piece(piece: StreamRange) -> Iterator[int]:
         files = [opened.enter_context(open(path, "r+b")) for path in _files(stream)]
         for file, offset in zip(files, offsets, strict=True):
             file.seek(offset)
-        for here in _chunks(stream, piece.first, piece.last):
-            ids, risks = _gathered(stream, here)
+        for documents in _chunks(stream, piece.first, piece.last):
+            ids, risks = _gathered(stream, documents)
             histogram += _histogram(risks)
-            values: tuple[NDArray[Any], ...] = (ids, risks, _risky(risks, stream.sizes(here)))
+            values: tuple[NDArray[Any], ...] = (ids, risks, _risky(risks, stream.sizes(documents)))
             for file, array in zip(files, values, strict=False):
                 file.write(array.data)
-            yield here.stop - here.start
+            yield documents.stop - documents.start
         files[-1].write(histogram.data)
-        _sync(files)
+        for file in files:  # on the disk before the rank is marked as done: a done piece is not written again
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def hash_file(path: Path) -> Iterator[int]:
@@ -140,12 +142,6 @@ def _hash_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _sync(files: Iterable[IO[bytes]]) -> None:
-    for file in files:
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _chunks(stream: Stream, first: int, last: int) -> Iterator[slice]:
     """Ranges of at most _DOCUMENTS documents that hold at most CHUNK tokens together, or one document."""
     while first < last:
@@ -155,17 +151,17 @@ def _chunks(stream: Stream, first: int, last: int) -> Iterator[slice]:
         first += max(1, count)
 
 
-def _gathered(stream: Stream, here: slice) -> tuple[NDArray[Any], risk.Bytes]:
+def _gathered(stream: Stream, documents: slice) -> tuple[NDArray[Any], risk.Bytes]:
     """Tokens and risk bytes of a range of documents, one after another, each after its prefix."""
-    before, selected = stream.before(here.start), stream.selection.position[here]
-    count = int(stream.ends[here.stop - 1]) - before
+    before, selected = stream.before(documents.start), stream.selection.position[documents]
+    count = int(stream.ends[documents.stop - 1]) - before
     tokens, risks = np.empty(count, stream.dtype), np.empty(count, np.uint8)
-    size = np.asarray(stream.selection.tokens[here])
-    target = stream.ends[here] - before - size
+    size = np.asarray(stream.selection.tokens[documents])
+    target = stream.ends[documents] - before - size
     position = stream.located.positions(stream.documents.shard[selected], stream.documents.row[selected])
     gather(stream.located, position, size, target, tokens, risks)
     if stream.prefixes is not None:
-        _put_prefixes(stream.prefixes, np.asarray(stream.prefixes.number[here]), target, tokens, risks)
+        _put_prefixes(stream.prefixes, np.asarray(stream.prefixes.number[documents]), target, tokens, risks)
     _replace(tokens, risks, stream.replaced)
     return tokens, risks
 
@@ -174,11 +170,11 @@ def _put_prefixes(prefixes: Prefixes, number: Ints, target: Ints, tokens: NDArra
     """Put the tokens of each document's prefix before `target`, where the document begins."""
     order = np.argsort(number, kind="stable")
     numbers, starts = np.unique(number[order], return_index=True)
-    for which, documents in zip(numbers.tolist(), np.split(target[order], starts[1:]), strict=True):
-        if which != NONE:
-            text = prefixes.tokens[which]
-            places = documents[:, None] + np.arange(-len(text), 0)
-            tokens[places], risks[places] = text, risk.STRUCTURAL
+    for prefix, documents in zip(numbers.tolist(), np.split(target[order], starts[1:]), strict=True):
+        if prefix != NONE:
+            text = prefixes.tokens[prefix]
+            positions = documents[:, None] + np.arange(-len(text), 0)
+            tokens[positions], risks[positions] = text, risk.STRUCTURAL
 
 
 def _replace(tokens: NDArray[Any], risks: risk.Bytes, how: Replaced | None) -> None:

@@ -66,9 +66,9 @@ class Stream:
             sizes[chunk] = self.sizes(chunk)
         return sizes
 
-    def sizes(self, here: slice) -> Ints:
+    def sizes(self, documents: slice) -> Ints:
         """Tokens of a range of documents, prefixes counted."""
-        return np.diff(self.ends[here], prepend=self.before(here.start))
+        return np.diff(self.ends[documents], prepend=self.before(documents.start))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from mixtures.building.pieces import hashes, rename, risk_histogram, risky_token
 from mixtures.building.streams import Stream
 from mixtures.corpora.columns import batches
 from mixtures.formats import long_arrays
+from mixtures.formats.file_names import DOCUMENTS
 from mixtures.formats.indexed import idx_path, risk_prefix, write_idx
+from mixtures.reading.manifest import ComponentRecord, CooldownRecord, EosSpelled, TokenFilesRecord
 from mixtures.selection.document_ids import Ids
 from mixtures.selection.resolve import Component
-from mixtures.spec.mixture import used
+from mixtures.tokenizing.shard_files import TokensCounts
 from mixtures.tokenizing.token_table import read_eos_spelled
 
 DOCUMENTS_SCHEMA = pa.schema(
@@ -45,97 +48,102 @@ _ROW_GROUP = 1 << 16  # documents
 _HELD_OUT_COLUMNS = ["id", "text", "source", "scores", "spans"]
 
 
-def finish_component(component: Component, training: Stream, held_out: Stream) -> dict[str, Any]:
+def finish_component(component: Component, training: Stream, held_out: Stream) -> ComponentRecord:
     """Give a component's token files, all written and hashed, their names and indexes; returns its record."""
-    record = {
-        "name": component.name,
-        "corpus": component.spec.corpus,
-        "where": component.spec.where,
-        "available": component.available,
-        "max_epochs": component.spec.max_epochs,
-        "distinct_documents": component.distinct_documents,
-        **_finish(training),
-        "eos_spelled": eos_spelled_in(component),
-        "held_out": _finish(held_out),
-    }
-    record |= used(component.spec, "order", "risky_spans")  # the trainer looks whether it may shuffle
-    if component.prefixes is not None:
-        record["prefix_tokens"] = component.prefix_tokens
+    spec, cooldown = component.spec, None
     if component.cooldown:
         tokens = training.tokens - training.before(len(training) - component.cooldown)
-        record["cooldown"] = {"documents": component.cooldown, "tokens": tokens}
-    return record
+        cooldown = CooldownRecord(documents=component.cooldown, tokens=tokens)
+    return ComponentRecord(
+        **vars(_finish(training)),
+        name=component.name,
+        corpus=spec.corpus,
+        where=spec.where,
+        available=component.available,
+        max_epochs=spec.max_epochs,
+        held_out=_finish(held_out),
+        distinct_documents=component.distinct_documents,
+        eos_spelled=eos_spelled_in(component),
+        order=None if spec.order == "shuffled" else spec.order,
+        risky_spans=spec.risky_spans,
+        prefix_tokens=None if component.prefixes is None else component.prefix_tokens,
+        cooldown=cooldown,
+    )
 
 
-def eos_spelled_in(component: Component) -> dict[str, int]:
-    """How many of its documents, repetitions not counted, spell the EOS in their text, and how often; there it is
-    broken into other tokens.
-    """
-    found = {"documents": 0, "times": 0}
+def eos_spelled_in(component: Component) -> EosSpelled:
+    """How many of its documents, repetitions not counted, spell the EOS in their text, and how often."""
+    documents = times = 0
     source, selection = component.source, component.selection
-    if not read_artifact(source.tokens, "tokens").counts.get("eos_spelled"):
-        return found
+    if TokensCounts.of(read_artifact(source.tokens, "tokens")).eos_spelled is None:
+        return EosSpelled(documents=0, times=0)
     table = [read_eos_spelled(source.prefix(shard)) for shard in range(len(source.corpus.shards))]
     for chunk in long_arrays.chunks(len(selection.position)):
         position = np.asarray(selection.position[chunk])[np.asarray(selection.epoch[chunk]) == 0]
         chosen = component.training.take(position)
         for shard in np.unique(chosen.shard).tolist():
-            times = table[shard][np.asarray(chosen.row)[np.asarray(chosen.shard) == shard]]
-            found["documents"] += int(np.count_nonzero(times))
-            found["times"] += int(times.sum())
-    return found
+            spelled = table[shard][np.asarray(chosen.row)[np.asarray(chosen.shard) == shard]]
+            documents += int(np.count_nonzero(spelled))
+            times += int(spelled.sum())
+    return EosSpelled(documents=documents, times=times)
 
 
-def _finish(stream: Stream) -> dict[str, Any]:
+def _finish(stream: Stream) -> TokenFilesRecord:
     """Indexes and names of a pair of files; none where nothing is selected, as Megatron cannot map an empty file."""
     risky = sum(int(risky_tokens(stream)[chunk].sum()) for chunk in long_arrays.chunks(len(stream)))
-    counts = {"tokens": stream.tokens, "documents": len(stream), "risky_tokens": risky,
-              "risk_histogram": risk_histogram(stream).tolist()}  # fmt: skip
+    record = TokenFilesRecord(
+        tokens=stream.tokens,
+        documents=len(stream),
+        risky_tokens=risky,
+        risk_histogram=tuple(risk_histogram(stream).tolist()),
+    )
     if not len(stream):
-        return counts
+        return record
     tokens_sha256, risk_sha256 = hashes(stream)
     rename(stream)
     with atomic_path(idx_path(stream.prefix)) as path:
         write_idx(path, stream.all_sizes, stream.dtype)
     with atomic_path(idx_path(risk_prefix(stream.prefix))) as path:
         write_idx(path, stream.all_sizes, "uint8", tokens_sha256=tokens_sha256)
-    return counts | {"dtype": stream.dtype, "tokens_sha256": tokens_sha256, "risk_sha256": risk_sha256,
-                     "idx_sha256": digest_file(idx_path(stream.prefix))}  # fmt: skip
+    idx_sha256 = digest_file(idx_path(stream.prefix))
+    return replace(
+        record, dtype=stream.dtype, tokens_sha256=tokens_sha256, risk_sha256=risk_sha256, idx_sha256=idx_sha256
+    )
 
 
 def write_documents(components: list[tuple[Component, Stream]], folder: Path, *, prefixes: bool = False) -> None:
     """Write documents.parquet, a row a written document; with `prefix_tokens` where documents may have one."""
     schema = DOCUMENTS_SCHEMA.append(_PREFIX_TOKENS) if prefixes else DOCUMENTS_SCHEMA
     ids: dict[Path, Ids] = {}
-    with atomic_path(folder / "documents.parquet") as path, pq.ParquetWriter(path, schema) as writer:
+    with atomic_path(folder / DOCUMENTS) as path, pq.ParquetWriter(path, schema) as writer:
         for component, stream in components:
             source = component.source
             if len(stream) and source.tokens not in ids:
                 ids[source.tokens] = Ids(source)
             for first in range(0, len(stream), _ROW_GROUP):
-                here = slice(first, min(first + _ROW_GROUP, len(stream)))
-                writer.write_table(_documents_table(component, stream, here, ids[source.tokens], schema))
+                rows = slice(first, min(first + _ROW_GROUP, len(stream)))
+                writer.write_table(_documents_table(component, stream, rows, ids[source.tokens], schema))
 
 
-def _documents_table(component: Component, stream: Stream, here: slice, ids: Ids, schema: pa.Schema) -> pa.Table:
+def _documents_table(component: Component, stream: Stream, rows: slice, ids: Ids, schema: pa.Schema) -> pa.Table:
     """Rows of a range of the documents of a stream: where each comes from, and where its tokens are, the first of them
     its prefix's.
     """
     source, selection = component.source, component.selection
-    documents = component.training.take(np.asarray(selection.position[here]))
-    taken, sizes, count = np.asarray(selection.tokens[here]), stream.sizes(here), len(documents)
+    documents = component.training.take(np.asarray(selection.position[rows]))
+    taken, sizes, count = np.asarray(selection.tokens[rows]), stream.sizes(rows), len(documents)
     shards = pa.array([shard.name for shard in source.corpus.shards], pa.string())
     columns: dict[str, Any] = {
         "component": pa.repeat(component.name, count),
-        "ordinal": np.arange(here.start, here.stop),
-        "epoch": selection.epoch[here],
+        "ordinal": np.arange(rows.start, rows.stop),
+        "epoch": selection.epoch[rows],
         "corpus": pa.repeat(source.corpus.name, count),
         "shard": shards.take(pa.array(documents.shard)),
         "row": documents.row,
         "id": ids.take(stream.located.positions(documents.shard, documents.row)),
-        "first_token": stream.ends[here] - sizes,
+        "first_token": stream.ends[rows] - sizes,
         "tokens": sizes,
-        "risky_tokens": risky_tokens(stream)[here],
+        "risky_tokens": risky_tokens(stream)[rows],
         "truncated": taken < documents.tokens,
         "prefix_tokens": sizes - taken,
     }
@@ -169,7 +177,7 @@ def _held_out_tables(component: Component) -> Iterator[pa.Table]:
     for begin, end in itertools.pairwise(bounds if len(shards) else []):
         rows = all_rows[begin:end]
         for first, batch in batches(component.source.corpus.shards[int(shards[begin])], _HELD_OUT_COLUMNS):
-            here = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
-            if len(here):
-                table = pa.Table.from_batches([batch.take(pa.array(here))])
-                yield table.add_column(0, "component", pa.array([component.name] * len(here), pa.string()))
+            in_batch = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
+            if len(in_batch):
+                table = pa.Table.from_batches([batch.take(pa.array(in_batch))])
+                yield table.add_column(0, "component", pa.array([component.name] * len(in_batch), pa.string()))

@@ -5,56 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from curation.steps.decontaminate import check_language, contents_of
 from infra.artifacts.artifact import fingerprint_of, is_artifact
+from infra.artifacts.records import JsonObject
 from infra.jobs.base import Workers
 from infra.stages.stage import Identity, Stage, Workspace
+from mixtures.contamination.hits import Contamination, Contaminations, refuse_inside
 from mixtures.spec.contamination import ContaminationSpec
 from mixtures.spec.mixture import MixtureSpec
 from mixtures.store.inner import inner_stage, make
 
-if TYPE_CHECKING:
-    from mixtures.contamination.found import Contamination
-
-Found = dict[str, "Contamination"]
-"""By corpus; empty where the mixture names no evaluation set."""
-
 
 def look_for_sets(
     spec: MixtureSpec, corpora: Iterable[str], workspace: Workspace, workers: Workers | None = None
-) -> Found:
-    """What every corpus holds of the evaluation sets, found now where it is not in the store yet.
+) -> Contaminations:
+    """What every corpus holds of the evaluation sets, looked for now where it is not in the store yet.
 
     Raises InputError (a set without text, or one that is itself in a corpus), RanksFailed.
     """
-    from mixtures.contamination.found import Contamination, refuse_inside
-
     if spec.decontaminate is None:
         return {}
     check_language(spec.decontaminate)
     stage = _stage(workers)
-    found: Found = {}
+    contaminations = {}
     for corpus in corpora:
-        artifact = make(stage, _spec(spec, corpus), _place(spec, corpus, workspace.store), workspace)
-        found[corpus] = Contamination.open(artifact.path)
-    refuse_inside(spec.decontaminate, found)
-    return found
+        artifact = make(stage, _spec(spec, corpus), _folder(spec, corpus, workspace.store), workspace)
+        contaminations[corpus] = Contamination.open(artifact.path)
+    refuse_inside(spec.decontaminate, contaminations)
+    return contaminations
 
 
-def stored_sets(spec: MixtureSpec, corpora: Iterable[str], store: Path) -> Found | None:
+def stored_sets(spec: MixtureSpec, corpora: Iterable[str], store: Path) -> Contaminations | None:
     """The same from the store alone; None where a corpus has not been looked through."""
-    from mixtures.contamination.found import Contamination, refuse_inside
-
     if spec.decontaminate is None:
         return {}
-    places = {corpus: _place(spec, corpus, store) for corpus in corpora}
-    if not all(map(is_artifact, places.values())):
+    folders = {corpus: _folder(spec, corpus, store) for corpus in corpora}
+    if not all(map(is_artifact, folders.values())):
         return None
-    found = {corpus: Contamination.open(place) for corpus, place in places.items()}
-    refuse_inside(spec.decontaminate, found)
-    return found
+    contaminations = {corpus: Contamination.open(folder) for corpus, folder in folders.items()}
+    refuse_inside(spec.decontaminate, contaminations)
+    return contaminations
 
 
 def _spec(spec: MixtureSpec, corpus: str) -> ContaminationSpec:
@@ -62,7 +53,7 @@ def _spec(spec: MixtureSpec, corpus: str) -> ContaminationSpec:
     return ContaminationSpec(curation=spec.curation, corpus=corpus, sets=spec.decontaminate.benchmarks)
 
 
-def _place(spec: MixtureSpec, corpus: str, store: Path) -> Path:
+def _folder(spec: MixtureSpec, corpus: str, store: Path) -> Path:
     return store / f"contamination-{corpus}-{_stage().fingerprint(_spec(spec, corpus))[:12]}"
 
 
@@ -75,7 +66,7 @@ def _stage(workers: Workers | None = None) -> Stage[ContaminationSpec]:
     return inner_stage("contamination", ContaminationSpec, _identity, partial(_run, workers=workers))
 
 
-def _run(spec: ContaminationSpec, workspace: Workspace, workers: Workers | None) -> dict[str, Any]:
+def _run(spec: ContaminationSpec, workspace: Workspace, workers: Workers | None) -> JsonObject:
     from mixtures.contamination.scan import scan
 
     return scan(spec, workspace, workers)

@@ -18,9 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation.corpus.tagged import TaggedCorpus, unknown_corpus
+from curation.corpus.risk_levels import SourceRisk
+from curation.corpus.tagged import MANIFEST, TaggedCorpus, unknown_corpus
 from curation.corpus.where import LANGUAGE, METADATA, SPANS, Where, is_share
 from curation.corpus.where_values import column_of, metadata_value
+from infra.artifacts.records import from_json
 from infra.errors import DataError, InputError
 
 _BATCH = 512  # documents
@@ -46,19 +48,38 @@ class ShardPaths(Sequence[Path]):
         return self._folder / self._names[number]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CorpusManifest:
+    """A corpus's entry in the curation's manifest.json, as far as a mixture needs it. Keys with None came later."""
+
+    documents: int
+    characters: int
+    bytes: int
+    attributes: tuple[str, ...]
+    """Scores that its documents have."""
+    histogram: dict[str, list[int]] | None = None
+    """By attribute: documents in evenly wide bins of the score from 0 to 1."""
+    sources: dict[str, SourceRisk] | None = None
+    removed: dict[str, dict[str, int]] | None = None
+    """Documents by the step that removed them and why."""
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """One corpus of a curation artifact: its shards in order and its entry in manifest.json."""
+    """One corpus of a curation artifact: its shards in order and its entry in manifest.json; one of Megatron files has
+    no shards before it is imported, and `tokens`.
+    """
 
     name: str
     shards: Sequence[Path]
-    manifest: dict[str, Any]
+    manifest: CorpusManifest
     tagged: bool
+    tokens: int | None = None
 
     @property
     def attributes(self) -> tuple[str, ...]:
         """Scores that its documents have."""
-        return tuple(self.manifest["attributes"])
+        return self.manifest.attributes
 
 
 def open_corpus(curation: str | Path, name: str) -> Corpus:
@@ -70,10 +91,12 @@ def corpus_in(curation: str | Path, corpora: Mapping[str, TaggedCorpus], name: s
     """One of the corpora of an artifact. Raises InputError when it is not there or empty."""
     if name not in corpora:
         raise InputError(unknown_corpus(curation, name, corpora))
-    found = corpora[name]
-    if not found.manifest["documents"]:
+    corpus = corpora[name]
+    entry = f"{Path(curation) / MANIFEST}: corpora.{name}"
+    manifest = from_json(CorpusManifest, json.dumps(corpus.manifest), entry, remedy="run the curation again")
+    if not manifest.documents:
         raise InputError(f"{curation}: the corpus {name!r} is empty")
-    return Corpus(name, ShardPaths(found.path, found.shards), found.manifest, found.tagged)
+    return Corpus(name, ShardPaths(corpus.path, corpus.shards), manifest, corpus.tagged)
 
 
 def batches(shard: Path, columns: Iterable[str], size: int = _BATCH) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -124,18 +147,18 @@ def matches(
     batch: pa.RecordBatch,
     shard: Path,
     row: int,
-    given: Mapping[str, NDArray[Any]] | None = None,
+    known: Mapping[str, NDArray[Any]] | None = None,
 ) -> NDArray[np.bool_]:
-    """Which documents of `batch` (its first is `row` of `shard`) pass `where`; `given` holds columns that are known
+    """Which documents of `batch` (its first is `row` of `shard`) pass `where`; `known` holds columns that are known
     already, as the shares of risky tokens (`mixtures.selection.risky_share`), for the batch's documents.
 
     Fails closed: a document without a score or metadata key that the expression uses raises DataError.
     """
     if where is None:
         return np.ones(batch.num_rows, dtype=bool)
-    known = given or {}
+    known = known or {}
     columns = {name: known[name] if name in known else column(name, batch, shard, row) for name in where.names}
-    return where.evaluate(columns, batch.num_rows, lambda place: f"{shard}:{row + place}")
+    return where.evaluate(columns, batch.num_rows, lambda index: f"{shard}:{row + index}")
 
 
 def column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
@@ -145,7 +168,8 @@ def column(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[A
     if name == "characters":
         return np.asarray(pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False), dtype=np.float64)
     if name.startswith(METADATA):
-        return _metadata(name.removeprefix(METADATA), batch, shard, row)
+        key, texts = name.removeprefix(METADATA), batch.column("metadata").to_pylist()
+        return column_of([_metadata_of(key, text, f"{shard}:{row + offset}") for offset, text in enumerate(texts)])
     if name in SPANS:
         return _spans(name, batch, shard, row)
     return scores(name, batch, shard, row)
@@ -164,17 +188,17 @@ def _spans(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[n
         return counts.astype(np.float64)
     scores = column.flatten().field("score").to_numpy(zero_copy_only=False).astype(np.float64)
     values = np.zeros(len(counts))
-    some = counts > 0
-    if some.any():
+    has_spans = counts > 0
+    if has_spans.any():
         reduce = np.maximum if name == "spans.max" else np.minimum
-        values[some] = reduce.reduceat(scores, (np.cumsum(counts) - counts)[some])
+        values[has_spans] = reduce.reduceat(scores, (np.cumsum(counts) - counts)[has_spans])
     return values
 
 
 def scores(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[np.float64]:
     """One attribute of the `scores` maps, a document an item. Raises DataError where a document has none."""
-    found = pc.map_lookup(batch.column("scores"), pa.scalar(name), "first")
-    values = found.to_numpy(zero_copy_only=False).astype(np.float64)  # null becomes NaN
+    column = pc.map_lookup(batch.column("scores"), pa.scalar(name), "first")
+    values = column.to_numpy(zero_copy_only=False).astype(np.float64)  # null becomes NaN
     bad = np.flatnonzero(~((values >= 0) & (values <= 1)))
     if len(bad):
         reason = "has no score" if np.isnan(values[bad[0]]) else f"has {values[bad[0]]} as its score"
@@ -182,18 +206,13 @@ def scores(name: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[n
     return values
 
 
-def _metadata(key: str, batch: pa.RecordBatch, shard: Path, row: int) -> NDArray[Any]:
-    texts = batch.column("metadata").to_pylist()
-    return column_of([_metadata_of(key, text, f"{shard}:{row + offset}") for offset, text in enumerate(texts)])
-
-
-def _metadata_of(key: str, text: str | None, place: str) -> Any:
+def _metadata_of(key: str, text: str | None, location: str) -> Any:
     """One document's value; null is one. Raises DataError where nothing of the kind was kept."""
     metadata = json.loads(text) if text else {}
     try:
         return metadata_value(metadata, key)
     except KeyError:
         hint = "put the step `language` into its curation" if key in LANGUAGE else f"there is: {', '.join(metadata)}"
-        raise DataError(f"{place}: the document has no metadata {key!r}, which `where` asks for; {hint}") from None
+        raise DataError(f"{location}: the document has no metadata {key!r}, which `where` asks for; {hint}") from None
     except ValueError as error:
-        raise DataError(f"{place}: metadata {key!r}, which `where` asks for, {error}") from None
+        raise DataError(f"{location}: metadata {key!r}, which `where` asks for, {error}") from None

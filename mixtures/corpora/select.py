@@ -42,7 +42,7 @@ class CorpusDocuments:
 
     def take(self, positions: Ints) -> CorpusDocuments:
         """The documents at `positions`, in that order."""
-        return CorpusDocuments(*(long_arrays.take(each, positions) for each in vars(self).values()))
+        return CorpusDocuments(*(long_arrays.take(column, positions) for column in vars(self).values()))
 
     def find(self, shard: NDArray[np.int32], row: NDArray[np.int32]) -> Ints:
         """Positions of documents named by shard and row. `self` must be a whole corpus, shard after shard."""
@@ -84,12 +84,12 @@ def identities(corpus: str, ids: Iterable[str]) -> Keys:
     return np.frombuffer(b"".join(one(document) for document in ids), dtype="<u8").astype(np.uint64)
 
 
-def among(identity: Keys, some: Keys) -> Mask:
-    """Which of the identities are among `some`."""
-    found = np.zeros(len(identity), np.bool_)
-    for part in long_arrays.chunks(len(identity)):
-        found[part] = np.isin(identity[part], some)
-    return found
+def among(identity: Keys, others: Keys) -> Mask:
+    """Which of the identities are among the others."""
+    mask = np.zeros(len(identity), np.bool_)
+    for chunk in long_arrays.chunks(len(identity)):
+        mask[chunk] = np.isin(identity[chunk], others)
+    return mask
 
 
 def keys(identity: Keys, seed: int, purpose: str) -> Keys:
@@ -104,7 +104,7 @@ def keys(identity: Keys, seed: int, purpose: str) -> Keys:
 
 def in_order(documents: CorpusDocuments, seed: int, purpose: str) -> Ints:
     """Positions in seeded hash order; equal hashes (the same id twice) as they come, which is by shard and row."""
-    return long_arrays.order(len(documents), lambda part: keys(documents.identity[part], seed, purpose))
+    return long_arrays.order(len(documents), lambda chunk: keys(documents.identity[chunk], seed, purpose))
 
 
 def hold_out(documents: CorpusDocuments, tokens: int, seed: int, name: str) -> Ints:
@@ -127,9 +127,9 @@ def arrange(selection: Selection, order: Ints | None) -> Selection:
     """The same selection, each epoch in the order of `order` (positions of the documents), or as it is."""
     if order is None:
         return selection
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    index = np.lexsort((place[selection.position], selection.epoch))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    index = np.lexsort((rank[selection.position], selection.epoch))
     return Selection(selection.position[index], selection.epoch[index], selection.tokens[index])
 
 
@@ -153,8 +153,8 @@ def choose(documents: CorpusDocuments, tokens: int, seed: int) -> Selection:
     count = len(order) * epochs + last
     position, epoch = long_arrays.new(count, np.int64), long_arrays.new(count, np.int32)
     for number, first in enumerate(range(0, count, len(order))):
-        here = slice(first, min(first + len(order), count))
-        position[here], epoch[here] = order[: here.stop - first], number
+        rows = slice(first, min(first + len(order), count))
+        position[rows], epoch[rows] = order[: rows.stop - first], number
     taken = long_arrays.take(documents.tokens, position)
     if rest:
         taken[-1] = rest - (int(running[last - 2]) if last > 1 else 0)

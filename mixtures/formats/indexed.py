@@ -79,14 +79,14 @@ def write_idx(path: Path, lengths: NDArray[Any], dtype: str, tokens_sha256: str 
     count, width, before = len(lengths), np.dtype(dtype).itemsize, 0
     with open(path, "wb") as file:
         file.write(_HEADER + struct.pack("<QBQQ", 1, _CODES[dtype], count, count + 1))
-        for part in long_arrays.chunks(count):
-            file.write(lengths[part].astype("<i4").tobytes())
-        for part in long_arrays.chunks(count):
-            sizes = lengths[part].astype("<i8") * width
+        for chunk in long_arrays.chunks(count):
+            file.write(lengths[chunk].astype("<i4").tobytes())
+        for chunk in long_arrays.chunks(count):
+            sizes = lengths[chunk].astype("<i8") * width
             file.write((before + np.cumsum(sizes) - sizes).astype("<i8").tobytes())
             before += int(sizes.sum())
-        for part in long_arrays.chunks(count + 1):
-            file.write(np.arange(part.start, part.stop, dtype="<i8").tobytes())
+        for chunk in long_arrays.chunks(count + 1):
+            file.write(np.arange(chunk.start, chunk.stop, dtype="<i8").tobytes())
         if tokens_sha256 is not None:
             file.write(_TRAILER + bytes.fromhex(tokens_sha256))
 
@@ -115,7 +115,7 @@ class Indexed:
             raise ArtifactError(f"{idx_path(prefix)}: its documents do not cover its sequences; run the stage again")
         trailer = data[end : end + 40].tobytes()
         self.tokens_sha256 = trailer[8:].hex() if trailer[:8] == _TRAILER and len(trailer) == 40 else None
-        count = sum(int(self.sizes[part].sum(dtype=np.int64)) for part in long_arrays.chunks(sequences))
+        count = sum(int(self.sizes[chunk].sum(dtype=np.int64)) for chunk in long_arrays.chunks(sequences))
         self.tokens = _map(bin_path(prefix), names[code], count)
 
     @cached_property
@@ -154,13 +154,13 @@ def open_pair(prefix: Path, tokens_sha256: str) -> tuple[Indexed, Indexed]:
 
 
 def _ascends(values: NDArray[np.int64]) -> bool:
-    pairs = (values[part.start : part.stop + 1] for part in long_arrays.chunks(len(values)))
-    return not any(np.any(np.diff(each) < 0) for each in pairs)
+    ranges = (values[chunk.start : chunk.stop + 1] for chunk in long_arrays.chunks(len(values)))
+    return not any(np.any(np.diff(numbers) < 0) for numbers in ranges)
 
 
 def _equal(left: NDArray[Any], right: NDArray[Any]) -> bool:
-    parts = long_arrays.chunks(len(left))
-    return len(left) == len(right) and all(np.array_equal(left[part], right[part]) for part in parts)
+    chunks = long_arrays.chunks(len(left))
+    return len(left) == len(right) and all(np.array_equal(left[chunk], right[chunk]) for chunk in chunks)
 
 
 def _map_index(path: Path) -> NDArray[np.uint8]:

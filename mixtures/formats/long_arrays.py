@@ -26,7 +26,7 @@ _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 
 
 @contextlib.contextmanager
-def kept_in(folder: Path) -> Iterator[None]:
+def mapped_in(folder: Path) -> Iterator[None]:
     """Keep long arrays in `folder` inside the block, made anew and removed afterwards; all workers must see it.
 
     They are then handed to other processes by name. Elsewhere they are in files without one, of this process only.
@@ -41,8 +41,10 @@ def kept_in(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Kept(np.memmap):
-    """A file's array, pickled as the file's name; what is computed of it is not."""
+class _MappedArray(np.memmap):
+    """A file's array, pickled as the file's name; what is computed of it is not. NumPy pickles a memmap by its values,
+    and a worker would get a copy of an array that is kept in a file because it is long.
+    """
 
     whole: tuple[Any, ...] | None = None
 
@@ -56,10 +58,10 @@ class _Kept(np.memmap):
         return _open, self.whole
 
 
-def _open(name: str, dtype: str, count: int) -> _Kept:
-    kept = _Kept(name, dtype, "r", shape=(count,))
-    kept.whole = (name, dtype, count)
-    return kept
+def _open(name: str, dtype: str, count: int) -> _MappedArray:
+    array = _MappedArray(name, dtype, "r", shape=(count,))
+    array.whole = (name, dtype, count)
+    return array
 
 
 def folder() -> Path | None:
@@ -71,14 +73,14 @@ def new(count: int, dtype: DTypeLike) -> NDArray[Any]:
     """An array of zeros."""
     if count <= LONG:
         return np.zeros(count, dtype)
-    place = folder()
-    if place is None:
+    target = folder()
+    if target is None:
         with tempfile.TemporaryFile() as file:
             return np.memmap(file, dtype, "w+", shape=(count,))
-    with tempfile.NamedTemporaryFile(dir=place, delete=False) as named:
-        kept = _Kept(named.name, dtype, "w+", shape=(count,))
-    kept.whole = (named.name, np.dtype(dtype).str, count)
-    return kept
+    with tempfile.NamedTemporaryFile(dir=target, delete=False) as named:
+        array = _MappedArray(named.name, dtype, "w+", shape=(count,))
+    array.whole = (named.name, np.dtype(dtype).str, count)
+    return array
 
 
 def chunks(count: int) -> Iterator[slice]:
@@ -88,47 +90,47 @@ def chunks(count: int) -> Iterator[slice]:
 
 def take(values: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
     """values[index]."""
-    found = new(len(index), values.dtype)
-    for part in chunks(len(index)):
-        found[part] = values[index[part]]
-    return found
+    taken = new(len(index), values.dtype)
+    for chunk in chunks(len(index)):
+        taken[chunk] = values[index[chunk]]
+    return taken
 
 
 def where(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Positions at which the mask is true."""
-    found = new(int(np.count_nonzero(mask)), np.int64)
+    positions = new(int(np.count_nonzero(mask)), np.int64)
     first = 0
-    for part in chunks(len(mask)):
-        here = np.flatnonzero(mask[part]) + part.start
-        found[first : first + len(here)] = here
-        first += len(here)
-    return found
+    for chunk in chunks(len(mask)):
+        in_chunk = np.flatnonzero(mask[chunk]) + chunk.start
+        positions[first : first + len(in_chunk)] = in_chunk
+        first += len(in_chunk)
+    return positions
 
 
 def keep(positions: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The positions at which the mask, which has an entry for every position there is, is true."""
-    kept = np.zeros(len(positions), np.bool_)
-    for part in chunks(len(positions)):
-        kept[part] = mask[positions[part]]
-    return take(positions, where(kept))
+    passes = np.zeros(len(positions), np.bool_)
+    for chunk in chunks(len(positions)):
+        passes[chunk] = mask[positions[chunk]]
+    return take(positions, where(passes))
 
 
 def mask_of(positions: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
     """A mask of `count` entries that is true at the positions."""
     mask = np.zeros(count, np.bool_)
-    for part in chunks(len(positions)):
-        mask[positions[part]] = True
+    for chunk in chunks(len(positions)):
+        mask[positions[chunk]] = True
     return mask
 
 
 def running(values: NDArray[Any]) -> NDArray[np.int64]:
     """Sums of the values up to and with each of them."""
-    found = new(len(values), np.int64)
+    sums = new(len(values), np.int64)
     total = 0
-    for part in chunks(len(values)):
-        found[part] = np.cumsum(values[part], dtype=np.int64) + total
-        total = int(found[part.stop - 1])
-    return found
+    for chunk in chunks(len(values)):
+        sums[chunk] = np.cumsum(values[chunk], dtype=np.int64) + total
+        total = int(sums[chunk.stop - 1])
+    return sums
 
 
 def order(count: int, keys: Callable[[slice], Keys]) -> NDArray[np.int64]:
@@ -142,24 +144,19 @@ def order(count: int, keys: Callable[[slice], Keys]) -> NDArray[np.int64]:
     bits = max(int(np.ceil(np.log2(count / LONG))), 1)
     shift = np.uint64(64 - bits)
     sizes = np.zeros((1 << bits) + 1, np.int64)
-    for part in chunks(count):
-        sizes[1:] += np.bincount((keys(part) >> shift).astype(np.int64), minlength=1 << bits)
+    for chunk in chunks(count):
+        sizes[1:] += np.bincount((keys(chunk) >> shift).astype(np.int64), minlength=1 << bits)
     ends = np.cumsum(sizes)
-    found, sorted_by, filled = new(count, np.int64), new(count, np.uint64), ends[:-1].copy()
-    for part in chunks(count):
-        given = keys(part)
-        ranges = (given >> shift).astype(np.int64)
+    positions, sorted_by, filled = new(count, np.int64), new(count, np.uint64), ends[:-1].copy()
+    for chunk in chunks(count):
+        chunk_keys = keys(chunk)
+        ranges = (chunk_keys >> shift).astype(np.int64)
         grouped = np.argsort(ranges, kind="stable")
-        for number, here in zip(*_groups(ranges[grouped], grouped), strict=True):
-            place = slice(filled[number], filled[number] + len(here))
-            found[place], sorted_by[place] = here + part.start, given[here]
-            filled[number] = place.stop
+        numbers, starts = np.unique(ranges[grouped], return_index=True)
+        for number, members in zip(numbers, np.split(grouped, starts[1:]), strict=True):
+            slots = slice(filled[number], filled[number] + len(members))
+            positions[slots], sorted_by[slots] = members + chunk.start, chunk_keys[members]
+            filled[number] = slots.stop
     for first, last in itertools.pairwise(ends):
-        found[first:last] = found[first:last][np.argsort(sorted_by[first:last], kind="stable")]
-    return found
-
-
-def _groups(ranges: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-    """The different numbers of a sorted array, and the values beside each."""
-    numbers, starts = np.unique(ranges, return_index=True)
-    return numbers, np.split(values, starts[1:])
+        positions[first:last] = positions[first:last][np.argsort(sorted_by[first:last], kind="stable")]
+    return positions

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from itertools import chain
 
 from infra.artifacts.artifact import read_artifact
 from infra.render.markdown import card as markdown_card
 from infra.render.markdown import markdown
 from infra.render.page import Table
-from mixtures.corpora.provenance import read_provenance
+from mixtures.corpora.provenance import Provenance, read_provenance
 from mixtures.formats import risk
 from mixtures.handover.page import checks, composition
 from mixtures.reading.built import BuiltMixture
@@ -33,39 +31,39 @@ class CardFormat:
 
     name: str
     use: str
-    header: dict[str, Any] = field(default_factory=dict)
+    header: Mapping[str, object] = field(default_factory=dict)
 
 
 def card(mixture: BuiltMixture, layout: CardFormat) -> str:
     """README.md of an export."""
-    said = CardSpec.model_validate(mixture.manifest.get("card") or {})
+    spec = mixture.manifest.card or CardSpec()
     origin = read_provenance(mixture.path)
-    title = said.title or mixture.path.resolve().name
-    parts = [f"# {title}", said.summary]
-    parts += [_warning(mixture), markdown(composition(mixture)), markdown(_risky(mixture))]
-    parts += ["## Sources and licences", markdown(_sources(mixture, said, origin))]
-    parts += ["## Filters", "\n".join(f"- {line}" for line in _filters(mixture, origin))]
-    if found := checks(mixture):
-        parts += ["## Evaluation sets and overlap", *map(markdown, found)]
-    parts += [f"## Use with {layout.name}", layout.use.strip(), "## How it was made", _made(mixture, origin)]
-    return markdown_card(_header(mixture, said, title) | layout.header, parts)
+    title = spec.title or mixture.path.resolve().name
+    sections = [f"# {title}", spec.summary]
+    sections += [_warning(mixture), markdown(composition(mixture)), markdown(_risky(mixture))]
+    sections += ["## Sources and licences", markdown(_sources(mixture, spec, origin))]
+    sections += ["## Filters", "\n".join(f"- {line}" for line in _filters(mixture, origin))]
+    if tables := checks(mixture):
+        sections += ["## Evaluation sets and overlap", *map(markdown, tables)]
+    sections += [f"## Use with {layout.name}", layout.use.strip(), "## How it was made", _made(mixture, origin)]
+    return markdown_card({**_header(mixture, spec, title), **layout.header}, sections)
 
 
-def _header(mixture: BuiltMixture, said: CardSpec, title: str) -> dict[str, Any]:
-    licenses = sorted({each for name in _corpora(mixture) for each in said.of(name)})
+def _header(mixture: BuiltMixture, spec: CardSpec, title: str) -> dict[str, object]:
+    licenses = sorted(set(chain.from_iterable(map(spec.of, _corpora(mixture)))))
     documents = sum(files.documents for files in (*mixture.components, *mixture.held_out))
     return {
         "pretty_name": title,
-        "language": list(said.language),
+        "language": list(spec.language),
         "license": licenses[0] if len(licenses) == 1 else licenses,
         "task_categories": ["text-generation"],
-        "size_categories": [next((name for most, name in _SIZES if documents < most), "n>1T")],
+        "size_categories": [next((name for limit, name in _SIZES if documents < limit), "n>1T")],
         "tags": ["hormesis", "pretraining"] + (["not-for-all-audiences"] if _risky_tokens(mixture) else []),
     }
 
 
 def _corpora(mixture: BuiltMixture) -> list[str]:
-    return list(dict.fromkeys(record["corpus"] for record in mixture.manifest["components"]))
+    return list(dict.fromkeys(record.corpus for record in mixture.manifest.components))
 
 
 def _risky_tokens(mixture: BuiltMixture) -> int:
@@ -80,43 +78,43 @@ def _warning(mixture: BuiltMixture) -> str:
 def _risky(mixture: BuiltMixture) -> Table:
     """Training tokens at or above each threshold."""
     rows = []
-    for record in mixture.manifest["components"]:
-        counts = np.asarray(record["risk_histogram"])
-        above = [int(counts[risk.threshold_byte(each) : risk.STRUCTURAL].sum()) for each in THRESHOLDS]
-        rows.append((record["name"], *above, int(counts[risk.UNSCORED]), int(counts[risk.STRUCTURAL])))
-    columns = ("component", *(f"≥ {each:g}" for each in THRESHOLDS), "unscored", "structural")
+    for record in mixture.manifest.components:
+        counts = record.risk_histogram
+        above = [sum(counts[risk.threshold_byte(threshold) : risk.STRUCTURAL]) for threshold in THRESHOLDS]
+        rows.append((record.name, *above, record.unscored, counts[risk.STRUCTURAL]))
+    columns = ("component", *(f"≥ {threshold:g}" for threshold in THRESHOLDS), "unscored", "structural")
     return Table(f"Training tokens by {mixture.risk or 'risk'}", columns, tuple(rows))
 
 
-def _sources(mixture: BuiltMixture, said: CardSpec, origin: dict[str, Any]) -> Table:
+def _sources(mixture: BuiltMixture, spec: CardSpec, origin: Provenance) -> Table:
     rows: list[tuple[object, ...]] = []
     for name in _corpora(mixture):
-        corpus, licenses = origin["corpora"][name], ", ".join(said.of(name))
-        rows += [(name, licenses, *source) for source in corpus["sources"]]
-        left_out = corpus["source_count"] - len(corpus["sources"])
-        if left_out or not corpus["sources"]:
-            rows.append((name, licenses, f"{left_out} more sources" if left_out else "", corpus["documents"], None))
+        corpus, licenses = origin.corpora[name], ", ".join(spec.of(name))
+        rows += [(name, licenses, *source) for source in corpus.sources]
+        left_out = corpus.source_count - len(corpus.sources)
+        if left_out or not corpus.sources:
+            rows.append((name, licenses, f"{left_out} more sources" if left_out else "", corpus.documents, None))
     return Table("Sources of the corpora", ("corpus", "licence", "source", "documents", "characters"), tuple(rows))
 
 
-def _filters(mixture: BuiltMixture, origin: dict[str, Any]) -> Iterator[str]:
+def _filters(mixture: BuiltMixture, origin: Provenance) -> Iterator[str]:
     """What was done, in order: the steps of the curation, what they removed, the `where` of each component."""
-    yield from (f"curation: {step}" for step in origin["curation"]["steps"])
-    for name, corpus in origin["corpora"].items():
-        if corpus["removed"]:
-            removed = ", ".join(f"{step} {count:,}" for step, count in corpus["removed"].items())
+    yield from (f"curation: {step}" for step in origin.curation.steps)
+    for name, corpus in origin.corpora.items():
+        if corpus.removed:
+            removed = ", ".join(f"{step} {count:,}" for step, count in corpus.removed.items())
             yield f"documents removed from `{name}`: {removed}"
-    for record in mixture.manifest["components"]:
-        yield f"component `{record['name']}`: " + (f"`{record['where']}`" if record["where"] else "all documents")
+    for record in mixture.manifest.components:
+        yield f"component `{record.name}`: " + (f"`{record.where}`" if record.where else "all documents")
 
 
-def _made(mixture: BuiltMixture, origin: dict[str, Any]) -> str:
+def _made(mixture: BuiltMixture, origin: Provenance) -> str:
     artifact, facts = read_artifact(mixture.path), mixture.facts
     rows = (
         ("mixture", mixture.fingerprint),
         ("content (token and risk bytes)", mixture.content_sha256),
-        ("curation", f"{origin['curation']['name']} {origin['curation']['fingerprint']}"),
-        ("seed", mixture.manifest["seed"]),
+        ("curation", f"{origin.curation.name} {origin.curation.fingerprint}"),
+        ("seed", mixture.manifest.seed),
         ("sequence length", mixture.sequence_length),
         ("tokenizer", f"{facts.vocab_size:,} entries, documents end with {facts.eos} ({facts.eos_id})"),
         ("made by", f"hormesis {artifact.hormesis}"),

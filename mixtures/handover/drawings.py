@@ -9,33 +9,32 @@ import numpy as np
 
 from infra.render.html import escape
 from mixtures.formats import risk
+from mixtures.reading.manifest import ComponentRecord
 
 _PER_BAR = 11  # risk bytes, 1.04 in logit; 23 bars in all
 _WIDTH, _HEIGHT, _AXIS = 20, 110, 18  # of a bar, of the bars, of what stands below them
 _TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 _DECADES = 6  # shares below a millionth of the tokens are not drawn
 
-Record = dict[str, Any]
 
-
-def composition_bar(records: Sequence[Record]) -> str:
+def composition_bar(records: Sequence[ComponentRecord]) -> str:
     """All training tokens as one bar, a colour a component, the largest share with the strongest colour."""
-    total = sum(record["tokens"] for record in records) or 1
+    total = sum(record.tokens for record in records) or 1
     pieces, labels = [], []
     for number, record in enumerate(records):
-        share, colour = record["tokens"] / total, f"hsl({(210 + 137 * number) % 360} 55% 50%)"
-        label = f"{escape(record['name'])} {share:.2%}"
+        share, colour = record.tokens / total, f"hsl({(210 + 137 * number) % 360} 55% 50%)"
+        label = f"{escape(record.name)} {share:.2%}"
         pieces.append(f'<span style="width:{share:.4%};background:{colour}" title="{label}"></span>')
-        labels.append(f'<span><i style="background:{colour}"></i>{label}, {record["tokens"]:,} tokens</span>')
+        labels.append(f'<span><i style="background:{colour}"></i>{label}, {record.tokens:,} tokens</span>')
     return f"<div class=shares>{''.join(pieces)}</div><p class=legend>{''.join(labels)}</p>"
 
 
-def risk_histogram(record: Record, attribute: str | None) -> str:
+def risk_histogram(record: ComponentRecord, attribute: str | None) -> str:
     """Tokens of a component by score: logit across, decades of their share upwards, so that rare risk is seen.
 
     Tokens at or below the tagger's floor, unscored and structural ones are told in words.
     """
-    counts = np.asarray(record["risk_histogram"], np.int64)
+    counts = np.asarray(record.risk_histogram, np.int64)
     levels = counts[risk.LOWEST + 1 : risk.HIGHEST + 1]
     bars = np.add.reduceat(levels, np.arange(0, len(levels), _PER_BAR))
     total = int(counts.sum()) or 1
@@ -44,7 +43,7 @@ def risk_histogram(record: Record, attribute: str | None) -> str:
     width = _WIDTH * len(bars)
     box = f'viewBox="0 0 {width} {_HEIGHT + _AXIS}" width="{width}" height="{_HEIGHT + _AXIS}" role="img"'
     base = f'<line x1="0" x2="{width}" y1="{_HEIGHT}" y2="{_HEIGHT}" stroke="currentColor" stroke-opacity=".3"/>'
-    caption = f"<b>{escape(record['name'])}</b>: {_words(counts, total)}; by {escape(attribute or 'risk')}, log scale"
+    caption = f"<b>{escape(record.name)}</b>: {_words(counts, total)}; by {escape(attribute or 'risk')}, log scale"
     return (
         f'<figure><figcaption>{caption}</figcaption><svg {box} fill="currentColor">{drawn}{base}{ticks}</svg></figure>'
     )
@@ -67,6 +66,6 @@ def _tick(score: float) -> str:
 
 def _words(counts: np.ndarray[Any, Any], total: int) -> str:
     """The tokens that have no bar."""
-    said = {"at or below the floor": risk.LOWEST, "unscored": risk.UNSCORED, "structural": risk.STRUCTURAL}
-    parts = [f"{counts[level] / total:.2%} {name}" for name, level in said.items() if counts[level]]
-    return f"{int(counts.sum()):,} tokens, {', '.join(parts)}"
+    labels = {"at or below the floor": risk.LOWEST, "unscored": risk.UNSCORED, "structural": risk.STRUCTURAL}
+    phrases = [f"{counts[level] / total:.2%} {name}" for name, level in labels.items() if counts[level]]
+    return f"{int(counts.sum()):,} tokens, {', '.join(phrases)}"

@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 
 from infra.artifacts.artifact import Artifact
 from infra.atomic import write_text
+from mixtures.formats.file_names import DOCUMENTS, HELD_OUT, HELD_OUT_TEXTS
 from mixtures.formats.indexed import Indexed
 from mixtures.handover.card import CardFormat, card
-from mixtures.reading.built import HELD_OUT, BuiltMixture, TokenFiles
+from mixtures.reading.built import BuiltMixture, TokenFiles
 
 _ROW_GROUP = 1 << 22  # tokens; what is held in memory at a time
 _FILE = 1 << 28  # tokens, about a gigabyte
@@ -42,15 +43,15 @@ training files; a document that is repeated has a row for every epoch. `held_out
 def to_huggingface(artifact: Artifact, folder: Path) -> None:
     """Write `data/SPLIT/COMPONENT-NNNNN.parquet`, the tokenizer and the card into `folder`."""
     mixture = BuiltMixture.open(artifact.path)
-    splits = {"train": (mixture.components, "documents.parquet", _TRAIN_COLUMNS),
-              HELD_OUT: (mixture.held_out, "held_out.parquet", ["id"])}  # fmt: skip
-    for split, (parts, documents, columns) in splits.items():
-        for files in parts:
+    splits = {"train": (mixture.components, DOCUMENTS, _TRAIN_COLUMNS),
+              HELD_OUT: (mixture.held_out, HELD_OUT_TEXTS, ["id"])}  # fmt: skip
+    for split, (components, documents, columns) in splits.items():
+        for files in components:
             facts = pq.read_table(mixture.path / documents, columns=columns, filters=[("component", "==", files.name)])
             _write(files, facts, folder / "data" / split)
     shutil.copytree(mixture.tokenizer, folder / "tokenizer")
-    found = [split for split, (parts, _, _) in splits.items() if parts]
-    data_files = [{"split": split, "path": f"data/{split}/*.parquet"} for split in found]
+    filled = [split for split, (components, _, _) in splits.items() if components]
+    data_files = [{"split": split, "path": f"data/{split}/*.parquet"} for split in filled]
     header = {"configs": [{"config_name": "default", "data_files": data_files}]}
     write_text(folder / "README.md", card(mixture, CardFormat("🤗 datasets", _USE, header)))
 
@@ -80,7 +81,7 @@ def _lists(pair: tuple[Indexed, Indexed], first: int, last: int) -> list[pa.List
     """Tokens and risk bytes of the documents first <= i < last."""
     starts = pair[0].starts[first : last + 1]
     offsets = pa.array((starts - starts[0]).astype(np.int32))
-    return [pa.ListArray.from_arrays(offsets, pa.array(each.tokens[starts[0] : starts[-1]])) for each in pair]
+    return [pa.ListArray.from_arrays(offsets, pa.array(files.tokens[starts[0] : starts[-1]])) for files in pair]
 
 
 def _schema(tokens: Indexed, facts: pa.Table) -> pa.Schema:

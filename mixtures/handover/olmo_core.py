@@ -20,6 +20,7 @@ import pyarrow.dataset as ds
 from infra.artifacts.artifact import Artifact
 from infra.atomic import write_json, write_text
 from mixtures.formats import risk
+from mixtures.formats.file_names import DOCUMENTS, HELD_OUT
 from mixtures.formats.indexed import bin_path
 from mixtures.handover.card import CardFormat, card
 from mixtures.reading.built import BuiltMixture, TokenFiles
@@ -51,7 +52,7 @@ def to_olmo_core(artifact: Artifact, folder: Path, options: OlmoCoreOptions) -> 
         _write(files, folder, options.at_or_above)
         _write_documents(mixture, files.name, folder / "tokens" / f"{files.name}.csv.gz")
     for files in mixture.held_out:
-        _write(files, folder / "held_out", options.at_or_above)
+        _write(files, folder / HELD_OUT, options.at_or_above)
     settings = _settings(mixture)
     write_json(folder / "dataset.json", settings)
     shutil.copytree(mixture.tokenizer, folder / "tokenizer")
@@ -73,7 +74,7 @@ def _write(files: TokenFiles, folder: Path, at_or_above: float) -> None:
 
 def _write_documents(mixture: BuiltMixture, component: str, path: Path) -> None:
     """`start,end,id` a line, gzipped without a time, as Dolma's tokenizer leaves them."""
-    found = ds.dataset(mixture.path / "documents.parquet").to_batches(
+    batches = ds.dataset(mixture.path / DOCUMENTS).to_batches(
         columns=["first_token", "tokens", "id"], filter=ds.field("component") == component
     )
     with (
@@ -82,7 +83,7 @@ def _write_documents(mixture: BuiltMixture, component: str, path: Path) -> None:
         io.TextIOWrapper(packed, encoding="utf-8", newline="") as lines,
     ):
         rows = csv.writer(lines, lineterminator="\n")
-        for batch in found:
+        for batch in batches:
             first, size, names = (batch.column(name) for name in ("first_token", "tokens", "id"))
             rows.writerows(zip(first.to_pylist(), pc.add(first, size).to_pylist(), names.to_pylist(), strict=True))
 

@@ -20,6 +20,7 @@ from datatrove.utils.hashing import HashConfig, create_hash_func
 from numpy.typing import NDArray
 
 from curation.steps.dedup.minhash import Minhash, band_labels, cluster_pairs, minhash_steps
+from infra.artifacts.records import JsonObject
 from infra.atomic import atomic_path, write_bytes
 from infra.jobs.base import Job, ReadOnly, Workers
 from infra.jobs.execute import execute
@@ -49,8 +50,8 @@ class HashTexts(PipelineStep):
         write_bytes(_hashes(self.target, rank), np.array(hashes, np.uint64).tobytes())
 
 
-def find_groups(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | None = None) -> dict[str, Any]:
-    """Compare all documents. Raises InputError or RanksFailed."""
+def find_groups(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | None = None) -> JsonObject:
+    """Compare all documents; returns the artifact's counts. Raises InputError or RanksFailed."""
     corpora = [open_corpus(spec.curation, name) for name in spec.corpora]
     shards = [(corpus.name, number, shard) for corpus in corpora for number, shard in enumerate(corpus.shards)]
     work = workspace.path / ".work"
@@ -60,11 +61,11 @@ def find_groups(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | N
     tables = [
         _table(corpus, number, equal[rank], _clusters(work, rank)) for rank, (corpus, number, _) in enumerate(shards)
     ]
-    found = pa.concat_tables(tables)
+    groups = pa.concat_tables(tables)
     with atomic_path(workspace.path / GROUPS) as path:
-        pq.write_table(found, path)
+        pq.write_table(groups, path)
     shutil.rmtree(work)
-    return {"corpora": list(spec.corpora), "documents": len(found)}
+    return {"corpora": list(spec.corpora), "documents": len(groups)}
 
 
 def _jobs(spec: DuplicatesSpec, shards: ReadOnly[Path], labels: list[str], work: Path) -> list[Job]:
@@ -90,7 +91,7 @@ def _numbered(hashes: list[NDArray[np.uint64]]) -> list[NDArray[np.int64]]:
     _, inverse, counts = np.unique(np.concatenate(hashes), return_inverse=True, return_counts=True)
     groups = np.cumsum(counts > 1) - 1
     numbers = np.where(counts[inverse] > 1, groups[inverse], -1)
-    return np.split(numbers, np.cumsum([len(each) for each in hashes])[:-1])
+    return np.split(numbers, np.cumsum([len(shard) for shard in hashes])[:-1])
 
 
 def _clusters(work: Path, rank: int) -> NDArray[np.uint32]:

@@ -1,11 +1,10 @@
-"""Overlap of a mixture: of each part, training or held out, how much is also in the training data of each component."""
+"""Overlap of a mixture: of each side, training or held out, how much is also in the training data of each component."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from infra.render.page import Table
 from mixtures.corpora.select import Ints, Mask
+from mixtures.reading.manifest import Overlap
 from mixtures.selection.resolve import Component, TokenisedCorpus
 
 GROUPS = "groups.parquet"
@@ -20,7 +20,9 @@ GROUPS = "groups.parquet"
 
 @dataclass(frozen=True)
 class DocumentSet:
-    """Documents of a component that are trained on, or those that are held out; each once, with their groups."""
+    """Documents of a component that are trained on, or those that are held out, each once: [documents] tokens, and the
+    numbers of their groups of equal and of nearly equal documents (-1: alone).
+    """
 
     component: str
     held_out: bool
@@ -29,44 +31,31 @@ class DocumentSet:
     near: Ints
 
 
-@dataclass(frozen=True)
-class Overlap:
-    """Documents and tokens of one part that are equal, or nearly or quite equal, to one of a component's training."""
-
-    component: str
-    held_out: bool
-    also_in: str
-    documents: int
-    tokens: int
-    equal_documents: int
-    equal_tokens: int
-    near_documents: int
-    near_tokens: int
-
-
-def measure(components: Iterable[Component], groups: Path) -> list[dict[str, Any]]:
-    """`Overlap`, as plain data, for every part and every component's training documents. A part held against itself
-    counts documents that have their like in it.
+def measure(components: Iterable[Component], groups: Path) -> list[Overlap]:
+    """The overlap of every side, training or held out, with every component's training documents. A side held against
+    itself counts documents that have their like in it.
     """
-    parts = [part for each in components for part in _parts(each, _groups(each.source, groups))]
-    training = [part for part in parts if not part.held_out and len(part.tokens)]
-    return [asdict(_shared(part, other)) for part in parts if len(part.tokens) for other in training]
+    sides: list[DocumentSet] = []
+    for component in components:
+        sides += _sides(component, _groups(component.source, groups))
+    training = [side for side in sides if not side.held_out and len(side.tokens)]
+    return [_shared(side, other) for side in sides if len(side.tokens) for other in training]
 
 
-def table_of(rows: Iterable[Mapping[str, Any]]) -> Table:
+def table_of(overlaps: Iterable[Overlap]) -> Table:
     """The measurement for people: shares are of tokens."""
     columns = ("documents of", "also in training of", "documents", "equal", "share", "nearly equal or equal", "share")
     shown = tuple(
         (
-            f"{row['component']}{', held out' if row['held_out'] else ''}",
-            "itself" if row["component"] == row["also_in"] and not row["held_out"] else row["also_in"],
-            row["documents"],
-            row["equal_documents"],
-            f"{row['equal_tokens'] / row['tokens']:.2%}",
-            row["near_documents"],
-            f"{row['near_tokens'] / row['tokens']:.2%}",
+            f"{overlap.component}{', held out' if overlap.held_out else ''}",
+            "itself" if overlap.component == overlap.also_in and not overlap.held_out else overlap.also_in,
+            overlap.documents,
+            overlap.equal_documents,
+            f"{overlap.equal_tokens / overlap.tokens:.2%}",
+            overlap.near_documents,
+            f"{overlap.near_tokens / overlap.tokens:.2%}",
         )
-        for row in rows
+        for overlap in overlaps
     )
     return Table("Overlap (share of tokens)", columns, shown)
 
@@ -74,40 +63,37 @@ def table_of(rows: Iterable[Mapping[str, Any]]) -> Table:
 def _groups(source: TokenisedCorpus, groups: Path) -> tuple[Ints, Ints]:
     """For every document of a corpus the numbers of its two groups."""
     rows = pq.read_table(groups, filters=pc.field("corpus") == source.corpus.name)
-    place = source.documents.find(rows.column("shard").to_numpy(), rows.column("row").to_numpy())
-    found = []
-    for name in ("equal", "near"):
-        numbers = np.full(len(source.documents), -1, np.int64)
-        numbers[place] = rows.column(name).to_numpy()
-        found.append(numbers)
-    return found[0], found[1]
+    index = source.documents.find(rows.column("shard").to_numpy(), rows.column("row").to_numpy())
+    equal, near = (np.full(len(source.documents), -1, np.int64) for _ in range(2))
+    equal[index], near[index] = rows.column("equal").to_numpy(), rows.column("near").to_numpy()
+    return equal, near
 
 
-def _parts(component: Component, groups: tuple[Ints, Ints]) -> Iterable[DocumentSet]:
+def _sides(component: Component, groups: tuple[Ints, Ints]) -> Iterable[DocumentSet]:
     everything = component.source.documents
     taken = component.training.take(np.unique(component.selection.position))
     for documents, held_out in ((taken, False), (component.held_out, True)):
-        place = everything.find(documents.shard, documents.row)
-        yield DocumentSet(component.name, held_out, documents.tokens, groups[0][place], groups[1][place])
+        index = everything.find(documents.shard, documents.row)
+        yield DocumentSet(component.name, held_out, documents.tokens, groups[0][index], groups[1][index])
 
 
-def _shared(part: DocumentSet, other: DocumentSet) -> Overlap:
-    equal = _in(part, other, part.equal, other.equal)
-    near = equal | _in(part, other, part.near, other.near)
+def _shared(side: DocumentSet, other: DocumentSet) -> Overlap:
+    equal = _in(side, other, side.equal, other.equal)
+    near = equal | _in(side, other, side.near, other.near)
     return Overlap(
-        component=part.component,
-        held_out=part.held_out,
+        component=side.component,
+        held_out=side.held_out,
         also_in=other.component,
-        documents=len(part.tokens),
-        tokens=int(part.tokens.sum()),
+        documents=len(side.tokens),
+        tokens=int(side.tokens.sum()),
         equal_documents=int(equal.sum()),
-        equal_tokens=int(part.tokens[equal].sum()),
+        equal_tokens=int(side.tokens[equal].sum()),
         near_documents=int(near.sum()),
-        near_tokens=int(part.tokens[near].sum()),
+        near_tokens=int(side.tokens[near].sum()),
     )
 
 
-def _in(part: DocumentSet, other: DocumentSet, numbers: Ints, others: Ints) -> Mask:
+def _in(side: DocumentSet, other: DocumentSet, numbers: Ints, others: Ints) -> Mask:
     """Which documents have their like among the others."""
     groups, counts = np.unique(others[others >= 0], return_counts=True)
-    return np.isin(numbers, groups[counts > 1] if part is other else groups)
+    return np.isin(numbers, groups[counts > 1] if side is other else groups)

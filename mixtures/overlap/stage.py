@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from curation.steps.dedup.minhash import check_language
 from curation.steps.options import NearDuplicatesSpec
 from infra.artifacts.artifact import fingerprint_of
+from infra.artifacts.records import JsonObject
 from infra.jobs.base import Workers
 from infra.stages.stage import Identity, Workspace
 from mixtures.overlap.measure import GROUPS
@@ -29,18 +29,17 @@ def find_duplicates(
     assert spec.overlap is not None
     check_language(spec.overlap)
     near = NearDuplicatesSpec.model_validate(spec.overlap.model_dump())
-    wanted = DuplicatesSpec(curation=spec.curation, corpora=tuple(sorted(corpora)), near=near)
+    duplicates = DuplicatesSpec(curation=spec.curation, corpora=tuple(sorted(corpora)), near=near)
     stage = inner_stage("duplicates", DuplicatesSpec, _identity, partial(_run, workers=workers))
-    return (
-        make(stage, wanted, workspace.store / f"duplicates-{stage.fingerprint(wanted)[:12]}", workspace).path / GROUPS
-    )
+    folder = workspace.store / f"duplicates-{stage.fingerprint(duplicates)[:12]}"
+    return make(stage, duplicates, folder, workspace).path / GROUPS
 
 
 def _identity(spec: DuplicatesSpec) -> Identity:
     return Identity(spec.identity(), {"curation": fingerprint_of(spec.curation, "curation")})
 
 
-def _run(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | None) -> dict[str, Any]:
+def _run(spec: DuplicatesSpec, workspace: Workspace, workers: Workers | None) -> JsonObject:
     os.environ.setdefault("TQDM_DISABLE", "1")  # datatrove's own bars; read when tqdm is imported, by workers too
     from mixtures.overlap.groups import find_groups
 

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from curation.corpus.risk_levels import THRESHOLDS, SourceRisk
 from curation.corpus.where import Where
 from infra.errors import AmountError, gathered
-from mixtures.corpora.columns import Corpus, batches, matches, where_columns
+from mixtures.corpora.columns import Corpus, CorpusManifest, batches, matches, where_columns
 from mixtures.selection.risky_share import guessed_shares
 from mixtures.spec import amounts
 from mixtures.spec.mixture import MixtureSpec, TokenizerSpec
@@ -34,14 +34,23 @@ _FINE = 64  # scores that stand for a bin of a histogram
 
 @dataclass(frozen=True)
 class Stock:
-    """What a component probably has, its hold-out counted. `most` tokens is certain; `risky` are shares of tokens that
-    reach each of curation's thresholds, in the whole corpus.
+    """What a component probably has, its hold-out counted, and for certain no more than `limit` tokens; `risky` are
+    shares of tokens that reach each of curation's thresholds, in the whole corpus.
     """
 
     documents: int
     tokens: int
-    most: int
+    limit: int
     risky: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was counted of a corpus; `levels` are the tokens that reach each of curation's thresholds, if known."""
+
+    documents: int
+    tokens: int
+    levels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,9 +62,9 @@ class _Crowd:
     characters: NDArray[np.float64]
 
 
-def stock(name: str, spec: MixtureSpec, corpus: Corpus, counts: Mapping[str, Any] | None) -> Stock:
-    """The stock of component `name`; `counts` are those of its corpus's tokens artifact. Raises AmountError where no
-    document passes.
+def stock(name: str, spec: MixtureSpec, corpus: Corpus, counts: Counts | None) -> Stock:
+    """The stock of component `name`; `counts` are those of its corpus, where it was tokenised. Raises AmountError where
+    no document passes.
     """
     component, manifest = spec.components[name], corpus.manifest
     documents, characters = _passing(component.condition, corpus, spec.risk)
@@ -65,12 +74,12 @@ def stock(name: str, spec: MixtureSpec, corpus: Corpus, counts: Mapping[str, Any
         )
     if counts is None:
         rate = 1 / _characters_per_token(corpus, spec.tokenizer)
-        most = manifest["bytes"] + manifest["documents"]  # a token is at least one byte
+        limit = manifest.bytes + manifest.documents  # a token is at least one byte
     else:
-        rate = (counts["tokens"] - counts["documents"]) / max(1, manifest["characters"])
-        most = counts["tokens"]
-    tokens = round(manifest["characters"] * characters * rate + manifest["documents"] * documents)
-    return Stock(round(manifest["documents"] * documents), tokens, most, _risky(corpus, spec.risk, counts))
+        rate = (counts.tokens - counts.documents) / max(1, manifest.characters)
+        limit = counts.tokens
+    tokens = round(manifest.characters * characters * rate + manifest.documents * documents)
+    return Stock(round(manifest.documents * documents), tokens, limit, _risky(corpus, spec.risk, counts))
 
 
 def amounts_of(spec: MixtureSpec, stocks: Mapping[str, Stock]) -> tuple[dict[str, int], list[str]]:
@@ -79,35 +88,35 @@ def amounts_of(spec: MixtureSpec, stocks: Mapping[str, Stock]) -> tuple[dict[str
     Raises one AmountError for all shortages that are certain.
     """
     held = {name: spec.hold_out.get(name, 0) for name in stocks}
-    available = {name: max(0, each.tokens - held[name]) for name, each in stocks.items()}
-    asked = {name: each.amount for name, each in spec.components.items()}
-    wanted = amounts.resolve(asked, available)
-    amounts.refuse_nothing(asked, available, wanted)
-    fixed = {name: tokens for name, tokens in wanted.items() if spec.components[name].tokens != "all"}
-    epochs = {name: each.max_epochs for name, each in spec.components.items()}
-    problems = [f"hold_out.{name}: asked for {held[name]:,} tokens, and there are {stocks[name].most:,} at most"
-                for name in stocks if held[name] > stocks[name].most]  # fmt: skip
+    available = {name: max(0, stock.tokens - held[name]) for name, stock in stocks.items()}
+    asked = {name: component.amount for name, component in spec.components.items()}
+    requested = amounts.resolve(asked, available)
+    amounts.refuse_nothing(asked, available, requested)
+    fixed = {name: tokens for name, tokens in requested.items() if spec.components[name].tokens != "all"}
+    epochs = {name: component.max_epochs for name, component in spec.components.items()}
+    problems = [f"hold_out.{name}: asked for {held[name]:,} tokens, and there are {stocks[name].limit:,} at most"
+                for name in stocks if held[name] > stocks[name].limit]  # fmt: skip
     with gathered(problems):
         amounts.check(
-            fixed, {name: amounts.Supply(max(0, stocks[name].most - held[name]), epochs[name]) for name in fixed}
+            fixed, {name: amounts.Supply(max(0, stocks[name].limit - held[name]), epochs[name]) for name in fixed}
         )
     if problems:
         raise AmountError("\n".join(problems))
-    return wanted, [name for name in fixed if fixed[name] > available[name] * epochs[name]]
+    return requested, [name for name in fixed if fixed[name] > available[name] * epochs[name]]
 
 
-def _risky(corpus: Corpus, attribute: str | None, counts: Mapping[str, Any] | None) -> tuple[float, ...] | None:
+def _risky(corpus: Corpus, attribute: str | None, counts: Counts | None) -> tuple[float, ...] | None:
     """Shares of tokens at each threshold: counted, or those of the words, which the manifest has."""
     if attribute is None:
         return None
-    if counts is not None and "levels" in counts:
-        return tuple(reached / max(1, counts["tokens"]) for reached in counts["levels"])
-    sources = [SourceRisk.from_json(each) for each in corpus.manifest.get("sources", {}).values()]
+    if counts is not None and counts.levels is not None:
+        return tuple(reached / max(1, counts.tokens) for reached in counts.levels)
+    sources = list((corpus.manifest.sources or {}).values())
     if not sources:
         return None
-    words = max(1, sum(each.words for each in sources))
-    return tuple(sum(reached) / words for reached in zip(*(each.at_or_above(attribute, "words") for each in sources),
-                                                         strict=True))  # fmt: skip
+    words = max(1, sum(source.words for source in sources))
+    by_source = (source.at_or_above(attribute, "words") for source in sources)
+    return tuple(sum(reached) / words for reached in zip(*by_source, strict=True))
 
 
 def _passing(where: Where | None, corpus: Corpus, attribute: str | None) -> tuple[float, float]:
@@ -123,18 +132,17 @@ def _passing(where: Where | None, corpus: Corpus, attribute: str | None) -> tupl
             float(crowd.characters[passed].sum() / max(1.0, crowd.characters.sum())))  # fmt: skip
 
 
-def _crowd(where: Where, manifest: Mapping[str, Any]) -> _Crowd | None:
+def _crowd(where: Where, manifest: CorpusManifest) -> _Crowd | None:
     """The documents as far as `where` must know them; None where the manifest does not tell."""
     scores = sorted(where.names - {"source"})
-    if len(scores) > 1 or not set(scores) <= manifest.get("histogram", {}).keys():
+    histogram = manifest.histogram or {}
+    if len(scores) > 1 or not set(scores) <= histogram.keys():
         return None
     if "source" not in where.names:
-        bins = manifest["histogram"][scores[0]] if scores else [manifest["documents"]]
+        bins = histogram[scores[0]] if scores else [manifest.documents]
         score, documents = _spread(bins, np.linspace(0, 1, len(bins) + 1))
         return _Crowd(dict.fromkeys(scores, score), documents, documents)
-    if "sources" not in manifest:
-        return None
-    return _by_source(scores, {name: SourceRisk.from_json(each) for name, each in manifest["sources"].items()})
+    return None if manifest.sources is None else _by_source(scores, manifest.sources)
 
 
 def _by_source(scores: list[str], sources: Mapping[str, SourceRisk]) -> _Crowd:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,12 +17,13 @@ from mixtures.corpora.columns import Corpus
 from mixtures.planning import estimate
 from mixtures.selection.resolve import Component, open_corpora, open_tokens, prepared, resolve
 from mixtures.spec.mixture import MixtureSpec, Source
-from mixtures.store.locations import tokenizer_place, tokens_place, usual_store
+from mixtures.store.locations import tokenizer_folder, tokens_folder, usual_store
 from mixtures.tokenizing.corpus_tokens import spelled_note
+from mixtures.tokenizing.shard_files import TokensCounts
 from mixtures.tokenizing.token_table import read_levels
 from mixtures.tokenizing.tokenizer import read_facts
 
-MOST_COUNTED = 5_000_000  # documents: of more, a plan takes the sums that their tokens artifacts hold
+COUNT_LIMIT = 5_000_000  # documents: of more, a plan takes the sums that their tokens artifacts hold
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Foreseen:
     @property
     def tokens(self) -> int:
         """Training tokens in all."""
-        return sum(each.taken for each in self.components)
+        return sum(component.taken for component in self.components)
 
     def samples(self, sequence_length: int) -> int:
         """Training samples of one epoch; every component pads its own last one."""
-        return sum(-(-each.taken // sequence_length) for each in self.components)
+        return sum(-(-component.taken // sequence_length) for component in self.components)
 
 
 def foresee(spec: MixtureSpec, store: Path | None = None) -> Foreseen:
@@ -76,34 +76,38 @@ def foresee(spec: MixtureSpec, store: Path | None = None) -> Foreseen:
     with gathered(problems):
         corpora = open_corpora(spec)
     with gathered(problems):
-        tokenizer = tokenizer_place(spec, store)
+        tokenizer = tokenizer_folder(spec, store)
     if problems:
         raise InputError("\n".join(dict.fromkeys(problems)))
-    places, contaminated = _tokenised(spec, tokenizer, store), stored_sets(spec, corpora, store)
-    tokenised = {source[0]: place for source, place in places.items() if source[1] is None}
-    few = sum(each.manifest["documents"] for each in corpora.values()) <= MOST_COUNTED
-    if few and set(spec.sources) == places.keys() and contaminated is not None:
-        sources = {source: open_tokens(corpora[source[0]], place) for source, place in places.items()}
+    folders, contaminated = _tokenised(spec, tokenizer, store), stored_sets(spec, corpora, store)
+    tokenised = {source[0]: folder for source, folder in folders.items() if source[1] is None}
+    few = sum(corpus.manifest.documents for corpus in corpora.values()) <= COUNT_LIMIT
+    if few and set(spec.sources) == folders.keys() and contaminated is not None:
+        sources = {source: open_tokens(corpora[source[0]], folder) for source, folder in folders.items()}
         components = prepared(spec, resolve(spec, sources, contaminated), tokenizer)
-        prefixes = sum(each.prefix_tokens for each in components)
+        prefixes = sum(component.prefix_tokens for component in components)
         notes = (f"{prefixes:,} tokens of prefixes come on top",) if spec.conditioning else ()
         return Foreseen(tuple(map(_counted, components)), True, (*notes, *_spelled(tokenised, tokenizer)))
-    known = {name: each.manifest for name, each in corpora.items() if "tokens" in each.manifest}  # Megatron files
-    return _estimated(spec, corpora, known | {name: read_artifact(place).counts for name, place in tokenised.items()})
+    counts = {name: estimate.Counts(corpus.manifest.documents, corpus.tokens)
+              for name, corpus in corpora.items() if corpus.tokens is not None}  # fmt: skip
+    for name, folder in tokenised.items():
+        artifact = TokensCounts.of(read_artifact(folder))
+        counts[name] = estimate.Counts(artifact.documents, artifact.tokens, artifact.levels)
+    return _estimated(spec, corpora, counts)
 
 
 def _tokenised(spec: MixtureSpec, tokenizer: Path, store: Path) -> dict[Source, Path]:
     """The tokens artifacts that are there."""
     if not is_artifact(tokenizer):
         return {}
-    places = {source: tokens_place(spec, source, tokenizer, store) for source in spec.sources}
-    return {source: place for source, place in places.items() if is_artifact(place)}
+    folders = {source: tokens_folder(spec, source, tokenizer, store) for source in spec.sources}
+    return {source: folder for source, folder in folders.items() if is_artifact(folder)}
 
 
 def _spelled(tokenised: Mapping[str, Path], tokenizer: Path) -> tuple[str, ...]:
     """Which corpora spell the EOS in their texts."""
     eos = read_facts(tokenizer).eos
-    notes = (spelled_note(name, read_artifact(place).counts, eos) for name, place in tokenised.items())
+    notes = (spelled_note(name, TokensCounts.of(read_artifact(folder)), eos) for name, folder in tokenised.items())
     return tuple(note for note in notes if note is not None)
 
 
@@ -111,7 +115,7 @@ def _counted(component: Component) -> Forecast:
     return Forecast(
         name=component.name,
         available=component.available,
-        taken=component.wanted,
+        taken=component.requested,
         documents=component.distinct_documents,
         held_out=int(component.held_out.tokens.sum()),
         risky=_risky(component) if component.source.corpus.tagged and component.replaced is None else None,
@@ -131,17 +135,17 @@ def _risky(component: Component) -> tuple[int, ...]:
     return tuple(int(tokens) for tokens in np.rint(total))
 
 
-def _estimated(spec: MixtureSpec, corpora: Mapping[str, Corpus], counts: Mapping[str, dict[str, Any]]) -> Foreseen:
-    stocks = {name: estimate.stock(name, spec, corpora[each.corpus], counts.get(each.corpus))
-              for name, each in spec.components.items()}  # fmt: skip
-    wanted, short = estimate.amounts_of(spec, stocks)
+def _estimated(spec: MixtureSpec, corpora: Mapping[str, Corpus], counts: Mapping[str, estimate.Counts]) -> Foreseen:
+    stocks = {name: estimate.stock(name, spec, corpora[component.corpus], counts.get(component.corpus))
+              for name, component in spec.components.items()}  # fmt: skip
+    requested, short = estimate.amounts_of(spec, stocks)
     components = []
     for name, stock in stocks.items():
         held = spec.hold_out.get(name, 0)
         available = max(0, stock.tokens - held)
-        repeated = min(1.0, wanted[name] / available) if available else 0.0
-        risky = None if stock.risky is None else tuple(round(wanted[name] * share) for share in stock.risky)
-        components.append(Forecast(name, available, wanted[name], round(stock.documents * repeated), held, risky))
+        repeated = min(1.0, requested[name] / available) if available else 0.0
+        risky = None if stock.risky is None else tuple(round(requested[name] * share) for share in stock.risky)
+        components.append(Forecast(name, available, requested[name], round(stock.documents * repeated), held, risky))
     notes = [f"estimated from {'sums' if counts.keys() == corpora.keys() else 'manifests'}, not counted"]
     notes += [f"{', '.join(short)}: likely short of tokens"] if short else []
     return Foreseen(tuple(components), exact=False, notes=tuple(notes))

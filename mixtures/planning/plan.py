@@ -26,9 +26,9 @@ def plan_of(spec: MixtureSpec, foreseen: Foreseen) -> Plan:
     """The plan as tables: components, and how many of their tokens reach which risk."""
     about = "" if foreseen.exact else "about "
     label = "components" if foreseen.exact else "components (estimated)"
-    rows = tuple(_row(spec.components[each.name], each) for each in foreseen.components)
+    rows = tuple(_row(spec.components[forecast.name], forecast) for forecast in foreseen.components)
     tables = [Table(label, _COLUMNS, rows)]
-    if any(each.risky is not None for each in foreseen.components):
+    if any(forecast.risky is not None for forecast in foreseen.components):
         tables.append(_risk_table(spec.risk or "risk", foreseen))
     samples = f"{foreseen.samples(spec.sequence_length):,} samples of {spec.sequence_length} tokens in an epoch"
     title = f"mixture {spec.name}: {about}{foreseen.tokens:,} tokens"
@@ -51,9 +51,9 @@ def _row(component: ComponentSpec, forecast: Forecast) -> tuple[object, ...]:
 
 def _risk_table(attribute: str, foreseen: Foreseen) -> Table:
     """Tokens taken that reach each threshold: what a loss policy with that threshold would act on."""
-    rows = tuple((each.name, *(each.risky or ("-",) * len(THRESHOLDS))) for each in foreseen.components)
+    rows = tuple((forecast.name, *(forecast.risky or ("-",) * len(THRESHOLDS))) for forecast in foreseen.components)
     kind = "" if foreseen.exact else ", by the average of the whole corpus"
-    return Table(f"tokens by {attribute}{kind}", ("component", *(f"≥ {each:g}" for each in THRESHOLDS)), rows)
+    return Table(f"tokens by {attribute}{kind}", ("component", *(f"≥ {threshold:g}" for threshold in THRESHOLDS)), rows)
 
 
 def _left_out(spec: MixtureSpec) -> tuple[str, ...]:

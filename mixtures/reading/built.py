@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from infra.artifacts.artifact import read_artifact
 from infra.artifacts.inputs import open_input
 from infra.config.faults import nearest
 from infra.errors import ArtifactError, InputError
+from mixtures.formats.file_names import HELD_OUT
 from mixtures.formats.indexed import Indexed, open_pair, risk_prefix
+from mixtures.reading.manifest import ComponentRecord, MixtureManifest, TokenFilesRecord
 from mixtures.spec.mixture import PackingSpec
 from mixtures.tokenizing.tokenizer import TokenizerFacts, read_facts
-
-FORMAT = 1
-HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class BuiltMixture:
     facts: TokenizerFacts
     components: tuple[TokenFiles, ...]
     held_out: tuple[TokenFiles, ...]
-    manifest: dict[str, Any]
+    manifest: MixtureManifest
     packing: PackingSpec
 
     @classmethod
@@ -79,24 +76,23 @@ class BuiltMixture:
         mixture, one of them verifies and the others pass `verify=False`.
         """
         artifact = open_input(path, "mixture") if verify else read_artifact(path, "mixture")
-        manifest = json.loads((artifact.path / "mixture.json").read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            raise ArtifactError(
-                f"{path}: mixture format {manifest['format']!r}, this hormesis reads {FORMAT}; build it again"
-            )
-        records = manifest["components"]
+        manifest = MixtureManifest.of(artifact.path)
         mixture = cls(
             path=artifact.path,
             fingerprint=artifact.fingerprint,
-            content_sha256=manifest["content_sha256"],
-            sequence_length=manifest["sequence_length"],
-            risk=manifest["risk"]["attribute"],
+            content_sha256=manifest.content_sha256,
+            sequence_length=manifest.sequence_length,
+            risk=manifest.risk.attribute,
             tokenizer=artifact.path / "tokenizer",
             facts=read_facts(artifact.path / "tokenizer"),
-            components=_files(records, artifact.path),
-            held_out=_files([{**each["held_out"], "name": each["name"]} for each in records], artifact.path / HELD_OUT),
+            components=tuple(_training_files(record, artifact.path) for record in manifest.components if record.tokens),
+            held_out=tuple(
+                _files(record.name, record.held_out, artifact.path / HELD_OUT)
+                for record in manifest.components
+                if record.held_out.tokens
+            ),
             manifest=manifest,
-            packing=PackingSpec.model_validate(manifest.get("packing", {})),
+            packing=manifest.packing or PackingSpec(),
         )
         for files in (*mixture.components, *mixture.held_out):
             files.open()
@@ -110,7 +106,7 @@ class BuiltMixture:
     @property
     def blend(self) -> tuple[list[str], list[float]]:
         """Megatron's blend: absolute prefixes, and weights that are the tokens of each."""
-        return [str(each.prefix) for each in self.components], [float(each.tokens) for each in self.components]
+        return [str(files.prefix) for files in self.components], [float(files.tokens) for files in self.components]
 
     def component(self, name: str) -> TokenFiles:
         """Training files of component `name`. Raises InputError when it has none."""
@@ -123,34 +119,35 @@ class BuiltMixture:
         )
 
 
-def _files(records: list[dict[str, Any]], folder: Path) -> tuple[TokenFiles, ...]:
-    return tuple(
-        TokenFiles(
-            name=record["name"],
-            prefix=folder / record["name"],
-            tokens=record["tokens"],
-            documents=record["documents"],
-            risky_tokens=record["risky_tokens"],
-            tokens_sha256=record["tokens_sha256"],
-            risk_sha256=record["risk_sha256"],
-            shuffled="order" not in record,
-            prefix_tokens=record.get("prefix_tokens", 0),
-            cooldown_documents=record.get("cooldown", {}).get("documents", 0),
-            cooldown_tokens=record.get("cooldown", {}).get("tokens", 0),
-            distinct_documents=_repeating(record),
-        )
-        for record in records
-        if record["tokens"]
+def _training_files(record: ComponentRecord, folder: Path) -> TokenFiles:
+    distinct, cooldown = record.distinct_documents, record.cooldown
+    return replace(
+        _files(record.name, record, folder),
+        shuffled=record.order is None,
+        prefix_tokens=record.prefix_tokens or 0,
+        cooldown_documents=0 if cooldown is None else cooldown.documents,
+        cooldown_tokens=0 if cooldown is None else cooldown.tokens,
+        distinct_documents=distinct if distinct and distinct < record.documents else None,
     )
 
 
-def _repeating(record: dict[str, Any]) -> int | None:
-    distinct = record.get("distinct_documents")
-    return int(distinct) if distinct and distinct < record["documents"] else None
+def _files(name: str, record: TokenFilesRecord, folder: Path) -> TokenFiles:
+    """Raises ArtifactError where there are tokens and their hashes are not told."""
+    if record.tokens_sha256 is None or record.risk_sha256 is None:
+        raise ArtifactError(f"{folder / name}: the manifest has no hash of its tokens; build the mixture again")
+    return TokenFiles(
+        name=name,
+        prefix=folder / name,
+        tokens=record.tokens,
+        documents=record.documents,
+        risky_tokens=record.risky_tokens,
+        tokens_sha256=record.tokens_sha256,
+        risk_sha256=record.risk_sha256,
+    )
 
 
 def _find(files: tuple[TokenFiles, ...], name: str, message: str) -> TokenFiles:
-    for each in files:
-        if each.name == name:
-            return each
-    raise InputError(message + nearest(name, [each.name for each in files]))
+    for candidate in files:
+        if candidate.name == name:
+            return candidate
+    raise InputError(message + nearest(name, [candidate.name for candidate in files]))

@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from infra.errors import InputError
+from mixtures.formats.file_names import DOCUMENTS
 from mixtures.reading.built import BuiltMixture
 from mixtures.tokenizing.encode import Encoder
 from mixtures.tokenizing.marking import offsets_of
@@ -51,18 +52,18 @@ def origins(mixture: BuiltMixture, component: str, first: int, last: int) -> lis
     files = mixture.component(component)
     if not 0 <= first < last <= files.tokens:
         raise InputError(f"{component} has {files.tokens:,} tokens; there is no range {first:,} to {last:,} in it")
-    table = ds.dataset(Path(mixture.path) / "documents.parquet").to_table(
+    table = ds.dataset(mixture.path / DOCUMENTS).to_table(
         filter=(pc.field("component") == component)
         & (pc.field("first_token") < last)
         & (pc.field("first_token") + pc.field("tokens") > first)
     )
-    found = []
+    documents = []
     for row in table.sort_by("first_token").to_pylist():
         start = row.pop("first_token")
         row.pop("risky_tokens")
         position = max(first, start)
-        found.append(Origin(position=position, token=position - start, **row))
-    return found
+        documents.append(Origin(position=position, token=position - start, **row))
+    return documents
 
 
 @dataclass(frozen=True)
@@ -92,17 +93,18 @@ def spans_of(
     encoding = encoder.encode(row["text"], add_special_tokens=False)
     prefix = max(0, origin.prefix_tokens - origin.token)  # of the tokens at hand
     begin = origin.token + prefix - origin.prefix_tokens
-    here = slice(begin, begin + len(tokens) - prefix)
-    if [*encoding.ids, mixture.facts.eos_id][here] != tokens[prefix:].tolist():
+    written = slice(begin, begin + len(tokens) - prefix)
+    if [*encoding.ids, mixture.facts.eos_id][written] != tokens[prefix:].tolist():
         return None
-    offsets = offsets_of(encoding, row["text"])[here]
-    found = []
+    offsets = offsets_of(encoding, row["text"])[written]
+    overlapping = []
     for span in row["spans"] or ():
         over = np.flatnonzero((offsets[:, 0] < span["end"]) & (offsets[:, 1] > span["start"]))
         if len(over):
             text = row["text"][span["start"] : span["end"]]
-            found.append(SpanOfTokens(**span, text=text, first=prefix + int(over[0]), last=prefix + int(over[-1]) + 1))
-    return found
+            first, last = prefix + int(over[0]), prefix + int(over[-1]) + 1
+            overlapping.append(SpanOfTokens(**span, text=text, first=first, last=last))
+    return overlapping
 
 
 def _row(shard: Path, row: int) -> dict[str, Any]:
@@ -111,9 +113,8 @@ def _row(shard: Path, row: int) -> dict[str, Any]:
         for group in range(file.num_row_groups):
             size = file.metadata.row_group(group).num_rows
             if row < size:
-                found: dict[str, Any] = (
-                    file.read_row_group(group, columns=["text", "spans"]).slice(row, 1).to_pylist()[0]
-                )
-                return found
+                table = file.read_row_group(group, columns=["text", "spans"])
+                document: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
+                return document
             row -= size
     raise InputError(f"{shard}: has no row {row}; it is not the shard that the mixture was built from")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from mixtures.tokenizing.tokenizer import read_facts
 
 PURPOSE = "conditioning"
 NONE = -1
-_MOST = 10_000  # different texts; more is a score that was not rounded
+_TEXTS = 10_000  # different texts; more is a score that was not rounded
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,10 @@ class Prefixes:
         """Tokens of all prefixes."""
         return sum(int(self.sizes(chunk).sum()) for chunk in long_arrays.chunks(len(self.number)))
 
-    def sizes(self, here: slice) -> select.Ints:
+    def sizes(self, documents: slice) -> select.Ints:
         """Tokens of the prefixes of a range of documents."""
         sizes = np.asarray([*(len(text) for text in self.tokens), 0], np.int64)  # NONE, -1, takes the last
-        return sizes[self.number[here]]
+        return sizes[self.number[documents]]
 
     def written(self, position: select.Ints, plain: int) -> Prefixes:
         """Those of the documents as they are written, at `position`; the last `plain` have none."""
@@ -58,7 +57,7 @@ def prefixes_of(
     Which documents get one follows from a hash of their id, so a smaller share is a subset of a larger. Raises
     InputError, or DataError for a document that lacks what a prefix asks for.
     """
-    highest = np.uint64(spec.share * (2**64 - 2**11))
+    highest = np.uint64(spec.share * (2**64 - 2**11))  # the largest float below 2^64, so that a share of 1 still fits
     texts: dict[str, int] = {}
     number = long_arrays.new(len(documents), np.int64)
     bounds = np.searchsorted(documents.shard, np.arange(len(corpus.shards) + 1)).tolist()
@@ -74,40 +73,36 @@ def _in_shard(
     spec: ConditioningSpec, shard: Path, tokens: Path, rows: NDArray[np.int32], texts: dict[str, int]
 ) -> select.Ints:
     """The prefix of each of these rows, which ascend; new texts are added to `texts`."""
-    templates = [each.template for each in spec.prefixes]
-    found = np.full(len(rows), NONE, np.int64)
+    templates = [prefix.template for prefix in spec.prefixes]
+    numbers = np.full(len(rows), NONE, np.int64)
     shares = {name: values for where in spec.wheres() for name, values in risky_shares(where, tokens).items()}
     names = spec.names()
     for first, batch in batches(shard, columns_of(names) or ["id"], 1 << 14):
-        here = range(*np.searchsorted(rows, [first, first + batch.num_rows]).tolist())
-        if not here:
+        indices = range(*np.searchsorted(rows, [first, first + batch.num_rows]).tolist())
+        if not indices:
             continue
-        given = {name: values[first : first + batch.num_rows] for name, values in shares.items()}
-        columns = {name: given[name] if name in given else column(name, batch, shard, first) for name in names}
-        which = _first_that_holds([matches(each.condition, batch, shard, first, columns) for each in spec.prefixes])
-        for place in here:
-            row = int(rows[place]) - first
-            if which[row] >= 0:
-                text = _rendered(templates[which[row]], columns, row, f"{shard}:{first + row}")
-                found[place] = texts.setdefault(text, len(texts))
-        if len(texts) > _MOST:
+        known = {name: values[first : first + batch.num_rows] for name, values in shares.items()}
+        columns = {name: known[name] if name in known else column(name, batch, shard, first) for name in names}
+        masks = np.stack([matches(prefix.condition, batch, shard, first, columns) for prefix in spec.prefixes])
+        chosen = np.where(masks.any(axis=0), masks.argmax(axis=0), NONE)  # argmax: the first that is true
+        for index in indices:
+            row = int(rows[index]) - first
+            if chosen[row] != NONE:
+                text = _rendered(templates[chosen[row]], columns, row, f"{shard}:{first + row}")
+                numbers[index] = texts.setdefault(text, len(texts))
+        if len(texts) > _TEXTS:
             raise InputError(
-                f"conditioning: more than {_MOST:,} different prefixes; round what they say, such as {{toxicity:.1f}}"
+                f"conditioning: more than {_TEXTS:,} different prefixes; round what they say, such as {{toxicity:.1f}}"
             )
-    return found
+    return numbers
 
 
-def _rendered(template: Template, columns: dict[str, NDArray[Any]], row: int, place: str) -> str:
+def _rendered(template: Template, columns: dict[str, NDArray[Any]], row: int, location: str) -> str:
     try:
         return template.render(columns, row)
     except ValueError as error:
-        raise DataError(f"{place}: {error}, and a prefix of `conditioning` says it; exclude it by a `where`") from None
-
-
-def _first_that_holds(masks: Sequence[select.Mask]) -> select.Ints:
-    """Index of the first mask that is true at each place, -1 where none is."""
-    table = np.stack(masks)
-    return np.where(table.any(axis=0), table.argmax(axis=0), NONE)
+        reason = f"{error}, and a prefix of `conditioning` says it; exclude it by a `where`"
+        raise DataError(f"{location}: {reason}") from None
 
 
 def _encode(texts: list[str], tokenizer: Path) -> tuple[NDArray[np.int64], ...]:

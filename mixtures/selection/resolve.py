@@ -18,7 +18,7 @@ from curation.corpus.where import RISKY_SHARE, SPANS, Where, check_names
 from infra.artifacts.artifact import read_artifact
 from infra.config.faults import nearest
 from infra.errors import AmountError, ArtifactError, InputError, gathered
-from mixtures.contamination.found import Contamination
+from mixtures.contamination.hits import Contamination, Contaminations
 from mixtures.corpora import select
 from mixtures.corpora.columns import Corpus, batches, corpus_in, matches, scores, where_columns
 from mixtures.corpora.select import CorpusDocuments, Selection
@@ -29,10 +29,11 @@ from mixtures.spec import amounts
 from mixtures.spec.mixture import ByScore, ComponentSpec, MixtureSpec, Source
 from mixtures.tokenizing.corpus_tokens import check_risk
 from mixtures.tokenizing.megatron import check_twin, open_megatron
+from mixtures.tokenizing.shard_files import TokensCounts
 from mixtures.tokenizing.token_table import documents_path
 from mixtures.tokenizing.tokenizer import TokenizerFacts, read_facts
 
-NOTHING: Mapping[str, Contamination] = MappingProxyType({})
+NOTHING: Contaminations = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Component:
     training: CorpusDocuments
     held_out: CorpusDocuments
     selection: Selection
-    wanted: int
+    requested: int
     contaminated: int = 0
     """Documents that pass `where` and are left out, since they hold text of an evaluation set."""
     prefixes: Prefixes | None = None
@@ -100,11 +101,11 @@ class Component:
     @property
     def repetitions(self) -> float:
         """How often its training tokens are read in one epoch over the mixture."""
-        return self.wanted / self.available if self.available else 0.0
+        return self.requested / self.available if self.available else 0.0
 
     @property
     def prefix_tokens(self) -> int:
-        """Tokens of all prefixes; they come on top of `wanted`."""
+        """Tokens of all prefixes; they come on top of `requested`."""
         return 0 if self.prefixes is None else self.prefixes.total
 
     @property
@@ -162,73 +163,76 @@ def _open(spec: MixtureSpec, name: str, known: Mapping[str, TaggedCorpus]) -> Co
 def open_tokens(corpus: Corpus, tokens: Path) -> TokenisedCorpus:
     """Load the documents tables of a tokens artifact. Raises ArtifactError when it does not fit the corpus."""
     if not corpus.shards:  # of Megatron files, whose documents are shards only once they are imported
-        names = read_artifact(tokens, "tokens").counts["shards"]
+        names = TokensCounts.of(read_artifact(tokens, "tokens")).shards
         corpus = replace(corpus, shards=tuple(tokens / f"{name}.parquet" for name in names))
     kinds = (np.int32, np.int32, np.int64, np.uint64)
-    documents = CorpusDocuments(*(long_arrays.new(corpus.manifest["documents"], kind) for kind in kinds))
+    documents = CorpusDocuments(*(long_arrays.new(corpus.manifest.documents, kind) for kind in kinds))
     held = 0
     for number, shard in enumerate(corpus.shards):
         table = pq.read_table(documents_path(tokens / shard.stem), columns=["row", "tokens", "identity"])
-        here, held = slice(held, held + table.num_rows), held + table.num_rows
+        rows, held = slice(held, held + table.num_rows), held + table.num_rows
         if held <= len(documents):
-            documents.shard[here] = number
-            documents.row[here], documents.tokens[here], documents.identity[here] = map(np.asarray, table.columns)
+            documents.shard[rows] = number
+            documents.row[rows], documents.tokens[rows], documents.identity[rows] = map(np.asarray, table.columns)
     if held != len(documents):
         raise ArtifactError(f"{tokens}: holds {held} documents of {len(documents)}; remove it")
     return TokenisedCorpus(corpus, tokens, documents)
 
 
 def resolve(
-    spec: MixtureSpec, sources: Mapping[Source, TokenisedCorpus], contaminated: Mapping[str, Contamination] = NOTHING
+    spec: MixtureSpec, sources: Mapping[Source, TokenisedCorpus], contaminated: Contaminations = NOTHING
 ) -> list[Component]:
     """Decide every component's documents. `sources` holds what the mixture is made of, `contaminated` by corpus what is
     left out of it.
 
     Raises one AmountError for all shortages.
     """
-    whole = {name: sources[each.corpus, None] for name, each in spec.components.items()}
-    passing = {name: _eligible(each, whole[name]) for name, each in spec.components.items()}
+    whole = {name: sources[component.corpus, None] for name, component in spec.components.items()}
+    passing = {name: _eligible(component, whole[name]) for name, component in spec.components.items()}
     eligible = {
-        name: _clean(passing[name], whole[name].documents, contaminated.get(each.corpus))
-        for name, each in spec.components.items()
+        name: _clean(passing[name], whole[name].documents, contaminated.get(component.corpus))
+        for name, component in spec.components.items()
     }
     _refuse_overlap(spec, eligible, whole)
     held = _held_out(spec, whole, eligible)
-    trained = {name: sources[each.source] for name, each in spec.components.items()}
+    trained = {name: sources[component.source] for name, component in spec.components.items()}
     training = {
-        name: _not_empty(_without(eligible[name], held[name], whole[name]), trained[name], each.cut)
-        for name, each in spec.components.items()
+        name: _not_empty(_without(eligible[name], held[name], whole[name]), trained[name], component.cut)
+        for name, component in spec.components.items()
     }
     documents = {name: trained[name].documents.take(training[name]) for name in trained}
-    wanted = _amounts(spec, {name: int(documents[name].tokens.sum()) for name in documents})
-    return [
-        Component(
-            name=name,
-            spec=each,
-            source=trained[name],
-            whole=whole[name],
-            training=documents[name],
-            held_out=whole[name].documents.take(held[name]),
-            selection=select.arrange(
-                select.choose(documents[name], wanted[name], spec.seed), _order(each, whole[name], training[name])
-            ),
-            wanted=wanted[name],
-            contaminated=len(passing[name]) - len(eligible[name]),
+    requested = _amounts(spec, {name: int(documents[name].tokens.sum()) for name in documents})
+    components = []
+    for name, component in spec.components.items():
+        chosen = select.choose(documents[name], requested[name], spec.seed)
+        components.append(
+            Component(
+                name=name,
+                spec=component,
+                source=trained[name],
+                whole=whole[name],
+                training=documents[name],
+                held_out=whole[name].documents.take(held[name]),
+                selection=select.arrange(chosen, _order(component, whole[name], training[name])),
+                requested=requested[name],
+                contaminated=len(passing[name]) - len(eligible[name]),
+            )
         )
-        for name, each in spec.components.items()
-    ]
+    return components
 
 
 def _amounts(spec: MixtureSpec, available: Mapping[str, int]) -> dict[str, int]:
     """Tokens of each component. Raises one AmountError for all shortages."""
-    asked = {name: each.amount for name, each in spec.components.items()}
-    wanted = amounts.resolve(asked, available)
-    amounts.refuse_nothing(asked, available, wanted)
-    supplies = {name: amounts.Supply(available[name], each.max_epochs) for name, each in spec.components.items()}
-    amounts.check(wanted, supplies)
-    if not sum(wanted.values()):
+    asked = {name: component.amount for name, component in spec.components.items()}
+    requested = amounts.resolve(asked, available)
+    amounts.refuse_nothing(asked, available, requested)
+    supplies = {
+        name: amounts.Supply(available[name], component.max_epochs) for name, component in spec.components.items()
+    }
+    amounts.check(requested, supplies)
+    if not sum(requested.values()):
         raise AmountError("components: the mixture would hold no token; ask for some")
-    return wanted
+    return requested
 
 
 def _not_empty(training: select.Ints, trained: TokenisedCorpus, cut: float | None) -> select.Ints:
@@ -240,7 +244,7 @@ def prepared(spec: MixtureSpec, components: list[Component], tokenizer: Path) ->
     """The same components with what needs the tokenizer: tokens of prefixes, and the token that stands for risky ones;
     and with the documents of the cooldown told apart.
     """
-    return [_prepared(spec, each, tokenizer) for each in components]
+    return [_prepared(spec, component, tokenizer) for component in components]
 
 
 def _prepared(spec: MixtureSpec, component: Component, tokenizer: Path) -> Component:
@@ -270,12 +274,12 @@ def _order(component: ComponentSpec, source: TokenisedCorpus, training: select.I
         return None
     if component.order == "corpus":
         return np.arange(len(training), dtype=np.int64)
-    parts = [
+    columns = [
         scores(component.order.by, batch, shard, row)
         for shard in source.corpus.shards
         for row, batch in batches(shard, ["scores"], 1 << 14)
     ]
-    values = np.concatenate(parts)[training]
+    values = np.concatenate(columns)[training]
     return np.argsort(-values if component.order.descending else values, kind="stable")
 
 
@@ -288,9 +292,9 @@ def _eligible(component: ComponentSpec, source: TokenisedCorpus) -> select.Ints:
     return long_arrays.where(np.concatenate(masks))
 
 
-def _clean(positions: select.Ints, documents: CorpusDocuments, found: Contamination | None) -> select.Ints:
+def _clean(positions: select.Ints, documents: CorpusDocuments, hits: Contamination | None) -> select.Ints:
     """Without the documents that hold text of an evaluation set."""
-    return positions if found is None else long_arrays.keep(positions, ~found.among(documents))
+    return positions if hits is None else long_arrays.keep(positions, ~hits.among(documents))
 
 
 def _passes(where: Where, shard: Path, tokens: Path) -> select.Mask:
@@ -298,8 +302,8 @@ def _passes(where: Where, shard: Path, tokens: Path) -> select.Mask:
     shares = risky_shares(where, tokens)
     masks = []
     for row, batch in batches(shard, where_columns(where) or ["id"], 1 << 14):
-        here = {name: values[row : row + batch.num_rows] for name, values in shares.items()}
-        masks.append(matches(where, batch, shard, row, here))
+        known = {name: values[row : row + batch.num_rows] for name, values in shares.items()}
+        masks.append(matches(where, batch, shard, row, known))
     return np.concatenate(masks) if masks else np.zeros(0, dtype=bool)
 
 

@@ -60,8 +60,8 @@ def resolve(amounts: Mapping[str, Amount], available: Mapping[str, int]) -> dict
     if share and not sum(fixed.values()):
         raise AmountError(f"components: the share of {', '.join(shares)} needs a component with tokens of its own")
     total = Fraction(sum(fixed.values())) / (1 - share)
-    parts = apportion([total * part for part in shares.values()], round_half_up(total) - sum(fixed.values()))
-    shared = dict(zip(shares, parts, strict=True))
+    rounded = apportion([total * fraction for fraction in shares.values()], round_half_up(total) - sum(fixed.values()))
+    shared = dict(zip(shares, rounded, strict=True))
     return {name: fixed[name] if name in fixed else shared[name] for name in amounts}
 
 
@@ -103,11 +103,11 @@ def _root(name: str, amounts: Mapping[str, Amount]) -> tuple[str, Fraction]:
 
 def apportion(quotas: Sequence[Fraction], total: int) -> list[int]:
     """Integers that sum to `total`, each within one of its quota (largest-remainder method)."""
-    parts = [int(quota) for quota in quotas]
-    by_remainder = sorted(range(len(quotas)), key=lambda i: (parts[i] - quotas[i], i))
-    for index in by_remainder[: total - sum(parts)]:
-        parts[index] += 1
-    return parts
+    integers = [int(quota) for quota in quotas]
+    by_remainder = sorted(range(len(quotas)), key=lambda i: (integers[i] - quotas[i], i))
+    for index in by_remainder[: total - sum(integers)]:
+        integers[index] += 1
+    return integers
 
 
 def round_half_up(value: Fraction) -> int:
@@ -115,9 +115,9 @@ def round_half_up(value: Fraction) -> int:
     return int(value + Fraction(1, 2))
 
 
-def refuse_nothing(amounts: Mapping[str, Amount], available: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+def refuse_nothing(amounts: Mapping[str, Amount], available: Mapping[str, int], requested: Mapping[str, int]) -> None:
     """Raise one AmountError for all shares above 0 that come to no token: doses of 0 under another name."""
-    lost = [name for name in amounts if not wanted[name] and _of_something(name, amounts, available)]
+    lost = [name for name in amounts if not requested[name] and _of_something(name, amounts, available)]
     if lost:
         reason = "its share comes to less than half a token, and so to none; ask for more, or for 0"
         raise AmountError("\n".join(f"components.{name}: {reason}" for name in lost))
@@ -132,11 +132,11 @@ def _of_something(name: str, amounts: Mapping[str, Amount], available: Mapping[s
     return bool(factor) and (amounts[root].fraction is not None or bool(tokens))
 
 
-def check(wanted: Mapping[str, int], supplies: Mapping[str, Supply]) -> None:
+def check(requested: Mapping[str, int], supplies: Mapping[str, Supply]) -> None:
     """Raise one AmountError that names every component which asks for more than it may have."""
-    short = [_shortage(name, tokens, supplies[name]) for name, tokens in wanted.items() if tokens > supplies[name].cap]
+    short = [name for name, tokens in requested.items() if tokens > supplies[name].cap]
     if short:
-        raise AmountError("\n".join(short))
+        raise AmountError("\n".join(_shortage(name, requested[name], supplies[name]) for name in short))
 
 
 def _fixed(name: str, amounts: Mapping[str, Amount], available: Mapping[str, int]) -> int:
@@ -145,10 +145,10 @@ def _fixed(name: str, amounts: Mapping[str, Amount], available: Mapping[str, int
     return round_half_up(factor * tokens)
 
 
-def _shortage(name: str, wanted: int, supply: Supply) -> str:
+def _shortage(name: str, requested: int, supply: Supply) -> str:
     cap = f"max_epochs {supply.max_epochs} allows {supply.cap:,}"
     if not supply.tokens:
-        return f"components.{name}: not enough tokens: asked for {wanted:,}, and no document is left for training"
-    needed = -(-wanted // supply.tokens)
-    short = f"{wanted - supply.cap:,} short; ask for less, add documents, or set max_epochs: {needed}"
-    return f"components.{name}: not enough tokens: asked for {wanted:,}, available {supply.tokens:,}, {cap}, {short}"
+        return f"components.{name}: not enough tokens: asked for {requested:,}, and no document is left for training"
+    needed = -(-requested // supply.tokens)
+    short = f"{requested - supply.cap:,} short; ask for less, add documents, or set max_epochs: {needed}"
+    return f"components.{name}: not enough tokens: asked for {requested:,}, available {supply.tokens:,}, {cap}, {short}"

@@ -86,6 +86,10 @@ def _checked_where(text: str) -> str:
     return text
 
 
+Expression = Annotated[str, AfterValidator(_checked_where)]
+"""A `where`, checked for what it says and not for the names it uses."""
+
+
 def _alone(value: object) -> object:
     return [{"text": value}] if isinstance(value, str) else value
 
@@ -95,7 +99,7 @@ class PrefixSpec(Spec):
 
     text: Annotated[str, Field(min_length=1), AfterValidator(_checked_text)]
     """Template over the document's scores, source, language and metadata: "toxicity: {toxicity:.1f}\\n"."""
-    where: Annotated[str, AfterValidator(_checked_where)] | None = None
+    where: Expression | None = None
     """Which documents; none means all that no prefix before it took."""
 
     @property
@@ -127,13 +131,9 @@ class ConditioningSpec(Spec):
 
     def names(self) -> frozenset[str]:
         """Columns that the prefixes need."""
-        return frozenset().union(*(_names(each) for each in self.prefixes))
+        templates = (prefix.template.names for prefix in self.prefixes)
+        return frozenset().union(*templates, *(where.names for where in self.wheres()))
 
     def wheres(self) -> Iterable[Where]:
         """The conditions of the prefixes."""
-        return (each.condition for each in self.prefixes if each.condition is not None)
-
-
-def _names(prefix: PrefixSpec) -> frozenset[str]:
-    condition = prefix.condition
-    return prefix.template.names | (condition.names if condition else frozenset())
+        return (prefix.condition for prefix in self.prefixes if prefix.condition is not None)

@@ -28,8 +28,8 @@ class CardSpec(Spec):
 
     def of(self, corpus: str) -> tuple[str, ...]:
         """Licences of one corpus."""
-        found = self.licenses.get(corpus, "unknown")
-        return (found,) if isinstance(found, str) else found
+        licenses = self.licenses.get(corpus, "unknown")
+        return (licenses,) if isinstance(licenses, str) else licenses
 
 
 class OlmoCoreOptions(Spec):

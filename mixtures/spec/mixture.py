@@ -12,7 +12,7 @@ from infra.config.identity import InOrder, NotIdentity, OnlyIfSet
 from infra.config.spec import BY_FORM, FileName, Location, Seed, Spec
 from infra.jobs.spec import ExecutionSpec
 from mixtures.spec.amounts import Amount, parse_fraction, shares_of_total
-from mixtures.spec.conditioning import ConditioningSpec
+from mixtures.spec.conditioning import ConditioningSpec, Expression
 from mixtures.spec.contamination import DecontaminationSpec
 from mixtures.spec.handover import CardSpec
 from mixtures.spec.megatron import MegatronSpec
@@ -20,11 +20,6 @@ from mixtures.spec.overlap import OverlapSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """Letters, digits, `-` and `_`: it becomes a file name, and a dot would collide with the `.risk` twin."""
-
-
-def _expression(text: str) -> str:
-    parse(text)
-    return text
 
 
 def _share(value: float | str) -> float | str:
@@ -39,7 +34,6 @@ def _ratio(value: float | str) -> float | str:
     return value
 
 
-Expression = Annotated[str, AfterValidator(_expression)]
 Share = Annotated[float | str, AfterValidator(_share)]
 Ratio = Annotated[float | str, AfterValidator(_ratio)]
 
@@ -95,8 +89,8 @@ class ComponentSpec(Spec):
 
     @model_validator(mode="after")
     def _one_amount(self) -> ComponentSpec:
-        given = [name for name in _AMOUNTS if getattr(self, name) is not None]
-        if len(given) != 1:
+        named = [name for name in _AMOUNTS if getattr(self, name) is not None]
+        if len(named) != 1:
             raise ValueError(f"say how much, in one way: {', '.join(_AMOUNTS)} (tokens: a number or `all`)")
         if self.fraction_of is not None and len(self.fraction_of) != 1:
             raise ValueError("fraction_of names one component and the share of it: fraction_of: {clean: 0.1}")
@@ -166,8 +160,8 @@ class TokenizerSpec(Spec):
 
     @model_validator(mode="after")
     def _one_origin(self) -> TokenizerSpec:
-        given = [name for name in ("train_bpe", "file", "hub") if getattr(self, name) is not None]
-        if len(given) != 1:
+        named = [name for name in ("train_bpe", "file", "hub") if getattr(self, name) is not None]
+        if len(named) != 1:
             raise ValueError("name exactly one of train_bpe, file, hub")
         if self.revision is not None and self.hub is None:
             raise ValueError("revision belongs to a hub tokenizer")
@@ -225,7 +219,7 @@ class MixtureSpec(Spec):
     def _amounts_refer_to_something(cls, components: dict[str, ComponentSpec]) -> dict[str, ComponentSpec]:
         if not components:
             raise ValueError("a mixture needs at least one")
-        if len(shares_of_total({name: each.amount for name, each in components.items()})) == len(components):
+        if len(shares_of_total({name: component.amount for name, component in components.items()})) == len(components):
             raise ValueError("at least one needs tokens of its own for the shares to refer to")
         return components
 
@@ -254,7 +248,7 @@ class MixtureSpec(Spec):
         return identity
 
     def _check_card(self) -> None:
-        corpora = {each.corpus for each in self.components.values()}
+        corpora = {component.corpus for component in self.components.values()}
         for name in self.card.licenses if self.card else ():
             if name not in corpora:
                 raise ValueError(f"card.licenses: no component takes from corpus {name!r}{nearest(name, corpora)}")
@@ -262,8 +256,10 @@ class MixtureSpec(Spec):
     @property
     def sources(self) -> tuple[Source, ...]:
         """What is tokenised: every corpus, and once more with its risky spans cut out where a component wants that."""
-        wanted = (source for each in self.components.values() for source in ((each.corpus, None), each.source))
-        return tuple(dict.fromkeys(wanted))
+        sources: dict[Source, None] = {}
+        for component in self.components.values():
+            sources |= dict.fromkeys(((component.corpus, None), component.source))
+        return tuple(sources)
 
     @property
     def conditioned(self) -> tuple[str, ...]:
@@ -276,18 +272,17 @@ class MixtureSpec(Spec):
         for name in (self.conditioning and self.conditioning.components) or ():
             if name not in self.components:
                 raise ValueError(f"conditioning.components: no component {name!r}{nearest(name, self.components)}")
-        if self.conditioning and self.risk is None and any(each.shares for each in self.conditioning.wheres()):
+        if self.conditioning and self.risk is None and any(where.shares for where in self.conditioning.wheres()):
             raise ValueError("conditioning: risky_share is of the tokens at risk; say which risk: …")
 
     def _check_corpora(self) -> None:
         """Every corpus comes from somewhere, and tokens that are there already from a tokenizer that is named."""
-        for name, each in self.components.items():
-            if self.curation is None and each.corpus not in self.megatron:
-                hint = nearest(each.corpus, self.megatron)
-                raise ValueError(
-                    f"components.{name}: corpus {each.corpus!r} is not under megatron, and no curation is named{hint}"
-                )
-            if each.cut is not None and each.corpus in self.megatron:
+        for name, component in self.components.items():
+            if self.curation is None and component.corpus not in self.megatron:
+                hint = nearest(component.corpus, self.megatron)
+                reason = f"corpus {component.corpus!r} is not under megatron, and no curation is named{hint}"
+                raise ValueError(f"components.{name}: {reason}")
+            if component.cut is not None and component.corpus in self.megatron:
                 raise ValueError(
                     f"components.{name}.risky_spans: tokens under megatron have no text to cut spans out of"
                 )
@@ -305,10 +300,11 @@ class MixtureSpec(Spec):
     def _check_shares(self) -> None:
         """A share of risky tokens needs tokens, and somebody who says what is risky."""
         bpe = self.tokenizer.train_bpe
-        for name, each in self.components.items():
-            if each.risky_spans is not None and self.risk is None:
+        for name, component in self.components.items():
+            if component.risky_spans is not None and self.risk is None:
                 raise ValueError(f"components.{name}.risky_spans: say which spans are at risk with risk: …")
-        for name in (name for name, each in self.components.items() if each.condition and each.condition.shares):
+            if not component.condition or not component.condition.shares:
+                continue
             if self.risk is None:
                 raise ValueError(f"components.{name}.where: risky_share is of the tokens at risk; say which risk: …")
             if bpe is not None and bpe.component == name:
@@ -385,11 +381,3 @@ def with_dose(spec: MixtureSpec, component: str, dose: float | str, name: str | 
     data: dict[str, Any] = spec.model_dump()
     data["components"][component] |= dict.fromkeys(_AMOUNTS) | {"fraction_of_total": dose}
     return MixtureSpec.model_validate(data | {"name": name or spec.name})
-
-
-def used(spec: Spec, *keys: str) -> dict[str, Any]:
-    """Those of these keys that differ from their defaults, as JSON: identities and manifests name keys that came later
-    only where they are used, so that what was built before keeps its fingerprint and its bytes.
-    """
-    values = spec.model_dump(mode="json", include=set(keys))
-    return {key: values[key] for key in keys if getattr(spec, key) != type(spec).model_fields[key].default}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.inputs import check_input
+from infra.artifacts.records import JsonObject
 from infra.config.spec import Spec
 from infra.render.page import Page, Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace, run_stage
@@ -20,16 +21,16 @@ def inner_stage(
     kind: str,
     spec: type[S],
     identity: Callable[[S], Identity],
-    run: Callable[[S, Workspace], dict[str, Any]],
+    run: Callable[[S, Workspace], JsonObject],
     version: int = 1,
 ) -> Stage[S]:
     """A stage that a mixture runs, not a user: its page is its counts."""
     return Stage(kind, version, spec, identity, run, _plan, _show)
 
 
-def make(stage: Stage[S], spec: S, place: Path, workspace: Workspace) -> Artifact:
-    """Its artifact at `place`, made if it is not there, with the workers of the mixture; its content is compared."""
-    artifact = run_stage(stage, spec, place, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet,
+def make(stage: Stage[S], spec: S, folder: Path, workspace: Workspace) -> Artifact:
+    """Its artifact in `folder`, made if it is not there, with the workers of the mixture; its content is compared."""
+    artifact = run_stage(stage, spec, folder, store=workspace.store, workers=workspace.workers, quiet=workspace.quiet,
                          ray=workspace.ray)  # fmt: skip
     check_input(artifact)
     return artifact

@@ -15,12 +15,12 @@ def usual_store(spec: MixtureSpec) -> Path:
     return Path(first).parent / STORE
 
 
-def tokenizer_place(spec: MixtureSpec, store: Path) -> Path:
+def tokenizer_folder(spec: MixtureSpec, store: Path) -> Path:
     """Where the mixture's tokenizer is, or would be, in `store`."""
     return store / f"tokenizer-{TOKENIZER.fingerprint(tokenizer_stage_spec(spec))[:12]}"
 
 
-def tokens_place(spec: MixtureSpec, source: Source, tokenizer: Path, store: Path) -> Path:
+def tokens_folder(spec: MixtureSpec, source: Source, tokenizer: Path, store: Path) -> Path:
     """Where the tokens of `source` are, or would be, in `store`."""
     return store / f"tokens-{source[0]}-{TOKENS.fingerprint(tokens_spec(spec, source, tokenizer))[:12]}"
 

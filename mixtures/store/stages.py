@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from infra.artifacts.artifact import fingerprint_of
 from infra.artifacts.inputs import input_digest
+from infra.artifacts.records import JsonObject
 from infra.errors import InputError
 from infra.stages.stage import Identity, Workspace
 from mixtures.hub import pinned
@@ -43,13 +43,13 @@ def _tokens_identity(spec: TokensSpec) -> Identity:
     return Identity(spec.identity(), inputs)
 
 
-def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> dict[str, Any]:
+def _run_tokenizer(spec: TokenizerStageSpec, workspace: Workspace) -> JsonObject:
     from mixtures.tokenizing.tokenizer import make
 
     return {"vocab_size": make(spec, workspace.path).vocab_size}
 
 
-def _run_tokens(spec: TokensSpec, workspace: Workspace) -> dict[str, Any]:
+def _run_tokens(spec: TokensSpec, workspace: Workspace) -> JsonObject:
     from mixtures.tokenizing.corpus_tokens import make
 
     return make(spec, workspace)

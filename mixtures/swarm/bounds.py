@@ -22,9 +22,9 @@ class Bounds:
 def bounds_of(spec: SwarmSpec) -> Bounds:
     """The limits of `spec`. Raises ValueError where they leave no mixture at all."""
     names = tuple(spec.components)
-    amounts = [float(each.tokens or each.natural or 0.0) for each in spec.components.values()]
+    amounts = [float(component.tokens or component.natural or 0.0) for component in spec.components.values()]
     natural = tuple(amount / sum(amounts) for amount in amounts)
-    floor = tuple(each.floor for each in spec.components.values())
+    floor = tuple(component.floor for component in spec.components.values())
     cap = tuple(_cap(spec, name, share) for name, share in zip(names, natural, strict=True))
     for name, low, high in zip(names, floor, cap, strict=True):
         if low > high:

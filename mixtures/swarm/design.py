@@ -23,7 +23,7 @@ def sample_mixtures(spec: SampleSpec, bounds: Bounds, seed: int) -> Array:
     all would be.
     """
     rng = np.random.default_rng([seed, 0x5A])
-    natural, floor, cap = (np.asarray(each) for each in (bounds.natural, bounds.floor, bounds.cap))
+    natural, floor, cap = (np.asarray(values) for values in (bounds.natural, bounds.floor, bounds.cap))
     prior = natural**spec.temperature / (natural**spec.temperature).sum()
     levels = np.geomspace(*spec.strengths, spec.levels)
     strengths = rng.permutation(np.resize(levels, spec.runs))
@@ -35,12 +35,12 @@ def sample_mixtures(spec: SampleSpec, bounds: Bounds, seed: int) -> Array:
 
 def _without_traces(shares: Array, minimum: float, floor: Array, cap: Array) -> Array:
     """Shares below the minimum become 0 where the floor allows it; the others take their tokens, within their caps."""
-    kept = (shares >= minimum) | (floor > 0)
-    if kept.all() or cap[kept].sum() < 1:  # without the traces the others could not make a whole mixture
+    mask = (shares >= minimum) | (floor > 0)
+    if mask.all() or cap[mask].sum() < 1:  # without the traces the others could not make a whole mixture
         return shares
-    found = np.zeros_like(shares)
-    found[kept] = into_limits(shares[kept][None], floor[kept], cap[kept])[0]
-    return found
+    filled = np.zeros_like(shares)
+    filled[mask] = into_limits(shares[mask][None], floor[mask], cap[mask])[0]
+    return filled
 
 
 def _rounded(shares: Array, floor: Array, cap: Array) -> Array:

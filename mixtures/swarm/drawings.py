@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from infra.render.html import escape
+from mixtures.swarm.record import ShareRecord
 from mixtures.swarm.solving.capped import Array
 
 _SIDE, _PAD = 190, 26
@@ -30,27 +31,28 @@ def scatter(title: str, measured: Array, predicted: Array, rank: float) -> str:
     return f'<svg role="img" width="{_SIDE}" height="{_SIDE}" font-size="10" fill="currentColor">{body}</svg>'
 
 
-def shares(rows: Sequence[tuple[str, Mapping[str, float]]]) -> str:
+def shares(rows: Mapping[str, ShareRecord]) -> str:
     """Bars of the optimum with its interval, and a mark at the natural share, component by component."""
     left, width, height = 240, 460, 22
-    most = max(max(row["high"], row["natural"]) for _, row in rows) or 1.0
-    drawn = "".join(_bar(index * height, left, width / most, name, row) for index, (name, row) in enumerate(rows))
+    highest = max(max(share.high, share.natural) for share in rows.values()) or 1.0
+    bars = (_bar(index * height, left, width / highest, name, rows[name]) for index, name in enumerate(rows))
+    drawn = "".join(bars)
     size = f'width="{left + width + 70}" height="{len(rows) * height + 4}"'
     legend = "Optimum (bars, with its interval) beside the natural proportions (orange marks)"
     drawing = f'<svg role="img" {size} font-size="11" fill="currentColor">{drawn}</svg>'
     return f"<figure>{drawing}<figcaption>{legend}</figcaption></figure>"
 
 
-def _bar(top: float, left: float, unit: float, name: str, row: Mapping[str, float]) -> str:
-    end = left + row["optimum"] * unit
-    low, high, natural = (left + row[key] * unit for key in ("low", "high", "natural"))
+def _bar(top: float, left: float, unit: float, name: str, share: ShareRecord) -> str:
+    end = left + share.optimum * unit
+    low, high, natural = (left + value * unit for value in (share.low, share.high, share.natural))
     middle = top + 11
     return (
         f'<text x="{left - 8}" y="{top + 15}" text-anchor="end">{escape(_short(name, 36))}</text>'
         f'<rect x="{left}" y="{top + 4}" width="{max(end - left, 0.5):.1f}" height="14" fill="{_BLUE}" '
         f'fill-opacity="0.6"/><line x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}" stroke="currentColor"/>'
         f'<line x1="{natural:.1f}" x2="{natural:.1f}" y1="{top + 2}" y2="{top + 20}" stroke="{_ORANGE}" '
-        f'stroke-width="3"/><text x="{max(high, natural, end) + 6:.1f}" y="{top + 15}">{row["optimum"]:.1%}</text>'
+        f'stroke-width="3"/><text x="{max(high, natural, end) + 6:.1f}" y="{top + 15}">{share.optimum:.1%}</text>'
     )
 
 

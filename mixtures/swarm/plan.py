@@ -31,7 +31,7 @@ def _design(spec: SwarmSpec) -> tuple[Table, tuple[str, ...]]:
 def _fit(spec: SwarmSpec) -> tuple[Table, tuple[str, ...]]:
     inputs = read_inputs(spec)
     runs, check = inputs.runs, inputs.check
-    optimised = [each for each in inputs.asked if each.weight > 0]
+    optimised = [target for target in inputs.asked if target.weight > 0]
     models, replicates = len(spec.fit.responses), spec.optimum.replicates
     rows = (
         ("runs to fit", len(runs.index)),

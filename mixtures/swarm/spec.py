@@ -84,7 +84,7 @@ class TargetSpec(Spec):
     goal: Literal["minimise", "maximise"] = "minimise"
     """Which way is better."""
     weight: float = Field(1.0, ge=0)
-    """Its part in what is optimised, in the units of the column; 0 fits and predicts it only."""
+    """Its factor in what is optimised, in the units of the column; 0 fits and predicts it only."""
 
 
 class FitSpec(Spec):
@@ -137,7 +137,7 @@ class SwarmSpec(Spec):
             raise ValueError("give exactly one of `sample` (design the proxies) and `proxies` (their results)")
         if self.sample is not None and (unused := sorted(_OF_PROXIES & self.model_fields_set)):
             raise ValueError(f"{', '.join(unused)}: belong to `proxies`; a design needs none of them")
-        if self.targets is not None and not any(each.weight > 0 for each in self.targets.values()):
+        if self.targets is not None and not any(target.weight > 0 for target in self.targets.values()):
             raise ValueError("targets: at least one needs a weight above 0, or there is nothing to optimise")
         _check_amounts(self)
         return self
@@ -148,12 +148,12 @@ _OF_PROXIES = {"check", "targets", "fit", "optimum"}
 
 def _check_amounts(spec: SwarmSpec) -> None:
     """Natural proportions that can be told, and limits that leave a mixture. Raises ValueError."""
-    counted = [each.tokens is not None for each in spec.components.values()]
-    shared = [each.natural is not None for each in spec.components.values()]
+    counted = [component.tokens is not None for component in spec.components.values()]
+    shared = [component.natural is not None for component in spec.components.values()]
     if not (all(counted) and not any(shared)) and not (all(shared) and not any(counted)):
         raise ValueError("components: give `tokens` for every one, or `natural` for every one")
     if all(shared):
-        total = sum(each.natural or 0.0 for each in spec.components.values())
+        total = sum(component.natural or 0.0 for component in spec.components.values())
         if abs(total - 1) > SUM_TOLERANCE:
             raise ValueError(f"components: their natural shares sum to {total:.4g}; they must sum to 1")
     if spec.limits.training_tokens is not None and not all(counted):

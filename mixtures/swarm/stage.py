@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.inputs import input_digest
+from infra.artifacts.records import JsonObject
 from infra.errors import InputError
 from infra.render.page import Page, Plan
 from infra.stages.stage import Identity, Stage, Workspace
@@ -20,15 +20,15 @@ def _identity(spec: SwarmSpec) -> Identity:
 def _files(key: str, proxies: ProxiesSpec | None) -> dict[str, str]:
     if proxies is None:
         return {}
-    found = {}
+    digests = {}
     for name, path in (("mixtures", proxies.mixtures), ("results", proxies.results)):
         if not Path(path).is_file():
             raise InputError(f"{key}.{name}: {path}: no such file")
-        found[f"{key}.{name}"] = input_digest(path)
-    return found
+        digests[f"{key}.{name}"] = input_digest(path)
+    return digests
 
 
-def _run(spec: SwarmSpec, workspace: Workspace) -> dict[str, Any]:
+def _run(spec: SwarmSpec, workspace: Workspace) -> JsonObject:
     from mixtures.swarm.artifact_files import write_design, write_fit
 
     return write_design(spec, workspace) if spec.sample is not None else write_fit(spec, workspace)

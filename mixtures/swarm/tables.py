@@ -30,8 +30,12 @@ class Numbers:
 
     def select(self, columns: Sequence[str], order: Iterable[str]) -> Array:
         """Values [rows, columns] in this order."""
-        places = [self.columns.index(column) for column in columns]
-        return np.asarray([[self.rows[index][1][place] for place in places] for index in order], np.float64)
+        indices = [self.columns.index(column) for column in columns]
+        table = []
+        for name in order:
+            _, values = self.rows[name]
+            table.append([values[index] for index in indices])
+        return np.asarray(table, np.float64)
 
 
 @dataclass(frozen=True)
@@ -53,37 +57,37 @@ class Runs:
 
 def read_runs(proxies: ProxiesSpec, components: Sequence[str], targets: Sequence[str] | None) -> Runs:
     """Both files joined on `index`. Raises ConfigError with every problem of both, InputError if one cannot be read."""
-    found: list[Problem] = []
-    mixtures = read_numbers(Path(proxies.mixtures), found)
-    results = read_numbers(Path(proxies.results), found)
-    _check_components(mixtures, components, found)
+    problems: list[Problem] = []
+    mixtures = read_numbers(Path(proxies.mixtures), problems)
+    results = read_numbers(Path(proxies.results), problems)
+    _check_components(mixtures, components, problems)
     for one, other in ((mixtures, results), (results, mixtures)):
-        found += [
+        problems += [
             Problem(f"{one.path}:{line}", INDEX, f"{index} has no line in {other.path}")
             for index, (line, _) in one.rows.items()
             if index not in other.rows
         ]
-    wanted = tuple(targets) if targets is not None else results.columns
+    columns = tuple(targets) if targets is not None else results.columns
     if not results.columns:
-        found.append(Problem(f"{results.path}:1", "", f"there is no column beside {INDEX}: nothing was measured"))
-    found += [
+        problems.append(Problem(f"{results.path}:1", "", f"there is no column beside {INDEX}: nothing was measured"))
+    problems += [
         Problem(f"{results.path}:1", name, f"no such column; there are: {_listed(results.columns, name)}")
-        for name in wanted
+        for name in columns
         if name not in results.columns
     ]
-    _refuse(found)
+    _refuse(problems)
     index = tuple(mixtures.rows)
     shares = mixtures.select(components, index)
-    measured = results.select(wanted, index)
-    return Runs(index, tuple(components), wanted, shares / shares.sum(1, keepdims=True), measured)
+    measured = results.select(columns, index)
+    return Runs(index, tuple(components), columns, shares / shares.sum(1, keepdims=True), measured)
 
 
 def read_mixtures(path: Path, components: Sequence[str]) -> tuple[tuple[str, ...], Array]:
     """Indices and renormalised shares [n, m] of a mixture file. Raises ConfigError with every problem."""
-    found: list[Problem] = []
-    mixtures = read_numbers(path, found)
-    _check_components(mixtures, components, found)
-    _refuse(found)
+    problems: list[Problem] = []
+    mixtures = read_numbers(path, problems)
+    _check_components(mixtures, components, problems)
+    _refuse(problems)
     shares = mixtures.select(components, mixtures.rows)
     return tuple(mixtures.rows), shares / shares.sum(1, keepdims=True)
 
@@ -119,12 +123,10 @@ def read_numbers(path: Path, problems: list[Problem]) -> Numbers:
 
 def write_numbers(path: Path, index: Sequence[str], columns: Sequence[str], values: Array) -> None:
     """Write such a CSV; numbers in their shortest form that reads back to the same number."""
-    head = ",".join(_quoted(name) for name in (INDEX, *columns))
-    body = (
-        ",".join([_quoted(name), *(repr(float(value)) for value in row)])
-        for name, row in zip(index, values, strict=True)
-    )
-    write_text(path, "\n".join([head, *body]) + "\n")
+    lines = [",".join(_quoted(name) for name in (INDEX, *columns))]
+    for name, row in zip(index, values, strict=True):
+        lines.append(",".join([_quoted(name), *(repr(float(value)) for value in row)]))
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -132,7 +134,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
-            return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+            return [(reader.line_num, cells) for cells in reader if "".join(cells).strip()]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:

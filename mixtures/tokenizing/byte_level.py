@@ -47,8 +47,8 @@ def widths(tokenizer: Tokenizer) -> NDArray[np.int32] | None:
 
 def _json_of(pre_tokenizer: Any) -> dict[str, Any] | None:
     """A pre-tokenizer as in tokenizer.json, without writing down the whole tokenizer."""
-    found: dict[str, Any] | None = None if pre_tokenizer is None else json.loads(pre_tokenizer.__getstate__())
-    return found
+    state: dict[str, Any] | None = None if pre_tokenizer is None else json.loads(pre_tokenizer.__getstate__())
+    return state
 
 
 def _is_byte_level(pre_tokenizer: dict[str, Any] | None) -> bool:
@@ -79,7 +79,7 @@ def without_nfc(tokenizer: Tokenizer) -> Tokenizer | None:
     """
     added = tokenizer.get_added_tokens_decoder()
     if not isinstance(tokenizer.normalizer, normalizers.NFC) or not all(
-        nfc_keeps(each.content) for each in added.values()
+        nfc_keeps(token.content) for token in added.values()
     ):
         return None
     other = Tokenizer(tokenizer.model)
@@ -98,10 +98,10 @@ def byte_positions(text: str) -> Offsets:
     return np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data)).astype(np.int64)
 
 
-def parts_alike(tokenizer: Tokenizer) -> bool:
+def cuts_between_words(tokenizer: Tokenizer) -> bool:
     """Whether a text may be cut between two words, before the space, without any token changing.
 
-    So it is where the pre-tokenizer cuts there anyway, unless a token that was added by hand reaches over such a place.
+    So it is where the pre-tokenizer cuts there anyway, unless a token that was added by hand reaches over such a cut.
     """
     if tokenizer.pre_tokenizer is None:
         return False
@@ -110,10 +110,10 @@ def parts_alike(tokenizer: Tokenizer) -> bool:
     return pieces == ["ab", "Ġcd"] and not any(_BETWEEN_WORDS.search(token.content) for token in added)
 
 
-def parts(text: str, size: int) -> Iterator[tuple[int, int]]:
-    """[start, end) of the parts of a text, each of about `size` characters, cut between words; one if it is short."""
+def segments(text: str, size: int) -> Iterator[tuple[int, int]]:
+    """[start, end) of segments of a text, of about `size` characters, cut between words; one if it is short."""
     start = 0
-    while len(text) - start > size and (found := _BETWEEN_WORDS.search(text, start + size)):
-        yield start, found.end()
-        start = found.end()
+    while len(text) - start > size and (cut := _BETWEEN_WORDS.search(text, start + size)):
+        yield start, cut.end()
+        start = cut.end()
     yield start, len(text)

@@ -8,18 +8,18 @@ in a shard's files depends on other shards or on the number of processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from infra.artifacts.artifact import read_artifact
+from infra.artifacts.records import JsonObject, to_json
 from infra.config.faults import nearest
 from infra.errors import DataError, InputError
 from infra.jobs.base import Workers
@@ -31,7 +31,7 @@ from mixtures.tokenizing.cut_spans import cut_spans
 from mixtures.tokenizing.encode import Encoded, Encoder
 from mixtures.tokenizing.marking import Spans
 from mixtures.tokenizing.megatron import import_corpus
-from mixtures.tokenizing.shard_files import ShardFiles, counts_of
+from mixtures.tokenizing.shard_files import ShardFiles, TokensCounts, counts_of
 from mixtures.tokenizing.token_table import eos_spelled
 from mixtures.tokenizing.tokenizer import read_facts
 
@@ -52,13 +52,16 @@ class ShardJob:
     cut: float | None
 
 
-def make(spec: TokensSpec, workspace: Workspace, workers: Workers | None = None) -> dict[str, Any]:
-    """Make the tokens of a corpus, or take them from Megatron files. Raises InputError or RanksFailed."""
+def make(spec: TokensSpec, workspace: Workspace, workers: Workers | None = None) -> JsonObject:
+    """Make the tokens of a corpus, or take them from Megatron files; returns the artifact's counts.
+
+    Raises InputError or RanksFailed.
+    """
     run = tokenise_corpus if spec.megatron is None else import_corpus
-    return run(spec, workspace, workers)
+    return to_json(run(spec, workspace, workers))
 
 
-def tokenise_corpus(spec: TokensSpec, workspace: Workspace, workers: Workers | None = None) -> dict[str, Any]:
+def tokenise_corpus(spec: TokensSpec, workspace: Workspace, workers: Workers | None = None) -> TokensCounts:
     """Tokenise every shard that is not done yet. Raises InputError or RanksFailed."""
     from infra.jobs.items import alone, for_each, forget_jobs
 
@@ -74,28 +77,26 @@ def tokenise_corpus(spec: TokensSpec, workspace: Workspace, workers: Workers | N
         for shard in corpus.shards
     ]
     labels = [f"{corpus.name}/{shard.name}" for shard in corpus.shards]
-    if corpus.manifest["characters"] < SMALL:
+    if corpus.manifest.characters < SMALL:
         for_each(f"tokenise {corpus.name}", tokenise_shard, jobs, labels, alone(workspace))
     else:
         for_each(f"tokenise {corpus.name}", tokenise_shard, jobs, labels, workspace, workers)
     forget_jobs(workspace)
-    counts = counts_of(corpus.name, [job.prefix for job in jobs]) | _spelled(jobs)
+    counts = counts_of(corpus.name, [job.prefix for job in jobs])
+    spelled, documents = eos_spelled(job.prefix for job in jobs)
+    if spelled:
+        counts = replace(counts, eos_spelled=spelled, eos_spelled_documents=documents)
     if note := spelled_note(corpus.name, counts, facts.eos):
         workspace.note(note)
     return counts
 
 
-def _spelled(jobs: Sequence[ShardJob]) -> dict[str, int]:
-    spelled, documents = eos_spelled(job.prefix for job in jobs)
-    return {"eos_spelled": spelled, "eos_spelled_documents": documents} if spelled else {}
-
-
-def spelled_note(corpus: str, counts: Mapping[str, Any], eos: str) -> str | None:
+def spelled_note(corpus: str, counts: TokensCounts, eos: str) -> str | None:
     """What to say of a tokens artifact with these counts whose texts spell the EOS."""
-    if not counts.get("eos_spelled"):
+    if counts.eos_spelled is None:
         return None
     return (
-        f"{corpus}: {counts['eos_spelled_documents']:,} documents spell {eos} in their text, {counts['eos_spelled']:,} "
+        f"{corpus}: {counts.eos_spelled_documents or 0:,} documents spell {eos} in their text, {counts.eos_spelled:,} "
         "times; there it is broken into other tokens and ends nothing"
     )
 
@@ -151,15 +152,15 @@ def _encoder(tokenizer_json: Path, eos_id: int) -> Encoder:
 
 def join(pieces: Iterable[Encoded], dtype: str) -> Encoded:
     """Pieces of a batch as one."""
-    parts = list(pieces)
-    if not parts:
+    pieces = list(pieces)
+    if not pieces:
         return Encoded(np.zeros(0, dtype), np.zeros(0, np.uint8), np.zeros(0, np.int32))
     return Encoded(
-        np.concatenate([part.tokens for part in parts]),
-        np.concatenate([part.risk for part in parts]),
-        np.concatenate([part.lengths for part in parts]),
+        np.concatenate([piece.tokens for piece in pieces]),
+        np.concatenate([piece.risk for piece in pieces]),
+        np.concatenate([piece.lengths for piece in pieces]),
         np.concatenate(
-            [np.zeros(len(part.lengths), np.int32) if part.spelled is None else part.spelled for part in parts]
+            [np.zeros(len(piece.lengths), np.int32) if piece.spelled is None else piece.spelled for piece in pieces]
         ),
     )
 
@@ -200,9 +201,9 @@ def _spans(batch: pa.RecordBatch, job: ShardJob, row: int) -> Spans | None:
     size = pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False)
     bad_spans = (start < 0) | (end > size[document]) | (start >= end) | ~((score >= 0) & (score <= 1))
     if bad_spans.any():
-        which = int(np.flatnonzero(bad_spans)[0])
-        where = f"[{start[which]}, {end[which]}) with score {score[which]}"
-        raise DataError(f"{job.shard}:{row + int(document[which])}: the span {where} does not fit its text")
+        span = int(np.flatnonzero(bad_spans)[0])
+        where = f"[{start[span]}, {end[span]}) with score {score[span]}"
+        raise DataError(f"{job.shard}:{row + int(document[span])}: the span {where} does not fit its text")
     attribute = values.field("attribute").cast(pa.string())
     keep = pc.equal(attribute, job.risk).to_numpy(zero_copy_only=False).astype(bool)
     return Spans(document[keep], start[keep], end[keep], risk.encode(score[keep]))

@@ -59,11 +59,11 @@ def _cuts(text: str, spans: list[dict[str, Any]], attribute: str, at_or_above: f
 
 
 def _without(text: str, cuts: list[Interval]) -> str:
-    kept, position = [], 0
+    pieces, position = [], 0
     for start, end in cuts:
-        kept.append(text[position:start])
+        pieces.append(text[position:start])
         position = end
-    return "".join([*kept, text[position:]])
+    return "".join([*pieces, text[position:]])
 
 
 def _moved(spans: list[dict[str, Any]], cuts: list[Interval]) -> list[dict[str, Any]]:
@@ -71,10 +71,10 @@ def _moved(spans: list[dict[str, Any]], cuts: list[Interval]) -> list[dict[str, 
     starts = [start for start, _ in cuts]
     gone = np.cumsum([0, *(end - start for start, end in cuts)]).tolist()
 
-    def place(offset: int) -> int:
+    def new_offset(offset: int) -> int:
         before = bisect_right(starts, offset)
         inside = max(0, cuts[before - 1][1] - offset) if before else 0
         return int(offset - gone[before] + inside)
 
-    moved = [span | {"start": place(span["start"]), "end": place(span["end"])} for span in spans]
+    moved = [span | {"start": new_offset(span["start"]), "end": new_offset(span["end"])} for span in spans]
     return [span for span in moved if span["start"] < span["end"]]

@@ -25,7 +25,7 @@ from mixtures.tokenizing import byte_level
 from mixtures.tokenizing.marking import Spans, Tagged, mark_by_bytes, mark_by_offsets
 from mixtures.tokenizing.plain_text import text_only
 
-_MOST_CHARACTERS = 4_000_000  # per call of the tokenizer, which is faster the more it gets; some hundred MB of results
+_BATCH_CHARACTERS = 4_000_000  # per call of the tokenizer, which is faster the more it gets; some hundred MB of results
 _CACHED_WORDS = 200_000  # the tokenizer keeps the tokens of the first so many different words; its own limit is 10,000
 
 
@@ -61,7 +61,7 @@ class Encoder:
         self.eos_id = eos_id
         self.dtype = token_dtype(self.tokenizer.get_vocab_size())
         self._widths = byte_level.widths(self.tokenizer)
-        self._in_parts = byte_level.parts_alike(self.tokenizer)
+        self._in_segments = byte_level.cuts_between_words(self.tokenizer)
 
     @cached_property
     def _without_nfc(self) -> Tokenizer | None:
@@ -70,31 +70,31 @@ class Encoder:
     def encode(self, texts: Sequence[str], spans: Spans | None) -> Iterator[Encoded]:
         """Encode documents in pieces of bounded size. `spans` None: nobody looked, every token is unscored."""
         for first, last in _pieces(texts):
-            here = None if spans is None else spans.between(first, last)
-            if self._in_parts and last - first == 1:
-                yield self._encode_parts(texts[first], here)
+            range_spans = None if spans is None else spans.between(first, last)
+            if self._in_segments and last - first == 1:
+                yield self._encode_segments(texts[first], range_spans)
             else:
-                yield self._encode(texts[first:last], here)
+                yield self._encode(texts[first:last], range_spans)
 
-    def _encode_parts(self, text: str, spans: Spans | None) -> Encoded:
-        """A document part by part if it is long: the tokenizer's record of a token takes a hundred times its bytes."""
+    def _encode_segments(self, text: str, spans: Spans | None) -> Encoded:
+        """A long document in segments: the tokenizer's record of a token takes a hundred times its bytes."""
         tokens, levels = [], []
-        for start, end in byte_level.parts(text, _MOST_CHARACTERS):
-            part = self._encode([text[start:end]], None if spans is None else spans.within(start, end))
-            keep = -1 if end < len(text) else None  # the EOS of the last part only
-            tokens.append(part.tokens[:keep])
-            levels.append(part.risk[:keep])
+        for start, end in byte_level.segments(text, _BATCH_CHARACTERS):
+            segment = self._encode([text[start:end]], None if spans is None else spans.within(start, end))
+            keep = -1 if end < len(text) else None  # the EOS of the last segment only
+            tokens.append(segment.tokens[:keep])
+            levels.append(segment.risk[:keep])
         joined = np.concatenate(tokens)
         return Encoded(joined, np.concatenate(levels), np.asarray([len(joined)], np.int32), self._spelled([text]))
 
     def _encode(self, texts: Sequence[str], spans: Spans | None) -> Encoded:
         encodings = self._encodings(list(texts))
-        counts = np.fromiter((len(each) for each in encodings), np.int64, len(encodings))
+        counts = np.fromiter((len(encoding) for encoding in encodings), np.int64, len(encodings))
         ends = np.cumsum(counts + 1)
         is_text = np.ones(int(ends[-1]), dtype=bool)
         is_text[ends - 1] = False
         tokens = np.full(len(is_text), self.eos_id, dtype=self.dtype)
-        ids = np.fromiter(chain.from_iterable(each.ids for each in encodings), self.dtype, int(counts.sum()))
+        ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), self.dtype, int(counts.sum()))
         if (ids == self.eos_id).any():
             raise DataError(
                 f"{self._path}: it gives its end-of-text {self._eos!r} for text inside a document, which would end "
@@ -118,12 +118,12 @@ class Encoder:
             return self.tokenizer.encode_batch(texts, add_special_tokens=False)
         if self._without_nfc is None:
             return self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        kept = [byte_level.nfc_keeps(text) for text in texts]
-        found = {}
-        for keep, tokenizer in ((True, self._without_nfc), (False, self.tokenizer)):
-            here = [text for text, each in zip(texts, kept, strict=True) if each == keep]
-            found[keep] = iter(tokenizer.encode_batch_fast(here, add_special_tokens=False))
-        return [next(found[each]) for each in kept]
+        is_nfc = [byte_level.nfc_keeps(text) for text in texts]
+        encodings = {}
+        for kind, tokenizer in ((True, self._without_nfc), (False, self.tokenizer)):
+            of_kind = [text for text, nfc in zip(texts, is_nfc, strict=True) if nfc == kind]
+            encodings[kind] = iter(tokenizer.encode_batch_fast(of_kind, add_special_tokens=False))
+        return [next(encodings[nfc]) for nfc in is_nfc]
 
     def _mark(
         self,
@@ -138,18 +138,18 @@ class Encoder:
         if self._widths is not None:
             width = self._widths[tokens[tagged.rows]]
             tagged = mark_by_bytes(levels, width, self.tokenizer, texts, spans, tagged)
-            left = [texts[each] for each in tagged.documents]
+            left = [texts[document] for document in tagged.documents]
             mark_by_offsets(levels, left, self.tokenizer.encode_batch(left, add_special_tokens=False), spans, tagged)
         else:
-            left = [texts[each] for each in tagged.documents]
-            mark_by_offsets(levels, left, [encodings[each] for each in tagged.documents], spans, tagged)
+            left = [texts[document] for document in tagged.documents]
+            mark_by_offsets(levels, left, [encodings[document] for document in tagged.documents], spans, tagged)
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Ranges of documents with bounded characters; a longer document is a piece of its own."""
     first = size = 0
     for index, text in enumerate(texts):
-        if index > first and size + len(text) > _MOST_CHARACTERS:
+        if index > first and size + len(text) > _BATCH_CHARACTERS:
             yield first, index
             first, size = index, 0
         size += len(text)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
 
 from mixtures.formats import risk
 from mixtures.tokenizing import byte_level
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
 
 Ints = NDArray[np.int64]
 
@@ -41,17 +38,17 @@ class Spans:
         return Spans(self.document[keep], self.start[keep], self.end[keep], self.risk[keep])
 
     def within(self, start: int, end: int) -> Spans:
-        """What of the spans of a single document lies in its part [start, end), counted from there."""
+        """What of the spans of a single document lies in its segment [start, end), counted from there."""
         keep = (self.start < end) & (self.end > start)
-        first, last = (np.clip(each[keep], start, end) - start for each in (self.start, self.end))
+        first, last = (np.clip(offsets[keep], start, end) - start for offsets in (self.start, self.end))
         return Spans(self.document[keep], first, last, self.risk[keep])
 
     def moved(self, positions: Mapping[int, Ints]) -> Spans:
-        """The same with places of the documents in `positions` (place -> other place) exchanged for the others."""
+        """The same with offsets exchanged: `positions` holds, by document, the new offset at each old one."""
         start, end = self.start.copy(), self.end.copy()
         for document, table in positions.items():
-            here = self.document == document
-            start[here], end[here] = table[start[here]], table[end[here]]
+            in_document = self.document == document
+            start[in_document], end[in_document] = table[start[in_document]], table[end[in_document]]
         return Spans(self.document, start, end, self.risk)
 
 
@@ -105,10 +102,10 @@ def mark_by_bytes(
     sizes, begins = tagged.sizes, tagged.begins
     running = np.cumsum(width, dtype=np.int64)
     end = running - np.repeat((running - width)[begins], sizes)
-    wide = {int(each): byte_level.byte_positions(texts[each]) for each in tagged.documents
-            if not texts[each].isascii()}  # fmt: skip
-    bytes_ = np.asarray([wide[each][-1] if each in wide else len(texts[each]) for each in tagged.documents.tolist()])
-    same = np.asarray([byte_level.unchanged(tokenizer, texts[each]) for each in tagged.documents], dtype=bool)
+    documents = tagged.documents.tolist()
+    wide = {number: byte_level.byte_positions(texts[number]) for number in documents if not texts[number].isascii()}
+    bytes_ = np.asarray([wide[number][-1] if number in wide else len(texts[number]) for number in documents])
+    same = np.asarray([byte_level.unchanged(tokenizer, texts[number]) for number in documents], dtype=bool)
     fits = same & (end[begins + sizes - 1] == bytes_)
     inside = np.repeat(fits, sizes)
     _raise(levels, (end - width)[inside], end[inside], spans.moved(wide), tagged.only(fits))
@@ -121,8 +118,8 @@ def mark_by_offsets(
     """Mark documents by the tokenizer's own offsets; `texts` and `encodings` are those of the tagged documents, in
     their order.
     """
-    parts = [offsets_of(each, text) for each, text in zip(encodings, texts, strict=True)]
-    offsets = np.concatenate(parts) if parts else np.zeros((0, 2), np.int64)
+    tables = [offsets_of(encoding, text) for encoding, text in zip(encodings, texts, strict=True)]
+    offsets = np.concatenate(tables) if tables else np.zeros((0, 2), np.int64)
     _raise(levels, offsets[:, 0], offsets[:, 1], spans, tagged)
 
 
@@ -160,8 +157,8 @@ def _raise(levels: risk.Bytes, start: Ints, end: Ints, spans: Spans, tagged: Tag
     reach = np.maximum.reduceat(np.maximum(start, end), tagged.begins) + 1
     shift = np.cumsum(np.maximum(reach, _highest(slot, spans.end, len(sizes))) + 1)
     shift = np.concatenate([[0], shift[:-1]])
-    each = np.repeat(shift, sizes)
-    start, end = _monotone(start + each, end + each)
+    token_shift = np.repeat(shift, sizes)
+    start, end = _monotone(start + token_shift, end + token_shift)
     first = np.searchsorted(end, spans.start + shift[slot], side="right")
     last = np.searchsorted(start, spans.end + shift[slot], side="left")
     width = np.maximum(last - first, 0)

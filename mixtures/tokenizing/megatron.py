@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,18 +28,15 @@ from infra.errors import DataError, InputError
 from infra.files.digests import digest_of
 from infra.jobs.base import Workers
 from infra.stages.stage import Workspace
-from mixtures.corpora.columns import Corpus
+from mixtures.corpora.columns import Corpus, CorpusManifest
 from mixtures.formats import risk
+from mixtures.formats.file_names import DOCUMENTS, MANIFEST
 from mixtures.formats.indexed import Indexed, bin_path, open_pair, token_dtype
 from mixtures.spec.megatron import MegatronSpec, digest_megatron
 from mixtures.spec.mixture import TokensSpec
 from mixtures.tokenizing.encode import Encoded
-from mixtures.tokenizing.shard_files import ShardFiles, counts_of
+from mixtures.tokenizing.shard_files import ShardFiles, TokensCounts, counts_of
 from mixtures.tokenizing.tokenizer import read_facts
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 
 _SHARD = 1 << 26  # tokens of a shard, unless a document is longer
 _CHUNK = 1 << 20  # tokens worked on together
@@ -72,9 +69,8 @@ def open_megatron(name: str, spec: MegatronSpec) -> Corpus:
     documents, tokens = len(index.lengths), int(index.starts[-1])
     if not tokens:
         raise InputError(f"megatron.{name}: {spec.prefix} holds no token")
-    manifest = {"documents": documents, "tokens": tokens, "characters": tokens - documents, "bytes": tokens,
-                "attributes": [], "files": []}  # fmt: skip
-    return Corpus(name, (), manifest, spec.has_twin)
+    manifest = CorpusManifest(documents=documents, characters=tokens - documents, bytes=tokens, attributes=())
+    return Corpus(name, (), manifest, spec.has_twin, tokens)
 
 
 def check_twin(name: str, spec: MegatronSpec, attribute: str | None) -> None:
@@ -86,7 +82,7 @@ def check_twin(name: str, spec: MegatronSpec, attribute: str | None) -> None:
         )
 
 
-def import_corpus(spec: TokensSpec, workspace: Workspace, workers: Workers | None = None) -> dict[str, Any]:
+def import_corpus(spec: TokensSpec, workspace: Workspace, workers: Workers | None = None) -> TokensCounts:
     """Import every shard that is not there yet. Raises InputError, ArtifactError or RanksFailed."""
     from infra.jobs.items import alone, for_each, forget_jobs
 
@@ -112,11 +108,12 @@ def _jobs(spec: TokensSpec, source: MegatronSpec, folder: Path) -> list[ImportJo
     twin = source.has_twin and spec.risk is not None
     tokens = open_pair(prefix, digest_of(bin_path(prefix)))[0] if twin else Indexed(prefix)
     cut = _cut_documents(prefix)
-    return [
-        ImportJob(prefix, first, last, twin, folder / f"{number:05d}", spec.corpus, tokenizer, facts.eos_id,
-                  facts.vocab_size, tuple(each for each in cut if first <= each < last))
-        for number, (first, last) in enumerate(_runs(tokens.starts, 0, len(tokens.lengths), _SHARD))
-    ]  # fmt: skip
+    jobs = []
+    for number, (first, last) in enumerate(_runs(tokens.starts, 0, len(tokens.lengths), _SHARD)):
+        cut_in_shard = tuple(document for document in cut if first <= document < last)
+        jobs.append(ImportJob(prefix, first, last, twin, folder / f"{number:05d}", spec.corpus, tokenizer,
+                              facts.eos_id, facts.vocab_size, cut_in_shard))  # fmt: skip
+    return jobs
 
 
 def _refuse_other_tokenizer(prefix: Path, tokenizer: Path) -> None:
@@ -131,12 +128,12 @@ def _refuse_other_tokenizer(prefix: Path, tokenizer: Path) -> None:
 
 def _cut_documents(prefix: Path) -> list[int]:
     """Documents that a mixture of hormesis, if the files are of one, cut short to take the tokens it was asked for."""
-    table = prefix.parent / "documents.parquet"
-    if not table.is_file() or not (prefix.parent / "mixture.json").is_file():
+    table = prefix.parent / DOCUMENTS
+    if not table.is_file() or not (prefix.parent / MANIFEST).is_file():
         return []
-    here = [("component", "==", prefix.name), ("truncated", "==", True)]
-    found: list[int] = pq.read_table(table, columns=["ordinal"], filters=here).column(0).to_pylist()
-    return found
+    cut = [("component", "==", prefix.name), ("truncated", "==", True)]
+    ordinals: list[int] = pq.read_table(table, columns=["ordinal"], filters=cut).column(0).to_pylist()
+    return ordinals
 
 
 def _runs(starts: NDArray[np.int64], first: int, last: int, tokens: int) -> Iterator[tuple[int, int]]:
@@ -181,7 +178,7 @@ def _ended(
     begin, end = int(tokens.starts[first]), int(tokens.starts[last])
     ids = np.array(tokens.tokens[begin:end])
     risks = np.full(len(ids), risk.UNSCORED, np.uint8) if levels is None else np.array(levels.tokens[begin:end])
-    cut = [int(tokens.starts[each + 1]) - 1 - begin for each in job.cut if first <= each < last]
+    cut = [int(tokens.starts[document + 1]) - 1 - begin for document in job.cut if first <= document < last]
     if cut:
         ids[cut], risks[cut] = job.eos_id, risk.UNSCORED if levels is None else risk.LOWEST
     return ids, risks
@@ -199,10 +196,10 @@ def _checked(job: ImportJob, ids: NDArray[Any], risks: risk.Bytes, tokens: Index
             "the files with an EOS after every document (--append-eod, eos_token), or name their tokenizer"
         )
     if (ids < 0).any() or (ids >= job.vocab_size).any():
-        place = begin + int(np.flatnonzero((ids < 0) | (ids >= job.vocab_size))[0])
-        bad = int(np.searchsorted(tokens.starts, place, side="right")) - 1
+        position = begin + int(np.flatnonzero((ids < 0) | (ids >= job.vocab_size))[0])
+        bad = int(np.searchsorted(tokens.starts, position, side="right")) - 1
         raise DataError(
-            f"{bin_path(job.source)}:{bad}: token {int(ids[place - begin])} is not among the tokenizer's "
+            f"{bin_path(job.source)}:{bad}: token {int(ids[position - begin])} is not among the tokenizer's "
             f"{job.vocab_size}; the files were made with another tokenizer"
         )
     return Encoded(ids, risks, tokens.lengths[first:last])

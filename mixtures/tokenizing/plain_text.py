@@ -63,9 +63,5 @@ def _rename_vocabulary(model: dict[str, Any], name: Callable[[str], str]) -> Non
         return
     model["vocab"] = {name(piece): number for piece, number in model["vocab"].items()}
     if "merges" in model:
-        model["merges"] = [pair for pair in map(_pair, model["merges"]) if all(
-            piece in model["vocab"] for piece in (*pair, "".join(pair)))]  # fmt: skip
-
-
-def _pair(merge: str | list[str]) -> list[str]:
-    return merge.split(" ") if isinstance(merge, str) else merge
+        pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
+        model["merges"] = [pair for pair in pairs if model["vocab"].keys() >= {*pair, "".join(pair)}]

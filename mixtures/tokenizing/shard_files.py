@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,48 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.corpus.risk_levels import THRESHOLDS
+from infra.artifacts.artifact import Artifact
+from infra.artifacts.records import from_json, read_record, to_json
 from infra.atomic import atomic_path, write_json
 from mixtures.formats.indexed import BinWriter, bin_path, idx_path, risk_prefix, write_idx
 from mixtures.tokenizing.encode import Encoded
 from mixtures.tokenizing.token_table import RISKY, SCHEMA, documents_path, levels_in, table_of
 
 _ROW_GROUP = 1 << 16  # documents of a row group of the table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRecord:
+    """Completion record of a tokenised shard: counts, and the hashes of its files."""
+
+    documents: int
+    tokens: int
+    risky_tokens: int
+    levels: tuple[int, ...]
+    """Tokens that reach each of curation's thresholds."""
+    tokens_sha256: str
+    risk_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokensCounts:
+    """The counts of a tokens artifact: its shards by name, and their sums."""
+
+    corpus: str
+    shards: tuple[str, ...]
+    documents: int
+    tokens: int
+    risky_tokens: int
+    levels: tuple[int, ...] | None = None
+    """Tokens that reach each of curation's thresholds."""
+    eos_spelled: int | None = None
+    """How often texts spell the EOS, and in how many documents; None: none does."""
+    eos_spelled_documents: int | None = None
+
+    @classmethod
+    def of(cls, tokens: Artifact) -> TokensCounts:
+        """Those of an artifact. Raises ArtifactError."""
+        return from_json(cls, json.dumps(tokens.counts), f"{tokens.path}: counts")
 
 
 class ShardFiles:
@@ -60,35 +97,45 @@ class ShardFiles:
     def __exit__(self, *error: Any) -> None:
         if error[0] is None:
             self._flush()
-        hashes = {"tokens_sha256": self._tokens.finish(), "risk_sha256": self._risk.finish()}
+        tokens_sha256, risk_sha256 = self._tokens.finish(), self._risk.finish()
         self._open.__exit__(*error)
         if error[0] is None:
-            self._finish(hashes)
+            self._finish(tokens_sha256, risk_sha256)
 
-    def _finish(self, hashes: dict[str, str]) -> None:
+    def _finish(self, tokens_sha256: str, risk_sha256: str) -> None:
         lengths = np.concatenate(self._lengths) if self._lengths else np.zeros(0, np.int32)
         with atomic_path(idx_path(self.prefix)) as path:
             write_idx(path, lengths, self.dtype)
         with atomic_path(idx_path(risk_prefix(self.prefix))) as path:
-            write_idx(path, lengths, "uint8", tokens_sha256=hashes["tokens_sha256"])
-        reached = self._reached.tolist()
-        counts = {"documents": self._documents, "tokens": int(lengths.sum()), "levels": reached,
-                  "risky_tokens": reached[THRESHOLDS.index(RISKY)]}  # fmt: skip
-        write_json(_done_path(self.prefix), hashes | counts)
+            write_idx(path, lengths, "uint8", tokens_sha256=tokens_sha256)
+        reached = tuple(self._reached.tolist())
+        record = ShardRecord(
+            documents=self._documents,
+            tokens=int(lengths.sum()),
+            risky_tokens=reached[THRESHOLDS.index(RISKY)],
+            levels=reached,
+            tokens_sha256=tokens_sha256,
+            risk_sha256=risk_sha256,
+        )
+        write_json(_done_path(self.prefix), to_json(record))
 
 
-def shard_record(prefix: Path) -> dict[str, Any]:
-    """Completion record of a tokenised shard: documents, tokens, risky tokens and the hashes of its files."""
-    record: dict[str, Any] = json.loads(_done_path(prefix).read_text(encoding="utf-8"))
-    return record
+def shard_record(prefix: Path) -> ShardRecord:
+    """The completion record of a tokenised shard. Raises ArtifactError."""
+    return read_record(ShardRecord, _done_path(prefix))
 
 
-def counts_of(corpus: str, prefixes: list[Path]) -> dict[str, Any]:
-    """The counts of a tokens artifact: its shards and their sums."""
+def counts_of(corpus: str, prefixes: list[Path]) -> TokensCounts:
+    """The sums over the shards of a tokens artifact."""
     records = [shard_record(prefix) for prefix in prefixes]
-    sums = {key: sum(record[key] for record in records) for key in ("documents", "tokens", "risky_tokens")}
-    levels = np.sum([record["levels"] for record in records], axis=0).tolist()
-    return {"corpus": corpus, "shards": [prefix.name for prefix in prefixes], **sums, "levels": levels}
+    return TokensCounts(
+        corpus=corpus,
+        shards=tuple(prefix.name for prefix in prefixes),
+        documents=sum(record.documents for record in records),
+        tokens=sum(record.tokens for record in records),
+        risky_tokens=sum(record.risky_tokens for record in records),
+        levels=tuple(np.sum([record.levels for record in records], axis=0).tolist()),
+    )
 
 
 def _done_path(prefix: Path) -> Path:

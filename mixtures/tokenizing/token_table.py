@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
     ]
 )
 # How many of the thresholds each risk byte reaches; unscored and structural tokens reach none.
-_REACHED = np.searchsorted([risk.threshold_byte(each) for each in THRESHOLDS], np.arange(256), side="right")
+_REACHED = np.searchsorted([risk.threshold_byte(threshold) for threshold in THRESHOLDS], np.arange(256), side="right")
 _REACHED[[risk.UNSCORED, risk.STRUCTURAL]] = 0
 
 

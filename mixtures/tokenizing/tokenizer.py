@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -21,9 +21,6 @@ from mixtures.corpora import select
 from mixtures.corpora.columns import Corpus, batches, matches, open_corpus, where_columns
 from mixtures.hub import revision_of
 from mixtures.spec.mixture import TokenizerSpec, TokenizerStageSpec, TrainBpeSpec
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 EOS, PADDING, REMOVED = "<|endoftext|>", "<|padding|>", "<|removed|>"
 MANIFEST = "hormesis_tokenizer.json"
@@ -57,8 +54,8 @@ def make(spec: TokenizerStageSpec, folder: Path) -> TokenizerFacts:
     if source.train_bpe is not None:
         assert spec.curation is not None and spec.corpus is not None
         return save(_train(spec, source.train_bpe), EOS, PADDING, folder)
-    tokenizer, said = _from_file(Path(source.file)) if source.file else _from_hub(source)
-    return save(tokenizer, _eos(tokenizer, source, said), _pad(tokenizer, source, said), folder)
+    tokenizer, config = _from_file(Path(source.file)) if source.file else _from_hub(source)
+    return save(tokenizer, _eos(tokenizer, source, config), _pad(tokenizer, source, config), folder)
 
 
 def save(tokenizer: Tokenizer, eos: str, pad: str | None, folder: Path) -> TokenizerFacts:
@@ -69,7 +66,8 @@ def save(tokenizer: Tokenizer, eos: str, pad: str | None, folder: Path) -> Token
     eos_id, pad_id = tokenizer.token_to_id(eos), tokenizer.token_to_id(pad)
     assert eos_id is not None and pad_id is not None
     facts = TokenizerFacts(
-        vocab_size=_rows(tokenizer),
+        # Rows an embedding needs: ids may have holes, so that the count of entries can be too small.
+        vocab_size=max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
         eos_id=eos_id,
         pad_id=pad_id,
         removed_id=tokenizer.token_to_id(REMOVED),
@@ -99,11 +97,6 @@ def _adds_nothing(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def _rows(tokenizer: Tokenizer) -> int:
-    """Rows an embedding needs: ids may have holes, so that the count of entries can be too small."""
-    return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
-
-
 def _train(spec: TokenizerStageSpec, bpe: TrainBpeSpec) -> Tokenizer:
     """Byte-level BPE with GPT-2's pre-tokenisation; the same documents give the same merges whatever the threads."""
     assert spec.curation is not None and spec.corpus is not None
@@ -128,7 +121,7 @@ def _train(spec: TokenizerStageSpec, bpe: TrainBpeSpec) -> Tokenizer:
     return tokenizer
 
 
-def _training_texts(corpus: Corpus, spec: TokenizerStageSpec, most_characters: int) -> Iterator[list[str]]:
+def _training_texts(corpus: Corpus, spec: TokenizerStageSpec, sample_characters: int) -> Iterator[list[str]]:
     """Texts that pass `where`, without the hold-out, batch by batch.
 
     The hold-out is counted in tokens, which do not exist yet. But every whitespace-separated word holds at least one
@@ -137,7 +130,7 @@ def _training_texts(corpus: Corpus, spec: TokenizerStageSpec, most_characters: i
     """
     where = parse(spec.where) if spec.where else None
     limit = _last_held_out(corpus, spec)
-    share = min(1.0, most_characters / max(1, corpus.manifest["characters"]))
+    share = min(1.0, sample_characters / max(1, corpus.manifest.characters))
     columns = sorted({"id", "text", *where_columns(where)})
     for shard in corpus.shards:
         for row, batch in batches(shard, columns):
@@ -191,12 +184,12 @@ def _configuration(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"tokenizer.file: {path}: not JSON: {error}; mend it, or move it away") from None
-    if not isinstance(said, dict):
+    if not isinstance(config, dict):
         raise InputError(f"tokenizer.file: {path}: not a JSON object of settings; mend it, or move it away")
-    return said
+    return config
 
 
 def _from_hub(source: TokenizerSpec) -> tuple[Tokenizer, dict[str, Any]]:
@@ -214,7 +207,7 @@ def _from_hub(source: TokenizerSpec) -> tuple[Tokenizer, dict[str, Any]]:
     return loaded.backend_tokenizer, {"eos_token": loaded.eos_token, "pad_token": loaded.pad_token}
 
 
-def _eos(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> str:
+def _eos(tokenizer: Tokenizer, source: TokenizerSpec, config: dict[str, Any]) -> str:
     """The token that ends a document: what the YAML says, else the configuration beside it, else a usual name.
 
     Raises InputError where a token that is named is not in the vocabulary: another one would be put in its stead.
@@ -226,7 +219,7 @@ def _eos(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> s
             raise InputError(f"tokenizer.eos: {source.eos!r} is not in the vocabulary{nearest(source.eos, options)}")
         return source.eos
     where = source.file or source.hub
-    declared = _declared(said, "eos_token", where)
+    declared = _declared(config, "eos_token", where)
     if declared is not None and tokenizer.token_to_id(declared) is None:
         raise InputError(
             f"the tokenizer {where} says that its end-of-text token is {declared!r}, which is not in its vocabulary; "
@@ -239,12 +232,12 @@ def _eos(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> s
     raise InputError(f"the tokenizer {where} names no end-of-text token; set tokenizer.eos (special tokens: {names})")
 
 
-def _pad(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> str | None:
+def _pad(tokenizer: Tokenizer, source: TokenizerSpec, config: dict[str, Any]) -> str | None:
     """The padding: what the configuration says, else a usual name; None where there is none. Raises InputError where it
     names a token that is not in the vocabulary.
     """
     where = source.file or source.hub
-    declared = _declared(said, "pad_token", where)
+    declared = _declared(config, "pad_token", where)
     if declared is not None and tokenizer.token_to_id(declared) is None:
         special = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
         raise InputError(
@@ -257,9 +250,9 @@ def _pad(tokenizer: Tokenizer, source: TokenizerSpec, said: dict[str, Any]) -> s
     return None
 
 
-def _declared(said: dict[str, Any], key: str, where: str | None) -> str | None:
+def _declared(config: dict[str, Any], key: str, where: str | None) -> str | None:
     """A special token of a configuration, where it stands as a string or as {"content": …}. Raises InputError."""
-    token = said.get(key)
+    token = config.get(key)
     content = token.get("content") if isinstance(token, dict) else token
     if content is not None and not isinstance(content, str):
         raise InputError(f"the tokenizer {where}: {key} in its tokenizer_config.json is {content!r}, and not a text")

@@ -53,7 +53,7 @@ def _build(files: Path, build: Callable[[New], None]) -> None:
         return open_memmap(temporary / f"{name}.npy", "w+", dtype, shape).view(np.ndarray)
 
     try:
-        with long_arrays.kept_in(temporary / "scratch"):
+        with long_arrays.mapped_in(temporary / "scratch"):
             build(new)
         for path in temporary.iterdir():
             sync(path)

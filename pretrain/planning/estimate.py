@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mixtures.formats.risk import STRUCTURAL, threshold_byte
+from mixtures.reading.manifest import ComponentRecord
 from pretrain.data.schedule import Streams, passes_of
 from pretrain.gpus import GPUS
 from pretrain.loss.spec import LossSpec
@@ -111,15 +111,15 @@ def memory_per_rank(training: Training, parallel: ParallelSpec, micro_batch_size
     )
 
 
-def tokens_by_action(loss: LossSpec, records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
+def tokens_by_action(loss: LossSpec, records: Sequence[ComponentRecord]) -> list[tuple[str, str, int]]:
     """(component, action, target tokens of one epoch) for every action that some token takes."""
     rows = []
     for record in records:
         counts: dict[str, int] = {}
-        for byte, tokens in enumerate(record["risk_histogram"]):
-            action = action_of(loss, record["name"], byte)
+        for byte, tokens in enumerate(record.risk_histogram):
+            action = action_of(loss, record.name, byte)
             counts[action] = counts.get(action, 0) + tokens
-        rows += [(record["name"], action, tokens) for action, tokens in counts.items() if tokens]
+        rows += [(record.name, action, tokens) for action, tokens in counts.items() if tokens]
     return rows
 
 

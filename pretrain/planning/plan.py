@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from infra.render.html import duration
 from infra.render.page import Plan, Table
+from mixtures.reading.manifest import ComponentRecord
 from pretrain.data.schedule import streams_of
 from pretrain.gpus import GPUS
 from pretrain.launchers.options import LauncherSpec, SlurmSpec
@@ -29,7 +29,7 @@ def plan(spec: PretrainSpec) -> Plan:
         f"pretrain {spec.name}",
         (
             Table("Model and work", ("what", "amount"), _work(training)),
-            policy_table(spec.loss, inputs.mixture.manifest["components"]),
+            policy_table(spec.loss, inputs.mixture.manifest.components),
             memory_table(training),
             Table("Time (estimate)", ("on", "time"), durations(training)),
         ),
@@ -38,7 +38,7 @@ def plan(spec: PretrainSpec) -> Plan:
     )
 
 
-def policy_table(loss: LossSpec, records: Sequence[Mapping[str, Any]]) -> Table:
+def policy_table(loss: LossSpec, records: Sequence[ComponentRecord]) -> Table:
     """How many targets of one epoch the policy treats in which way; `records` are the manifest's components."""
     actions = tokens_by_action(loss, records)
     total = sum(tokens for _, _, tokens in actions) or 1

@@ -46,7 +46,7 @@ def model_card(spec: PretrainSpec, inputs: Inputs, summary: dict[str, Any]) -> s
         *map(markdown, result_tables(summary)),
         "## Loss",
         f"`{json.dumps(policy)}`",
-        markdown(policy_table(spec.loss, mixture.manifest["components"])),
+        markdown(policy_table(spec.loss, mixture.manifest.components)),
         "## How it was made",
         markdown(_made(spec, inputs)),
     ]

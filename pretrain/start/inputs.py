@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from infra.config.faults import nearest
 from infra.errors import DataError, InputError
-from mixtures.formats.risk import UNSCORED
 from mixtures.reading.built import BuiltMixture
 from mixtures.tokenizing.tokenizer import TokenizerFacts
 from pretrain.data.schedule import Epoch, passes_of, streams_of
@@ -69,7 +68,7 @@ def open_inputs(spec: PretrainSpec, *, verify: bool = True) -> Inputs:
 
 
 def _check_policy(loss: LossSpec, mixture: BuiltMixture) -> None:
-    records = {record["name"]: record for record in mixture.manifest["components"]}
+    records = {record.name: record for record in mixture.manifest.components}
     for key, names in (("components", loss.components or ()), ("by_component", loss.by_component)):
         for name in names:
             if name not in records:
@@ -83,8 +82,7 @@ def _check_policy(loss: LossSpec, mixture: BuiltMixture) -> None:
             "put in the tokens' place, and the EOS would end the document there; add one to tokenizer.json, or mask"
         )
     for name in filter(loss.needs_risk, records):
-        unscored = records[name].get("risk_histogram", [0])[UNSCORED]
-        if records[name]["tokens"] and unscored:
+        if unscored := records[name].unscored:
             raise DataError(
                 f"{mixture.path}: {unscored:,} tokens of component {name!r} carry no risk, and the loss policy "
                 f"asks for it; set `risk:` in the mixture and tag its corpus, or restrict loss.components"

@@ -82,29 +82,34 @@ def write_mixture(
     from infra.artifacts.artifact import describe_files, write_manifest
     from infra.artifacts.fingerprint import digest
     from mixtures.building.write import DOCUMENTS_SCHEMA
+    from mixtures.formats.file_names import DOCUMENTS, HELD_OUT, MANIFEST
 
     empty = {"tokens": 0, "documents": 0, "risky_tokens": 0, "risk_histogram": [0] * 256}
     records = []
     origins: list[dict[str, Any]] = []
     for name in {**components, **held_out}:
         record = write_pair(folder / name, *components[name]) if name in components else dict(empty)
-        held = write_pair(folder / "held_out" / name, *held_out[name]) if name in held_out else dict(empty)
-        records.append({"name": name, **record, "held_out": held})
+        held = write_pair(folder / HELD_OUT / name, *held_out[name]) if name in held_out else dict(empty)
+        taken = {"corpus": name, "where": None, "available": record["tokens"], "max_epochs": 1}
+        records.append({"name": name, **taken, **record, "held_out": held})
         if last := (cooldown or {}).get(name):
             tokens = sum(len(document) for document in components[name][0][-last:])
             records[-1]["cooldown"] = {"documents": last, "tokens": tokens}
         origins += _origins(name, components[name][0]) if name in components else []
-    pq.write_table(pa.Table.from_pylist(origins, DOCUMENTS_SCHEMA), folder / "documents.parquet")
+    pq.write_table(pa.Table.from_pylist(origins, DOCUMENTS_SCHEMA), folder / DOCUMENTS)
     manifest = {
         "format": 1,
+        "seed": 0,
         "sequence_length": sequence_length,
-        "risk": {"attribute": risk},
+        "risk": {"attribute": risk, "unscored": 0, "structural": 255},
+        "tokens": sum(record["tokens"] for record in records),
+        "held_out": HELD_OUT,
         "tokenizer": write_tokenizer(folder / "tokenizer", vocab_size),
         "components": records,
         "content_sha256": digest(records),
         **manifest_keys,
     }
-    (folder / "mixture.json").write_text(json.dumps(manifest))
+    (folder / MANIFEST).write_text(json.dumps(manifest))
     fields: dict[str, Any] = {key: {} for key in ("config", "inputs", "counts")}
     write_manifest(
         folder,

@@ -30,19 +30,19 @@ def cross_validate(
     counts = (fold[None, :] != np.arange(folds)[:, None]).astype(np.float64)
     fitted = RESPONSES.get(response).fit(mixtures, results, counts, seed, workers)
     predicted = fitted.predict(mixtures)  # [folds, t, n]
-    own = predicted[fold, :, np.arange(runs)]
-    return CrossValidation(response, own, np.sqrt(((own - results) ** 2).mean(0)))
+    unseen = predicted[fold, :, np.arange(runs)]  # [n, t]: each run by the model of its own fold
+    return CrossValidation(response, unseen, np.sqrt(((unseen - results) ** 2).mean(0)))
 
 
 def choose(validations: Sequence[CrossValidation]) -> list[str]:
     """The best response model of every target; ties go to the one named first."""
-    errors = np.stack([each.errors for each in validations])
+    errors = np.stack([validation.errors for validation in validations])
     return [validations[index].response for index in errors.argmin(0)]
 
 
 def spearman(predicted: Array, measured: Array) -> Array:
     """Rank correlation of every column [t]; 0 where a column is constant, as it then ranks nothing."""
-    ranks = [rankdata(each, axis=0) for each in (predicted, measured)]
+    ranks = [rankdata(values, axis=0) for values in (predicted, measured)]
     first, second = (rank - rank.mean(0) for rank in ranks)
     product = np.sqrt((first**2).sum(0) * (second**2).sum(0))
     return np.where(product > 0, (first * second).sum(0) / np.where(product > 0, product, 1.0), 0.0)

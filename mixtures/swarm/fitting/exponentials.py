@@ -78,14 +78,14 @@ def fit_exponentials(mixtures: Array, values: Array, counts: Array, start: Array
     size = max(1, _BLOCK // max(1, len(mixtures)))
     theta, loss = start.copy(), np.empty(len(start))
     for first in range(0, len(start), size):
-        part = slice(first, first + size)
-        theta[part], loss[part] = _descend(_Block(mixtures, outer, values[part], counts[part], start[part].copy()))
+        rows = slice(first, first + size)
+        theta[rows], loss[rows] = _descend(_Block(mixtures, outer, values[rows], counts[rows], start[rows].copy()))
     return theta, loss
 
 
 def _descend(block: _Block) -> tuple[Array, Array]:
     """Levenberg-Marquardt with a damping of its own for every problem; those that stand still drop out."""
-    found, losses = block.theta.copy(), np.empty(len(block.theta))
+    thetas, losses = block.theta.copy(), np.empty(len(block.theta))
     alive = np.arange(len(block.theta))
     damping, still = np.full(len(alive), 1e-3), np.zeros(len(alive), int)
     loss, residuals, powers = block.evaluate(block.theta)
@@ -99,14 +99,14 @@ def _descend(block: _Block) -> tuple[Array, Array]:
         residuals[better], powers[better] = new[1][better], new[2][better]
         damping = np.clip(np.where(better, damping * 0.3, damping * 6.0), 1e-10, 1e10)
         still = np.where(gain > 1e-7, 0, still + 1)
-        found[alive], losses[alive] = block.theta, loss
+        thetas[alive], losses[alive] = block.theta, loss
         going = still < 4
         if not going.all():
             block, alive, damping, still = block.keep(going), alive[going], damping[going], still[going]
             loss, residuals, powers = loss[going], residuals[going], powers[going]
             if not len(alive):
                 break
-    return found, losses
+    return thetas, losses
 
 
 def _solve(matrix: Array, gradient: Array, damping: Array) -> Array:

@@ -46,7 +46,7 @@ class Fit:
     @property
     def validated(self) -> Array:
         """Cross-validated predictions of the chosen models [n, t], in the units of the results."""
-        by_name = {each.response: each.predicted for each in self.validations}
+        by_name = {validation.response: validation.predicted for validation in self.validations}
         columns = [by_name[name][:, column] for column, name in enumerate(self.chosen)]
         return np.stack(columns, axis=1) * self.swarm.signs
 
@@ -63,12 +63,12 @@ def read_inputs(spec: SwarmSpec) -> ProxyRuns:
         have = f"{spec.proxies.mixtures}: {len(runs.index)} runs"
         raise InputError(f"{have}; {len(names)} components and {spec.fit.folds} folds need at least {needed}")
     outliers = find_outliers(runs, signs_of(asked), len(runs.index) - needed)
-    return ProxyRuns(runs.without({each.run for each in outliers}), check, asked, outliers)
+    return ProxyRuns(runs.without({outlier.run for outlier in outliers}), check, asked, outliers)
 
 
 def signs_of(asked: Sequence[TargetSpec]) -> Array:
     """1 for a target that is minimised, -1 for one that is maximised, [t]."""
-    return np.asarray([-1.0 if each.goal == "maximise" else 1.0 for each in asked])
+    return np.asarray([-1.0 if target.goal == "maximise" else 1.0 for target in asked])
 
 
 def fit_swarm(spec: SwarmSpec, inputs: ProxyRuns, workers: int, advance: Advance) -> Fit:
@@ -94,7 +94,7 @@ def _problem(spec: SwarmSpec, inputs: ProxyRuns, signed: Array, chosen: Sequence
         mixtures=inputs.runs.mixtures,
         signed=signed,
         chosen=chosen,
-        weights=np.asarray([each.weight for each in inputs.asked]),
+        weights=np.asarray([target.weight for target in inputs.asked]),
         natural=np.asarray(bounds.natural),
         floor=np.asarray(bounds.floor),
         cap=np.asarray(bounds.cap),

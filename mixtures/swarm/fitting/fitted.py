@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infra.artifacts.artifact import read_artifact
 from infra.artifacts.inputs import check_input
 from infra.atomic import atomic_path
 from infra.errors import InputError
+from mixtures.swarm.record import RECORD, SwarmRecord
 from mixtures.swarm.responses import RESPONSES
 from mixtures.swarm.responses.base import Response
 from mixtures.swarm.solving.capped import Array
 from mixtures.swarm.tables import read_mixtures, write_numbers
 
-MODELS, RECORD = "models.npz", "swarm.json"
+MODELS = "models.npz"
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,18 @@ class FittedSwarm:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, folder: Path, record: Mapping[str, Any]) -> FittedSwarm:
-        """Read what `save` wrote; `record` is the artifact's swarm.json."""
-        targets: list[Mapping[str, Any]] = record["targets"]
-        chosen = [each["response"] for each in targets]
+    def load(cls, folder: Path, record: SwarmRecord) -> FittedSwarm:
+        """Read what `save` wrote into the folder of the artifact with this record."""
+        chosen = [target.response for target in record.targets]
         with np.load(folder / MODELS, allow_pickle=False) as stored:
-            parts = {name: _within(stored, f"{name}/") for name in dict.fromkeys(chosen)}
+            models = {
+                name: RESPONSES.get(name).from_arrays(_within(stored, f"{name}/")) for name in dict.fromkeys(chosen)
+            }
         return cls(
-            tuple(record["components"]),
-            tuple(each["name"] for each in targets),
-            np.asarray([-1.0 if each["goal"] == "maximise" else 1.0 for each in targets]),
-            {name: RESPONSES.get(name).from_arrays(arrays) for name, arrays in parts.items()},
+            record.components,
+            tuple(target.name for target in record.targets),
+            np.asarray([-1.0 if target.goal == "maximise" else 1.0 for target in record.targets]),
+            models,
             columns_of(chosen),
         )
 
@@ -78,26 +79,28 @@ def fit_chosen(
 
 def columns_of(chosen: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """The targets of each response model, in the order in which the models first come."""
-    return {name: tuple(i for i, each in enumerate(chosen) if each == name) for name in dict.fromkeys(chosen)}
+    columns: dict[str, tuple[int, ...]] = {}
+    for column, name in enumerate(chosen):
+        columns[name] = (*columns.get(name, ()), column)
+    return columns
 
 
-def open_swarm(folder: Path) -> tuple[FittedSwarm, dict[str, Any]]:
-    """The fitted swarm of an artifact, its checksums compared, and its record. Raises InputError for a design."""
+def open_swarm(folder: Path) -> FittedSwarm:
+    """The fitted swarm of an artifact, its checksums compared. Raises InputError for a design, ArtifactError."""
     artifact = read_artifact(folder, "swarm")
     if RECORD not in artifact.files:
         raise InputError(f"{folder}: is a design without results; train its mixtures, then fit with `proxies:`")
     check_input(artifact)
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    return FittedSwarm.load(folder, record), record
+    return FittedSwarm.load(folder, SwarmRecord.from_json(folder))
 
 
 def predict_file(folder: Path, mixtures: Path, out: Path) -> int:
     """Predictions for the mixtures of a CSV file into another, written whole or not at all; returns how many."""
-    swarm, _ = open_swarm(folder)
+    swarm = open_swarm(folder)
     index, shares = read_mixtures(mixtures, swarm.components)
     write_numbers(out, index, swarm.targets, swarm.predict(shares))
     return len(index)
 
 
-def _within(stored: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def _within(stored: Mapping[str, NDArray[np.generic]], prefix: str) -> dict[str, NDArray[np.generic]]:
     return {key.removeprefix(prefix): stored[key] for key in stored if key.startswith(prefix)}

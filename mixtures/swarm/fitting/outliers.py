@@ -19,7 +19,7 @@ FAR = 8.0
 """In standard deviations of the other runs' residuals (by their median, for the parameters of the fit corrected)."""
 WILD = 3.0
 """And in standard deviations of the target."""
-MOST = 0.15
+LARGEST_SHARE = 0.15
 """Were more runs than this share far off, the law would not hold, and nothing could be said of single runs."""
 
 
@@ -48,7 +48,7 @@ def find_outliers(runs: Runs, signs: Array, spare: int) -> tuple[Outlier, ...]:
     usual = 1.4826 * np.median(size, axis=0) * np.sqrt(count / free)
     far = (size > FAR * usual) & (size > WILD * spread)
     rows = np.flatnonzero(far.any(1))
-    if len(rows) > min(spare, MOST * count):
+    if len(rows) > min(spare, LARGEST_SHARE * count):
         return ()
     worst = np.where(far, size / spread, 0.0)[rows].argmax(1)
     return tuple(

@@ -12,23 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mixtures.swarm.fitting.exponentials import EXPONENT, fit_exponentials, huber
 from mixtures.swarm.responses.base import Array, Response
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
 _STARTS = (0.02, 0.5, 0.9)
 """Offsets to start from, as shares of the smallest value (above the shift)."""
 _WILD = 10.0
 """Values further from the median than so many standard deviations tell nothing of where offsets and shift may lie."""
-_MOST = 1.0
+_CAP = 1.0
 """Residual, in standard deviations of the target, from which runs count alike in the choice between starts."""
 _ROUNDING = 1e-12  # of the values
 _REWEIGHTINGS = 15
@@ -51,9 +48,11 @@ class LogLinear(Response):
         scaled = np.ascontiguousarray(((values - shift) / scale).T)  # [t, n]
         overall = _normalised(counts.mean(0, keepdims=True))
         theta = _from_several_starts(weights, scaled, np.repeat(overall, len(scaled), 0))
-        if len(counts) > 1:
-            theta = _every_weighting(weights, scaled, _normalised(counts), theta)
-        theta = theta.reshape(len(counts), len(scaled), -1)
+        r, t = len(counts), len(scaled)
+        if r > 1:  # every weighting of every target, [r × t, ·], from the fit to all runs
+            start, run_counts = np.tile(theta, (r, 1)), np.repeat(_normalised(counts), t, 0)
+            theta, _ = fit_exponentials(weights, np.tile(scaled, (r, 1)), run_counts, start)
+        theta = theta.reshape(r, t, -1)
         slopes = theta[..., 1:] + np.log(scale)[:, None]  # shares sum to 1, so a factor is a sum in every slope
         return cls(shift + scale * np.exp(theta[..., 0]), slopes)
 
@@ -97,7 +96,7 @@ def _from_several_starts(weights: Array, scaled: Array, counts: Array) -> Array:
     starts = [start(weights, scaled, counts, share) for share in _STARTS for start in (_start, _robust_start)]
     thetas = np.stack([fit_exponentials(weights, scaled, counts, start)[0] for start in starts])
     powers = np.exp(np.minimum(thetas[..., 1:] @ weights.T, EXPONENT))
-    size = np.minimum(np.abs(np.exp(thetas[..., :1]) + powers - scaled), _MOST)
+    size = np.minimum(np.abs(np.exp(thetas[..., :1]) + powers - scaled), _CAP)
     losses = (counts * huber(size)).sum(-1)
     return thetas[losses.argmin(0), np.arange(len(scaled))]
 
@@ -133,10 +132,3 @@ def _slopes(weights: Array, logs: Array, weight: Array) -> Array:
     matrix += 1e-3 * np.einsum("pii->p", matrix)[:, None, None] * np.eye(weights.shape[1]) / weights.shape[1]
     right = (weight * (logs - centre)) @ weights
     return np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0] + centre, np.float64)
-
-
-def _every_weighting(weights: Array, scaled: Array, counts: Array, theta: Array) -> Array:
-    """All weightings of all targets, from the fit to all runs: [r × t, 1 + m]."""
-    r, t = len(counts), len(scaled)
-    found, _ = fit_exponentials(weights, np.tile(scaled, (r, 1)), np.repeat(counts, t, 0), np.tile(theta, (r, 1)))
-    return found

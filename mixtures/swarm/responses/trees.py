@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from itertools import chain
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infra.jobs.processes import worker_pool
 from mixtures.swarm.responses.base import Array, Response
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 TREES = 200
 RATE = 0.08
@@ -44,8 +42,8 @@ class Forest:
 
     def predict(self, weights: Array) -> Array:
         """Predictions [n]."""
-        parts = [self._walk(weights[first : first + _ROWS]) for first in range(0, len(weights), _ROWS)]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        chunks = [self._walk(weights[first : first + _ROWS]) for first in range(0, len(weights), _ROWS)]
+        return np.concatenate(chunks) if chunks else np.zeros(0)
 
     def _walk(self, weights: Array) -> Array:
         shares = weights.astype(np.float32)  # as scikit-learn compares them
@@ -70,15 +68,16 @@ class Trees(Response):
         jobs = [(weights, values[:, column], row, seed) for row in counts for column in range(values.shape[1])]
         if workers > 1 and len(jobs) >= _POOL_FROM:
             with worker_pool(workers) as pool:
-                found = list(pool.map(_boost, jobs, chunksize=8))
+                forests = list(pool.map(_boost, jobs, chunksize=8))
         else:
-            found = [_boost(job) for job in jobs]
+            forests = [_boost(job) for job in jobs]
         width = values.shape[1]
-        return cls(tuple(tuple(found[row * width : (row + 1) * width]) for row in range(len(counts))))
+        return cls(tuple(tuple(forests[row * width : (row + 1) * width]) for row in range(len(counts))))
 
     def predict(self, weights: Array) -> Array:
         """Predictions [r, t, n]."""
-        return np.stack([np.stack([forest.predict(weights) for forest in row]) for row in self.forests])
+        predicted = [forest.predict(weights) for forest in chain.from_iterable(self.forests)]
+        return np.stack(predicted).reshape(len(self.forests), -1, len(weights))
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Arrays of all forests under `ROW.TARGET.NAME`."""
@@ -92,12 +91,15 @@ class Trees(Response):
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Self:
         """The model that `arrays()` gave."""
-        kept: dict[tuple[int, int], dict[str, Any]] = {}
+        fields: dict[tuple[int, int], dict[str, Any]] = {}
         for key, value in arrays.items():
-            row, column, name = key.split(".")
-            kept.setdefault((int(row), int(column)), {})[name] = value if value.ndim else float(value)
-        rows, columns = (1 + max(index[axis] for index in kept) for axis in (0, 1))
-        return cls(tuple(tuple(Forest(**kept[row, column]) for column in range(columns)) for row in range(rows)))
+            numbers, name = key.rsplit(".", 1)
+            row, column = map(int, numbers.split("."))
+            fields.setdefault((row, column), {})[name] = value if value.ndim else float(value)
+        rows: dict[int, dict[int, Forest]] = {}
+        for row, column in sorted(fields):
+            rows.setdefault(row, {})[column] = Forest(**fields[row, column])
+        return cls(tuple(tuple(forests.values()) for forests in rows.values()))
 
 
 def _boost(job: tuple[Array, Array, Array, int]) -> Forest:
@@ -121,10 +123,10 @@ def _boost(job: tuple[Array, Array, Array, int]) -> Forest:
 
 def _forest(base: float, trees: list[Any]) -> Forest:
     nodes = max(tree.node_count for tree in trees)
-    own = np.tile(np.arange(nodes, dtype=np.int16), (len(trees), 1))
-    shape = own.shape
+    itself = np.tile(np.arange(nodes, dtype=np.int16), (len(trees), 1))
+    shape = itself.shape
     feature, threshold, value = np.zeros(shape, np.int16), np.zeros(shape), np.zeros(shape)
-    left, right = own.copy(), own.copy()
+    left, right = itself.copy(), itself.copy()
     for index, tree in enumerate(trees):
         inner = np.flatnonzero(tree.children_left >= 0)
         feature[index, inner], threshold[index, inner] = tree.feature[inner], tree.threshold[inner]

@@ -22,8 +22,8 @@ def into_limits(shares: Array, floor: Array, cap: Array) -> Array:
         middle = (low + high) / 2
         over = np.clip(np.exp(np.minimum(logs + middle, 50.0)), floor, cap).sum(1, keepdims=True) > 1
         low, high = np.where(over, low, middle), np.where(over, middle, high)
-    found = np.clip(np.exp(np.minimum(logs + (low + high) / 2, 50.0)), floor, cap)
-    return _exactly_one(found, floor, cap)
+    clipped = np.clip(np.exp(np.minimum(logs + (low + high) / 2, 50.0)), floor, cap)
+    return _exactly_one(clipped, floor, cap)
 
 
 def _exactly_one(shares: Array, floor: Array, cap: Array) -> Array:
@@ -40,6 +40,6 @@ def cheapest(prices: Array, floor: Array, cap: Array) -> Array:
     room = np.take_along_axis(np.broadcast_to(cap - floor, prices.shape), order, 1)
     before = np.cumsum(room, axis=1) - room
     taken = np.clip(1 - floor.sum() - before, 0.0, room)
-    found = np.empty_like(prices)
-    np.put_along_axis(found, order, taken, 1)
-    return found + floor
+    above_floor = np.empty_like(prices)
+    np.put_along_axis(above_floor, order, taken, 1)
+    return above_floor + floor

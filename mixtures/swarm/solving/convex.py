@@ -89,9 +89,9 @@ def _with_fixed(problem: Exponentials, free: np.ndarray[tuple[int], np.dtype[np.
         problem.cap[free] / (1 - share),
         problem.penalty * (1 - share),
     )
-    found = np.tile(problem.floor, (len(problem.slopes), 1))
-    found[:, free] = solve_exponentials(rest) * (1 - share)
-    return found
+    mixtures = np.tile(problem.floor, (len(problem.slopes), 1))
+    mixtures[:, free] = solve_exponentials(rest) * (1 - share)
+    return mixtures
 
 
 def _centre(problem: Exponentials, x: Array, weight: Array) -> Array:

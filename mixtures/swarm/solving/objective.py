@@ -20,9 +20,9 @@ class Term:
 
 @dataclass(frozen=True)
 class Objective:
-    """The parts, whose weights sum to 1, and where mixtures may lie (arrays [m])."""
+    """The terms, whose weights sum to 1, and where mixtures may lie (arrays [m])."""
 
-    parts: tuple[Term, ...]
+    terms: tuple[Term, ...]
     natural: Array
     floor: Array
     cap: Array
@@ -31,11 +31,11 @@ class Objective:
     @property
     def convex(self) -> bool:
         """Whether it can be solved exactly."""
-        return all(part.response.convex for part in self.parts)
+        return all(term.response.convex for term in self.terms)
 
     def values(self, mixtures: Array) -> Array:
         """Weighted means of the predicted targets [r, n], without the penalty."""
-        predicted = [np.einsum("rtn,t->rn", part.response.predict(mixtures), part.weights) for part in self.parts]
+        predicted = [np.einsum("rtn,t->rn", term.response.predict(mixtures), term.weights) for term in self.terms]
         return np.asarray(sum(predicted))
 
     def price(self, mixtures: Array) -> Array:

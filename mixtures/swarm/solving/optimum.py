@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixtures.swarm.fitting.fitted import columns_of, fit_chosen
+from mixtures.swarm.record import EstimateInterval
 from mixtures.swarm.responses.log_linear import LogLinear
 from mixtures.swarm.solving.capped import Array
 from mixtures.swarm.solving.convex import Exponentials, solve_exponentials
@@ -45,17 +46,8 @@ class Proxies:
         chosen = [self.chosen[index] for index in used]
         models = fit_chosen(self.mixtures, self.signed[:, used], chosen, counts, seed, workers)
         shares = self.weights[used] / self.weights.sum()
-        parts = tuple(Term(models[name], shares[list(columns)]) for name, columns in columns_of(chosen).items())
-        return Objective(parts, self.natural, self.floor, self.cap, self.penalty)
-
-
-@dataclass(frozen=True)
-class EstimateInterval:
-    """An estimate with the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
+        terms = tuple(Term(models[name], shares[list(columns)]) for name, columns in columns_of(chosen).items())
+        return Objective(terms, self.natural, self.floor, self.cap, self.penalty)
 
 
 @dataclass(frozen=True)
@@ -75,15 +67,16 @@ class Optimum:
 
 def find_optimum(problem: Proxies, replicates: int, level: float, seed: int, workers: int = 1) -> Optimum:
     """Solve for the best mixture and bootstrap it over runs."""
-    runs = len(problem.mixtures)
+    runs, components = problem.mixtures.shape
     once = problem.objective(np.ones((1, runs)), seed, workers)
     candidates = None if once.convex else candidates_for(once, seed)
     mixture, value = solve(once, candidates)
     counts = np.random.default_rng([seed, 0xB0]).dirichlet(np.ones(runs), replicates) * runs
-    parts = [_resolved(problem, part, candidates, seed, workers) for part in _split(counts)]
-    mixtures, values, drawn_natural = (np.concatenate(each) for each in zip(*parts, strict=True))
+    batches = np.array_split(counts, -(-len(counts) // TOGETHER))
+    optima = [_resolved(problem, batch, candidates, seed, workers) for batch in batches]
+    mixtures, values, drawn_natural = (np.concatenate(arrays) for arrays in zip(*optima, strict=True))
     at_natural = once.values(problem.natural[None])[0, 0]
-    tails, stretch = [(1 - level) / 2, (1 + level) / 2], _stretch(problem)
+    tails, stretch = [(1 - level) / 2, (1 + level) / 2], runs / (runs - components - 1)
     low, high = np.quantile(mixtures, tails, axis=0)
     return Optimum(
         mixture[0],
@@ -94,10 +87,6 @@ def find_optimum(problem: Proxies, replicates: int, level: float, seed: int, wor
         _mirrored(at_natural - value[0], drawn_natural - values, tails, stretch),
         once.convex,
     )
-
-
-def _split(counts: Array) -> list[Array]:
-    return np.array_split(counts, -(-len(counts) // TOGETHER))
 
 
 def _resolved(
@@ -112,20 +101,16 @@ def solve(objective: Objective, candidates: Array | None) -> tuple[Array, Array]
     """The best mixture [r, m] of every replicate, and its value [r] without the penalty."""
     if candidates is not None:
         return search(objective, candidates)
-    models = [(part.response, part.weights) for part in objective.parts]
+    models = [(term.response, term.weights) for term in objective.terms]
     laws = [(model, weights) for model, weights in models if isinstance(model, LogLinear)]
     assert len(laws) == len(models), "a convex response model that the exact solver does not know"
-    offsets, slopes = (np.concatenate([getattr(law, name) for law, _ in laws], 1) for name in ("offsets", "slopes"))
+    offsets = np.concatenate([law.offsets for law, _ in laws], axis=1)  # [r, t]
+    slopes = np.concatenate([law.slopes for law, _ in laws], axis=1)  # [r, t, m]
     amplitudes = np.concatenate([weights for _, weights in laws])
     limits = (objective.natural, objective.floor, objective.cap)
     problem = Exponentials(slopes, amplitudes, *limits, objective.penalty)
-    found = solve_exponentials(problem)
-    return found, offsets @ amplitudes + problem.terms(found).sum(1)
-
-
-def _stretch(problem: Proxies) -> float:
-    runs, components = problem.mixtures.shape
-    return runs / (runs - components - 1)
+    best = solve_exponentials(problem)
+    return best, offsets @ amplitudes + problem.terms(best).sum(1)
 
 
 def _mirrored(estimate: float, replicates: Array, tails: list[float], stretch: float) -> EstimateInterval:

@@ -26,8 +26,8 @@ def search(objective: Objective, candidates: Array) -> tuple[Array, Array]:
     penalised = objective.values(candidates) + objective.price(candidates)
     count = max(1, round(SHARE * len(candidates)))
     best = np.argpartition(penalised, count - 1, axis=1)[:, :count]
-    found = candidates[best].mean(1)
-    return found, np.diagonal(objective.values(found)).copy()
+    means = candidates[best].mean(1)
+    return means, np.diagonal(objective.values(means)).copy()
 
 
 def candidates_for(objective: Objective, seed: int) -> Array:

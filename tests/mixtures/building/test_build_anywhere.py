@@ -1,4 +1,7 @@
-"""A build gives the same bytes on one worker, on several and on Ray, and does not do again what is there already."""
+"""A build gives the same bytes on one worker, on several and on Ray, and does not do again what is there already.
+
+Covers `mixtures.building.build` on workers, and `mixtures.store`: inner, locations.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def alone(everything: MixtureSpec, tmp_path_factory: pytest.TempPathFactory) -> 
     """Checksums of what one worker makes of it, store included."""
     folder = tmp_path_factory.mktemp("alone")
     built = build(everything, folder / "m")
-    assert sum(built.manifest["decontamination"]["documents"].values()) >= 2 and built.manifest["overlap"]
+    assert sum(built.manifest.decontamination.documents.values()) >= 2 and built.manifest.overlap
     return contents(folder)
 
 

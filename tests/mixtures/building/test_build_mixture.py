@@ -1,4 +1,8 @@
-"""Built mixtures: what must always hold of them."""
+"""Built mixtures: what must always hold of them.
+
+Covers `mixtures.building`: build, write; `mixtures.reading`: built, origins; `mixtures.selection.document_ids`; and
+`mixtures.stage`.
+"""
 
 from __future__ import annotations
 
@@ -175,7 +179,7 @@ def test_what_is_built_is_what_was_planned(
             plan_mixture(spec, store)
         return
     planned = {row[0]: row[3] for row in plan_mixture(spec, store).tables[0].rows}
-    realised = {record["name"]: record["tokens"] for record in built.manifest["components"]}
+    realised = {record.name: record.tokens for record in built.manifest.components}
     assert realised == planned and realised["clean"] == clean
     for files in built.components:
         assert files.open()[0].lengths.sum() == files.tokens

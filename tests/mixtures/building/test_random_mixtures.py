@@ -106,8 +106,8 @@ def test_a_random_mixture_is_what_was_planned_and_keeps_what_must_hold(
 
 def _is_as_planned(built: BuiltMixture, spec: MixtureSpec, store: Path) -> None:
     planned = {row[0]: row[3] for row in plan_mixture(spec, store).tables[0].rows}
-    records = built.manifest["components"]
-    realised = {each["name"]: each["tokens"] - each.get("prefix_tokens", 0) for each in records}
+    records = built.manifest.components
+    realised = {record.name: record.document_tokens for record in records}
     assert realised == planned
     fixed = realised["clean"] if spec.components["clean"].tokens == "all" else spec.components["clean"].tokens
     assert realised["clean"] == fixed

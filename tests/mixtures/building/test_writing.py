@@ -1,4 +1,7 @@
-"""Token files written in pieces are those that a loop over documents writes, wherever they are cut and interrupted."""
+"""Token files written in pieces are those that a loop over documents writes, wherever they are cut and interrupted.
+
+Covers `mixtures.building`: gather, pieces, streams.
+"""
 
 from __future__ import annotations
 

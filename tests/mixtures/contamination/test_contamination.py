@@ -1,4 +1,7 @@
-"""Evaluation sets that a mixture must not contain."""
+"""Evaluation sets that a mixture must not contain.
+
+Covers `mixtures.contamination`: hits, scan, stage.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pytest
 from infra.errors import InputError
 from mixtures.planning.plan import plan_mixture
 from mixtures.reading.built import BuiltMixture
+from mixtures.reading.manifest import SetCounts
 from mixtures.stage import MIXTURE
 from tests.helpers.tagged_corpora import Doc, build, clean_documents, mixture_spec, risky_documents, write_curation
 
@@ -61,10 +65,10 @@ def ids(mixture: BuiltMixture) -> set[str]:
 
 def test_documents_with_text_of_an_evaluation_set_are_left_out(clean: BuiltMixture, leaky: Path) -> None:
     assert ids(clean) == {f"clean-{n}" for n in range(200)} | {f"risky-{n}" for n in range(120)}
-    found = clean.manifest["decontamination"]
-    assert found["documents"] == {"clean": 2, "risky": 0}
-    assert found["sets"]["clean"]["quiz"] == {"texts": 4, "long_enough": 3, "touched": 2, "inside": 1}
-    assert found["sets"]["forum"]["quiz"]["touched"] == 0
+    report = clean.manifest.decontamination
+    assert report is not None and report.documents == {"clean": 2, "risky": 0}
+    assert report.sets["clean"]["quiz"] == SetCounts(texts=4, long_enough=3, touched=2, inside=1)
+    assert report.sets["forum"]["quiz"].touched == 0
 
 
 def test_the_store_names_document_set_and_words(clean: BuiltMixture) -> None:
@@ -87,7 +91,7 @@ def test_the_other_documents_keep_their_order_and_the_hold_out_its_size(
     kept = [name for name in order["plain"] if name in set(order["clean"])]
     assert kept == [name for name in order["clean"] if name in set(kept)]
     assert clean.held_out_of("clean").tokens >= 500
-    assert "decontamination" not in plain.manifest
+    assert plain.manifest.decontamination is None
 
 
 def test_the_plan_is_an_estimate_until_the_corpora_have_been_looked_through(

@@ -72,7 +72,7 @@ def test_what_is_computed_in_chunks_is_what_numpy_says(tiny_chunks: None, pairs:
 
 
 def test_an_array_travels_by_name_and_what_is_computed_of_it_by_value(tmp_path: Path, tiny_chunks: None) -> None:
-    with long_arrays.kept_in(tmp_path / "arrays"):
+    with long_arrays.mapped_in(tmp_path / "arrays"):
         whole = long_arrays.new(5000, np.int64)
         whole[:] = np.arange(5000)
         assert len(pickle.dumps(whole)) < 1000

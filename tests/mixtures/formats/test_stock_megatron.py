@@ -1,4 +1,7 @@
-"""Megatron-core's own data sets read a built mixture, with nothing of ours in between."""
+"""Megatron-core's own data sets read a built mixture, with nothing of ours in between.
+
+Covers `mixtures.formats.file_names` too: the files lie where Megatron's blend says.
+"""
 
 from __future__ import annotations
 

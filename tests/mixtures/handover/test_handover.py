@@ -1,4 +1,7 @@
-"""Exports of a built mixture: the same bytes of tokens, masks that fit them, a card that the hub can read."""
+"""Exports of a built mixture: the same bytes of tokens, masks that fit them, a card that the hub can read.
+
+Covers `mixtures.handover`: card, drawings, huggingface, olmo_core, page; and `mixtures.corpora.provenance`.
+"""
 
 from __future__ import annotations
 

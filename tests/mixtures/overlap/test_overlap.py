@@ -1,4 +1,7 @@
-"""Equal and nearly equal documents, counted between the parts of a mixture."""
+"""Equal and nearly equal documents, counted between the parts of a mixture.
+
+Covers `mixtures.overlap`: groups, measure, stage; and `mixtures.corpora.texts`.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,8 @@ def measured(twins: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltMixt
 
 
 def found(mixture: BuiltMixture) -> dict[tuple[str, bool, str], tuple[int, int]]:
-    rows = mixture.manifest["overlap"]
-    return {(row["component"], row["held_out"], row["also_in"]): (row["equal_documents"], row["near_documents"])
+    rows = mixture.manifest.overlap
+    return {(row.component, row.held_out, row.also_in): (row.equal_documents, row.near_documents)
             for row in rows}  # fmt: skip
 
 
@@ -55,10 +58,10 @@ def test_equal_and_nearly_equal_documents_are_counted_between_components(measure
         ("risky", False, "clean"): (1, 2),
         ("risky", False, "risky"): (0, 0),
     }
-    (row,) = (each for each in measured.manifest["overlap"] if each["component"] == "risky" and each["equal_documents"])
+    (row,) = (each for each in measured.manifest.overlap if each.component == "risky" and each.equal_documents)
     tokens = {each["id"]: each["tokens"] for each in pq.read_table(measured.path / "documents.parquet").to_pylist()}
-    assert row["equal_tokens"] == tokens["same-2"]
-    assert row["near_tokens"] == tokens["same-2"] + tokens["nearly"]
+    assert row.equal_tokens == tokens["same-2"]
+    assert row.near_tokens == tokens["same-2"] + tokens["nearly"]
 
 
 def test_the_groups_name_documents(measured: BuiltMixture) -> None:
@@ -89,7 +92,7 @@ def test_doses_share_the_comparison_and_differ_in_what_they_take(twins: Path, me
 
 
 def test_the_table_says_itself_and_shares_of_tokens(measured: BuiltMixture) -> None:
-    rows = table_of(measured.manifest["overlap"]).rows
+    rows = table_of(measured.manifest.overlap).rows
     assert rows[0][:4] == ("clean", "itself", 64, 2) and rows[1][1] == "risky" and str(rows[0][4]).endswith("%")
 
 

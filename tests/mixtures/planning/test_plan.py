@@ -1,4 +1,7 @@
-"""Plans: from manifests alone, and as exact as what they can look at."""
+"""Plans: from manifests alone, and as exact as what they can look at.
+
+Covers `mixtures.planning`: estimate, forecast, plan.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +135,7 @@ def test_of_too_many_documents_a_plan_takes_the_sums(
     spec = mixture_spec(curation, components=components, tokenizer=tokenizer, hold_out={})
     built = build(spec, tmp_path / "m", tmp_path / "store")
     exact = foresee(spec, tmp_path / "store").components
-    monkeypatch.setattr(forecast, "MOST_COUNTED", 10)
+    monkeypatch.setattr(forecast, "COUNT_LIMIT", 10)
     estimated = foresee(spec, tmp_path / "store")
     assert not estimated.exact and "sums" in estimated.notes[0]
     assert estimated.components == exact and exact[0].taken == built.tokens

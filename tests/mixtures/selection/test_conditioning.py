@@ -1,4 +1,7 @@
-"""Prefixes before documents: which documents get which, what stays as it was, and what is refused."""
+"""Prefixes before documents: which documents get which, what stays as it was, and what is refused.
+
+Covers `mixtures.selection.prefixes` and `mixtures.spec.conditioning`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Designs: within floors and caps, summing to exactly 1, seeded, from few components at a time to nearly natural."""
+"""Designs: within floors and caps, summing to exactly 1, seeded, from few components at a time to nearly natural.
+
+Covers `mixtures.swarm`: bounds, design.
+"""
 
 import math
 

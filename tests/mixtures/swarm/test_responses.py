@@ -1,4 +1,7 @@
-"""Response models: the law finds itself again, many weightings at once equal one at a time, arrays hold the whole."""
+"""Response models: the law finds itself again, many weightings at once equal one at a time, arrays hold the whole.
+
+Covers `mixtures.swarm.responses`: base, log_linear, trees; and `mixtures.swarm.fitting.exponentials`.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""The exact solver against brute force on small simplexes, with floors, caps and penalties; the search beside it."""
+"""The exact solver against brute force on small simplexes, with floors, caps and penalties; the search beside it.
+
+Covers `mixtures.swarm.solving`: capped, convex, objective, search.
+"""
 
 import itertools
 

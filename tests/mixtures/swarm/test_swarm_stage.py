@@ -1,4 +1,8 @@
-"""`kind: swarm` through the front door: design, fit, predict, show, plan, lineage, resume, and every refusal."""
+"""`kind: swarm` through the front door: design, fit, predict, show, plan, lineage, resume, and every refusal.
+
+Covers `mixtures.swarm`: artifact_files, doubts, drawings, page, plan, record, spec, stage; and
+`mixtures.swarm.fitting`: choose, fit, fitted.
+"""
 
 import json
 import sys

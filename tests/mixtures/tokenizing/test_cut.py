@@ -1,4 +1,7 @@
-"""Cutting risky spans out of documents."""
+"""Cutting risky spans out of documents.
+
+Covers `mixtures.tokenizing.cut_spans`.
+"""
 
 from __future__ import annotations
 

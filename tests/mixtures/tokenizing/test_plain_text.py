@@ -11,6 +11,7 @@ from infra.artifacts.artifact import read_artifact
 from infra.errors import DataError
 from mixtures.handover.page import show_mixture
 from mixtures.planning.forecast import foresee
+from mixtures.reading.manifest import EosSpelled
 from mixtures.tokenizing.encode import Encoder
 from tests.helpers.tagged_corpora import SENTENCE, Doc, build, mixture_spec, write_curation
 
@@ -91,7 +92,7 @@ def test_mixture_and_plan_say_how_many_documents_spell_it(tmp_path: Path) -> Non
     (folder,) = (tmp_path / "store").glob("tokens-html-*")
     counts = read_artifact(folder, "tokens").counts
     assert (counts["eos_spelled_documents"], counts["eos_spelled"]) == (3, 6)
-    assert built.manifest["components"][0]["eos_spelled"] == {"documents": 3, "times": 6}
+    assert built.manifest.components[0].eos_spelled == EosSpelled(documents=3, times=6)
     (table,) = [table for table in show_mixture(read_artifact(tmp_path / "m")).tables if "spell </s>" in table.title]
     assert table.rows == (("html", 3, 6),)
     assert any("3 documents spell </s>" in note for note in foresee(spec, tmp_path / "store").notes)

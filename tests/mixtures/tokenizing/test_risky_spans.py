@@ -77,7 +77,7 @@ def test_the_removal_arm_replaces_risky_tokens_and_makes_them_no_target(arms: di
         assert tokens == np.where(gone, facts.removed_id, before).tolist()
         assert levels == np.where(gone, risk.STRUCTURAL, risks).tolist()
         replaced += int(gone.sum())
-    assert 0 < replaced == arms["replace"].manifest["components"][1]["risk_histogram"][risk.STRUCTURAL]
+    assert 0 < replaced == arms["replace"].manifest.components[1].risk_histogram[risk.STRUCTURAL]
 
 
 def test_a_tokenizer_without_a_token_to_put_in_their_place_is_refused(curated: Path, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Text and spans to tokens and risk bytes."""
+"""Text and spans to tokens and risk bytes.
+
+Covers `mixtures.tokenizing`: byte_level, corpus_tokens, encode, marking, shard_files, token_table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tokenizers: trained, from a file, and those that cannot be used."""
+"""Tokenizers: trained, from a file, and those that cannot be used.
+
+Covers `mixtures.tokenizing.tokenizer` and `mixtures.hub`.
+"""
 
 from __future__ import annotations
 

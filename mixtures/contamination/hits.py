@@ -1,20 +1,21 @@
-"""What the scans of a mixture's corpora found: documents to leave out, and the refusal of a set that is all there."""
+"""What the scans of a mixture's corpora hit: documents to leave out, and the refusal of a set that is all there."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra.artifacts.records import read_record
 from infra.errors import InputError
 from infra.render.page import Table
 from mixtures.corpora.select import CorpusDocuments, Mask
+from mixtures.reading.manifest import ContaminationReport, SetCounts
 from mixtures.spec.contamination import DecontaminationSpec
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ class Contamination:
     """
 
     hits: pa.Table
-    sets: dict[str, dict[str, int]]
+    sets: dict[str, SetCounts]
 
     @classmethod
     def open(cls, artifact: Path) -> Contamination:
         """Read what `scan` left."""
-        return cls(pq.read_table(artifact / HITS), json.loads((artifact / SETS).read_text(encoding="utf-8")))
+        return cls(pq.read_table(artifact / HITS), read_record(dict[str, SetCounts], artifact / SETS))
 
     def among(self, documents: CorpusDocuments) -> Mask:
         """Which of the corpus's documents, those of all its shards one after another, are hit."""
@@ -54,14 +55,18 @@ class Contamination:
         return mask
 
 
-def refuse_inside(spec: DecontaminationSpec, found: Mapping[str, Contamination]) -> None:
+Contaminations = Mapping[str, Contamination]
+"""By corpus; empty where the mixture names no evaluation set."""
+
+
+def refuse_inside(spec: DecontaminationSpec, contaminations: Contaminations) -> None:
     """Raise one InputError that names every evaluation set which is itself in a corpus."""
     inside = [
-        f"  {name}: {counts['inside']:,} of its {counts['long_enough']:,} texts stand wholly in corpus {corpus!r}"
+        f"  {name}: {counts.inside:,} of its {counts.long_enough:,} texts stand wholly in corpus {corpus!r}"
         + _example(contamination, name)
-        for corpus, contamination in found.items()
+        for corpus, contamination in contaminations.items()
         for name, counts in contamination.sets.items()
-        if counts["inside"] > spec.max_inside * counts["long_enough"]
+        if counts.inside > spec.max_inside * counts.long_enough
     ]
     if inside:
         lines = "\n".join(inside)
@@ -77,23 +82,23 @@ def _example(contamination: Contamination, name: str) -> str:
 
 
 def report(
-    spec: DecontaminationSpec, found: Mapping[str, Contamination], components: list[Component]
-) -> dict[str, Any]:
+    spec: DecontaminationSpec, contaminations: Contaminations, components: list[Component]
+) -> ContaminationReport:
     """What the mixture's manifest says: counts by set and corpus, and documents that each component went without."""
-    return {
-        "n_grams": spec.n_grams,
-        "sets": {corpus: each.sets for corpus, each in found.items()},
-        "documents": {each.name: each.contaminated for each in components},
-    }
+    return ContaminationReport(
+        n_grams=spec.n_grams,
+        sets={corpus: contamination.sets for corpus, contamination in contaminations.items()},
+        documents={component.name: component.contaminated for component in components},
+    )
 
 
-def tables_of(report: Mapping[str, Any]) -> tuple[Table, Table]:
-    """The report for people: what was found of each set in each corpus, and what each component went without."""
+def tables_of(report: ContaminationReport) -> tuple[Table, Table]:
+    """The report for people: what there is of each set in each corpus, and what each component went without."""
     columns = ("evaluation set", "in corpus", "texts", "long enough", "found", "found wholly")
     rows = tuple(
-        (name, corpus, counts["texts"], counts["long_enough"], counts["touched"], counts["inside"])
-        for corpus, sets in report["sets"].items()
+        (name, corpus, counts.texts, counts.long_enough, counts.touched, counts.inside)
+        for corpus, sets in report.sets.items()
         for name, counts in sets.items()
     )
-    without = Table("Left out for them", ("component", "documents"), tuple(report["documents"].items()))
-    return Table(f"Texts of evaluation sets, by their {report['n_grams']}-grams", columns, rows), without
+    without = Table("Left out for them", ("component", "documents"), tuple(report.documents.items()))
+    return Table(f"Texts of evaluation sets, by their {report.n_grams}-grams", columns, rows), without
