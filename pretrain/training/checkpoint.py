@@ -7,27 +7,24 @@ whole one wins.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 import torch.distributed as dist
 from megatron.core import dist_checkpointing
-from megatron.core.dist_checkpointing.strategies import filesystem_async
 from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShardedStrategy
 
 from infra.artifacts.fingerprint import digest_file
 from infra.atomic import sync_folder, write_json
 from infra.errors import ArtifactError, ConfigError, Problem
 from pretrain.runtime.distributed import any_rank
+from pretrain.runtime.megatron_patches import checkpoint_written_in_this_process
 
 _COMPLETE = "complete.json"
 _DIVIDED = "param_state_sharding_type"  # Megatron's distributed optimizer stores this key, and no other does
@@ -65,7 +62,7 @@ class Checkpoints:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
         dist.barrier()
-        with _written_in_this_process():
+        with checkpoint_written_in_this_process():
             strategy = TorchDistSaveShardedStrategy("torch_dist", 1, thread_count=1)
             request = dist_checkpointing.save(state, str(temporary), sharded_strategy=strategy, async_sharded_save=True)
         self._pending = _Pending(step, temporary, request)
@@ -222,38 +219,3 @@ def _is_own_share_whole(place: Path) -> bool:
         return all(digest_file(place / name) == files[name] for name in mine)
     except (OSError, ValueError, KeyError):
         return False
-
-
-@contextlib.contextmanager
-def _written_in_this_process() -> Iterator[None]:
-    """Let Megatron's plan of a save name our writer, which needs no helper processes.
-
-    Megatron spawns a multiprocessing Manager for the results, which imports the program anew (3 s, and it needs a
-    `__main__` guard), and forks a writer per file, which is unsafe beside gloo's threads. A plain queue and a thread do
-    as well.
-    """
-    writer = filesystem_async.FileSystemWriterAsync
-    with (
-        mock.patch.object(filesystem_async, "_get_write_results_queue", queue.Queue),
-        mock.patch.object(writer, "write_preloaded_data_multiproc", staticmethod(_write_buckets)),
-    ):
-        yield
-
-
-def _write_buckets(
-    transforms: list[Any], _use_msc: bool, _rank: int, buckets: list[Any], results: queue.Queue[Any]
-) -> None:
-    written: dict[int, Any] = {}
-    for number, bucket in enumerate(buckets):
-        outcome: queue.Queue[Any] = queue.Queue()
-        counter: queue.Queue[int] = queue.Queue()
-        counter.put(number)
-        write = filesystem_async.FileSystemWriterAsync.write_preloaded_data
-        with mock.patch.object(filesystem_async, "_process_memory", int):  # wants psutil, for a debug line
-            write(transforms, number, bucket, outcome, counter, use_fsync=True)
-        _, result = outcome.get()
-        if isinstance(result, Exception):
-            results.put(result)
-            return
-        written[number] = result
-    results.put(written)

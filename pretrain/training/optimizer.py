@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import torch
 from megatron.core.optimizer import ChainedOptimizer, OptimizerConfig, get_megatron_optimizer
-from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from torch import Tensor
 
+from pretrain.runtime.megatron_patches import step_beside_moments
 from pretrain.spec import OptimizerSpec, PretrainSpec
 from pretrain.training.gradients import global_norm
 
@@ -54,7 +51,7 @@ class CarefulOptimizer(ChainedOptimizer):
 
     def load_state_dict(self, state_dict: Any) -> None:
         """Megatron's, which gives all weights one tensor that counts the steps, and torch counts in each."""
-        with _steps_apart():
+        with step_beside_moments():
             super().load_state_dict(state_dict)
         for part in self.torch_parts:
             for moments in part.state.values():
@@ -71,22 +68,6 @@ class CarefulOptimizer(ChainedOptimizer):
             for weight in [] if part.state else [each for group in part.param_groups for each in group["params"]]:
                 moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
                 part.state[weight] = {"step": torch.zeros((), device=weight.device), **moments}
-
-
-@contextlib.contextmanager
-def _steps_apart() -> Iterator[None]:
-    """Let Megatron's distributed optimizer take up moments of torch's AdamW, which counts steps beside them; Megatron
-    looks for that count among the moments that it has stored.
-    """
-    take = DistributedOptimizer._set_main_param_and_optimizer_states
-
-    def take_with_step(self: Any, weight: Any, tensors: dict[str, torch.Tensor]) -> None:
-        group, place = self.model_param_group_index_map[weight]
-        moments = self.optimizer.state[self.optimizer.param_groups[group]["params"][place]]
-        take(self, weight, {name: moments[name] for name in ("step",) if name in moments} | tensors)
-
-    with mock.patch.object(DistributedOptimizer, take.__name__, take_with_step):
-        yield
 
 
 def build_optimizer(spec: PretrainSpec, model: Any) -> CarefulOptimizer:

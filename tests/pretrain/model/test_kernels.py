@@ -11,8 +11,8 @@ from torch.utils._device import _device_constructors
 
 from infra.errors import ConfigError, JobError
 from pretrain.model.projections import check_float8
-from pretrain.runtime.device import cpu_as_cuda
 from pretrain.runtime.late import Late
+from pretrain.runtime.megatron_patches import cpu_as_cuda
 from pretrain.training.run import pretrain
 from tests.helpers.training_runs import break_gradients, few_steps, log, weights, workspace
 
