@@ -87,17 +87,17 @@ class OneBatch:
 
     def __init__(self, size: Size, device: torch.device) -> None:
         self.batch = batch(size, device)
-        self.passes = size.micro_batches
+        self._samples = [range(size.rows)] * size.micro_batches
         self.micro_size = size.rows
         self.sequence_length = size.sequence
 
-    def micro_batches(self, _step: int) -> int:
+    def micro_batches(self, _step: int) -> list[range]:
         """The same rows so many times."""
-        return self.passes
+        return self._samples
 
     def read(self, _step: int, _device: torch.device) -> Iterator[Batch]:
         """The batch, so many times."""
-        yield from [self.batch] * self.passes
+        yield from [self.batch] * len(self._samples)
 
 
 def seconds(arms: Mapping[str, Arm], rounds: int) -> dict[str, np.ndarray]:

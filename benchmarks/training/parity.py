@@ -42,7 +42,7 @@ def measure(steps: int) -> dict[str, list[tuple[float, float]]]:
             policy = LossPolicy.of(LossSpec(policy=name), ["all"], 1)
             trainer = Trainer(size.spec(), size.shape, policy, fill, replacement=0, steps=20)
             batches = OneBatch(size, trainer.device)
-            taken = [trainer.step(batches, 0) for _ in range(steps)]
+            taken = [trainer.step(batches, 0, step) for step in range(steps)]
             measured[name] = [(float(sums.loss / sums.denominator), float(norm)) for sums, norm in taken]
     return measured
 

@@ -104,7 +104,7 @@ def main() -> int:
         peer = Peer(size, {name: weight.float().clone() for name, weight in weights.items()}, trainer.device)
         batches = OneBatch(size, trainer.device)
         arms: dict[str, Callable[[], object]] = {
-            "hormesis": lambda: trainer.step(batches, 0),
+            "hormesis": lambda: trainer.step(batches, 0, 0),
             "transformers": lambda: peer.step(peer.model),
         }
         if trainer.device.type == "cuda":

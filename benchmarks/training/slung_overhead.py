@@ -38,7 +38,9 @@ POLICIES = {
 }
 
 
-def plain_loss(_batch: object, cross_entropy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def plain_loss(
+    _batch: object, _table: object, cross_entropy: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """What a trainer without policies does."""
     count = torch.tensor(cross_entropy.numel(), dtype=torch.int, device=cross_entropy.device)
     return cross_entropy.sum(), count, cross_entropy.detach().sum()[None]
@@ -61,28 +63,30 @@ class Arms:
             mock.patch.object(self.trainer, "_loss", plain_loss),
             mock.patch.object(self.trainer, "accumulate", self._plain_accumulate),
         ):
-            self.trainer.step(self.batches, 0)
+            self.trainer.step(self.batches, 0, 0)
 
-    def _plain_accumulate(self, batches: OneBatch, step: int) -> None:
+    def _plain_accumulate(self, batches: OneBatch, step: int, taken: int) -> None:
         self.trainer.wrapped.zero_grad_buffer()
         self.trainer.optimizer.zero_grad()
-        self.trainer._schedule(batches, step, self.trainer._training_step, forward_only=False)
+        forward = partial(self.trainer._training_step, self.trainer.policy.at(taken))
+        self.trainer._pipeline(batches, step, forward, forward_only=False)
 
     def step(self, name: str) -> None:
         """A step under a policy."""
         self.trainer.policy = self.policies[name].to(self.trainer.device)
-        self.trainer.step(self.batches, 0)
+        self.trainer.step(self.batches, 0, 0)
 
     def alone(self, name: str) -> None:
         """What comes before the first layer and after the head in a step, forward and backward, and nothing else."""
         batch, trainer = self.batches.batch, self.trainer
         nats = self.nats.detach().requires_grad_()
         if name == "floor":
-            loss, _, _ = plain_loss(batch, nats)
+            loss, _, _ = plain_loss(batch, None, nats)
         else:
             trainer.policy = self.policies[name].to(trainer.device)
-            trainer._inputs(batch)
-            loss, _, _ = trainer._loss(batch, nats)
+            table = trainer.policy.at(0)
+            trainer._inputs(batch, table)
+            loss, _, _ = trainer._loss(batch, table, nats)
         loss.backward()
 
     def large_operations(self, name: str) -> int:

@@ -115,7 +115,7 @@ class EpochSamples:
             rows.component.reshape(-1)[target] = self._numbers[part]
             rows.document.reshape(-1)[target] = np.repeat(runs.document[here], sizes)
 
-    def runs(self, sample: int) -> list[TargetRange]:
+    def target_ranges(self, sample: int) -> list[TargetRange]:
         """Where the targets of a sample come from, in order."""
         number = int(self._shuffle[sample])
         runs = self._runs(np.array([number]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import InputError
+from pretrain.files import CONFIG
 from pretrain.model.architecture import LAYER_NORM_EPSILON, Architecture
 
 
@@ -45,7 +46,7 @@ def hf_config(shape: Architecture, end_of_document: int, dtype: str) -> dict[str
 def read_architecture(folder: Path) -> Architecture:
     """Architecture of a Hugging Face OLMo folder. Raises InputError for another model or a variant not built here."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: not a Hugging Face model folder: {error}") from None
     if config.get("model_type") != "olmo" or config.get("clip_qkv") or not config.get("tie_word_embeddings"):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from infra.atomic import atomic_path, write_json
 from infra.errors import InputError
+from pretrain.files import CONFIG
 from pretrain.huggingface.config import hf_config
 from pretrain.huggingface.weight_file import write_weights
 from pretrain.model.architecture import Architecture
@@ -38,7 +39,7 @@ def export(
 
 def save_model(weights: Weights, dtype: torch.dtype, shape: Architecture, end_of_document: int, target: Path) -> None:
     """Write the weights and their configuration, without a tokenizer, into a folder that is there."""
-    write_json(target / "config.json", hf_config(shape, end_of_document, str(dtype).removeprefix("torch.")))
+    write_json(target / CONFIG, hf_config(shape, end_of_document, str(dtype).removeprefix("torch.")))
     write_json(target / "generation_config.json", {"eos_token_id": end_of_document, "do_sample": True})
     with atomic_path(target / WEIGHTS) as temporary:
         write_weights(temporary, weight_shapes(shape), dtype, weights)

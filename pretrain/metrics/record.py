@@ -146,7 +146,7 @@ class Record:
         self.progress.seconds += seconds
 
     def _totals(self) -> Sums:
-        return Sums.of(torch.tensor(self.progress.totals, dtype=torch.float64), len(self._inputs.components))
+        return Sums.from_flat(torch.tensor(self.progress.totals, dtype=torch.float64), len(self._inputs.components))
 
     def _by_risk(self, sums: Sums) -> dict[str, float | None]:
         """By risk level over all components; levels that the interval had no token of are left out."""

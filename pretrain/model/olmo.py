@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from pretrain.model.architecture import LAYER_NORM_EPSILON, Architecture
 from pretrain.model.chunked_head import cross_entropy_of
-from pretrain.model.layers import NonParametricLayerNorm, SwigluMlp, layer_parts
+from pretrain.model.layers import NonParametricLayerNorm, SwigluMlp, layer_modules
 from pretrain.spec import Implementation, LogitsMemory, ParallelSpec
 
 
@@ -136,19 +136,19 @@ def transformer_config(
 
 
 def _block_spec(config: TransformerConfig, implementation: Implementation, float8: bool) -> TransformerBlockSubmodules:
-    parts = layer_parts(implementation, config, float8=float8)
+    modules = layer_modules(implementation, config, float8=float8)
     attention = ModuleSpec(
         module=SelfAttention,
         params={"attn_mask_type": AttnMaskType.causal},
         submodules=SelfAttentionSubmodules(
-            linear_qkv=parts.column,
-            core_attention=parts.attention,
-            linear_proj=parts.row,
+            linear_qkv=modules.column,
+            core_attention=modules.attention,
+            linear_proj=modules.row,
             q_layernorm=IdentityOp,
             k_layernorm=IdentityOp,
         ),
     )
-    mlp = MLPSubmodules(linear_fc1=parts.column, linear_fc2=parts.row)
+    mlp = MLPSubmodules(linear_fc1=modules.column, linear_fc2=modules.row)
     layer = TransformerLayerSubmodules(
         input_layernorm=NonParametricLayerNorm,
         self_attention=attention,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixtures.formats.risk import STRUCTURAL, threshold_byte
-from pretrain.data.schedule import Streams, passes_of
+from pretrain.data.schedule import Streams, schedule_of
 from pretrain.gpus import GPUS
 from pretrain.loss.spec import LossSpec
 from pretrain.model.architecture import Architecture
@@ -39,8 +39,8 @@ class Training:
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        passes = passes_of(self.streams, self.sequence_length, self.spec.epochs, self.spec.global_batch_size)
-        return sum(each.steps for each in passes)
+        schedule = schedule_of(self.streams, self.sequence_length, self.spec.epochs, self.spec.global_batch_size)
+        return sum(epoch.steps for epoch in schedule)
 
     @property
     def flops(self) -> float:

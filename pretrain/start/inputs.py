@@ -10,7 +10,7 @@ from infra.errors import DataError, InputError
 from mixtures.formats.risk import UNSCORED
 from mixtures.reading.built import BuiltMixture
 from mixtures.tokenizing.tokenizer import TokenizerFacts
-from pretrain.data.schedule import Epoch, passes_of, streams_of
+from pretrain.data.schedule import Epoch, schedule_of, streams_of
 from pretrain.loss.spec import LossSpec
 from pretrain.model.architecture import Architecture, architecture
 from pretrain.spec import ParallelSpec, PretrainSpec
@@ -27,21 +27,21 @@ class Inputs:
     @property
     def components(self) -> tuple[str, ...]:
         """Names of the components that have training tokens, in the order of the blend."""
-        return tuple(part.name for part in self.mixture.components)
+        return tuple(component.name for component in self.mixture.components)
 
     @property
     def replacement(self) -> int:
         """Token that stands for a removed input: <|removed|> where the tokenizer has it, else its padding."""
         return replacement_of(self.mixture.facts)
 
-    def passes(self, spec: PretrainSpec) -> tuple[Epoch, ...]:
-        """The run as passes over the mixture's documents."""
+    def schedule(self, spec: PretrainSpec) -> tuple[Epoch, ...]:
+        """The epochs of the run over the mixture's documents, in order."""
         length = self.mixture.sequence_length
-        return passes_of(streams_of(self.mixture), length, spec.epochs, spec.global_batch_size)
+        return schedule_of(streams_of(self.mixture), length, spec.epochs, spec.global_batch_size)
 
     def steps(self, spec: PretrainSpec) -> int:
         """Optimizer steps of the whole run."""
-        return sum(each.steps for each in self.passes(spec))
+        return sum(epoch.steps for epoch in self.schedule(spec))
 
 
 def replacement_of(facts: TokenizerFacts) -> int:

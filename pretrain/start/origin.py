@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from infra.artifacts.artifact import is_artifact, read_artifact
 from infra.errors import InputError
 from mixtures.reading.built import BuiltMixture
-from pretrain.files import CHECKPOINTS
+from pretrain.files import CHECKPOINTS, TOKENIZER, checkpoint_folder_name, checkpoint_step, checkpoints_in
 from pretrain.huggingface.config import read_architecture
 from pretrain.huggingface.location import HUB, weights_folder
 from pretrain.model.architecture import Architecture, architecture, check_fits
@@ -42,12 +42,13 @@ def checkpoint_folder(location: str, step: int | None) -> Path:
     if not is_artifact(Path(location)):
         raise InputError(f"{location}: step, optimizer and learning_rate of start_from need a pretraining artifact")
     artifact = read_artifact(location, "pretrain")
-    kept = {int(place.name.removeprefix("step-")): place for place in (artifact.path / CHECKPOINTS).glob("step-*")}
     step = artifact.counts["steps"] if step is None else step
-    if step not in kept:
-        there = f"it has those of {', '.join(map(str, sorted(kept)))}" if kept else "it kept none (set `keep_every`)"
-        raise InputError(f"{location}: no checkpoint of step {step}; {there}")
-    return kept[step]
+    folder = artifact.path / CHECKPOINTS
+    if (checkpoint := folder / checkpoint_folder_name(step)).is_dir():
+        return checkpoint
+    steps = ", ".join(str(checkpoint_step(checkpoint)) for checkpoint in checkpoints_in(folder))
+    there = f"it has those of {steps}" if steps else "it kept none (set `keep_every`)"
+    raise InputError(f"{location}: no checkpoint of step {step}; {there}")
 
 
 def _check_declared(spec: PretrainSpec, found: Architecture) -> None:
@@ -63,11 +64,11 @@ def _check_declared(spec: PretrainSpec, found: Architecture) -> None:
 
 def _check_tokenizer(folder: Path, mixture: BuiltMixture) -> None:
     """A model reads ids, so the same id must be the same token."""
-    file = folder / "tokenizer.json"
+    file = folder / TOKENIZER
     if not file.is_file():
-        raise InputError(f"{folder}: no tokenizer.json, so nothing says that its ids mean what the mixture's mean")
+        raise InputError(f"{folder}: no {TOKENIZER}, so nothing says that its ids mean what the mixture's mean")
     theirs = Tokenizer.from_file(str(file)).get_vocab()
-    ours = Tokenizer.from_file(str(mixture.tokenizer / "tokenizer.json")).get_vocab()
+    ours = Tokenizer.from_file(str(mixture.tokenizer / TOKENIZER)).get_vocab()
     for token, number in ours.items():
         if theirs.get(token) != number:
             raise InputError(

@@ -7,6 +7,7 @@ whole one wins.
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import shutil
@@ -23,10 +24,12 @@ from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShard
 from infra.artifacts.fingerprint import digest_file
 from infra.atomic import sync_folder, write_json
 from infra.errors import ArtifactError, ConfigError, Problem
+from pretrain.files import checkpoint_folder_name, checkpoint_step, checkpoints_in
 from pretrain.runtime.distributed import any_rank
 from pretrain.runtime.megatron_patches import checkpoint_written_in_this_process
 
 _COMPLETE = "complete.json"
+_WRITING = "writing-"  # and the step: the name of a checkpoint that is not finished
 _DIVIDED = "param_state_sharding_type"  # Megatron's distributed optimizer stores this key, and no other does
 _NEWEST = 2  # of these one is there to fall back to, should the other turn out damaged
 
@@ -57,7 +60,7 @@ class Checkpoints:
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Begin to write the sharded `state` after `step` steps, which may change as soon as this returns."""
         self.finish()
-        temporary = self.folder / f"writing-{step:09d}"
+        temporary = self.folder / f"{_WRITING}{step:09d}"
         if dist.get_rank() == 0:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
@@ -89,34 +92,33 @@ class Checkpoints:
 
         A damaged checkpoint is passed over and said to be so.
         """
-        place = self._newest_whole(note)
-        return None if place is None else load_state(state_of(True), str(place))
+        checkpoint = self._newest_whole(note)
+        return None if checkpoint is None else load_state(state_of(True), str(checkpoint))
 
     def drop_unkept(self, last: int) -> None:
         """Leave what stays in the artifact, the checkpoint of step `last` among it; not collective."""
         if self.keep_every is None:
             shutil.rmtree(self.folder, ignore_errors=True)
-        for place in self._places():
-            if not (self._stays(place) or _step(place) == last):
-                shutil.rmtree(place)
+        for checkpoint in checkpoints_in(self.folder):
+            if not (self._stays(checkpoint) or checkpoint_step(checkpoint) == last):
+                shutil.rmtree(checkpoint)
 
     def _complete(self, step: int, temporary: Path, digests: dict[str, str]) -> None:
         files = {file.name: digests.get(file.name) or digest_file(file) for file in sorted(temporary.iterdir())}
+        # The order matters: checksums of files that are on the disk, then the list of them, then the name by which a
+        # restart knows the checkpoint, and only when that name is on the disk too are older checkpoints removed.
         write_json(temporary / _COMPLETE, {"step": step, "files": files})
         sync_folder(temporary)
-        place = self.folder / f"step-{step:09d}"
-        shutil.rmtree(place, ignore_errors=True)
-        os.replace(temporary, place)
+        checkpoint = self.folder / checkpoint_folder_name(step)
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        os.replace(temporary, checkpoint)
         sync_folder(self.folder)
-        for old in self._places()[:-_NEWEST]:
+        for old in checkpoints_in(self.folder)[:-_NEWEST]:
             if not self._stays(old):
                 shutil.rmtree(old)
 
-    def _places(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*"))
-
-    def _stays(self, place: Path) -> bool:
-        return self.keep_every is not None and _step(place) % self.keep_every == 0
+    def _stays(self, checkpoint: Path) -> bool:
+        return self.keep_every is not None and checkpoint_step(checkpoint) % self.keep_every == 0
 
     def _newest_whole(self, note: Callable[[str], None]) -> Path | None:
         """Collective. What is not whole goes."""
@@ -132,24 +134,24 @@ class Checkpoints:
         """Names of the checkpoints as rank 0 sees them, after what a kill has left unfinished is gone. Collective."""
         names: list[list[str]] = [[]]
         if dist.get_rank() == 0:
-            for unfinished in self.folder.glob("writing-*"):
+            for unfinished in self.folder.glob(f"{_WRITING}*"):
                 shutil.rmtree(unfinished)
-            names = [[place.name for place in reversed(self._places())]]
+            names = [[checkpoint.name for checkpoint in reversed(checkpoints_in(self.folder))]]
         dist.broadcast_object_list(names)
         return names[0]
 
 
-def load_state(wanted: dict[str, Any], folder: str) -> dict[str, Any]:
+def load_state(state: dict[str, Any], folder: str) -> dict[str, Any]:
     """The stored values of a trainer's sharded state. Collective.
 
     Raises ConfigError where the optimizer's state was divided otherwise, which Megatron stores in another form.
     """
     stored = dist_checkpointing.load_common_state_dict(folder)["optimizer"]
-    before, now = (_DIVIDED in each for each in (stored, wanted["optimizer"]))
+    before, now = _DIVIDED in stored, _DIVIDED in state["optimizer"]
     if before != now:
         key, value = "parallel.distributed_optimizer", str(before).lower()
         raise ConfigError([Problem(key, str(now).lower(), f"{folder} was written with {value}: say {value}")])
-    return dist_checkpointing.load(wanted, folder)
+    return dist_checkpointing.load(state, folder)
 
 
 class _Pending:
@@ -181,9 +183,9 @@ class _Pending:
             raise self._error
         for finalize in self._request.finalize_fns:
             finalize()
-        parts: list[dict[str, str]] = [{} for _ in range(dist.get_world_size())]
-        dist.gather_object(self._digests, parts if dist.get_rank() == 0 else None)
-        return {name: digest for part in parts for name, digest in part.items()}
+        by_rank: list[dict[str, str]] = [{} for _ in range(dist.get_world_size())]
+        dist.gather_object(self._digests, by_rank if dist.get_rank() == 0 else None)
+        return dict(collections.ChainMap(*by_rank))  # every file is written by one rank
 
 
 def _own_copies(buckets: list[Any]) -> list[Any]:
@@ -196,26 +198,22 @@ def _own_copies(buckets: list[Any]) -> list[Any]:
     ]
 
 
-def _step(place: Path) -> int:
-    return int(place.name.removeprefix("step-"))
-
-
-def check_whole(place: Path) -> None:
+def check_whole(checkpoint: Path) -> None:
     """Raises ArtifactError, on every rank, when a checkpoint is damaged. Collective."""
-    if not is_whole(place):
-        raise ArtifactError(f"{place}: the checkpoint is damaged; copy it again or start from another")
+    if not is_whole(checkpoint):
+        raise ArtifactError(f"{checkpoint}: the checkpoint is damaged; copy it again or start from another")
 
 
-def is_whole(place: Path) -> bool:
+def is_whole(checkpoint: Path) -> bool:
     """Whether every file is there with the checksum it was written with; the ranks divide the reading. Collective."""
-    (damaged,) = any_rank(not _is_own_share_whole(place)).read()
+    (damaged,) = any_rank(not _is_own_share_whole(checkpoint)).read()
     return not damaged
 
 
-def _is_own_share_whole(place: Path) -> bool:
+def _is_own_share_whole(checkpoint: Path) -> bool:
     try:
-        files = json.loads((place / _COMPLETE).read_text(encoding="utf-8"))["files"]
+        files = json.loads((checkpoint / _COMPLETE).read_text(encoding="utf-8"))["files"]
         mine = sorted(files)[dist.get_rank() :: dist.get_world_size()]
-        return all(digest_file(place / name) == files[name] for name in mine)
+        return all(digest_file(checkpoint / name) == files[name] for name in mine)
     except (OSError, ValueError, KeyError):
         return False

@@ -14,7 +14,7 @@ from mixtures.formats.risk import STRUCTURAL, threshold_byte
 from mixtures.reading.built import BuiltMixture, TokenFiles
 from pretrain.data.epoch import Batches, DataSettings, build_epoch
 from pretrain.data.prefetch import read_ahead
-from pretrain.data.token_files import token_files
+from pretrain.data.token_files import ComponentFiles
 from pretrain.runtime.distributed import data_parallel
 from pretrain.spec import PretrainSpec
 from pretrain.training.trainer import Trainer
@@ -35,7 +35,7 @@ def held_out_cross_entropy(
     frequencies = unigram_log_probabilities(mixture) if unigram and dist.get_rank() == 0 else None
     results = {}
     for files in mixture.held_out:
-        dataset = build_epoch([token_files(files)], settings, spec.seed)
+        dataset = build_epoch([ComponentFiles.from_pair(files)], settings, spec.seed)
         batches = Batches(dataset, spec.global_batch_size, spec.micro_batch_size, *data_parallel())
         with contextlib.closing(read_ahead(batches, trainer.device)) as ahead:
             results[files.name] = _summary(trainer.evaluate(ahead))

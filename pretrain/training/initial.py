@@ -40,7 +40,7 @@ def load_checkpoint(model: OlmoModel, folder: Path) -> None:
     model.load_state_dict(loaded["model"])
 
 
-def take_up(trainer: Trainer, spec: PretrainSpec) -> None:
+def restore_start(trainer: Trainer, spec: PretrainSpec) -> None:
     """Continue the moments and the learning rate of the run that `start_from` names, as it says. Collective."""
     start = spec.start_from
     if start is None or not start.needs_checkpoint:

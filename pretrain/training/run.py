@@ -20,8 +20,8 @@ from infra.render.progress import Advance
 from infra.stages.stage import Workspace, is_leader
 from pretrain.data.epoch import Batches, DataSettings, build_epoch
 from pretrain.data.prefetch import read_ahead
-from pretrain.data.schedule import Epoch, place_of
-from pretrain.data.token_files import parts_of
+from pretrain.data.schedule import Epoch, epoch_at
+from pretrain.data.token_files import token_files_of
 from pretrain.files import CARD, CHECKPOINTS, INDICES, MODEL, PROFILE, SUMMARY
 from pretrain.huggingface.folder import Weights, export
 from pretrain.loss.policy import LossPolicy
@@ -39,7 +39,7 @@ from pretrain.spec import PretrainSpec
 from pretrain.start.inputs import Inputs, open_inputs
 from pretrain.training.checkpoint import Checkpoints
 from pretrain.training.evaluate import held_out_cross_entropy
-from pretrain.training.initial import first_weights, take_up
+from pretrain.training.initial import first_weights, restore_start
 from pretrain.training.offenders import offenders
 from pretrain.training.trainer import Trainer
 
@@ -70,7 +70,7 @@ def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False
 
 
 @dataclass(frozen=True)
-class Taken:
+class TakenStep:
     """The `step`-th step of the run, whose gradient's norm may not be known yet; `offenders` names its documents."""
 
     step: int
@@ -86,7 +86,7 @@ class Run:
         self.spec = spec
         self.inputs = inputs
         self.workspace = workspace
-        self.passes = inputs.passes(spec)
+        self.schedule = inputs.schedule(spec)
         self.steps = inputs.steps(spec)
         policy = LossPolicy.of(spec.loss, inputs.components, self.steps)
         weights = first_weights(spec, inputs.shape)
@@ -101,7 +101,7 @@ class Run:
             packing=inputs.mixture.packing,
         )
         self._current: tuple[Epoch, Batches] | None = None
-        self._taken: Taken | None = None
+        self._taken: TakenStep | None = None
         self._norm = math.nan
         self._flags: Late | None = None
         if spec.half and not has_fast_bf16():
@@ -128,11 +128,10 @@ class Run:
     def _resume(self) -> None:
         state = self.checkpoints.restore(self._state, self.workspace.note)
         if state is None:
-            take_up(self.trainer, self.spec)
+            restore_start(self.trainer, self.spec)
         else:
             self.trainer.load_state(state)
             self.record.progress = Progress(**state["progress"])
-            self.trainer.taken = self.progress.step
         self.record.open()
 
     def _state(self, loading: bool) -> dict[str, Any]:
@@ -147,7 +146,7 @@ class Run:
                 self._step(interval)
                 traced()
                 with interval.checkpointing():
-                    leaves = self._look_around(preemption)
+                    leaves = self._should_leave(preemption)
                 if leaves or self._reports():
                     norm = self._settle(interval)
                     self.record.report(interval, rate, norm, self._evaluation())
@@ -159,7 +158,7 @@ class Run:
                 if leaves:
                     self._leave()
 
-    def _look_around(self, preemption: Preemption) -> bool:
+    def _should_leave(self, preemption: Preemption) -> bool:
         """Whether to leave, which all ranks learn alike; a checkpoint that has been written is finished on the way.
 
         On GPUs the ranks' answers of the step before are read, as this step's would wait for its work.
@@ -180,15 +179,16 @@ class Run:
 
     def _step(self, interval: LogInterval) -> None:
         """One step. A GPU is given it before the step before is looked at, so that it need not wait."""
-        wanted, step = place_of(self.passes, self.progress.step)
-        if self._current is None or self._current[0] != wanted:
+        taken = self.progress.step
+        epoch, step = epoch_at(self.schedule, taken)
+        if self._current is None or self._current[0] != epoch:
             self._end_reading()
-            self._current = wanted, self._batches(wanted)
+            self._current = epoch, self._batches(epoch)
         batches = self._current[1]
-        sums, norm = self.trainer.step(batches, step)
+        sums, norm = self.trainer.step(batches, step, taken)
         self._settle(interval)
-        self.progress.step += 1
-        self._taken = Taken(self.progress.step, sums, Late(norm), partial(self._offenders, batches, step))
+        self.progress.step = taken + 1
+        self._taken = TakenStep(taken + 1, sums, Late(norm), partial(self._offenders, batches, step, taken))
         if not self._taken.norm.is_late:
             self._settle(interval)
 
@@ -204,9 +204,9 @@ class Run:
                 self._skip(taken)
         return self._norm
 
-    def _batches(self, wanted: Epoch) -> Batches:
-        parts = parts_of(self.inputs.mixture, wanted.cooldown)
-        dataset = build_epoch(parts, self.settings, wanted.order_seed(self.spec.seed))
+    def _batches(self, epoch: Epoch) -> Batches:
+        token_files = token_files_of(self.inputs.mixture, epoch.cooldown)
+        dataset = build_epoch(token_files, self.settings, epoch.order_seed(self.spec.seed))
         batches = Batches(dataset, self.spec.global_batch_size, self.spec.micro_batch_size, *data_parallel())
         return read_ahead(batches, self.trainer.device)
 
@@ -215,11 +215,11 @@ class Run:
             self._current[1].close()
         self._current = None
 
-    def _offenders(self, batches: Batches, step: int) -> list[str]:
+    def _offenders(self, batches: Batches, step: int, taken: int) -> list[str]:
         with contextlib.closing(batches):
-            return offenders(self.trainer, batches, step, self.inputs.mixture)
+            return offenders(self.trainer, batches, step, taken, self.inputs.mixture)
 
-    def _skip(self, taken: Taken) -> None:
+    def _skip(self, taken: TakenStep) -> None:
         """Count a step whose gradient was not finite; past the limit, stop and name the documents it was made of."""
         self.progress.skipped += 1
         message = f"the gradient is not finite at step {taken.step} of {self.steps}"

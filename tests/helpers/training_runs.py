@@ -40,10 +40,10 @@ def few_steps(spec: PretrainSpec, folder: Path, steps: int = 2) -> dict[str, tor
     folder.mkdir(parents=True, exist_ok=True)
     with process_groups(spec.parallel, spec.seed):
         run = Run(spec, open_inputs(spec, verify=False), Workspace(folder, folder, quiet=True))
-        batches = run._batches(run.passes[0])
-        run.trainer.accumulate(batches, 0)
+        batches = run._batches(run.schedule[0])
+        run.trainer.accumulate(batches, 0, 0)
         gradients = {} if spec.parallel.distributed_optimizer else gather_gradients(run)
-        sums, norms = zip(*(run.trainer.step(batches, step) for step in range(steps)), strict=True)
+        sums, norms = zip(*(run.trainer.step(batches, step, step) for step in range(steps)), strict=True)
         losses = torch.stack([each.loss / each.denominator for each in map(Sums.over_ranks, sums)])
         return {"losses": losses, "norms": torch.stack(norms)} | gradients
 
@@ -143,9 +143,9 @@ def break_gradients(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> N
     """One gradient is not a number at the steps from `first` up to `last`."""
     accumulate = Trainer.accumulate
 
-    def broken(self, batches, step):
-        sums = accumulate(self, batches, step)
-        if first <= self.taken < last:
+    def broken(self, batches, step, taken):
+        sums = accumulate(self, batches, step, taken)
+        if first <= taken < last:
             next(self.model.parameters()).main_grad[0, 0] = math.nan
         return sums
 

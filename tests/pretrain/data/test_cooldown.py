@@ -11,8 +11,8 @@ from infra.stages.stage import run_stage
 from mixtures.formats.risk import STRUCTURAL
 from mixtures.reading.built import BuiltMixture
 from pretrain.data.epoch import DataSettings, build_epoch
-from pretrain.data.schedule import Epoch, passes_of, place_of, streams_of
-from pretrain.data.token_files import parts_of
+from pretrain.data.schedule import Epoch, epoch_at, schedule_of, streams_of
+from pretrain.data.token_files import token_files_of
 from pretrain.runtime.distributed import process_groups
 from pretrain.spec import ParallelSpec
 from pretrain.stage import PRETRAIN
@@ -30,13 +30,13 @@ def cooled(tmp_path: Path, request: pytest.FixtureRequest) -> BuiltMixture:
 
 
 def passes(mixture: BuiltMixture) -> tuple[Epoch, ...]:
-    return passes_of(streams_of(mixture), mixture.sequence_length, 2, 8)
+    return schedule_of(streams_of(mixture), mixture.sequence_length, 2, 8)
 
 
 def targets(mixture: BuiltMixture, cooldown: bool, folder: Path) -> list[tuple[int, int]]:
     """(component, token) of every target of a pass, in no order."""
     settings = DataSettings(mixture.sequence_length, 96, EOS, folder / "indices", mixture.packing)
-    dataset = build_epoch(parts_of(mixture, cooldown), settings, seed=0)
+    dataset = build_epoch(token_files_of(mixture, cooldown), settings, seed=0)
     rows = dataset.read(range(len(dataset)))
     real = rows.risk[:, 1:] != STRUCTURAL
     return sorted(zip(rows.component[:, 1:][real].tolist(), rows.text[:, 1:][real].tolist(), strict=True))
@@ -60,8 +60,8 @@ def test_all_epochs_of_a_phase_are_over_before_the_next_begins(cooled: BuiltMixt
     assert [each.number for each in row] == [0, 1, 2, 3]
     steps = np.cumsum([0, *(each.steps for each in row)])
     for number, each in enumerate(row):
-        assert place_of(row, int(steps[number])) == (each, 0)
-        assert place_of(row, int(steps[number + 1]) - 1) == (each, each.steps - 1)
+        assert epoch_at(row, int(steps[number])) == (each, 0)
+        assert epoch_at(row, int(steps[number + 1]) - 1) == (each, each.steps - 1)
 
 
 def test_a_run_ends_with_the_cooldown_and_counts_every_token(cooled: BuiltMixture, tmp_path: Path, settings) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pretrain.data.index import fill_stream
 from pretrain.data.repetitions import Repeated
-from pretrain.data.schedule import Epoch, passes_of
+from pretrain.data.schedule import Epoch, schedule_of
 from tests.helpers.token_mixtures import filled
 
 
@@ -50,7 +50,7 @@ def test_a_part_that_begins_inside_a_repetition_is_split_where_the_files_begin_a
 def test_later_epochs_have_orders_that_no_other_seed_has():
     seeds = [Epoch(number, False, 1).order_seed(seed) for seed in range(50) for number in range(6)]
     assert len(set(seeds)) == len(seeds) and all(0 <= seed < 2**32 for seed in seeds)
-    first = passes_of(((64,), ()), 8, 3, 2)[0]
+    first = schedule_of(((64,), ()), 8, 3, 2)[0]
     assert [first.order_seed(seed) for seed in (0, 1, 2024)] == [0, 1, 2024]  # as they were before there was a hash
 
 

@@ -17,7 +17,7 @@ from infra.stages.stage import run_stage
 from mixtures.reading.built import BuiltMixture
 from pretrain.data.epoch import Batch, Batches, DataSettings, build_epoch
 from pretrain.data.schedule import Epoch
-from pretrain.data.token_files import parts_of
+from pretrain.data.token_files import token_files_of
 from pretrain.report.sample_origins import read_sample, trace_sample
 from pretrain.runtime.distributed import process_groups
 from pretrain.spec import ParallelSpec
@@ -43,14 +43,14 @@ def mixture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_every_sample_is_traced_to_the_tokens_that_the_trainer_reads(mixture: BuiltMixture, tmp_path: Path) -> None:
     settings = DataSettings(64, mixture.facts.vocab_size, mixture.facts.eos_id, tmp_path / "cache", mixture.packing)
     with process_groups(ParallelSpec(), 0):
-        dataset = build_epoch(parts_of(mixture, cooldown=False), settings, SEED)
+        dataset = build_epoch(token_files_of(mixture, cooldown=False), settings, SEED)
         rows = dataset.read(range(len(dataset)))
     for number in {0, 1, len(dataset) // 2, len(dataset) - 1}:
         sample = read_sample(mixture, number, SEED)
         size = len(sample.tokens)
         assert sample.tokens.tolist() == rows.text[number, 1 : size + 1].tolist()
         assert (rows.risk[number, 1 + size :] == 255).all()
-        for piece in sample.pieces:
+        for piece in sample.documents:
             files = mixture.component(piece.origin.component)
             at = slice(piece.origin.position, piece.origin.position + piece.last - piece.first)
             assert sample.tokens[piece.first : piece.last].tolist() == files.open()[0].tokens[at].tolist()
@@ -64,7 +64,7 @@ def test_a_sample_that_begins_with_a_document_is_traced_to_its_first_token(tmp_p
     built = BuiltMixture.open(write_mixture(tmp_path / "m", {"clean": (documents, [[1] * 32] * 5)}, {}))
     for number in range(5):
         sample = read_sample(built, number, SEED)
-        (piece,) = sample.pieces
+        (piece,) = sample.documents
         assert (piece.origin.token, piece.first, piece.last) == (0, 0, 32)
         assert sample.tokens.tolist() == documents[piece.origin.ordinal]
 

@@ -185,11 +185,11 @@ def test_too_many_such_steps_stop_the_run_and_name_the_documents(tmp_path, setti
 def test_a_sample_is_traced_to_where_its_documents_begin(tmp_path, settings):
     with process_groups(settings().parallel, 0):
         run = Run(settings(), open_inputs(settings()), workspace(tmp_path))
-        dataset = run._batches(run.passes[0]).dataset
+        dataset = run._batches(run.schedule[0]).dataset
         files = [component.open()[0].tokens for component in run.inputs.mixture.components]
         for index, targets in enumerate(dataset.read(range(len(dataset))).text[:, 1:].tolist()):
             begins = [0] + [at + 1 for at, token in enumerate(targets[:-1]) if token == EOS]
-            found = [int(files[run.component][run.position]) for run in dataset.runs(index)]
+            found = [int(files[run.component][run.position]) for run in dataset.target_ranges(index)]
             assert found == [targets[at] for at in begins][: len(found)]
 
 
