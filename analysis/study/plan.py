@@ -10,7 +10,7 @@ from analysis.study.steps import arms_of, mixture_at, steps_of, strengths_of
 from infra.render.page import Plan, Table
 from mixtures.spec.amounts import resolve
 from pretrain.data.schedule import packed
-from pretrain.model.architecture import architecture
+from pretrain.model.architecture import Architecture
 from pretrain.planning.estimate import Training
 from pretrain.planning.plan import assumption, batch_script, durations, memory_table, notes
 
@@ -58,7 +58,7 @@ def _training(study: StudySpec, dose: float) -> Training | None:
         return None
     length = study.mixture.sequence_length
     streams = (packed(wanted.values(), study.mixture.packing),)
-    return Training(study.pretrain, architecture(study.pretrain.model, rows, length), length, streams)
+    return Training(study.pretrain, Architecture.from_spec(study.pretrain.model, rows, length), length, streams)
 
 
 def _vocabulary(study: StudySpec) -> int | None:
@@ -66,7 +66,7 @@ def _vocabulary(study: StudySpec) -> int | None:
     trained = study.mixture.tokenizer.train_bpe
     if trained is not None:
         return trained.vocab_size
-    return 0 if architecture(study.pretrain.model, 0, 2).vocab_size else None
+    return 0 if Architecture.from_spec(study.pretrain.model, 0, 2).vocab_size else None
 
 
 def _training_tables(

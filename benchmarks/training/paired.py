@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pretrain.data.epoch import Batch
-from pretrain.model.architecture import Architecture, architecture
+from pretrain.model.architecture import Architecture
 from pretrain.runtime.device import device_name
 from pretrain.spec import ModelSpec, OptimizerSpec, PretrainSpec
 
@@ -23,7 +23,7 @@ Arm = Callable[[], object]
 class Size:
     """What is trained: the architecture, and the tokens of a step."""
 
-    shape: Architecture
+    architecture: Architecture
     sequence: int
     rows: int
     precision: str
@@ -46,11 +46,11 @@ class Size:
         )
 
     def __str__(self) -> str:
-        shape = self.shape
+        architecture = self.architecture
         return (
-            f"{shape.parameters:,} parameters ({shape.num_layers} × {shape.hidden_size}, "
-            f"vocabulary {shape.vocab_size:,}), {self.micro_batches} × {self.rows} × {self.sequence} tokens a step, "
-            f"{self.precision}, "
+            f"{architecture.parameters:,} parameters ({architecture.num_layers} × {architecture.hidden_size}, "
+            f"vocabulary {architecture.vocab_size:,}), {self.micro_batches} × {self.rows} × {self.sequence} tokens "
+            f"a step, {self.precision}, "
             f"{device_name()}"
         )
 
@@ -66,14 +66,14 @@ def parse(description: str) -> tuple[argparse.Namespace, Size]:
     parser.add_argument("--micro-batches", type=int, default=1, help="forward and backward passes of a step")
     parser.add_argument("--rounds", type=int, default=40)
     said = parser.parse_args()
-    shape = architecture(ModelSpec(preset=said.preset), said.vocabulary, said.sequence)
-    return said, Size(shape, said.sequence, said.rows, said.precision, said.micro_batches)
+    architecture = Architecture.from_spec(ModelSpec(preset=said.preset), said.vocabulary, said.sequence)
+    return said, Size(architecture, said.sequence, said.rows, said.precision, said.micro_batches)
 
 
 def batch(size: Size, device: torch.device) -> Batch:
     """Random tokens, a third of them risky, at every level."""
     draw = torch.Generator().manual_seed(0)
-    text = torch.randint(0, size.shape.vocab_size, (size.rows, size.sequence + 1), generator=draw)
+    text = torch.randint(0, size.architecture.vocab_size, (size.rows, size.sequence + 1), generator=draw)
     levels = torch.randint(2, 255, text.shape, generator=draw)
     risk = torch.where(torch.rand(text.shape, generator=draw) < 0.33, levels, 1).to(torch.uint8)
     text, risk = text.to(device), risk.to(device)

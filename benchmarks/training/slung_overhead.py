@@ -51,9 +51,11 @@ class Arms:
 
     def __init__(self, size: Size) -> None:
         self.size = size
-        fill = partial(initialise, shape=size.shape, seed=0)
+        fill = partial(initialise, architecture=size.architecture, seed=0)
         self.policies = {name: LossPolicy.of(spec, ["all"], 1) for name, spec in POLICIES.items()}
-        self.trainer = Trainer(size.spec(), size.shape, self.policies["keep"], fill, replacement=0, steps=100_000)
+        self.trainer = Trainer(
+            size.spec(), size.architecture, self.policies["keep"], fill, replacement=0, steps=100_000
+        )
         self.batches = OneBatch(size, self.trainer.device)
         self.nats = torch.rand(size.rows, size.sequence, device=self.trainer.device) * 8
 
@@ -91,7 +93,7 @@ class Arms:
 
     def large_operations(self, name: str) -> int:
         """Operations of a step on a tensor of the size of the logits."""
-        logits = self.size.tokens * self.size.shape.vocab_size
+        logits = self.size.tokens * self.size.architecture.vocab_size
         with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
             self.floor() if name == "floor" else self.step(name)
         counted: Counter[str] = Counter()

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mixtures.spec.mixture import PackingSpec
-from pretrain.data.index import Array, fill_blend, kept_arrays
+from pretrain.data.index import Array, fill_blend, stored_arrays
 from pretrain.data.samples import EpochSamples, Rows, TargetRange
 from pretrain.data.token_files import ComponentFiles
 
@@ -79,7 +79,7 @@ def _epoch(components: Sequence[ComponentFiles], settings: DataSettings, seed: i
     packed = [numbered] if together else [{number: files} for number, files in numbered.items()]
     streams = [EpochSamples(components, settings.sequence_length, seed, settings.cache) for components in packed]
     sizes = [len(stream) for stream in streams]
-    blend = kept_arrays(settings.cache, {"samples": sizes}, partial(fill_blend, sizes=sizes))
+    blend = stored_arrays(settings.cache, {"samples": sizes}, partial(fill_blend, sizes=sizes))
     return EpochDataset(streams, blend["stream"], blend["sample"], settings, seed)
 
 

@@ -24,16 +24,16 @@ class Log:
     def cut_after(self, step: int) -> None:
         """Drop lines of steps that will be done again, and a line that a kill left unfinished."""
         if self.path.exists():
-            kept = [json.dumps(line) for line in read_log(self.path) if line["step"] <= step]
-            write_text(self.path, "".join(line + "\n" for line in kept))
+            lines = [json.dumps(line) for line in read_log(self.path) if line["step"] <= step]
+            write_text(self.path, "".join(line + "\n" for line in lines))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a log."""
-    found = []
+    """All lines of a log but one that a kill left unfinished."""
+    lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(line))
         except ValueError:
             break
-    return found
+    return lines

@@ -125,7 +125,7 @@ class Record:
         return {
             "steps": self.steps,
             "skipped_steps": self.progress.skipped,
-            "parameters": self._inputs.shape.parameters,
+            "parameters": self._inputs.architecture.parameters,
             "tokens": tokens,
             "loss_tokens": int(totals.denominator),
             "tokens_by_component": dict(
@@ -150,13 +150,13 @@ class Record:
 
     def _by_risk(self, sums: Sums) -> dict[str, float | None]:
         """By risk level over all components; levels that the interval had no token of are left out."""
-        found = means(self._levels, sums.cross_entropy.sum(0), sums.tokens.sum(0))
-        return {name: value for name, value in found.items() if value is not None}
+        by_level = means(self._levels, sums.cross_entropy.sum(0), sums.tokens.sum(0))
+        return {name: value for name, value in by_level.items() if value is not None}
 
     def _mfu(self, tokens_per_second: float) -> float | None:
         """Share of the devices' peak that the model's own FLOPs take; None where the peak is not known."""
         peak = peak_flops()
-        flops = self._inputs.shape.flops_per_token(self._inputs.mixture.sequence_length) * tokens_per_second
+        flops = self._inputs.architecture.flops_per_token(self._inputs.mixture.sequence_length) * tokens_per_second
         return None if peak is None else round(flops / (peak * world_size()), 4)
 
     def _tell(self) -> None:
@@ -170,22 +170,22 @@ class Record:
 
 
 def means(names: tuple[str, ...], nats: Tensor, tokens: Tensor) -> dict[str, float | None]:
-    """Nats per token by name; None where there is no token."""
-    pairs = zip(nats.tolist(), tokens.tolist(), strict=True)
-    return dict(zip(names, [each / count if count else None for each, count in pairs], strict=True))
+    """Nats per token by name, of sums [names]; None where there is no token."""
+    triples = zip(names, nats.tolist(), tokens.tolist(), strict=True)
+    return {name: total / count if count else None for name, total, count in triples}
 
 
 def spoken(line: Mapping[str, Any], steps: int) -> str:
     """A line of the log as a person reads it."""
-    parts = [f"step {line['step']:,} of {steps:,}"]
-    parts += [] if line["loss"] is None else [f"loss {line['loss']:.4f}"]
+    phrases = [f"step {line['step']:,} of {steps:,}"]
+    phrases += [] if line["loss"] is None else [f"loss {line['loss']:.4f}"]
     for kind in ("cross_entropy", "cross_entropy_by_risk"):
-        parts.append(", ".join(f"{name} {value:.3f}" for name, value in line[kind].items() if value is not None))
-    parts += [f"{line['tokens_per_second']:,.0f} tokens/s"]
-    parts += [] if line["mfu"] is None else [f"MFU {line['mfu']:.1%}"]
+        phrases.append(", ".join(f"{name} {value:.3f}" for name, value in line[kind].items() if value is not None))
+    phrases += [f"{line['tokens_per_second']:,.0f} tokens/s"]
+    phrases += [] if line["mfu"] is None else [f"MFU {line['mfu']:.1%}"]
     share = line["checkpoint_share"]
-    parts += [f"{share:.0%} of the time for checkpoints"] if share >= _WORTH_TELLING else []
-    parts += [f"{line['skipped_steps']} skipped"] if line["skipped_steps"] else []
+    phrases += [f"{share:.0%} of the time for checkpoints"] if share >= _WORTH_TELLING else []
+    phrases += [f"{line['skipped_steps']} skipped"] if line["skipped_steps"] else []
     for name, result in line.get("held_out", {}).items():
-        parts.append(f"held out, {name} {result['cross_entropy']:.3f}")
-    return " · ".join([*filter(None, parts), f"ETA {duration(line['eta_seconds'])}"])
+        phrases.append(f"held out, {name} {result['cross_entropy']:.3f}")
+    return " · ".join([*filter(None, phrases), f"ETA {duration(line['eta_seconds'])}"])

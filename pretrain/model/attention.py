@@ -81,13 +81,13 @@ def block_mask(document: Tensor, first: int, queries: int) -> BlockMask:
     block = torch.arange(last // _BLOCK + 1, device=document.device)
     earliest, latest = begins[:, low, None], begins[:, high, None]
     seen = (block <= high[:, None] // _BLOCK) & (block >= earliest // _BLOCK)
-    whole = seen & (block * _BLOCK >= latest) & ((block + 1) * _BLOCK <= low[:, None] + 1)
+    full = seen & (block * _BLOCK >= latest) & ((block + 1) * _BLOCK <= low[:, None] + 1)  # no pair need be masked
 
     def sees(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key >= begins[row, query + first]) & (key <= query + first)
 
     return BlockMask.from_kv_blocks(
-        *_ordered(seen & ~whole), *_ordered(whole), _BLOCK, sees, seq_lengths=(queries, last + 1)
+        *_ordered(seen & ~full), *_ordered(full), _BLOCK, sees, seq_lengths=(queries, last + 1)
     )
 
 

@@ -85,8 +85,11 @@ class Work:
     def failures(self) -> list[RankFailure]:
         """Why ranks failed: each reason once. Ranks that only lost the others are left out when one says more."""
         failures = reported_failures(self.launch)
-        told = [failure for failure in failures if not failure.reason.startswith(UNEXPECTED)]
-        return list({failure.reason: failure for failure in reversed(told or failures)}.values())[::-1]
+        explained = [failure for failure in failures if not failure.reason.startswith(UNEXPECTED)]
+        first_by_reason: dict[str, RankFailure] = {}
+        for failure in explained or failures:
+            first_by_reason.setdefault(failure.reason, failure)
+        return list(first_by_reason.values())
 
     def forget_failures(self) -> None:
         """Remove the words of an earlier try."""

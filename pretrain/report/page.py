@@ -66,18 +66,22 @@ def loss_curve(lines: Sequence[dict[str, Any]]) -> str:
     if not lines:
         return ""
     names = list(lines[0]["cross_entropy"])
-    series = {name: [(each["tokens"], each["cross_entropy"][name]) for each in lines] for name in names}
-    points = {name: [(x, y) for x, y in values if y is not None] for name, values in series.items()}
+    points: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for line in lines:
+        for name, nats in line["cross_entropy"].items():
+            if nats is not None:
+                points[name].append((line["tokens"], nats))
     heights = [y for values in points.values() for _, y in values]
     right, low, high = lines[-1]["tokens"], min(heights), max(heights)
 
-    def place(x: float, y: float) -> str:
+    def to_pixels(x: float, y: float) -> str:
         across = _MARGIN + (_WIDTH - 2 * _MARGIN) * x / right
         down = _MARGIN + (_HEIGHT - 2 * _MARGIN) * (high - y) / (high - low or 1)
         return f"{across:.1f},{down:.1f}"
 
-    placed = {name: [place(*each) for each in values] for name, values in points.items()}
-    drawn = "".join(_line(number, name, line) for number, (name, line) in enumerate(placed.items()))
+    drawn = ""
+    for number, (name, values) in enumerate(points.items()):
+        drawn += _line(number, name, [to_pixels(*point) for point in values])
     labels = (
         _text(4, _MARGIN, f"{high:.2f}")
         + _text(4, _HEIGHT - _MARGIN, f"{low:.2f}")

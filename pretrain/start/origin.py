@@ -1,4 +1,4 @@
-"""Where a run starts from, found and checked without loading it (and without importing torch)."""
+"""Where a run starts from, located and checked without loading it (and without importing torch)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mixtures.reading.built import BuiltMixture
 from pretrain.files import CHECKPOINTS, TOKENIZER, checkpoint_folder_name, checkpoint_step, checkpoints_in
 from pretrain.huggingface.config import read_architecture
 from pretrain.huggingface.location import HUB, weights_folder
-from pretrain.model.architecture import Architecture, architecture, check_fits
+from pretrain.model.architecture import Architecture, check_fits
 from pretrain.spec import PretrainSpec, StartSpec
 
 
-def starting_shape(spec: PretrainSpec, start: StartSpec, mixture: BuiltMixture) -> Architecture:
+def starting_architecture(spec: PretrainSpec, start: StartSpec, mixture: BuiltMixture) -> Architecture:
     """Architecture of the model that the run starts from.
 
     Raises InputError when it is none that can be built here, differs from a declared `model`, was trained on another
@@ -27,14 +27,14 @@ def starting_shape(spec: PretrainSpec, start: StartSpec, mixture: BuiltMixture) 
         name = start.model.removeprefix(HUB)
         raise InputError(f"start_from.model: fetch it with `hf download {name} --local-dir DIR` and name the folder")
     folder = Path(weights_folder(start.model))
-    found = read_architecture(folder)
-    check_fits(found, mixture.facts.vocab_size, mixture.sequence_length)
-    _check_declared(spec, found)
+    architecture = read_architecture(folder)
+    check_fits(architecture, mixture.facts.vocab_size, mixture.sequence_length)
+    _check_declared(spec, architecture)
     _check_tokenizer(folder, mixture)
     if start.needs_checkpoint:
         checkpoint_folder(start.model, start.step)
         _check_precision(spec, start)
-    return found
+    return architecture
 
 
 def checkpoint_folder(location: str, step: int | None) -> Path:
@@ -51,13 +51,13 @@ def checkpoint_folder(location: str, step: int | None) -> Path:
     raise InputError(f"{location}: no checkpoint of step {step}; {there}")
 
 
-def _check_declared(spec: PretrainSpec, found: Architecture) -> None:
+def _check_declared(spec: PretrainSpec, stored: Architecture) -> None:
     """What the user says of the model must hold; what he does not say comes from the folder."""
     if "model" not in spec.model_fields_set:
         return
-    declared = asdict(architecture(spec.model, found.vocab_size, found.max_sequence_length))
+    declared = asdict(Architecture.from_spec(spec.model, stored.vocab_size, stored.max_sequence_length))
     unsaid = {"vocab_size", "max_sequence_length"} - spec.model.model_dump(exclude_none=True).keys()
-    for name, value in asdict(found).items():
+    for name, value in asdict(stored).items():
         if name not in unsaid and declared[name] != value:
             raise InputError(f"model: {name} is {declared[name]}, and that of the model in start_from is {value}")
 

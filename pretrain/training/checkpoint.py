@@ -164,7 +164,7 @@ class _Pending:
         self._digests: dict[str, str] = {}
         self._error: BaseException | None = None
         rank, _, results = request.async_fn_args or (0, None, None)
-        buckets = _own_copies(request.preload_fn()) if request.preload_fn else []
+        buckets = _copied(request.preload_fn()) if request.preload_fn else []
         self.thread = threading.Thread(target=self._write, args=(rank, buckets, results), name="checkpoint")
         self.thread.start()
 
@@ -188,8 +188,10 @@ class _Pending:
         return dict(collections.ChainMap(*by_rank))  # every file is written by one rank
 
 
-def _own_copies(buckets: list[Any]) -> list[Any]:
-    """The tensors as they are now: on a CPU Megatron hands on the very weights that the next step will change."""
+def _copied(buckets: list[Any]) -> list[Any]:
+    """The tensors as they are now. On a GPU Megatron has copied them to the host already; on a CPU it hands on the very
+    weights that the next step will change while the thread writes them.
+    """
     if torch.cuda.is_available():
         return buckets
     return [
@@ -206,11 +208,11 @@ def check_whole(checkpoint: Path) -> None:
 
 def is_whole(checkpoint: Path) -> bool:
     """Whether every file is there with the checksum it was written with; the ranks divide the reading. Collective."""
-    (damaged,) = any_rank(not _is_own_share_whole(checkpoint)).read()
+    (damaged,) = any_rank(not _is_rank_share_whole(checkpoint)).read()
     return not damaged
 
 
-def _is_own_share_whole(checkpoint: Path) -> bool:
+def _is_rank_share_whole(checkpoint: Path) -> bool:
     try:
         files = json.loads((checkpoint / _COMPLETE).read_text(encoding="utf-8"))["files"]
         mine = sorted(files)[dist.get_rank() :: dist.get_world_size()]

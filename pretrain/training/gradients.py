@@ -24,8 +24,8 @@ def finalize_gradients(model: list[Any], denominator: Tensor, **groups: Any) -> 
     last = parallel_state.get_pipeline_model_parallel_last_rank()
     dist.broadcast(denominator, src=last, group=parallel_state.get_pipeline_model_parallel_group())
     dist.all_reduce(denominator, group=parallel_state.get_data_parallel_group(with_context_parallel=True))
-    for part in model:
-        part.scale_gradients(1.0 / denominator.clamp(min=1))
+    for module in model:
+        module.scale_gradients(1.0 / denominator.clamp(min=1))
 
 
 def global_norm(gradients: Sequence[Tensor], group: dist.ProcessGroup | None) -> Tensor:

@@ -23,14 +23,14 @@ Fill: TypeAlias = Callable[[OlmoModel], None]
 """Gives a new model its weights. Collective."""
 
 
-def first_weights(spec: PretrainSpec, shape: Architecture) -> Fill:
+def first_weights(spec: PretrainSpec, architecture: Architecture) -> Fill:
     """How the model of a new run gets its weights."""
     start = spec.start_from
     if start is None:
-        return partial(initialise, shape=shape, seed=spec.seed)
+        return partial(initialise, architecture=architecture, seed=spec.seed)
     if start.needs_checkpoint:
         return partial(load_checkpoint, folder=checkpoint_folder(start.model, start.step))
-    return partial(import_weights, shape=shape, folder=Path(weights_folder(start.model)))
+    return partial(import_weights, architecture=architecture, folder=Path(weights_folder(start.model)))
 
 
 def load_checkpoint(model: OlmoModel, folder: Path) -> None:

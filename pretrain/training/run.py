@@ -89,8 +89,8 @@ class Run:
         self.schedule = inputs.schedule(spec)
         self.steps = inputs.steps(spec)
         policy = LossPolicy.of(spec.loss, inputs.components, self.steps)
-        weights = first_weights(spec, inputs.shape)
-        self.trainer = Trainer(spec, inputs.shape, policy, weights, inputs.replacement, self.steps)
+        weights = first_weights(spec, inputs.architecture)
+        self.trainer = Trainer(spec, inputs.architecture, policy, weights, inputs.replacement, self.steps)
         self.record = Record(spec, inputs, workspace, self.trainer.levels)
         self.checkpoints = Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every)
         self.settings = DataSettings(
@@ -236,7 +236,7 @@ class Run:
     def _reports(self) -> bool:
         """Whether this step ends an interval; a checkpoint does too, so that nothing is measured over a kill."""
         every = (self.spec.log_every, self.spec.checkpoint_every, self.spec.evaluate_every)
-        return self.progress.step == self.steps or any(self.progress.step % each == 0 for each in every if each)
+        return self.progress.step == self.steps or any(self.progress.step % steps == 0 for steps in every if steps)
 
     def _evaluation(self) -> dict[str, Any] | None:
         """Cross-entropies on held-out documents where it is time for them; after the last step `_finish` does it."""
@@ -256,7 +256,7 @@ class Run:
     def _finish(self) -> None:
         """Evaluate, export, and write the summary last: it says that all the rest is there."""
         held_out = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings, unigram=True)
-        weights = gather(self.trainer.model, self.inputs.shape, self.spec.collective_timeout)
+        weights = gather(self.trainer.model, self.inputs.architecture, self.spec.collective_timeout)
         if is_first():
             self._write(weights, self.record.summary(held_out))
         else:
@@ -266,6 +266,6 @@ class Run:
     def _write(self, weights: Weights, summary: dict[str, Any]) -> None:
         mixture, folder = self.inputs.mixture, self.workspace.path / MODEL
         dtype = next(self.trainer.model.parameters()).dtype
-        export(weights, dtype, self.inputs.shape, mixture.tokenizer, mixture.facts.eos_id, folder)
+        export(weights, dtype, self.inputs.architecture, mixture.tokenizer, mixture.facts.eos_id, folder)
         write_text(folder / CARD, model_card(self.spec, self.inputs, summary))
         write_json(self.workspace.path / SUMMARY, summary)

@@ -36,7 +36,7 @@ class Trainer:
     def __init__(
         self,
         spec: PretrainSpec,
-        shape: Architecture,
+        architecture: Architecture,
         policy: LossPolicy,
         fill: Callable[[OlmoModel], None],
         replacement: int,
@@ -53,10 +53,12 @@ class Trainer:
         self._level = levels.to(self.device)
         dtype = torch.bfloat16 if spec.half else torch.float32
         self.config = transformer_config(
-            shape, spec.parallel, dtype, recompute=spec.recompute, repeatable=spec.deterministic
+            architecture, spec.parallel, dtype, recompute=spec.recompute, repeatable=spec.deterministic
         )
         float8 = spec.precision == "fp8"
-        self.model = build_model(shape, self.config, spec.logits, spec.implementation, float8=float8).to(self.device)
+        self.model = build_model(architecture, self.config, spec.logits, spec.implementation, float8=float8).to(
+            self.device
+        )
         if spec.compiles(on_gpu=self.device.type == "cuda"):
             self.model.compile_kernels()
         fill(self.model)
@@ -146,10 +148,10 @@ class Trainer:
 
     def continue_moments(self, state: dict[str, Any]) -> None:
         """Take up the moments of another run's optimizer; rates and decay stay those of this run."""
-        own = [{key: group[key] for key in group if key not in ("params", "step")} for group in self._groups]
+        settings = [{**group} for group in self._groups]
         self.optimizer.load_state_dict(state)
-        for group, values in zip(self._groups, own, strict=True):
-            group |= values
+        for group, before in zip(self._groups, settings, strict=True):
+            group |= {key: value for key, value in before.items() if key not in ("params", "step")}
 
     def continue_schedule(self, state: dict[str, Any]) -> None:
         """Take up a schedule where it was left, whatever this run's own would be."""
@@ -191,7 +193,7 @@ class Trainer:
 
     def _forward(self, model: Any, inputs: Tensor, batch: Batch) -> Tensor:
         """Per-token cross-entropy on the last pipeline stage, hidden states on the others."""
-        positions = torch.arange(inputs.shape[1], device=self.device).expand_as(inputs)
+        positions = torch.arange(inputs.architecture[1], device=self.device).expand_as(inputs)
         return model(inputs, positions, batch.document, labels=batch.targets)
 
     def _loss(self, batch: Batch, table: LossTable, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -55,7 +55,7 @@ def gather_gradients(run: Run) -> dict[str, torch.Tensor]:
     weights = [parameter.clone() for parameter in parameters]
     for parameter in parameters:
         parameter.copy_(parameter.main_grad)
-    gradients = dict(gather(run.trainer.model, run.inputs.shape))
+    gradients = dict(gather(run.trainer.model, run.inputs.architecture))
     for parameter, weight in zip(parameters, weights, strict=True):
         parameter.copy_(weight)
     return gradients

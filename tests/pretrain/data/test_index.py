@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from megatron.core.datasets import gpt_dataset, helpers
 
-from pretrain.data.index import _CHUNK, fill_blend, fill_stream, interleave, kept_arrays
+from pretrain.data.index import _CHUNK, fill_blend, fill_stream, interleave, stored_arrays
 from tests.helpers.token_mixtures import filled
 
 lengths = st.lists(st.integers(0, 30), min_size=1, max_size=60).filter(any)
@@ -81,9 +81,9 @@ def test_an_index_is_built_once_and_mapped(tmp_path: Path) -> None:
         new("numbers", (3,), np.int32)[:] = (4, 5, 6)
 
     for _ in range(2):
-        found = kept_arrays(tmp_path, {"seed": 1}, build)["numbers"]
+        found = stored_arrays(tmp_path, {"seed": 1}, build)["numbers"]
         assert found.tolist() == [4, 5, 6] and isinstance(found.base, np.memmap) and not found.flags.writeable
-    kept_arrays(tmp_path, {"seed": 2}, build)
+    stored_arrays(tmp_path, {"seed": 2}, build)
     assert len(built) == 2
 
 
@@ -93,9 +93,9 @@ def test_an_index_whose_building_broke_off_is_built_anew(tmp_path: Path) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        kept_arrays(tmp_path, {}, breaks)
+        stored_arrays(tmp_path, {}, breaks)
     assert not list(tmp_path.iterdir())
-    assert kept_arrays(tmp_path, {}, lambda new: new("numbers", (2,), np.int8).fill(7))["numbers"].tolist() == [7, 7]
+    assert stored_arrays(tmp_path, {}, lambda new: new("numbers", (2,), np.int8).fill(7))["numbers"].tolist() == [7, 7]
 
 
 def test_several_that_build_the_same_index_at_once_all_have_it() -> None:
@@ -107,7 +107,7 @@ def test_several_that_build_the_same_index_at_once_all_have_it() -> None:
             new("numbers", (2,), np.int8).fill(7)
 
         def take():
-            found.append(kept_arrays(Path(name), {}, build)["numbers"].tolist())
+            found.append(stored_arrays(Path(name), {}, build)["numbers"].tolist())
 
         threads = [threading.Thread(target=take) for _ in range(4)]
         for thread in threads:

@@ -109,22 +109,22 @@ def test_packing_together_mixes_components_evenly_and_leaves_each_its_order_at_e
 
 def test_with_attention_reset_a_document_is_predicted_as_if_it_stood_alone(tmp_path):
     documents = random_documents(6, longest=12)[0]
-    shape = Architecture(2, 32, 4, 4, 64, 96, 64)
-    alone = [cross_entropy(shape, [[EOS, *each[:-1]]], [each], None)[0] for each in documents]
+    architecture = Architecture(2, 32, 4, 4, 64, 96, 64)
+    alone = [cross_entropy(architecture, [[EOS, *each[:-1]]], [each], None)[0] for each in documents]
     inputs, targets = [EOS, *(t for each in documents for t in each)][:-1], [t for each in documents for t in each]
     numbers = torch.tensor([[n for n, each in enumerate(documents) for _ in each]])
-    packed = cross_entropy(shape, [inputs], [targets], numbers)[0]
+    packed = cross_entropy(architecture, [inputs], [targets], numbers)[0]
     torch.testing.assert_close(packed, torch.cat(alone), atol=1e-5, rtol=0)
-    assert (cross_entropy(shape, [inputs], [targets], None)[0] - packed).abs().max() > 1e-3
+    assert (cross_entropy(architecture, [inputs], [targets], None)[0] - packed).abs().max() > 1e-3
 
 
 def cross_entropy(
-    shape: Architecture, inputs: list[list[int]], targets: list[list[int]], document: torch.Tensor | None
+    architecture: Architecture, inputs: list[list[int]], targets: list[list[int]], document: torch.Tensor | None
 ):
     """What a fresh model says of the targets, [batch, sequence]."""
     with process_groups(ParallelSpec(), 0), torch.no_grad():
-        model = build_model(shape, transformer_config(shape, ParallelSpec(), torch.float32))
-        initialise(model, shape, 1)
+        model = build_model(architecture, transformer_config(architecture, ParallelSpec(), torch.float32))
+        initialise(model, architecture, 1)
         positions = torch.arange(len(inputs[0])).expand(len(inputs), -1)
         return model(torch.tensor(inputs), positions, document, labels=torch.tensor(targets))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pretrain.gpus import GPUS, gpu_called
-from pretrain.model.architecture import architecture
+from pretrain.model.architecture import Architecture
 from pretrain.planning.estimate import Training, memory_per_rank
 from pretrain.planning.layout import best_layout, declared_layout
 from pretrain.spec import LOGITS_AT_ONCE, ParallelSpec, PretrainSpec
@@ -20,7 +20,7 @@ def training(model: dict[str, Any], launcher: dict[str, Any], **changes: Any) ->
     base = {"name": "test", "mixture": ".", "model": model, "launcher": {"name": "slurm", **launcher}}
     sizes = {"precision": "bf16", "micro_batch_size": 1, "global_batch_size": 512}
     spec = PretrainSpec.model_validate(base | sizes | changes)
-    return Training(spec, architecture(spec.model, 0, 2048), 2048, ((10**9, 10**8 + 1),))
+    return Training(spec, Architecture.from_spec(spec.model, 0, 2048), 2048, ((10**9, 10**8 + 1),))
 
 
 OLMO_7B = {

@@ -45,7 +45,7 @@ def log(artifact: Artifact) -> list[dict]:
 def first_weights(spec: PretrainSpec, folder: Path) -> dict[str, torch.Tensor]:
     with process_groups(spec.parallel, spec.seed):
         run = Run(spec, open_inputs(spec), Workspace(folder, folder, quiet=True))
-        return dict(gather(run.trainer.model, run.inputs.shape))
+        return dict(gather(run.trainer.model, run.inputs.architecture))
 
 
 def test_checkpoints_that_are_to_be_kept_are_in_the_artifact(earlier):

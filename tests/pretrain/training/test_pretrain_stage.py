@@ -147,12 +147,12 @@ def test_declaring_and_planning_load_no_heavy_library():
 
 
 def test_every_preset_has_olmo_proportions(settings):
-    from pretrain.model.architecture import architecture
+    from pretrain.model.architecture import Architecture
     from pretrain.spec import ModelSpec
 
     for name in PRESET_NAMES:
-        shape = architecture(ModelSpec(preset=name), 2048, 128)
-        assert shape.ffn_hidden_size == 4 * shape.hidden_size
-        assert shape.num_query_groups == shape.num_attention_heads
+        architecture = Architecture.from_spec(ModelSpec(preset=name), 2048, 128)
+        assert architecture.ffn_hidden_size == 4 * architecture.hidden_size
+        assert architecture.num_query_groups == architecture.num_attention_heads
     with pytest.raises(ValidationError):
         ModelSpec.model_validate({"preset": "olmo-7b"})
