@@ -7,8 +7,8 @@ import shutil
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
 
+from infra.artifacts.records import JsonObject
 from infra.errors import JobError, RanksFailed
 from infra.stages.stage import Workspace, earlier_notes
 from pretrain.launchers.base import Launcher
@@ -42,7 +42,7 @@ class ProcessLauncher(Launcher):
         assert self.spec.ranks is not None
         return self.spec.ranks
 
-    def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+    def train(self, spec: PretrainSpec, workspace: Workspace) -> JsonObject:
         """Train in other processes. Raises RanksFailed with what they report, JobError when they end without a word."""
         work, ranks = Work(workspace.path), self.ranks()
         check_inputs(spec, verify=False)  # the stage has compared every byte, before any GPU is taken

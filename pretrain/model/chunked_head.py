@@ -66,8 +66,8 @@ class HeadCrossEntropy(torch.autograd.Function):
 
     `hidden` [tokens, hidden]; `weight` [this rank's vocabulary, hidden], of which rows from `vocab_size` on are
     padding; `targets` [tokens] counted from this rank's first row; `rows` tokens make a chunk; with `recompute` logits
-    are not held for the backward pass; with `compiled` the passes over them are compiled. The gradient of `hidden` is this
-    rank's part of the sum. Backward runs once.
+    are not held for the backward pass; with `compiled` the passes over them are compiled. The gradient of `hidden` is
+    this rank's part of the sum. Backward runs once.
     """
 
     @staticmethod

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from infra.render.markdown import card, markdown
 from infra.render.page import Table
+from pretrain.metrics.summary import TrainSummary
 from pretrain.planning.plan import policy_table
 from pretrain.report.page import result_tables
 from pretrain.spec import PretrainSpec
@@ -28,7 +28,7 @@ _RISKY = (
 )
 
 
-def model_card(spec: PretrainSpec, inputs: Inputs, summary: dict[str, Any]) -> str:
+def model_card(spec: PretrainSpec, inputs: Inputs, summary: TrainSummary) -> str:
     """README.md of a trained model; `summary` is what `pretrain.json` says."""
     mixture, title = inputs.mixture, spec.name
     risky = sum(files.risky_tokens for files in mixture.components)

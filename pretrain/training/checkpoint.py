@@ -14,7 +14,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -33,7 +33,12 @@ _WRITING = "writing-"  # and the step: the name of a checkpoint that is not fini
 _DIVIDED = "param_state_sharding_type"  # Megatron's distributed optimizer stores this key, and no other does
 _NEWEST = 2  # of these one is there to fall back to, should the other turn out damaged
 
-StateOf = Callable[[bool], dict[str, Any]]
+ShardedState: TypeAlias = dict[str, Any]
+"""What Megatron's distributed checkpoints take and give back: names, and under them more of it, numbers, or tensors
+that say which stretch of the whole this rank holds.
+"""
+
+StateOf: TypeAlias = Callable[[bool], ShardedState]
 
 
 class Checkpoints:
@@ -57,7 +62,7 @@ class Checkpoints:
         """Whether this rank is still at it."""
         return self._pending is not None and self._pending.thread.is_alive()
 
-    def save(self, step: int, state: dict[str, Any]) -> None:
+    def save(self, step: int, state: ShardedState) -> None:
         """Begin to write the sharded `state` after `step` steps, which may change as soon as this returns."""
         self.finish()
         temporary = self.folder / f"{_WRITING}{step:09d}"
@@ -87,7 +92,7 @@ class Checkpoints:
         if self._pending is not None:
             self._pending.thread.join()
 
-    def restore(self, state_of: StateOf, note: Callable[[str], None]) -> dict[str, Any] | None:
+    def restore(self, state_of: StateOf, note: Callable[[str], None]) -> ShardedState | None:
         """Load the newest whole checkpoint; None when there is none. `state_of(True)` gives the sharded state to fill.
 
         A damaged checkpoint is passed over and said to be so.
@@ -141,7 +146,7 @@ class Checkpoints:
         return names[0]
 
 
-def load_state(state: dict[str, Any], folder: str) -> dict[str, Any]:
+def load_state(state: ShardedState, folder: str) -> ShardedState:
     """The stored values of a trainer's sharded state. Collective.
 
     Raises ConfigError where the optimizer's state was divided otherwise, which Megatron stores in another form.

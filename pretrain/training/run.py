@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import json
 import math
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import torch.distributed as dist
 
+from infra.artifacts.records import JsonObject, to_json
 from infra.atomic import remove_temporaries, write_json, write_text
 from infra.errors import JobError, Preempted
 from infra.render.progress import Advance
@@ -27,6 +26,7 @@ from pretrain.huggingface.folder import Weights, export
 from pretrain.loss.policy import LossPolicy
 from pretrain.metrics.record import LogInterval, Progress, Record
 from pretrain.metrics.sinks import check_installed
+from pretrain.metrics.summary import HeldOutCrossEntropy, TrainSummary
 from pretrain.metrics.sums import Sums
 from pretrain.model.weights import gather
 from pretrain.report.card import model_card
@@ -37,22 +37,21 @@ from pretrain.runtime.preemption import Preemption
 from pretrain.runtime.profiling import profiled
 from pretrain.spec import PretrainSpec
 from pretrain.start.inputs import Inputs, open_inputs
-from pretrain.training.checkpoint import Checkpoints
+from pretrain.training.checkpoint import Checkpoints, ShardedState
 from pretrain.training.evaluate import held_out_cross_entropy
 from pretrain.training.initial import first_weights, restore_start
 from pretrain.training.offenders import offenders
 from pretrain.training.trainer import Trainer
 
 
-def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> dict[str, Any]:
+def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> JsonObject:
     """Train, evaluate and export in `workspace.path`; returns the counts for artifact.json. `verified` says that the
     mixture's checksums have been compared; else rank 0 does that before there are process groups.
 
     Takes up the newest checkpoint found there, and ends with the same weights, bit for bit, as an undisturbed run on
     the same machine with the same number of threads and ranks. Raises UserError or JobError.
     """
-    summary = workspace.path / SUMMARY
-    if not summary.exists():
+    if not (workspace.path / SUMMARY).exists():
         check_installed(spec.logs)
         keep_freed_memory()
         check = None if verified else partial(open_inputs, spec)
@@ -61,12 +60,11 @@ def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False
             Run(spec, open_inputs(spec, verify=False), workspace).complete()
     if not is_leader():  # the leader may have renamed the folder by now
         return {}
-    found = json.loads(summary.read_text(encoding="utf-8"))
+    summary = TrainSummary.read(workspace.path)
     # only now: a kill before this point finds the summary and does nothing again
-    Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every).drop_unkept(found["steps"])
+    Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every).drop_unkept(summary.steps)
     shutil.rmtree(workspace.path / INDICES, ignore_errors=True)
-    counted = ("parameters", "steps", "skipped_steps", "tokens", "loss_tokens", "cross_entropy")
-    return {key: found[key] for key in counted}
+    return summary.counts
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ class Run:
             self.record.progress = Progress(**state["progress"])
         self.record.open()
 
-    def _state(self, loading: bool) -> dict[str, Any]:
+    def _state(self, loading: bool) -> ShardedState:
         state = self.trainer.state(loading)
         return state if loading else {**state, "progress": asdict(self.progress)}
 
@@ -238,14 +236,12 @@ class Run:
         every = (self.spec.log_every, self.spec.checkpoint_every, self.spec.evaluate_every)
         return self.progress.step == self.steps or any(self.progress.step % steps == 0 for steps in every if steps)
 
-    def _evaluation(self) -> dict[str, Any] | None:
+    def _evaluation(self) -> dict[str, HeldOutCrossEntropy] | None:
         """Cross-entropies on held-out documents where it is time for them; after the last step `_finish` does it."""
         every, step = self.spec.evaluate_every, self.progress.step
         if every is None or step % every or step == self.steps:
             return None
-        found = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings)
-        kept = ("cross_entropy", "risky_cross_entropy")
-        return {name: {key: result[key] for key in kept} for name, result in found.items()}
+        return held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings)
 
     def _saves(self) -> bool:
         """The last step is only saved to be kept: what comes after it is quickly done again."""
@@ -263,9 +259,9 @@ class Run:
             collections.deque(weights, maxlen=0)  # nothing comes, but this rank's own have to be sent
         dist.barrier()
 
-    def _write(self, weights: Weights, summary: dict[str, Any]) -> None:
+    def _write(self, weights: Weights, summary: TrainSummary) -> None:
         mixture, folder = self.inputs.mixture, self.workspace.path / MODEL
         dtype = next(self.trainer.model.parameters()).dtype
         export(weights, dtype, self.inputs.architecture, mixture.tokenizer, mixture.facts.eos_id, folder)
         write_text(folder / CARD, model_card(self.spec, self.inputs, summary))
-        write_json(self.workspace.path / SUMMARY, summary)
+        write_json(self.workspace.path / SUMMARY, to_json(summary))

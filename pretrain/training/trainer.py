@@ -24,6 +24,7 @@ from pretrain.model.olmo import OlmoModel, build_model, transformer_config
 from pretrain.runtime.device import current_device
 from pretrain.runtime.distributed import sum_over_ranks
 from pretrain.spec import PretrainSpec
+from pretrain.training.checkpoint import ShardedState
 from pretrain.training.gradients import finalize_gradients
 from pretrain.training.optimizer import build_optimizer, build_scheduler
 
@@ -131,7 +132,7 @@ class Trainer:
         """Learning rate of the next step."""
         return float(self._groups[0]["lr"])
 
-    def state(self, loading: bool) -> dict[str, Any]:
+    def state(self, loading: bool) -> ShardedState:
         """Sharded state of model, optimizer and schedule, as Megatron's distributed checkpoints take it."""
         sharded = self.model.sharded_state_dict()
         return {
@@ -140,20 +141,20 @@ class Trainer:
             "scheduler": self.scheduler.state_dict(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: ShardedState) -> None:
         """Take up a state that `Checkpoints.restore` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.continue_schedule(state["scheduler"])
 
-    def continue_moments(self, state: dict[str, Any]) -> None:
+    def continue_moments(self, state: ShardedState) -> None:
         """Take up the moments of another run's optimizer; rates and decay stay those of this run."""
         settings = [{**group} for group in self._groups]
         self.optimizer.load_state_dict(state)
         for group, before in zip(self._groups, settings, strict=True):
             group |= {key: value for key, value in before.items() if key not in ("params", "step")}
 
-    def continue_schedule(self, state: dict[str, Any]) -> None:
+    def continue_schedule(self, state: ShardedState) -> None:
         """Take up a schedule where it was left, whatever this run's own would be."""
         for group in self._groups:  # Megatron prefers a group's own ends of the schedule to those it has loaded
             group |= {"max_lr": state["max_lr"], "min_lr": state["min_lr"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from infra.artifacts.fingerprint import digest_file
 from infra.errors import UnavailableError
 from mixtures.formats.risk import STRUCTURAL, threshold_byte
 from pretrain.data.epoch import Batch
+from pretrain.files import LOG
+from pretrain.metrics.jsonl import read_log
 from pretrain.metrics.record import spoken
 from pretrain.metrics.sinks import scalars
 from pretrain.runtime.distributed import process_groups
@@ -77,7 +80,7 @@ def test_cross_entropy_is_told_by_component_and_by_the_thresholds_of_the_policy(
 
 def test_a_line_is_readable(tmp_path, settings):
     pretrain(settings(), workspace(tmp_path / "w"))
-    text = spoken(log(tmp_path / "w")[0] | {"skipped_steps": 2}, 7)
+    text = spoken(replace(read_log(tmp_path / "w" / LOG)[0], skipped_steps=2), 7)
     for part in (
         "step 2 of 7",
         "loss ",

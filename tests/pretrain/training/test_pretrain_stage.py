@@ -14,9 +14,10 @@ from infra.config.spec import load_spec
 from infra.errors import ConfigError, InputError
 from infra.stages.stage import run_stage
 from pretrain.loss.spec import SlungArm
-from pretrain.model.architecture import PRESET_NAMES
+from pretrain.metrics.jsonl import LogLine
+from pretrain.model.architecture import PRESET_NAMES, Architecture
 from pretrain.report.page import loss_curve
-from pretrain.spec import PretrainSpec
+from pretrain.spec import ModelSpec, PretrainSpec
 from pretrain.stage import PRETRAIN
 from tests.helpers import ROOT
 
@@ -127,7 +128,8 @@ def test_the_plan_is_what_the_run_does(tmp_path, settings):
 
 
 def test_the_loss_curve_escapes_names():
-    assert "<b>" not in loss_curve([{"tokens": 1, "cross_entropy": {"<b>": 1.0}}])
+    line = LogLine(1, 1.0, 1e-3, 1.0, 1, 0, {"<b>": 1.0}, {}, 1.0, None, 0.0, 0.0)
+    assert "<polyline" in loss_curve([line]) and "<b>" not in loss_curve([line])
 
 
 def test_a_model_that_does_not_divide_over_the_ranks_is_refused_by_the_plan(settings):
@@ -147,9 +149,6 @@ def test_declaring_and_planning_load_no_heavy_library():
 
 
 def test_every_preset_has_olmo_proportions(settings):
-    from pretrain.model.architecture import Architecture
-    from pretrain.spec import ModelSpec
-
     for name in PRESET_NAMES:
         architecture = Architecture.from_spec(ModelSpec(preset=name), 2048, 128)
         assert architecture.ffn_hidden_size == 4 * architecture.hidden_size
