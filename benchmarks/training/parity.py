@@ -39,7 +39,7 @@ def measure(steps: int) -> dict[str, list[tuple[float, float]]]:
     measured = {}
     with process_groups(size.spec().parallel, 0):
         for name in POLICIES:
-            policy = LossPolicy.of(LossSpec(policy=name), ["all"], 1)
+            policy = LossPolicy.from_spec(LossSpec(policy=name), ["all"], 1)
             trainer = Trainer(size.spec(), size.architecture, policy, fill, replacement=0, steps=20)
             batches = OneBatch(size, trainer.device)
             taken = [trainer.step(batches, 0, step) for step in range(steps)]

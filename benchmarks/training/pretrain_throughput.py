@@ -98,7 +98,7 @@ def main() -> int:
     with warnings.catch_warnings(), process_groups(size.spec().parallel, 0):
         warnings.simplefilter("ignore")
         fill = partial(initialise, architecture=size.architecture, seed=0)
-        policy = LossPolicy.of(LossSpec(), ["all"], 1)
+        policy = LossPolicy.from_spec(LossSpec(), ["all"], 1)
         trainer = Trainer(size.spec(), size.architecture, policy, fill, replacement=0, steps=100_000)
         weights = dict(gather(trainer.model, size.architecture))
         peer = Peer(size, {name: weight.float().clone() for name, weight in weights.items()}, trainer.device)

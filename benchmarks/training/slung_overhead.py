@@ -52,7 +52,7 @@ class Arms:
     def __init__(self, size: Size) -> None:
         self.size = size
         fill = partial(initialise, architecture=size.architecture, seed=0)
-        self.policies = {name: LossPolicy.of(spec, ["all"], 1) for name, spec in POLICIES.items()}
+        self.policies = {name: LossPolicy.from_spec(spec, ["all"], 1) for name, spec in POLICIES.items()}
         self.trainer = Trainer(
             size.spec(), size.architecture, self.policies["keep"], fill, replacement=0, steps=100_000
         )

@@ -86,7 +86,7 @@ class Run:
         self.workspace = workspace
         self.schedule = inputs.schedule(spec)
         self.steps = inputs.steps(spec)
-        policy = LossPolicy.of(spec.loss, inputs.components, self.steps)
+        policy = LossPolicy.from_spec(spec.loss, inputs.components, self.steps)
         weights = first_weights(spec, inputs.architecture)
         self.trainer = Trainer(spec, inputs.architecture, policy, weights, inputs.replacement, self.steps)
         self.record = Record(spec, inputs, workspace, self.trainer.levels)

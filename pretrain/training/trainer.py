@@ -194,7 +194,7 @@ class Trainer:
 
     def _forward(self, model: Any, inputs: Tensor, batch: Batch) -> Tensor:
         """Per-token cross-entropy on the last pipeline stage, hidden states on the others."""
-        positions = torch.arange(inputs.architecture[1], device=self.device).expand_as(inputs)
+        positions = torch.arange(inputs.shape[1], device=self.device).expand_as(inputs)
         return model(inputs, positions, batch.document, labels=batch.targets)
 
     def _loss(self, batch: Batch, table: LossTable, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
