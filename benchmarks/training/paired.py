@@ -65,9 +65,9 @@ def parse(description: str) -> tuple[argparse.Namespace, Size]:
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp8"))
     parser.add_argument("--micro-batches", type=int, default=1, help="forward and backward passes of a step")
     parser.add_argument("--rounds", type=int, default=40)
-    said = parser.parse_args()
-    architecture = Architecture.from_spec(ModelSpec(preset=said.preset), said.vocabulary, said.sequence)
-    return said, Size(architecture, said.sequence, said.rows, said.precision, said.micro_batches)
+    options = parser.parse_args()
+    architecture = Architecture.from_spec(ModelSpec(preset=options.preset), options.vocabulary, options.sequence)
+    return options, Size(architecture, options.sequence, options.rows, options.precision, options.micro_batches)
 
 
 def batch(size: Size, device: torch.device) -> Batch:
@@ -106,14 +106,14 @@ def seconds(arms: Mapping[str, Arm], rounds: int) -> dict[str, np.ndarray]:
     On a CPU these are seconds of the processor, so that neighbours on the machine do not count.
     """
     order, chance = list(arms), random.Random(0)
-    found: dict[str, list[float]] = {name: [] for name in arms}
+    measured: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(rounds + 2):
         chance.shuffle(order)
         for name in order:
             taken = _time(arms[name])
             if number >= 2:
-                found[name].append(taken)
-    return {name: np.array(values) for name, values in found.items()}
+                measured[name].append(taken)
+    return {name: np.array(values) for name, values in measured.items()}
 
 
 def ratio(slow: np.ndarray, fast: np.ndarray) -> tuple[float, float, float]:

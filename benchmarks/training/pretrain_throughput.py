@@ -94,7 +94,7 @@ def _products(inputs: Tensor, weight: Tensor, upstream: Tensor) -> None:
 
 def main() -> int:
     """Measure, and print a table."""
-    said, size = parse(__doc__ or "")
+    options, size = parse(__doc__ or "")
     with warnings.catch_warnings(), process_groups(size.spec().parallel, 0):
         warnings.simplefilter("ignore")
         fill = partial(initialise, architecture=size.architecture, seed=0)
@@ -110,7 +110,7 @@ def main() -> int:
         if trainer.device.type == "cuda":
             arms["transformers, compiled"] = lambda: peer.step(peer.compiled)
         arms["limit: products and attention"] = Limit(size, trainer.device).step
-        return _table(size, seconds(arms, said.rounds), said.rounds)
+        return _table(size, seconds(arms, options.rounds), options.rounds)
 
 
 def _table(size: Size, took: Mapping[str, np.ndarray], rounds: int) -> int:

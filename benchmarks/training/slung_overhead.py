@@ -94,10 +94,10 @@ class Arms:
     def large_operations(self, name: str) -> int:
         """Operations of a step on a tensor of the size of the logits."""
         logits = self.size.tokens * self.size.architecture.vocab_size
-        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
             self.floor() if name == "floor" else self.step(name)
         counted: Counter[str] = Counter()
-        for event in found.events():
+        for event in profiled.events():
             if any(_numel(shape) == logits for shape in event.input_shapes or ()):
                 counted[event.name] += 1
         return sum(counted.values())
@@ -109,13 +109,13 @@ def _numel(shape: object) -> int:
 
 def main() -> int:
     """Measure, and print a table."""
-    said, size = parse(__doc__ or "")
+    options, size = parse(__doc__ or "")
     with process_groups(size.spec().parallel, 0):
         arms = Arms(size)
-        took = seconds({"floor": arms.floor} | {name: partial(arms.step, name) for name in POLICIES}, said.rounds)
-        alone = seconds({name: partial(arms.alone, name) for name in took}, 10 * said.rounds)
+        took = seconds({"floor": arms.floor} | {name: partial(arms.step, name) for name in POLICIES}, options.rounds)
+        alone = seconds({name: partial(arms.alone, name) for name in took}, 10 * options.rounds)
         large = {name: arms.large_operations(name) for name in took}
-    print(f"# What a loss policy costs\n\n{size}; {said.rounds} rounds\n")
+    print(f"# What a loss policy costs\n\n{size}; {options.rounds} rounds\n")
     print("| policy | step, ms | its own work, ms | share of a step | step against the floor | 95 % interval "
           "| operations on logits |\n|---|---|---|---|---|---|---|")  # fmt: skip
     step = float(np.median(took["floor"]))

@@ -99,6 +99,20 @@ class Batch:
     component: Tensor
     document: Tensor | None
 
+    @classmethod
+    def from_rows(cls, rows: Rows, reset_attention: bool) -> Batch:
+        """Inputs and, one token on, targets, on the CPU; `document` only where attention begins anew at each."""
+        text, risk, component = (torch.from_numpy(values) for values in (rows.text, rows.risk, rows.component))
+        return cls(
+            inputs=text[:, :-1].contiguous(),
+            targets=text[:, 1:].contiguous(),
+            input_risk=risk[:, :-1].contiguous(),
+            target_risk=risk[:, 1:].contiguous(),
+            input_component=component[:, :-1].contiguous(),
+            component=component[:, 1:].contiguous(),
+            document=torch.from_numpy(rows.document)[:, 1:].contiguous() if reset_attention else None,
+        )
+
     def tensors(self) -> Iterator[Tensor]:
         """All that there are."""
         return (value for value in vars(self).values() if value is not None)
@@ -146,20 +160,7 @@ class Batches:
         """This rank's micro-batches of one step. Where samples run out, rows are padding and carry no loss."""
         for samples in self.micro_batches(step):
             rows = self.dataset.read(samples, self.micro_size)
-            yield _collate(rows, self.dataset.settings.packing.reset_attention).to(device)
+            yield Batch.from_rows(rows, self.dataset.settings.packing.reset_attention).to(device)
 
     def close(self) -> None:
         """End what reads ahead; here nothing does."""
-
-
-def _collate(rows: Rows, reset_attention: bool) -> Batch:
-    text, risk, component = (torch.from_numpy(values) for values in (rows.text, rows.risk, rows.component))
-    return Batch(
-        inputs=text[:, :-1].contiguous(),
-        targets=text[:, 1:].contiguous(),
-        input_risk=risk[:, :-1].contiguous(),
-        target_risk=risk[:, 1:].contiguous(),
-        input_component=component[:, :-1].contiguous(),
-        component=component[:, 1:].contiguous(),
-        document=torch.from_numpy(rows.document)[:, 1:].contiguous() if reset_attention else None,
-    )

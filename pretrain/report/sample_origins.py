@@ -52,9 +52,11 @@ def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bo
     scheduled = _scheduled(artifact, mixture, epoch)
     sample = read_sample(mixture, number, scheduled.order_seed(seed), scheduled.cooldown)
     curation = known.get(read_artifact(mixture.path).inputs["curation"])
-    about = f"Sample {number} of epoch {epoch}, seed {seed}{_step(artifact, number)}: {len(sample.tokens)} targets"
+    about = f"Sample {number} of epoch {epoch}, seed {seed}"
+    if artifact.kind == "pretrain":
+        about += f", step {number // int(artifact.config['global_batch_size']) + 1} of that epoch"
     return [
-        _documents(about, sample),
+        _documents(f"{about}: {len(sample.tokens)} targets", sample),
         _spans(mixture, None if curation is None else curation.path, sample, show_text),
         _tokens(mixture, sample, show_text),
     ]
@@ -102,13 +104,6 @@ def _scheduled(artifact: Artifact, mixture: BuiltMixture, epoch: int) -> Epoch:
     if epoch >= len(schedule):
         raise InputError(f"--epoch {epoch}: the run {artifact.path} has {len(schedule)} epochs, from 0")
     return schedule[epoch]
-
-
-def _step(artifact: Artifact, number: int) -> str:
-    """Which step of its epoch a run reads the sample in."""
-    if artifact.kind != "pretrain":
-        return ""
-    return f", step {number // int(artifact.config['global_batch_size']) + 1} of that epoch"
 
 
 def _documents(title: str, sample: TracedSample) -> Table:

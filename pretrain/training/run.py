@@ -145,6 +145,7 @@ class Run:
                 traced()
                 with interval.checkpointing():
                     leaves = self._should_leave(preemption)
+                # Before it is saved: a checkpoint holds what the run adds up to, and its last line.
                 if leaves or self._reports():
                     norm = self._settle(interval)
                     self.record.report(interval, rate, norm, self._evaluation())
@@ -154,7 +155,9 @@ class Run:
                         self.checkpoints.save(self.progress.step, self._state(False))
                 advance(1)
                 if leaves:
-                    self._leave()
+                    self.checkpoints.finish()
+                    saved = f"step {self.progress.step} of {self.steps}"
+                    raise Preempted(f"asked to leave: saved after {saved}; run it again and it goes on")
 
     def _should_leave(self, preemption: Preemption) -> bool:
         """Whether to leave, which all ranks learn alike; a checkpoint that has been written is finished on the way.
@@ -162,18 +165,13 @@ class Run:
         On GPUs the ranks' answers of the step before are read, as this step's would wait for its work.
         """
         flags = any_rank(preemption.noted, self.checkpoints.writing)
-        self._flags, known = flags, self._flags if flags.is_late else flags
-        if known is None:
+        self._flags, answers = flags, self._flags if flags.is_late else flags
+        if answers is None:  # the first step on a GPU
             return False
-        asked, writing = map(bool, known.read())
+        asked, writing = map(bool, answers.read())
         if self.checkpoints.pending and not writing:
             self.checkpoints.finish()
         return asked and self.progress.step < self.steps
-
-    def _leave(self) -> None:
-        self.checkpoints.finish()
-        where = f"step {self.progress.step} of {self.steps}"
-        raise Preempted(f"asked to leave: saved after {where}; run it again and it goes on")
 
     def _step(self, interval: LogInterval) -> None:
         """One step. A GPU is given it before the step before is looked at, so that it need not wait."""

@@ -24,12 +24,12 @@ LAST = {"clean": 9, "risky": 0}  # documents of the cooldown
 @pytest.fixture(params=["component", "all"])
 def cooled(tmp_path: Path, request: pytest.FixtureRequest) -> BuiltMixture:
     """Two components; the first has a cooldown, the second is too small for one."""
-    parts = {"clean": random_documents(30), "risky": random_documents(6, seed=1)}
+    components = {"clean": random_documents(30), "risky": random_documents(6, seed=1)}
     packing = {"together": request.param}
-    return BuiltMixture.open(write_mixture(tmp_path / "m", parts, {}, cooldown=LAST, packing=packing))
+    return BuiltMixture.open(write_mixture(tmp_path / "m", components, {}, cooldown=LAST, packing=packing))
 
 
-def passes(mixture: BuiltMixture) -> tuple[Epoch, ...]:
+def schedule_of_run(mixture: BuiltMixture) -> tuple[Epoch, ...]:
     return schedule_of(streams_of(mixture), mixture.sequence_length, 2, 8)
 
 
@@ -38,8 +38,8 @@ def targets(mixture: BuiltMixture, cooldown: bool, folder: Path) -> list[tuple[i
     settings = DataSettings(mixture.sequence_length, 96, EOS, folder / "indices", mixture.packing)
     dataset = build_epoch(token_files_of(mixture, cooldown), settings, seed=0)
     rows = dataset.read(range(len(dataset)))
-    real = rows.risk[:, 1:] != STRUCTURAL
-    return sorted(zip(rows.component[:, 1:][real].tolist(), rows.text[:, 1:][real].tolist(), strict=True))
+    is_target = rows.risk[:, 1:] != STRUCTURAL
+    return sorted(zip(rows.component[:, 1:][is_target].tolist(), rows.text[:, 1:][is_target].tolist(), strict=True))
 
 
 def test_every_target_of_a_phase_comes_in_its_pass_and_in_no_other(cooled: BuiltMixture, tmp_path: Path) -> None:
@@ -50,21 +50,21 @@ def test_every_target_of_a_phase_comes_in_its_pass_and_in_no_other(cooled: Built
         expected[False] += [(number, int(token)) for token in tokens.tokens[:border]]
         expected[True] += [(number, int(token)) for token in tokens.tokens[border:]]
     with process_groups(ParallelSpec(), 0):
-        for cooldown, found in expected.items():
-            assert targets(cooled, cooldown, tmp_path) == sorted(found)
+        for cooldown, expected_targets in expected.items():
+            assert targets(cooled, cooldown, tmp_path) == sorted(expected_targets)
 
 
 def test_all_epochs_of_a_phase_are_over_before_the_next_begins(cooled: BuiltMixture) -> None:
-    row = passes(cooled)
-    assert [each.cooldown for each in row] == [False, False, True, True]
-    assert [each.number for each in row] == [0, 1, 2, 3]
-    steps = np.cumsum([0, *(each.steps for each in row)])
-    for number, each in enumerate(row):
-        assert epoch_at(row, int(steps[number])) == (each, 0)
-        assert epoch_at(row, int(steps[number + 1]) - 1) == (each, each.steps - 1)
+    schedule = schedule_of_run(cooled)
+    assert [scheduled.cooldown for scheduled in schedule] == [False, False, True, True]
+    assert [scheduled.number for scheduled in schedule] == [0, 1, 2, 3]
+    steps = np.cumsum([0, *(scheduled.steps for scheduled in schedule)])
+    for number, scheduled in enumerate(schedule):
+        assert epoch_at(schedule, int(steps[number])) == (scheduled, 0)
+        assert epoch_at(schedule, int(steps[number + 1]) - 1) == (scheduled, scheduled.steps - 1)
 
 
 def test_a_run_ends_with_the_cooldown_and_counts_every_token(cooled: BuiltMixture, tmp_path: Path, settings) -> None:
     run = run_stage(PRETRAIN, settings(mixture=str(cooled.path), epochs=2), tmp_path / "run", quiet=True)
     assert run.counts["tokens"] == 2 * cooled.tokens
-    assert run.counts["steps"] == sum(each.steps for each in passes(cooled))
+    assert run.counts["steps"] == sum(scheduled.steps for scheduled in schedule_of_run(cooled))

@@ -40,9 +40,9 @@ def batches(tmp_path: Path) -> Batches:
 @pytest.fixture
 def ahead(batches: Batches) -> Iterator[PrefetchedBatches]:
     """The same, read by a thread, which is gone afterwards."""
-    found = PrefetchedBatches(**vars(batches), ahead=2)
-    yield found
-    found.close()
+    prefetched = PrefetchedBatches(**vars(batches), ahead=2)
+    yield prefetched
+    prefetched.close()
     assert "prefetch" not in {thread.name for thread in threading.enumerate()}
 
 

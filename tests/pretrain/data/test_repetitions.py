@@ -25,12 +25,11 @@ from tests.helpers.token_mixtures import filled
 def test_repetitions_follow_each_other_and_never_share_a_sample(sizes, times, length, seed, together):
     distinct, count = len(sizes), int(len(sizes) * times)
     lengths = np.resize(np.array(sizes, np.int32), count + 5)  # five documents of another part behind them
-    parts = [range(count), range(count, count + 5)] if together else [range(count)]
-    ours = filled(
-        fill_stream, parts, [True] * len(parts), lengths, length, seed, [Repeated(0, distinct), None][: len(parts)]
-    )
+    documents = [range(count), range(count, count + 5)] if together else [range(count)]
+    repeated = [Repeated(0, distinct), None][: len(documents)]
+    ours = filled(fill_stream, documents, [True] * len(documents), lengths, length, seed, repeated)
     order = ours["order"].tolist()
-    assert sorted(order) == list(range(sum(map(len, parts))))
+    assert sorted(order) == list(range(sum(map(len, documents))))
     own = [document for document in order if document < count]
     assert [document // distinct for document in own] == sorted(document // distinct for document in own)
     assert sorted(ours["shuffle"].tolist()) == list(range(len(ours["shuffle"])))
@@ -57,7 +56,7 @@ def test_later_epochs_have_orders_that_no_other_seed_has():
 @pytest.mark.parametrize("together", [False, True])
 def test_without_repetitions_the_order_is_as_it_was(together):
     lengths = np.arange(1, 30, dtype=np.int32)
-    parts = [range(20), range(20, 29)] if together else [range(29)]
-    plain = filled(fill_stream, parts, [True] * len(parts), lengths, 8, 3)
-    again = filled(fill_stream, parts, [True] * len(parts), lengths, 8, 3, [None] * len(parts))
-    assert all(np.array_equal(plain[name], again[name]) for name in plain)
+    documents = [range(20), range(20, 29)] if together else [range(29)]
+    plain = filled(fill_stream, documents, [True] * len(documents), lengths, 8, 3)
+    told = filled(fill_stream, documents, [True] * len(documents), lengths, 8, 3, [None] * len(documents))
+    assert all(np.array_equal(plain[name], told[name]) for name in plain)

@@ -81,7 +81,7 @@ def test_cross_entropy_is_told_by_component_and_by_the_thresholds_of_the_policy(
 def test_a_line_is_readable(tmp_path, settings):
     pretrain(settings(), workspace(tmp_path / "w"))
     text = spoken(replace(read_log(tmp_path / "w" / LOG)[0], skipped_steps=2), 7)
-    for part in (
+    for phrase in (
         "step 2 of 7",
         "loss ",
         "clean ",
@@ -92,7 +92,7 @@ def test_a_line_is_readable(tmp_path, settings):
         "2 skipped",
         "ETA ",
     ):
-        assert part in text
+        assert phrase in text
 
 
 def test_numbers_of_a_line_are_named_by_their_path():

@@ -77,8 +77,8 @@ def test_memory_is_what_was_measured_on_an_h100(compiled, peak):
 
 
 def test_logits_computed_again_take_the_same_memory_whatever_the_micro_batch():
-    again = training({"preset": "olmo-1b"}, {"nodes": 2})
-    small, large = (memory_per_rank(again, ParallelSpec(), size).logits for size in (16, 32))
+    recomputed = training({"preset": "olmo-1b"}, {"nodes": 2})
+    small, large = (memory_per_rank(recomputed, ParallelSpec(), size).logits for size in (16, 32))
     assert small == large == 8 * LOGITS_AT_ONCE + 4 * 50304 * 2048
 
 

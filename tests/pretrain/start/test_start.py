@@ -49,18 +49,18 @@ def first_weights(spec: PretrainSpec, folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_checkpoints_that_are_to_be_kept_are_in_the_artifact(earlier):
-    kept = sorted(path.name for path in (earlier.path / "checkpoints").iterdir())
-    assert kept == ["step-000000004", "step-000000008", "step-000000010"]
+    names = sorted(path.name for path in (earlier.path / "checkpoints").iterdir())
+    assert names == ["step-000000004", "step-000000008", "step-000000010"]
 
 
 def test_a_run_can_begin_with_the_weights_of_a_folder_of_an_artifact_or_of_its_last_checkpoint(tmp_path, earlier):
     exported = load_file(earlier.path / "hf" / "model.safetensors")
-    places = (
+    folders = (
         {"model": str(earlier.path / "hf")},
         {"model": str(earlier.path)},
         {"model": str(earlier.path), "step": 10},
     )
-    for number, start in enumerate(places):
+    for number, start in enumerate(folders):
         spec = PretrainSpec(name="later", mixture=str(tmp_path / "same"), start_from=start)
         found = first_weights(spec, tmp_path / str(number))
         assert found.keys() == exported.keys()

@@ -120,8 +120,8 @@ def test_the_plan_is_what_the_run_does(tmp_path, settings):
     assert {name: plan[name] for name in ("parameters", "steps", "tokens")} == {
         name: artifact.counts[name] for name in ("parameters", "steps", "tokens")
     }
-    kept = sum(tokens for _, action, tokens, _ in by_policy if action == "keep")
-    assert artifact.counts["loss_tokens"] == 2 * kept
+    keeping = sum(tokens for _, action, tokens, _ in by_policy if action == "keep")
+    assert artifact.counts["loss_tokens"] == 2 * keeping
     page = PRETRAIN.show(artifact)
     assert "<svg" in page.html
     assert {row[0] for row in page.tables[0].rows} == {"clean", "risky"}
