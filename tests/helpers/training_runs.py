@@ -44,7 +44,7 @@ def few_steps(spec: PretrainSpec, folder: Path, steps: int = 2) -> dict[str, tor
         run.trainer.accumulate(batches, 0, 0)
         gradients = {} if spec.parallel.distributed_optimizer else gather_gradients(run)
         sums, norms = zip(*(run.trainer.step(batches, step, step) for step in range(steps)), strict=True)
-        losses = torch.stack([each.loss / each.denominator for each in map(Sums.over_ranks, sums)])
+        losses = torch.stack([global_sums.loss / global_sums.denominator for global_sums in map(Sums.over_ranks, sums)])
         return {"losses": losses, "norms": torch.stack(norms)} | gradients
 
 
@@ -134,9 +134,9 @@ def save_few_steps(cases: dict[str, str], folder: Path) -> None:
     """What each case, a PretrainSpec in JSON, comes to: FOLDER/NAME.pt, written by rank 0."""
     torch.set_num_threads(1)
     for name, spec in cases.items():
-        found = few_steps(PretrainSpec.model_validate_json(spec), folder / name)
+        results = few_steps(PretrainSpec.model_validate_json(spec), folder / name)
         if int(os.environ.get("RANK", "0")) == 0:
-            torch.save(found, folder / f"{name}.pt")
+            torch.save(results, folder / f"{name}.pt")
 
 
 def break_gradients(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:

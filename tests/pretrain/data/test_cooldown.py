@@ -1,4 +1,7 @@
-"""The cooldown: the last documents of every component, trained on when all others are done."""
+"""The cooldown: the last documents of every component, trained on when all others are done.
+
+Covers `schedule` and `token_files`.
+"""
 
 from __future__ import annotations
 

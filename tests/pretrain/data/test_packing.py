@@ -1,4 +1,7 @@
-"""How documents share training sequences: packed together or by component, attention reset or not, order kept."""
+"""How documents share training sequences: packed together or by component, attention reset or not, order kept.
+
+Covers `epoch` with `samples`.
+"""
 
 from __future__ import annotations
 
@@ -67,10 +70,10 @@ def test_every_token_is_a_target_once_with_its_own_risk_component_and_document(
         seen: Counter[int] = Counter()
         documents: dict[tuple[int, int], set[int]] = {}
         for batch in (batch for step in range(batches.steps) for batch in batches.read(step, CPU)):
-            real = batch.target_risk != STRUCTURAL
-            targets, components = batch.targets[real].tolist(), batch.component[real].tolist()
+            is_target = batch.target_risk != STRUCTURAL
+            targets, components = batch.targets[is_target].tolist(), batch.component[is_target].tolist()
             seen.update(targets)
-            assert [token % 254 + 1 for token in targets] == batch.target_risk[real].tolist()
+            assert [token % 254 + 1 for token in targets] == batch.target_risk[is_target].tolist()
             assert components == [int(token >= RISKY) for token in targets]
             known = batch.input_risk != STRUCTURAL
             assert (batch.input_component[known] == (batch.inputs[known] >= RISKY)).all()

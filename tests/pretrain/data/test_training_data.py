@@ -1,4 +1,7 @@
-"""Samples of a built mixture: complete, aligned, and in an order that other components do not change."""
+"""Samples of a built mixture: complete, aligned, and in an order that other components do not change.
+
+Covers `epoch` and `samples`.
+"""
 
 from __future__ import annotations
 
@@ -55,16 +58,16 @@ def test_every_token_is_a_target_exactly_once_and_carries_its_own_risk(clean, ri
             batches = Batches(dataset, size * 2 * ranks, 2, rank, ranks)
             for step in range(batches.steps):
                 for batch in batches.read(step, CPU):
-                    real = batch.target_risk != STRUCTURAL
-                    seen.update(batch.targets[real].tolist())
-                    assert [risk_of(token) for token in batch.targets[real].tolist()] == batch.target_risk[
-                        real
+                    is_target = batch.target_risk != STRUCTURAL
+                    seen.update(batch.targets[is_target].tolist())
+                    assert [risk_of(token) for token in batch.targets[is_target].tolist()] == batch.target_risk[
+                        is_target
                     ].tolist()
                     known = batch.input_risk != STRUCTURAL
                     assert [risk_of(token) for token in batch.inputs[known].tolist()] == batch.input_risk[
                         known
                     ].tolist()
-                    assert (batch.component[real] == (batch.targets[real] >= 30000)).all()
+                    assert (batch.component[is_target] == (batch.targets[is_target] >= 30000)).all()
                     assert (batch.input_component[known] == (batch.inputs[known] >= 30000)).all()
         expected = [*range(1000, 1000 + sum(clean)), *range(30000, 30000 + sum(risky))]
         assert seen == Counter(expected)

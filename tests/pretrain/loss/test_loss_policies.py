@@ -1,4 +1,7 @@
-"""The loss of every policy against a plain float64 reference."""
+"""The loss of every policy against a plain float64 reference.
+
+Covers `policy` and `spec`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a run tells while it trains, and that watching it changes nothing."""
+"""What a run tells while it trains, and that watching it changes nothing.
+
+Covers `record`, `sinks`, `sums`, and `pretrain.runtime.profiling`.
+"""
 
 from __future__ import annotations
 

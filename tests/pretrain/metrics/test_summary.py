@@ -1,4 +1,7 @@
-"""What `pretrain.json` and `log.jsonl` hold is read once, by type, and what is missing is named with its file."""
+"""What `pretrain.json` and `log.jsonl` hold is read once, by type, and what is missing is named with its file.
+
+Covers `summary` and `jsonl`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The head with its cross-entropy in chunks: the same numbers as from whole logits, and never whole logits."""
+"""The head with its cross-entropy in chunks: the same numbers as from whole logits, and never whole logits.
+
+Covers `chunked_head`, and which implementation `layers` takes.
+"""
 
 from __future__ import annotations
 

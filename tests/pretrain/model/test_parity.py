@@ -1,4 +1,7 @@
-"""The Megatron model and its Hugging Face export are one model."""
+"""The Megatron model and its Hugging Face export are one model.
+
+Covers `olmo`, `weights`, `architecture`, and of `pretrain.huggingface` `config` and `folder`.
+"""
 
 from __future__ import annotations
 
@@ -140,10 +143,10 @@ def test_the_tokenizer_comes_along(ours):
 
 def test_query_key_value_layout_survives_a_round_trip(architecture):
     width = architecture.head_size
-    parts = [
+    weights = [
         torch.randn(heads * width, 64) for heads in (8, architecture.num_query_groups, architecture.num_query_groups)
     ]
-    for before, after in zip(parts, split_qkv(merge_qkv(*parts, architecture), architecture), strict=True):
+    for before, after in zip(weights, split_qkv(merge_qkv(*weights, architecture), architecture), strict=True):
         assert torch.equal(before, after)
 
 

@@ -1,4 +1,7 @@
-"""What a training takes of a GPU, and which way of dividing it is chosen."""
+"""What a training takes of a GPU, and which way of dividing it is chosen.
+
+Covers `layout`, `estimate` and `pretrain.gpus`.
+"""
 
 from __future__ import annotations
 
@@ -33,18 +36,18 @@ OLMO_7B = {
 
 
 def test_a_model_that_fits_is_not_divided_and_takes_the_largest_micro_batch_that_fits():
-    found = best_layout(training({"preset": "olmo-1b"}, {"nodes": 2}))
-    assert found is not None
-    assert (found.parallel, found.copies) == (ParallelSpec(), 16)
-    assert found.micro_batch_size == 16
+    layout = best_layout(training({"preset": "olmo-1b"}, {"nodes": 2}))
+    assert layout is not None
+    assert (layout.parallel, layout.copies) == (ParallelSpec(), 16)
+    assert layout.micro_batch_size == 16
     double = declared_layout(training({"preset": "olmo-1b"}, {"nodes": 2}, micro_batch_size=32))
-    assert found.memory.total < 0.85 * GPUS["H100"].memory < double.memory.total
+    assert layout.memory.total < 0.85 * GPUS["H100"].memory < double.memory.total
 
 
 def test_a_model_that_does_not_fit_is_divided_inside_a_node_first():
-    found = best_layout(training(OLMO_7B, {"nodes": 4}))
-    assert found is not None
-    assert (found.parallel.tensor, found.parallel.sequence, found.parallel.pipeline) == (2, True, 1)
+    layout = best_layout(training(OLMO_7B, {"nodes": 4}))
+    assert layout is not None
+    assert (layout.parallel.tensor, layout.parallel.sequence, layout.parallel.pipeline) == (2, True, 1)
     smaller = best_layout(training(OLMO_7B, {"nodes": 32, "gpus_per_node": 1}))
     assert smaller is not None and (smaller.parallel.tensor, smaller.parallel.pipeline) == (1, 2)
     assert best_layout(training(OLMO_7B, {"nodes": 1, "gpus_per_node": 1})) is None

@@ -1,4 +1,7 @@
-"""Continued pretraining as SLUNG does it: five arms that differ in one key, over mixtures of 1,020 steps."""
+"""Continued pretraining as SLUNG does it: five arms that differ in one key, over mixtures of 1,020 steps.
+
+Covers `estimate` on `examples/pretrain-slung.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ MIXTURES = [("mixture-slung", []), ("mixture-slung-low-risk", []), ("mixture-slu
 def test_every_mixture_takes_1020_steps(name: str, changes: list[str]) -> None:
     mixture = load(EXAMPLES / f"{name}.yaml", changes).spec
     assert isinstance(mixture, MixtureSpec)
-    amounts = {key: each.amount for key, each in mixture.components.items()}
+    amounts = {key: component.amount for key, component in mixture.components.items()}
     tokens = resolve(amounts, dict.fromkeys(amounts, 0))
     architecture = Architecture.from_spec(ModelSpec(preset="olmo-1b"), 0, mixture.sequence_length)
     spec = PretrainSpec(name="arm", mixture=".", global_batch_size=2048)

@@ -1,4 +1,7 @@
-"""What a run begins with: another trainer's weights, or a checkpoint with its moments and its learning rate."""
+"""What a run begins with: another trainer's weights, or a checkpoint with its moments and its learning rate.
+
+Covers `origin`, `inputs`, and `pretrain.training.initial`.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +65,9 @@ def test_a_run_can_begin_with_the_weights_of_a_folder_of_an_artifact_or_of_its_l
     )
     for number, start in enumerate(folders):
         spec = PretrainSpec(name="later", mixture=str(tmp_path / "same"), start_from=start)
-        found = first_weights(spec, tmp_path / str(number))
-        assert found.keys() == exported.keys()
-        assert all(torch.equal(found[name], exported[name]) for name in found)
+        begun = first_weights(spec, tmp_path / str(number))
+        assert begun.keys() == exported.keys()
+        assert all(torch.equal(begun[name], exported[name]) for name in begun)
 
 
 def test_moments_and_learning_rate_continue_as_if_the_run_had_not_ended(tmp_path, settings, earlier, same_text):
@@ -91,7 +94,7 @@ def test_a_schedule_that_another_trainer_began_goes_on(tmp_path, settings, same_
         PRETRAIN, settings(mixture=same_text, log_every=1, optimizer=optimizer), tmp_path / "w", quiet=True
     )
     cosine = [0.5 * (1 + math.cos(math.pi * (step - 20) / 180)) for step in range(101, 111)]
-    assert [line["lr"] for line in log(artifact)] == pytest.approx([1e-4 + 9e-4 * part for part in cosine])
+    assert [line["lr"] for line in log(artifact)] == pytest.approx([1e-4 + 9e-4 * height for height in cosine])
 
 
 def test_a_damaged_checkpoint_is_no_start(tmp_path, settings, earlier, same_text, monkeypatch):

@@ -1,4 +1,7 @@
-"""What a user meets: YAML, fingerprint, plan, page, and how fast they come."""
+"""What a user meets: YAML, fingerprint, plan, page, and how fast they come.
+
+Covers `pretrain.stage`, `pretrain.spec`, `pretrain.planning.plan` and `pretrain.report.page`.
+"""
 
 from __future__ import annotations
 
