@@ -67,7 +67,7 @@ def build_epoch(components: Sequence[ComponentFiles], settings: DataSettings, se
     that component and the seed only, so arms that differ in another component present it alike. Collective: rank 0
     builds the index files that `settings.cache` lacks, the others map them.
     """
-    if dist.get_rank() == 0:
+    if dist.get_rank() == 0:  # alone, so that the ranks of a node do not sort the same documents side by side
         _epoch(components, settings, seed)
     dist.barrier()
     return _epoch(components, settings, seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mixtures.reading.built import BuiltMixture, TokenFiles
 
@@ -38,10 +37,10 @@ class ComponentFiles:
         )
 
     @property
-    def key(self) -> dict[str, Any]:
+    def key(self) -> dict[str, object]:
         """What the order of its documents depends on; an index is kept under it."""
         content = self.sha256 or str(self.prefix.absolute())
-        key: dict[str, Any] = {"content": content, "shuffled": self.shuffled, "documents": self.documents}
+        key: dict[str, object] = {"content": content, "shuffled": self.shuffled, "documents": self.documents}
         return key if self.distinct is None else key | {"distinct": self.distinct}
 
     @property

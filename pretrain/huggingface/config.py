@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from infra.artifacts.records import JsonObject
 from infra.errors import InputError
 from pretrain.files import CONFIG
 from pretrain.model.architecture import LAYER_NORM_EPSILON, Architecture
 
 
-def hf_config(architecture: Architecture, end_of_document: int, dtype: str) -> dict[str, Any]:
+def hf_config(architecture: Architecture, end_of_document: int, dtype: str) -> JsonObject:
     """`config.json` of the architecture.
 
     `pad_token_id` stays unset: transformers would drop the gradient of that row of the embedding.

@@ -133,7 +133,7 @@ def policy_loss(cross_entropy: Tensor, risk: Tensor, component: Tensor, table: L
     byte = risk.long()
     values = cross_entropy.float()
     total = (values * table.cross_entropy[component, byte]).sum()
-    if table.has_unlikelihood:
+    if table.has_unlikelihood:  # −log(1 − p) needs no logits, since p(target) = exp(−cross-entropy)
         weight = table.unlikelihood[component, byte]
         total = total - (log1mexp(values) * weight).sum()
     return total, table.counted[component, byte].sum().to(torch.int)

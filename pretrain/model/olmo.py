@@ -125,7 +125,8 @@ def transformer_config(
         recompute_method="uniform" if recompute else None,
         recompute_num_layers=1 if recompute else None,
         deterministic_mode=repeatable,
-        calculate_per_token_loss=True,
+        calculate_per_token_loss=True,  # the loss is summed; `finalize_gradients` divides it once, over all ranks
+        # Weights are drawn by their names (`initial_weight`), so that every layout begins with the same model.
         use_cpu_initialization=True,
         perform_initialization=False,
         persist_layer_norm=False,

@@ -126,7 +126,7 @@ def _after_the_first(store: dist.Store, rank: int, first: Callable[[], object]) 
     try:
         first()
     except Exception as error:
-        store.set(_READY, str(error) or type(error).__name__)
+        store.set(_READY, str(error) or type(error).__name__)  # never "", by which the others would go on
         raise
     store.set(_READY, "")
 

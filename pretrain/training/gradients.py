@@ -20,7 +20,7 @@ def finalize_gradients(model: list[Any], denominator: Tensor, **groups: Any) -> 
     Megatron's own asks the host whether there is anything to divide by, which waits for the whole backward pass; here
     0 divides nothing, as there.
     """
-    finalize_model_grads(model, None, **groups)
+    finalize_model_grads(model, None, **groups)  # None: all but its division
     last = parallel_state.get_pipeline_model_parallel_last_rank()
     dist.broadcast(denominator, src=last, group=parallel_state.get_pipeline_model_parallel_group())
     dist.all_reduce(denominator, group=parallel_state.get_data_parallel_group(with_context_parallel=True))

@@ -57,12 +57,11 @@ class Trainer:
             architecture, spec.parallel, dtype, recompute=spec.recompute, repeatable=spec.deterministic
         )
         float8 = spec.precision == "fp8"
-        self.model = build_model(architecture, self.config, spec.logits, spec.implementation, float8=float8).to(
-            self.device
-        )
+        model = build_model(architecture, self.config, spec.logits, spec.implementation, float8=float8)
+        self.model = model.to(self.device)
         if spec.compiles(on_gpu=self.device.type == "cuda"):
             self.model.compile_kernels()
-        fill(self.model)
+        fill(self.model)  # before it is wrapped, since the wrapper and the optimizer copy the weights
         self._wrap(spec)
         self.optimizer = build_optimizer(spec, self.wrapped)
         self.scheduler = build_scheduler(spec.optimizer, self.optimizer, steps)
@@ -78,7 +77,7 @@ class Trainer:
             overlap_grad_reduce=copies > 1,  # while the backward pass goes on
         )
         self.wrapped = DistributedDataParallel(self.config, settings, inner)
-        if copies > 1:
+        if copies > 1:  # gradients are reduced in the last micro-batch of a step only, when their sums are complete
             self.config.no_sync_func = self.wrapped.no_sync
         self.config.finalize_model_grads_func = finalize_gradients
 
