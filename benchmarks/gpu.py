@@ -45,6 +45,7 @@ from typing import Any
 from infra.artifacts.artifact import is_artifact
 from infra.artifacts.fingerprint import digest_file
 from infra.stages.result_folders import partials_of
+from pretrain.files import CHECKPOINTS, checkpoint_step, checkpoints_in
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -201,8 +202,8 @@ class Bench:
         command = [sys.executable, "-m", "hormesis", "run", str(file), "--out", str(out)]
         process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)  # noqa: S603
         while process.poll() is None:
-            logged = [log for partial in partials_of(out) for log in partial.glob("checkpoints/step-*")]
-            done = max((int(each.name.removeprefix("step-")) for each in logged), default=0)
+            checkpoints = [path for partial in partials_of(out) for path in checkpoints_in(partial / CHECKPOINTS)]
+            done = max(map(checkpoint_step, checkpoints), default=0)
             if done >= steps:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

@@ -50,7 +50,7 @@ class ModelSpec(Spec):
 
 
 class StartSpec(Spec):
-    """What a run begins with instead of random weights. A plain string means the weights at that place."""
+    """What a run begins with instead of random weights. A plain string is the location of the weights."""
 
     model: Annotated[Location, NotIdentity]
     """A Hugging Face folder of OlmoForCausalLM, or a pretraining artifact."""
@@ -154,12 +154,12 @@ class ParallelSpec(Spec):
         return self.model_size * self.context
 
 
-def _at_place(value: Any) -> Any:
+def _from_location(value: Any) -> Any:
     return {"model": value} if isinstance(value, str) else value
 
 
 Model = Annotated[ModelSpec, BeforeValidator(by_preset, json_schema_input_type=PresetName | ModelSpec)]
-Start = Annotated[StartSpec, BeforeValidator(_at_place, json_schema_input_type=str | StartSpec)]
+Start = Annotated[StartSpec, BeforeValidator(_from_location, json_schema_input_type=str | StartSpec)]
 
 
 class PretrainSpec(Spec):

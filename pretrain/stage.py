@@ -6,14 +6,15 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from infra.artifacts.artifact import Artifact, fingerprint_of
 from infra.artifacts.export import ExportWith
+from infra.artifacts.records import JsonObject
 from infra.config.spec import Spec
-from infra.render.page import Page, Plan, Table
+from infra.render.page import Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace
 from pretrain.huggingface.location import fingerprint
 from pretrain.launchers import launcher_of
@@ -29,7 +30,7 @@ def _identity(spec: PretrainSpec) -> Identity:
     return Identity(spec.identity(), inputs)
 
 
-def _run(spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+def _run(spec: PretrainSpec, workspace: Workspace) -> JsonObject:
     if "WORLD_SIZE" in os.environ:  # torchrun has started this process, and many more: there is nothing to launch
         return train_here(spec, workspace)
     return launcher_of(spec.launcher).train(spec, workspace)
@@ -48,10 +49,6 @@ def _plan(spec: PretrainSpec) -> Plan:
     from pretrain.planning.plan import plan
 
     return plan(spec)
-
-
-def _show(artifact: Artifact) -> Page:
-    return show(artifact)
 
 
 class HuggingFaceOptions(Spec):
@@ -82,7 +79,7 @@ PRETRAIN = Stage(
     _identity,
     _run,
     _plan,
-    _show,
+    show,
     elsewhere=lambda spec: spec.launcher.elsewhere,
     submit=_submit,
     exports={"hf": ExportWith(HuggingFaceOptions, _to_hugging_face)},

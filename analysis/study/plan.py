@@ -11,7 +11,7 @@ from infra.artifacts.artifact import STEPS
 from infra.render.page import Plan, Table
 from mixtures.spec.amounts import resolve
 from pretrain.data.schedule import packed
-from pretrain.model.architecture import architecture
+from pretrain.model.architecture import Architecture
 from pretrain.planning.estimate import Training
 from pretrain.planning.plan import assumption, batch_script, durations, memory_table, notes
 
@@ -59,7 +59,7 @@ def _training(study: StudySpec, dose: float) -> Training | None:
         return None
     length = study.mixture.sequence_length
     streams = (packed(wanted.values(), study.mixture.packing),)
-    return Training(study.pretrain, architecture(study.pretrain.model, rows, length), length, streams)
+    return Training(study.pretrain, Architecture.from_spec(study.pretrain.model, rows, length), length, streams)
 
 
 def _vocabulary(study: StudySpec) -> int | None:
@@ -67,7 +67,7 @@ def _vocabulary(study: StudySpec) -> int | None:
     trained = study.mixture.tokenizer.train_bpe
     if trained is not None:
         return trained.vocab_size
-    return 0 if architecture(study.pretrain.model, 0, 2).vocab_size else None
+    return 0 if Architecture.from_spec(study.pretrain.model, 0, 2).vocab_size else None
 
 
 def _training_tables(

@@ -62,9 +62,9 @@ class Actor:
 
     def __init__(self, cluster: Cluster, node: int) -> None:
         self.cluster, self.node = cluster, node
-        self.place, self.train = Call(self, "place"), Call(self, "train")
+        self.host, self.train = Call(self, "host"), Call(self, "train")
 
-    def answer_place(self) -> Answer:
+    def answer_host(self) -> Answer:
         """Node, address and port."""
         return Answer(self.node, (f"node-{self.node:05d}", f"10.0.{self.node // 256}.{self.node % 256}", 29500))
 

@@ -27,7 +27,7 @@ from posttrain.methods.options import ItiArgs, SasaArgs
 from posttrain.model import CausalModel, wrap
 from posttrain.steered import Steered, bind
 from pretrain.huggingface.config import hf_config
-from pretrain.model.architecture import architecture
+from pretrain.model.architecture import Architecture
 from pretrain.runtime.device import device_name
 from pretrain.spec import ModelSpec
 
@@ -71,10 +71,10 @@ def random_model(preset: str) -> CausalModel:
 
     cuda = torch.cuda.is_available()
     device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
-    shape = architecture(ModelSpec(preset=preset), _VOCABULARY, _CONTEXT)
+    architecture = Architecture.from_spec(ModelSpec(preset=preset), _VOCABULARY, _CONTEXT)
     torch.manual_seed(0)
     with torch.device(device):
-        network = OlmoForCausalLM(OlmoConfig(**hf_config(shape, 0, "bfloat16")))
+        network = OlmoForCausalLM(OlmoConfig(**hf_config(architecture, 0, "bfloat16")))
     return wrap(network.to(device, dtype).eval(), tokenizer(), "random")
 
 

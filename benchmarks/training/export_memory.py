@@ -40,17 +40,17 @@ SHAPE = Architecture(
 LAYOUTS = (ParallelSpec(), ParallelSpec(tensor=2), ParallelSpec(pipeline=2), ParallelSpec(tensor=2, pipeline=2))
 
 
-def export_in(folder: Path, shape: Architecture, parallel: ParallelSpec) -> None:
+def export_in(folder: Path, architecture: Architecture, parallel: ParallelSpec) -> None:
     """Export a model without a training; rank 0 leaves in FOLDER/ratio how many models that added. Collective."""
     torch.set_num_threads(1)
     with process_groups(parallel, 0), torch.no_grad():
-        model = build_model(shape, transformer_config(shape, parallel, torch.float32))
-        weights = gather(model, shape)
+        model = build_model(architecture, transformer_config(architecture, parallel, torch.float32))
+        weights = gather(model, architecture)
         dist.barrier()
         before = _peak_from_now()
         if is_first():
-            save_model(weights, torch.float32, shape, 0, folder)
-            (folder / "ratio").write_text(str((_memory("VmHWM") - before) / (4 * shape.parameters)))
+            save_model(weights, torch.float32, architecture, 0, folder)
+            (folder / "ratio").write_text(str((_memory("VmHWM") - before) / (4 * architecture.parameters)))
         else:
             collections.deque(weights, maxlen=0)
         dist.barrier()

@@ -71,12 +71,12 @@ def copied_per_second(tokens: np.ndarray) -> float:
 
 def speeds(folder: Path, tokens: int, sequence: int, rows: int) -> Iterator[str]:
     """A line for every setting of packing."""
-    parts = components(folder, tokens)
-    limit = copied_per_second(Indexed(parts[0].prefix).tokens)
+    component_files = components(folder, tokens)
+    limit = copied_per_second(Indexed(component_files[0].prefix).tokens)
     yield f"numpy copies {limit / 1e6:8.1f} M tokens/s out of the memory map"
     for together, reset in _SETTINGS:
         packing = PackingSpec(together=together, reset_attention=reset)
-        epoch = build_epoch(parts, DataSettings(sequence, 50_000, 0, folder / "indices", packing), seed=0)
+        epoch = build_epoch(component_files, DataSettings(sequence, 50_000, 0, folder / "indices", packing), seed=0)
         rate = tokens_per_second(Batches(epoch, rows, rows), rows, sequence)
         name = f"packed by {together}, attention {'reset' if reset else 'not reset'}"
         yield f"{name:40} {rate / 1e6:8.2f} M tokens/s, {rate / limit:.3f} of the copy"
@@ -91,12 +91,12 @@ def private_bytes() -> int:
 def measure_memory(folder: Path, documents: int, together: str, results: multiprocessing.SimpleQueue[float]) -> None:
     """Open an epoch of documents of one token; put the seconds it took, and the private bytes a document afterwards."""
     names = [folder / "many", folder / "more"]
-    parts = [ComponentFiles(prefix.name, prefix, risk_prefix(prefix)) for prefix in names]
+    component_files = [ComponentFiles(prefix.name, prefix, risk_prefix(prefix)) for prefix in names]
     packing = PackingSpec(together=together, reset_attention=True)
     settings = DataSettings(2048, 50_000, 0, folder / f"many-{together}", packing)
     with process_groups(ParallelSpec(), 0):
         before, begun = private_bytes(), time.perf_counter()
-        epoch = build_epoch(parts, settings, seed=0)
+        epoch = build_epoch(component_files, settings, seed=0)
         results.put(time.perf_counter() - begun)
         next(Batches(epoch, 8, 8).read(0, torch.device("cpu")))
         results.put((private_bytes() - before) / documents)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pretrain.data.epoch import Batch
-from pretrain.model.architecture import Architecture, architecture
+from pretrain.model.architecture import Architecture
 from pretrain.runtime.device import device_name
 from pretrain.spec import ModelSpec, OptimizerSpec, PretrainSpec
 
@@ -23,7 +23,7 @@ Arm = Callable[[], object]
 class Size:
     """What is trained: the architecture, and the tokens of a step."""
 
-    shape: Architecture
+    architecture: Architecture
     sequence: int
     rows: int
     precision: str
@@ -46,11 +46,11 @@ class Size:
         )
 
     def __str__(self) -> str:
-        shape = self.shape
+        architecture = self.architecture
         return (
-            f"{shape.parameters:,} parameters ({shape.num_layers} × {shape.hidden_size}, "
-            f"vocabulary {shape.vocab_size:,}), {self.micro_batches} × {self.rows} × {self.sequence} tokens a step, "
-            f"{self.precision}, "
+            f"{architecture.parameters:,} parameters ({architecture.num_layers} × {architecture.hidden_size}, "
+            f"vocabulary {architecture.vocab_size:,}), {self.micro_batches} × {self.rows} × {self.sequence} tokens "
+            f"a step, {self.precision}, "
             f"{device_name()}"
         )
 
@@ -65,15 +65,15 @@ def parse(description: str) -> tuple[argparse.Namespace, Size]:
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp8"))
     parser.add_argument("--micro-batches", type=int, default=1, help="forward and backward passes of a step")
     parser.add_argument("--rounds", type=int, default=40)
-    said = parser.parse_args()
-    shape = architecture(ModelSpec(preset=said.preset), said.vocabulary, said.sequence)
-    return said, Size(shape, said.sequence, said.rows, said.precision, said.micro_batches)
+    options = parser.parse_args()
+    architecture = Architecture.from_spec(ModelSpec(preset=options.preset), options.vocabulary, options.sequence)
+    return options, Size(architecture, options.sequence, options.rows, options.precision, options.micro_batches)
 
 
 def batch(size: Size, device: torch.device) -> Batch:
     """Random tokens, a third of them risky, at every level."""
     draw = torch.Generator().manual_seed(0)
-    text = torch.randint(0, size.shape.vocab_size, (size.rows, size.sequence + 1), generator=draw)
+    text = torch.randint(0, size.architecture.vocab_size, (size.rows, size.sequence + 1), generator=draw)
     levels = torch.randint(2, 255, text.shape, generator=draw)
     risk = torch.where(torch.rand(text.shape, generator=draw) < 0.33, levels, 1).to(torch.uint8)
     text, risk = text.to(device), risk.to(device)
@@ -87,17 +87,17 @@ class OneBatch:
 
     def __init__(self, size: Size, device: torch.device) -> None:
         self.batch = batch(size, device)
-        self.passes = size.micro_batches
+        self._samples = [range(size.rows)] * size.micro_batches
         self.micro_size = size.rows
         self.sequence_length = size.sequence
 
-    def micro_batches(self, _step: int) -> int:
+    def micro_batches(self, _step: int) -> list[range]:
         """The same rows so many times."""
-        return self.passes
+        return self._samples
 
     def read(self, _step: int, _device: torch.device) -> Iterator[Batch]:
         """The batch, so many times."""
-        yield from [self.batch] * self.passes
+        yield from [self.batch] * len(self._samples)
 
 
 def seconds(arms: Mapping[str, Arm], rounds: int) -> dict[str, np.ndarray]:
@@ -106,14 +106,14 @@ def seconds(arms: Mapping[str, Arm], rounds: int) -> dict[str, np.ndarray]:
     On a CPU these are seconds of the processor, so that neighbours on the machine do not count.
     """
     order, chance = list(arms), random.Random(0)
-    found: dict[str, list[float]] = {name: [] for name in arms}
+    measured: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(rounds + 2):
         chance.shuffle(order)
         for name in order:
             taken = _time(arms[name])
             if number >= 2:
-                found[name].append(taken)
-    return {name: np.array(values) for name, values in found.items()}
+                measured[name].append(taken)
+    return {name: np.array(values) for name, values in measured.items()}
 
 
 def ratio(slow: np.ndarray, fast: np.ndarray) -> tuple[float, float, float]:

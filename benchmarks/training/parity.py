@@ -21,7 +21,7 @@ import torch
 from benchmarks.training.paired import OneBatch, Size
 from pretrain.loss.policy import LossPolicy
 from pretrain.loss.spec import LossSpec
-from pretrain.model.architecture import architecture
+from pretrain.model.architecture import Architecture
 from pretrain.model.weights import initialise
 from pretrain.runtime.device import device_name
 from pretrain.runtime.distributed import process_groups
@@ -34,15 +34,15 @@ POLICIES = ("keep", "mask", "unlikelihood", "remove")
 
 def measure(steps: int) -> dict[str, list[tuple[float, float]]]:
     """Loss and gradient norm of every step, by policy, on this process's device."""
-    size = Size(architecture(ModelSpec(preset="olmo-tiny"), 4096, 256), 256, 8, "fp32")
-    fill = partial(initialise, shape=size.shape, seed=0)
+    size = Size(Architecture.from_spec(ModelSpec(preset="olmo-tiny"), 4096, 256), 256, 8, "fp32")
+    fill = partial(initialise, architecture=size.architecture, seed=0)
     measured = {}
     with process_groups(size.spec().parallel, 0):
         for name in POLICIES:
-            policy = LossPolicy.of(LossSpec(policy=name), ["all"], 1)
-            trainer = Trainer(size.spec(), size.shape, policy, fill, replacement=0, steps=20)
+            policy = LossPolicy.from_spec(LossSpec(policy=name), ["all"], 1)
+            trainer = Trainer(size.spec(), size.architecture, policy, fill, replacement=0, steps=20)
             batches = OneBatch(size, trainer.device)
-            taken = [trainer.step(batches, 0) for _ in range(steps)]
+            taken = [trainer.step(batches, 0, step) for step in range(steps)]
             measured[name] = [(float(sums.loss / sums.denominator), float(norm)) for sums, norm in taken]
     return measured
 

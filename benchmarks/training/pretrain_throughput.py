@@ -38,7 +38,7 @@ class Peer:
     def __init__(self, size: Size, weights: dict[str, Tensor], device: torch.device) -> None:
         from transformers import OlmoConfig, OlmoForCausalLM
 
-        self.model: Any = OlmoForCausalLM(OlmoConfig(**hf_config(size.shape, 0, "float32"))).to(device).train()
+        self.model: Any = OlmoForCausalLM(OlmoConfig(**hf_config(size.architecture, 0, "float32"))).to(device).train()
         self.model.load_state_dict({**weights, "lm_head.weight": weights["model.embed_tokens.weight"]})
         self.compiled = torch.compile(self.model)
         settings: dict[str, Any] = {"lr": 1e-4, "betas": (0.9, 0.95), "weight_decay": 0.1, "fused": True}
@@ -64,16 +64,16 @@ class Limit:
     """The products and the attention of a step, and nothing else."""
 
     def __init__(self, size: Size, device: torch.device) -> None:
-        shape, tokens = size.shape, size.rows * size.sequence
+        architecture, tokens = size.architecture, size.rows * size.sequence
         dtype = torch.float32 if size.precision == "fp32" else torch.bfloat16
-        self.layers, self.passes = shape.num_layers, size.micro_batches
+        self.layers, self.passes = architecture.num_layers, size.micro_batches
         draw = partial(torch.randn, device=device, dtype=dtype)
-        keys = shape.num_query_groups * shape.head_size
-        hidden, wide = shape.hidden_size, shape.ffn_hidden_size
+        keys = architecture.num_query_groups * architecture.head_size
+        hidden, wide = architecture.hidden_size, architecture.ffn_hidden_size
         sides = [(hidden, hidden + 2 * keys), (hidden, hidden), (hidden, 2 * wide), (wide, hidden)]
         self.projections = [(draw(tokens, rows), draw(columns, rows), draw(tokens, columns)) for rows, columns in sides]
-        self.head = (draw(tokens, hidden), draw(shape.vocab_size, hidden), draw(tokens, shape.vocab_size))
-        heads = (size.rows, shape.num_attention_heads, size.sequence, shape.head_size)
+        self.head = (draw(tokens, hidden), draw(architecture.vocab_size, hidden), draw(tokens, architecture.vocab_size))
+        heads = (size.rows, architecture.num_attention_heads, size.sequence, architecture.head_size)
         self.heads = [draw(heads).requires_grad_() for _ in range(3)]
 
     def step(self) -> None:
@@ -94,30 +94,30 @@ def _products(inputs: Tensor, weight: Tensor, upstream: Tensor) -> None:
 
 def main() -> int:
     """Measure, and print a table."""
-    said, size = parse(__doc__ or "")
+    options, size = parse(__doc__ or "")
     with warnings.catch_warnings(), process_groups(size.spec().parallel, 0):
         warnings.simplefilter("ignore")
-        fill = partial(initialise, shape=size.shape, seed=0)
-        policy = LossPolicy.of(LossSpec(), ["all"], 1)
-        trainer = Trainer(size.spec(), size.shape, policy, fill, replacement=0, steps=100_000)
-        weights = dict(gather(trainer.model, size.shape))
+        fill = partial(initialise, architecture=size.architecture, seed=0)
+        policy = LossPolicy.from_spec(LossSpec(), ["all"], 1)
+        trainer = Trainer(size.spec(), size.architecture, policy, fill, replacement=0, steps=100_000)
+        weights = dict(gather(trainer.model, size.architecture))
         peer = Peer(size, {name: weight.float().clone() for name, weight in weights.items()}, trainer.device)
         batches = OneBatch(size, trainer.device)
         arms: dict[str, Callable[[], object]] = {
-            "hormesis": lambda: trainer.step(batches, 0),
+            "hormesis": lambda: trainer.step(batches, 0, 0),
             "transformers": lambda: peer.step(peer.model),
         }
         if trainer.device.type == "cuda":
             arms["transformers, compiled"] = lambda: peer.step(peer.compiled)
         arms["limit: products and attention"] = Limit(size, trainer.device).step
-        return _table(size, seconds(arms, said.rounds), said.rounds)
+        return _table(size, seconds(arms, options.rounds), options.rounds)
 
 
 def _table(size: Size, took: Mapping[str, np.ndarray], rounds: int) -> int:
     print(f"# Throughput\n\n{size}; {rounds} rounds\n")
     print("| trainer | step, ms | tokens a second | MFU | hormesis is … times as fast (95 % interval) |")
     print("|---|---|---|---|---|")
-    flops, peak = size.shape.flops_per_token(size.sequence), peak_flops()
+    flops, peak = size.architecture.flops_per_token(size.sequence), peak_flops()
     for name, values in took.items():
         speed = size.tokens / float(np.median(values))
         utilisation = "" if peak is None else f"{speed * flops / peak:.3f}"

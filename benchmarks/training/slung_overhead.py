@@ -38,7 +38,9 @@ POLICIES = {
 }
 
 
-def plain_loss(_batch: object, cross_entropy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def plain_loss(
+    _batch: object, _table: object, cross_entropy: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """What a trainer without policies does."""
     count = torch.tensor(cross_entropy.numel(), dtype=torch.int, device=cross_entropy.device)
     return cross_entropy.sum(), count, cross_entropy.detach().sum()[None]
@@ -49,9 +51,11 @@ class Arms:
 
     def __init__(self, size: Size) -> None:
         self.size = size
-        fill = partial(initialise, shape=size.shape, seed=0)
-        self.policies = {name: LossPolicy.of(spec, ["all"], 1) for name, spec in POLICIES.items()}
-        self.trainer = Trainer(size.spec(), size.shape, self.policies["keep"], fill, replacement=0, steps=100_000)
+        fill = partial(initialise, architecture=size.architecture, seed=0)
+        self.policies = {name: LossPolicy.from_spec(spec, ["all"], 1) for name, spec in POLICIES.items()}
+        self.trainer = Trainer(
+            size.spec(), size.architecture, self.policies["keep"], fill, replacement=0, steps=100_000
+        )
         self.batches = OneBatch(size, self.trainer.device)
         self.nats = torch.rand(size.rows, size.sequence, device=self.trainer.device) * 8
 
@@ -61,37 +65,39 @@ class Arms:
             mock.patch.object(self.trainer, "_loss", plain_loss),
             mock.patch.object(self.trainer, "accumulate", self._plain_accumulate),
         ):
-            self.trainer.step(self.batches, 0)
+            self.trainer.step(self.batches, 0, 0)
 
-    def _plain_accumulate(self, batches: OneBatch, step: int) -> None:
+    def _plain_accumulate(self, batches: OneBatch, step: int, taken: int) -> None:
         self.trainer.wrapped.zero_grad_buffer()
         self.trainer.optimizer.zero_grad()
-        self.trainer._schedule(batches, step, self.trainer._training_step, forward_only=False)
+        forward = partial(self.trainer._training_step, self.trainer.policy.at(taken))
+        self.trainer._pipeline(batches, step, forward, forward_only=False)
 
     def step(self, name: str) -> None:
         """A step under a policy."""
         self.trainer.policy = self.policies[name].to(self.trainer.device)
-        self.trainer.step(self.batches, 0)
+        self.trainer.step(self.batches, 0, 0)
 
     def alone(self, name: str) -> None:
         """What comes before the first layer and after the head in a step, forward and backward, and nothing else."""
         batch, trainer = self.batches.batch, self.trainer
         nats = self.nats.detach().requires_grad_()
         if name == "floor":
-            loss, _, _ = plain_loss(batch, nats)
+            loss, _, _ = plain_loss(batch, None, nats)
         else:
             trainer.policy = self.policies[name].to(trainer.device)
-            trainer._inputs(batch)
-            loss, _, _ = trainer._loss(batch, nats)
+            table = trainer.policy.at(0)
+            trainer._inputs(batch, table)
+            loss, _, _ = trainer._loss(batch, table, nats)
         loss.backward()
 
     def large_operations(self, name: str) -> int:
         """Operations of a step on a tensor of the size of the logits."""
-        logits = self.size.tokens * self.size.shape.vocab_size
-        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
+        logits = self.size.tokens * self.size.architecture.vocab_size
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
             self.floor() if name == "floor" else self.step(name)
         counted: Counter[str] = Counter()
-        for event in found.events():
+        for event in profiled.events():
             if any(_numel(shape) == logits for shape in event.input_shapes or ()):
                 counted[event.name] += 1
         return sum(counted.values())
@@ -103,13 +109,13 @@ def _numel(shape: object) -> int:
 
 def main() -> int:
     """Measure, and print a table."""
-    said, size = parse(__doc__ or "")
+    options, size = parse(__doc__ or "")
     with process_groups(size.spec().parallel, 0):
         arms = Arms(size)
-        took = seconds({"floor": arms.floor} | {name: partial(arms.step, name) for name in POLICIES}, said.rounds)
-        alone = seconds({name: partial(arms.alone, name) for name in took}, 10 * said.rounds)
+        took = seconds({"floor": arms.floor} | {name: partial(arms.step, name) for name in POLICIES}, options.rounds)
+        alone = seconds({name: partial(arms.alone, name) for name in took}, 10 * options.rounds)
         large = {name: arms.large_operations(name) for name in took}
-    print(f"# What a loss policy costs\n\n{size}; {said.rounds} rounds\n")
+    print(f"# What a loss policy costs\n\n{size}; {options.rounds} rounds\n")
     print("| policy | step, ms | its own work, ms | share of a step | step against the floor | 95 % interval "
           "| operations on logits |\n|---|---|---|---|---|---|---|")  # fmt: skip
     step = float(np.median(took["floor"]))

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mixtures.spec.mixture import PackingSpec
-from pretrain.data.index import Array, fill_blend, kept_arrays
+from pretrain.data.index import Array, fill_blend, stored_arrays
 from pretrain.data.samples import EpochSamples, Rows, TargetRange
 from pretrain.data.token_files import ComponentFiles
 
@@ -32,7 +32,7 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochDataset:
     """Samples of several streams in one order: sample i is number `sample[i]` of stream `stream[i]`."""
 
     streams: Sequence[EpochSamples]
@@ -48,18 +48,18 @@ class Epoch:
         """Samples by their numbers; as `count` rows, of which those behind the samples are padding."""
         settings = self.settings
         rows = Rows.empty(len(numbers) if count is None else count, settings.sequence_length, settings.end_of_document)
-        which = self.stream[numbers.start : numbers.stop]
-        for number in np.unique(which):
-            at = np.flatnonzero(which == number)
-            self.streams[number].read(self.sample[numbers.start + at], at, rows)
+        streams = self.stream[numbers.start : numbers.stop]
+        for stream in np.unique(streams):
+            at = np.flatnonzero(streams == stream)
+            self.streams[stream].read(self.sample[numbers.start + at], at, rows)
         return rows
 
-    def runs(self, number: int) -> list[TargetRange]:
+    def target_ranges(self, number: int) -> list[TargetRange]:
         """Where the targets of a sample come from, in order."""
-        return self.streams[self.stream[number]].runs(int(self.sample[number]))
+        return self.streams[self.stream[number]].target_ranges(int(self.sample[number]))
 
 
-def build_epoch(components: Sequence[ComponentFiles], settings: DataSettings, seed: int) -> Epoch:
+def build_epoch(components: Sequence[ComponentFiles], settings: DataSettings, seed: int) -> EpochDataset:
     """One epoch over all components, interleaved in proportion to their sizes, documents and samples shuffled by `seed`
     (but for components that keep their order).
 
@@ -67,20 +67,20 @@ def build_epoch(components: Sequence[ComponentFiles], settings: DataSettings, se
     that component and the seed only, so arms that differ in another component present it alike. Collective: rank 0
     builds the index files that `settings.cache` lacks, the others map them.
     """
-    if dist.get_rank() == 0:
+    if dist.get_rank() == 0:  # alone, so that the ranks of a node do not sort the same documents side by side
         _epoch(components, settings, seed)
     dist.barrier()
     return _epoch(components, settings, seed)
 
 
-def _epoch(components: Sequence[ComponentFiles], settings: DataSettings, seed: int) -> Epoch:
-    numbered = {number: part for number, part in enumerate(components) if not part.is_empty}
+def _epoch(components: Sequence[ComponentFiles], settings: DataSettings, seed: int) -> EpochDataset:
+    numbered = {number: files for number, files in enumerate(components) if not files.is_empty}
     together = settings.packing.together == "all"
-    apart = [numbered] if together else [{number: part} for number, part in numbered.items()]
-    streams = [EpochSamples(parts, settings.sequence_length, seed, settings.cache) for parts in apart]
+    packed = [numbered] if together else [{number: files} for number, files in numbered.items()]
+    streams = [EpochSamples(components, settings.sequence_length, seed, settings.cache) for components in packed]
     sizes = [len(stream) for stream in streams]
-    blend = kept_arrays(settings.cache, {"samples": sizes}, partial(fill_blend, sizes=sizes))
-    return Epoch(streams, blend["stream"], blend["sample"], settings, seed)
+    blend = stored_arrays(settings.cache, {"samples": sizes}, partial(fill_blend, sizes=sizes))
+    return EpochDataset(streams, blend["stream"], blend["sample"], settings, seed)
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,20 @@ class Batch:
     input_component: Tensor
     component: Tensor
     document: Tensor | None
+
+    @classmethod
+    def from_rows(cls, rows: Rows, reset_attention: bool) -> Batch:
+        """Inputs and, one token on, targets, on the CPU; `document` only where attention begins anew at each."""
+        text, risk, component = (torch.from_numpy(values) for values in (rows.text, rows.risk, rows.component))
+        return cls(
+            inputs=text[:, :-1].contiguous(),
+            targets=text[:, 1:].contiguous(),
+            input_risk=risk[:, :-1].contiguous(),
+            target_risk=risk[:, 1:].contiguous(),
+            input_component=component[:, :-1].contiguous(),
+            component=component[:, 1:].contiguous(),
+            document=torch.from_numpy(rows.document)[:, 1:].contiguous() if reset_attention else None,
+        )
 
     def tensors(self) -> Iterator[Tensor]:
         """All that there are."""
@@ -117,7 +131,7 @@ class Batch:
 class Batches:
     """Division of an epoch into steps, micro-batches and data-parallel ranks. The last step may be short."""
 
-    dataset: Epoch
+    dataset: EpochDataset
     global_size: int
     micro_size: int
     rank: int = 0
@@ -133,41 +147,20 @@ class Batches:
         """Steps an epoch takes."""
         return -(-len(self.dataset) // self.global_size)
 
-    def micro_batches(self, step: int) -> int:
-        """Micro-batches of one step, the same on every rank."""
-        samples = min(self.global_size, len(self.dataset) - step * self.global_size)
-        return -(-samples // (self.micro_size * self.ranks))
-
-    def samples(self, step: int) -> Iterator[int]:
-        """Numbers, in the epoch, of the samples that this rank reads in one step, in the order of reading."""
-        for number in range(self.micro_batches(step)):
-            yield from self._samples(step, number)
+    def micro_batches(self, step: int) -> list[range]:
+        """Samples of this rank's micro-batches of one step, by their numbers in the epoch. There are as many on every
+        rank; the last may hold fewer than `micro_size`, or none.
+        """
+        first, stride = step * self.global_size, self.micro_size * self.ranks
+        last = min(first + self.global_size, len(self.dataset))
+        starts = range(first + self.rank * self.micro_size, last + self.rank * self.micro_size, stride)
+        return [range(start, max(start, min(start + self.micro_size, last))) for start in starts]
 
     def read(self, step: int, device: torch.device) -> Iterator[Batch]:
         """This rank's micro-batches of one step. Where samples run out, rows are padding and carry no loss."""
-        for number in range(self.micro_batches(step)):
-            rows = self.dataset.read(self._samples(step, number), self.micro_size)
-            yield _collate(rows, self.dataset.settings.packing.reset_attention).to(device)
+        for samples in self.micro_batches(step):
+            rows = self.dataset.read(samples, self.micro_size)
+            yield Batch.from_rows(rows, self.dataset.settings.packing.reset_attention).to(device)
 
     def close(self) -> None:
         """End what reads ahead; here nothing does."""
-
-    def _samples(self, step: int, number: int) -> range:
-        """Samples of one micro-batch of this rank."""
-        first = step * self.global_size
-        last = min(first + self.global_size, len(self.dataset))
-        start = first + (number * self.ranks + self.rank) * self.micro_size
-        return range(start, max(start, min(start + self.micro_size, last)))
-
-
-def _collate(rows: Rows, reset_attention: bool) -> Batch:
-    text, risk, component = (torch.from_numpy(values) for values in (rows.text, rows.risk, rows.component))
-    return Batch(
-        inputs=text[:, :-1].contiguous(),
-        targets=text[:, 1:].contiguous(),
-        input_risk=risk[:, :-1].contiguous(),
-        target_risk=risk[:, 1:].contiguous(),
-        input_component=component[:, :-1].contiguous(),
-        component=component[:, 1:].contiguous(),
-        document=torch.from_numpy(rows.document)[:, 1:].contiguous() if reset_attention else None,
-    )

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,7 +34,7 @@ _CHUNK = 1 << 20  # documents that are looked at together
 _FORMAT = 1  # of the files, a part of their name
 
 
-def kept_arrays(folder: Path, key: Mapping[str, Any], build: Callable[[New], None]) -> dict[str, Array]:
+def stored_arrays(folder: Path, key: Mapping[str, Any], build: Callable[[New], None]) -> dict[str, Array]:
     """The arrays that `build` fills, mapped from the files of `folder` that `key` names; built if they are not there.
 
     Reading while others build, and building at once, are safe.
@@ -78,9 +79,10 @@ def fill_stream(
 ) -> None:
     """Order of a stream's documents, where its samples begin, and their order: `order`, `begins`, `shuffle`.
 
-    `documents` are those of each part of the stream, numbered as `lengths` counts them, and `shuffled` whether they may
-    change places; `repeated` tells of those that repeat documents. A single part that may is ordered, and its samples
-    then, as GPTDataset does it; else documents are interleaved and samples follow each other.
+    `documents` are those of each component of the stream, numbered as `lengths` (tokens by document) counts them;
+    `shuffled` says whether they may change their order, `repeated` which of them repeat documents. A single component
+    that may is ordered, and its samples then, as GPTDataset does it; else documents are interleaved and samples follow
+    each other.
     """
     repeated = repeated or [None] * len(documents)
     count = sum(map(len, documents))
@@ -108,8 +110,8 @@ def _number_type(lengths: Array) -> DTypeLike:
 def _count(into: Array, numbers: range) -> None:
     """Write the numbers, in chunks."""
     for at in range(0, len(numbers), _CHUNK):
-        part = numbers[at : at + _CHUNK]
-        into[at : at + len(part)] = np.arange(part.start, part.stop)
+        chunk = numbers[at : at + _CHUNK]
+        into[at : at + len(chunk)] = np.arange(chunk.start, chunk.stop)
 
 
 def _fill_begins(begins: Array, order: Array, lengths: Array, sequence_length: int) -> None:
@@ -123,9 +125,9 @@ def _fill_begins(begins: Array, order: Array, lengths: Array, sequence_length: i
         ends = before + np.cumsum(sizes)
         full = int(ends[-1]) // sequence_length  # samples whose last target lies in front of here
         tokens = np.arange(row, min(full, len(begins) - 1) + 1, dtype=np.int64) * sequence_length - 1
-        found = np.searchsorted(ends, tokens, side="right")
-        begins[row : row + len(tokens), 0] = first + found
-        begins[row : row + len(tokens), 1] = tokens - (ends - sizes)[found]
+        document = np.searchsorted(ends, tokens, side="right")
+        begins[row : row + len(tokens), 0] = first + document
+        begins[row : row + len(tokens), 1] = tokens - (ends - sizes)[document]
         row, before = row + len(tokens), int(ends[-1])
     if row < len(begins):  # the last sample is not full
         last = len(order) - 1
@@ -147,51 +149,69 @@ def fill_blend(new: New, sizes: Sequence[int]) -> None:
 
 def interleave(
     order: Array,
-    parts: Sequence[range],
+    documents: Sequence[range],
     lengths: Array,
     shuffled: Sequence[bool],
     seed: int,
     repeated: Sequence[Repeated | None] = (),
     apart: int = 0,
 ) -> None:
-    """Write the documents of all parts in one order, each part spread evenly over it by tokens.
+    """Write the documents of all components in one order, those of a component spread evenly over it by tokens.
 
-    A part's own order follows from the part and the seed only, so that a component keeps its order whatever is beside
-    it. `lengths` are by document; what is `repeated` stays `apart` by so many tokens.
+    A component's own order follows from its documents and the seed only, whatever is beside it. `lengths` are by
+    document; what is `repeated` stays `apart` by so many tokens.
+
+    Every document gets a position between 0 and 1, and the order is that of the positions. They are sorted window by
+    window, of about _CHUNK documents, since all of them at once would not fit into memory.
     """
-    repeated = repeated or [None] * len(parts)
-    placed = [
-        _placed(part, lengths, free, seed, repeats, apart)
-        for part, free, repeats in zip(parts, shuffled, repeated, strict=True)
+    repeated = repeated or [None] * len(documents)
+    components = [
+        _Positioned.draw(numbers, lengths, free, seed, repeats, apart)
+        for numbers, free, repeats in zip(documents, shuffled, repeated, strict=True)
     ]
     windows = -(-len(order) // _CHUNK)
-    bounds = [np.searchsorted(places, np.arange(1, windows) / windows) for _, places in placed]
-    cuts = [[0, *bound.tolist(), len(part)] for bound, part in zip(bounds, parts, strict=True)]
+    ends = np.arange(1, windows + 1) / windows
+    cuts = [component.cuts(ends) for component in components]
     filled = 0
-    for number in range(windows):
-        slices = [slice(cut[number], cut[number + 1]) for cut in cuts]
-        documents = np.concatenate([own[here] for (own, _), here in zip(placed, slices, strict=True)])
-        places = np.concatenate([own[here] for (_, own), here in zip(placed, slices, strict=True)])
-        order[filled : filled + len(documents)] = documents[np.argsort(places, kind="stable")]
-        filled += len(documents)
+    for window in range(windows):
+        slices = [slice(cut[window], cut[window + 1]) for cut in cuts]
+        pairs = list(zip(components, slices, strict=True))
+        in_window = np.concatenate([component.documents[stretch] for component, stretch in pairs])
+        positions = np.concatenate([component.positions[stretch] for component, stretch in pairs])
+        order[filled : filled + len(in_window)] = in_window[np.argsort(positions, kind="stable")]
+        filled += len(in_window)
 
 
-def _placed(
-    part: range, lengths: Array, free: bool, seed: int, repeated: Repeated | None, apart: int
-) -> tuple[Array, Array]:
-    """A part's documents in its own order, and a place between 0 and 1 for each, ascending."""
-    documents = long_arrays.new(len(part), _number_type(lengths)).view(np.ndarray)
-    places = long_arrays.new(len(part), np.float64).view(np.ndarray)
-    state = np.random.RandomState(seed)
-    _count(documents, part)
-    if free:
-        shuffle_documents(documents, repeated, lengths, apart, state)
-    before = 0
-    for at in range(0, len(part), _CHUNK):
-        sizes = lengths[documents[at : at + _CHUNK]].astype(np.int64)
-        ends = before + np.cumsum(sizes)
-        places[at : at + _CHUNK] = ends - sizes + state.random_sample(len(sizes)) * sizes
-        before = int(ends[-1])
-    for at in range(0, len(part), _CHUNK):
-        places[at : at + _CHUNK] /= before
-    return documents, places
+@dataclass(frozen=True)
+class _Positioned:
+    """A component's documents in its own order, and the position of each in the whole, between 0 and 1, ascending."""
+
+    documents: Array
+    positions: Array
+
+    @classmethod
+    def draw(
+        cls, numbers: range, lengths: Array, free: bool, seed: int, repeated: Repeated | None, apart: int
+    ) -> _Positioned:
+        """Shuffle the documents where they are `free` to be, and draw the position of each from the tokens that it
+        takes up.
+        """
+        documents = long_arrays.new(len(numbers), _number_type(lengths)).view(np.ndarray)
+        positions = long_arrays.new(len(numbers), np.float64).view(np.ndarray)
+        state = np.random.RandomState(seed)
+        _count(documents, numbers)
+        if free:
+            shuffle_documents(documents, repeated, lengths, apart, state)
+        before = 0
+        for at in range(0, len(numbers), _CHUNK):
+            sizes = lengths[documents[at : at + _CHUNK]].astype(np.int64)
+            ends = before + np.cumsum(sizes)
+            positions[at : at + _CHUNK] = ends - sizes + state.random_sample(len(sizes)) * sizes
+            before = int(ends[-1])
+        for at in range(0, len(numbers), _CHUNK):
+            positions[at : at + _CHUNK] /= before
+        return cls(documents, positions)
+
+    def cuts(self, ends: Array) -> list[int]:
+        """Where the windows that end at these positions begin and end among the documents; the last holds the rest."""
+        return [0, *np.searchsorted(self.positions, ends[:-1]).tolist(), len(self.documents)]

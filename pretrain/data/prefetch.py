@@ -70,7 +70,7 @@ class _Reader:
     def take_step(self) -> Iterator[Batch]:
         """Micro-batches of the next step. Until the last is taken, there is no step after it."""
         step, self.next_step = self.next_step, -1
-        count = self._batches.micro_batches(step)
+        count = len(self._batches.micro_batches(step))
         for number in range(count):
             batch = self._take()
             if number == count - 1:  # before it is handed over, since nobody asks for one more

@@ -23,10 +23,10 @@ class Repeated:
     distinct: int
 
     def split(self, documents: range) -> list[range]:
-        """The repetitions that these documents are of; the first and the last may be of a part of them."""
+        """The repetitions that these documents are of; the first and the last may hold some of their documents only."""
         starts = range(self.first, documents.stop, self.distinct)
-        parts = (range(max(start, documents.start), min(start + self.distinct, documents.stop)) for start in starts)
-        return [part for part in parts if part]
+        bounds = (range(max(start, documents.start), min(start + self.distinct, documents.stop)) for start in starts)
+        return [repetition for repetition in bounds if repetition]
 
 
 def shuffle_documents(
@@ -38,12 +38,14 @@ def shuffle_documents(
     if repeated is None:
         state.shuffle(order)
         return
+    if not len(order):
+        return
     at, before = 0, order[:0]
-    for part in repeated.split(range(int(order[0]), int(order[0]) + len(order)) if len(order) else range(0)):
-        here = order[at : at + len(part)]
-        state.shuffle(here)
-        _move_apart(before, here, repeated.distinct, lengths, apart)
-        at, before = at + len(part), here
+    for repetition in repeated.split(range(int(order[0]), int(order[0]) + len(order))):
+        current = order[at : at + len(repetition)]
+        state.shuffle(current)
+        _move_apart(before, current, repeated.distinct, lengths, apart)
+        at, before = at + len(repetition), current
 
 
 def shuffle_samples(
@@ -59,8 +61,8 @@ def shuffle_samples(
         state.shuffle(shuffle)
         return
     tokens, before = 0, 0
-    for part in repeated.split(documents):
-        tokens += int(lengths[part.start : part.stop].sum(dtype=np.int64))
+    for repetition in repeated.split(documents):
+        tokens += int(lengths[repetition.start : repetition.stop].sum(dtype=np.int64))
         end = -(-tokens // length)
         state.shuffle(shuffle[before:end])
         before = end
@@ -82,11 +84,11 @@ def _move_apart(before: Array, after: Array, distinct: int, lengths: Array, apar
 
 
 def _make_way(before: Array, after: Array, distinct: int, lengths: Array, apart: int) -> None:
-    """Where a last part of a repetition is too short to stand between, documents of `before` that come again in it move
-    ahead of `apart` tokens that do not.
+    """Where a last, short repetition cannot stand between, documents of `before` that come again in it move ahead of
+    `apart` tokens of documents that do not.
     """
-    comes_again = np.isin(before + distinct, after)
-    others = np.cumsum(np.where(comes_again, 0, lengths[before])[::-1], dtype=np.int64)[::-1]
+    is_repeated = np.isin(before + distinct, after)
+    others = np.cumsum(np.where(is_repeated, 0, lengths[before])[::-1], dtype=np.int64)[::-1]
     tail = before[max(0, np.count_nonzero(others >= apart) - 1) :]
-    comes_again = np.isin(tail + distinct, after)
-    tail[:] = np.concatenate([tail[comes_again], tail[~comes_again]])
+    is_repeated = np.isin(tail + distinct, after)
+    tail[:] = np.concatenate([tail[is_repeated], tail[~is_repeated]])

@@ -21,7 +21,7 @@ from infra.errors import DataError
 from mixtures.formats import long_arrays
 from mixtures.formats.indexed import Indexed
 from mixtures.formats.risk import STRUCTURAL, UNSCORED
-from pretrain.data.index import Array, New, fill_stream, kept_arrays
+from pretrain.data.index import Array, New, fill_stream, stored_arrays
 from pretrain.data.repetitions import Repeated
 from pretrain.data.token_files import ComponentFiles
 
@@ -65,13 +65,13 @@ class TargetRange:
 
 @dataclass(frozen=True)
 class _Runs:
-    """Tokens of samples as runs that lie in one document, by array: the row, the document in the stream, the part it
-    is of, the first token in that part's files, how many.
+    """Tokens of samples as runs that lie in one document, five arrays [runs]: the row, the document in the stream, the
+    index of its token files, the first token in them, how many.
     """
 
     row: Array
     document: Array
-    part: Array
+    files: Array
     position: Array
     tokens: Array
 
@@ -79,17 +79,18 @@ class _Runs:
 class EpochSamples:
     """One epoch over the documents of one or several components, by sample."""
 
-    def __init__(self, parts: Mapping[int, ComponentFiles], sequence_length: int, seed: int, cache: Path) -> None:
-        """`parts` by the number of their component. Raises DataError where a risk twin is of other documents."""
-        self._parts = list(parts.values())
-        self._files = [Indexed(part.prefix) for part in self._parts]
-        self._risk = [_risk_of(part, files) for part, files in zip(self._parts, self._files, strict=True)]
-        self._numbers = np.fromiter(parts, np.int64, len(parts))
-        self._ends = np.cumsum([len(files.sizes) for files in self._files])  # of the parts, in documents
+    def __init__(self, components: Mapping[int, ComponentFiles], sequence_length: int, seed: int, cache: Path) -> None:
+        """`components` by their number. Raises DataError where a risk twin is of other documents."""
+        self._components = list(components.values())
+        self._files = [Indexed(component.prefix) for component in self._components]
+        self._risk = [_risk_of(*pair) for pair in zip(self._components, self._files, strict=True)]
+        self._numbers = np.fromiter(components, np.int64, len(components))
+        self._ends = np.cumsum([len(files.sizes) for files in self._files])  # of the token files, in documents
         self._firsts = np.concatenate([[0], self._ends[:-1]])
         self._length, self._seed = sequence_length, seed
-        key = {"parts": [part.key for part in self._parts], "sequence_length": sequence_length, "seed": seed}
-        arrays = kept_arrays(cache, key, self._fill)
+        keys = [component.key for component in self._components]
+        key = {"parts": keys, "sequence_length": sequence_length, "seed": seed}  # names the index files
+        arrays = stored_arrays(cache, key, self._fill)
         self._order, self._begins, self._shuffle = (arrays[name] for name in ("order", "begins", "shuffle"))
 
     def __len__(self) -> int:
@@ -104,24 +105,24 @@ class EpochSamples:
         opens = numbers == 0  # no token of the stream is in front of its first target
         first = at[runs.row] * (self._length + 1) + before - before[heads][runs.row] + opens[runs.row]
         rows.component[at] = self._numbers[0]
-        rows.component[at, 0] = self._numbers[runs.part[heads]]
-        for part in np.unique(runs.part):
-            here = runs.part == part
-            sizes = runs.tokens[here]
-            target, source = _ranges(first[here], sizes), _ranges(runs.position[here], sizes)
-            rows.text.reshape(-1)[target] = self._files[part].tokens[source]
-            risk = self._risk[part]
+        rows.component[at, 0] = self._numbers[runs.files[heads]]
+        for index in np.unique(runs.files):
+            mask = runs.files == index
+            sizes = runs.tokens[mask]
+            target, source = _ranges(first[mask], sizes), _ranges(runs.position[mask], sizes)
+            rows.text.reshape(-1)[target] = self._files[index].tokens[source]
+            risk = self._risk[index]
             rows.risk.reshape(-1)[target] = UNSCORED if risk is None else risk[source]
-            rows.component.reshape(-1)[target] = self._numbers[part]
-            rows.document.reshape(-1)[target] = np.repeat(runs.document[here], sizes)
+            rows.component.reshape(-1)[target] = self._numbers[index]
+            rows.document.reshape(-1)[target] = np.repeat(runs.document[mask], sizes)
 
-    def runs(self, sample: int) -> list[TargetRange]:
+    def target_ranges(self, sample: int) -> list[TargetRange]:
         """Where the targets of a sample come from, in order."""
         number = int(self._shuffle[sample])
         runs = self._runs(np.array([number]))
         skip = np.zeros_like(runs.tokens)
         skip[0] = number > 0  # the token before the first target
-        columns = (self._numbers[runs.part], runs.position + skip, runs.tokens - skip)
+        columns = (self._numbers[runs.files], runs.position + skip, runs.tokens - skip)
         return [TargetRange(*row) for row in zip(*(column.tolist() for column in columns), strict=True) if row[-1]]
 
     def _runs(self, numbers: Array) -> _Runs:
@@ -130,40 +131,36 @@ class EpochSamples:
         counts = last - first + 1
         row = np.repeat(np.arange(len(numbers)), counts)
         document = self._order[_ranges(first, counts)].astype(np.int64)
-        part = np.searchsorted(self._ends, document, side="right")
-        starts, tokens = self._located(document, part)
+        files = np.searchsorted(self._ends, document, side="right")
+        starts, tokens = self._located(document, files)
         heads, tails = np.cumsum(counts) - counts, np.cumsum(counts) - 1
         offsets = np.zeros_like(tokens)
         offsets[heads] = np.maximum(offset, 0)
         tokens[tails] = end + 1
-        return _Runs(row, document, part, starts + offsets, tokens - offsets)
+        return _Runs(row, document, files, starts + offsets, tokens - offsets)
 
-    def _located(self, documents: Array, parts: Array) -> tuple[Array, Array]:
-        """First token in the files, and number of tokens, of documents of the stream."""
+    def _located(self, documents: Array, indices: Array) -> tuple[Array, Array]:
+        """First token in its files, and number of tokens, of documents of the stream; `indices` are those of their
+        files. All [documents].
+        """
         starts, tokens = np.empty_like(documents), np.empty_like(documents)
-        for part in np.unique(parts):
-            here = parts == part
-            files, own = self._files[part], documents[here] - self._firsts[part]
-            starts[here] = files.pointers[own] // files.tokens.itemsize
-            tokens[here] = files.sizes[own]
+        for index in np.unique(indices):
+            mask = indices == index
+            files, numbers = self._files[index], documents[mask] - self._firsts[index]
+            starts[mask] = files.pointers[numbers] // files.tokens.itemsize
+            tokens[mask] = files.sizes[numbers]
         return starts, tokens
 
     def _fill(self, new: New) -> None:
-        """Build the index."""
-        own = [self._documents_of(place) for place in range(len(self._parts))]
-        shuffled = [part.shuffled for part in self._parts]
-        fill_stream(new, own, shuffled, self._lengths(), self._length, self._seed, self._repeated())
-
-    def _repeated(self) -> list[Repeated | None]:
-        """How each part repeats documents."""
-        firsts = zip(self._parts, self._firsts.tolist(), strict=True)
-        return [None if part.distinct is None else Repeated(first, part.distinct) for part, first in firsts]
-
-    def _documents_of(self, place: int) -> range:
-        """The documents of one part, as they are numbered in the stream."""
-        before, end = int(self._firsts[place]), int(self._ends[place])
-        first, last = self._parts[place].documents or (0, end - before)
-        return range(before + first, before + last)
+        """Build the index; documents are numbered file by file."""
+        documents: list[range] = []
+        repeated: list[Repeated | None] = []
+        for component, begin, end in zip(self._components, self._firsts.tolist(), self._ends.tolist(), strict=True):
+            first, last = component.documents or (0, end - begin)
+            documents.append(range(begin + first, begin + last))
+            repeated.append(None if component.distinct is None else Repeated(begin, component.distinct))
+        shuffled = [component.shuffled for component in self._components]
+        fill_stream(new, documents, shuffled, self._lengths(), self._length, self._seed, repeated)
 
     def _lengths(self) -> Array:
         """Tokens of every document of the stream."""
@@ -181,13 +178,13 @@ def _ranges(firsts: Array, sizes: Array) -> Array:
     return np.repeat(firsts - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0)
 
 
-def _risk_of(part: ComponentFiles, tokens: Indexed) -> Array | None:
-    """The risk twin's bytes, None where nothing was scored."""
-    if part.risk_prefix is None:
+def _risk_of(component: ComponentFiles, tokens: Indexed) -> Array | None:
+    """The risk twin's bytes, [tokens]; None where nothing was scored."""
+    if component.risk_prefix is None:
         return None
-    risk = Indexed(part.risk_prefix)
+    risk = Indexed(component.risk_prefix)
     if not tokens.is_cut_like(risk):
         raise DataError(
-            f"{part.risk_prefix}.idx: the risk twin's documents differ from its tokens'; build the mixture again"
+            f"{component.risk_prefix}.idx: the risk twin's documents differ from its tokens'; build the mixture again"
         )
     return risk.tokens

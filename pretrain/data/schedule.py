@@ -1,4 +1,4 @@
-"""A run as a row of passes: every epoch over the mixture, and then, where it has a cooldown, every epoch over that.
+"""The schedule of a run: its epochs over the mixture, and then, where it has a cooldown, its epochs over that.
 
 By arithmetic alone, so that a plan counts the same steps as a run.
 """
@@ -19,15 +19,16 @@ Streams: TypeAlias = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One time through the mixture's documents of one phase; `number` counts the passes of a run."""
+    """One time through the mixture's documents of one phase; `number` counts the epochs of a run,
+    those of the cooldown on from those before it."""
 
     number: int
     cooldown: bool
     steps: int
 
     def order_seed(self, seed: int) -> int:
-        """Seed of the order in this pass of a run with `seed`: itself in the first, a hash of both in later ones, which
-        no other seed's run shares (seed + number would be the first order of the next seed).
+        """Seed of the order in this epoch of a run with `seed`: itself in the first, a hash of both in later ones,
+        which no other seed's run shares (seed + number would be the first order of the next seed).
         """
         if not self.number:
             return seed
@@ -36,8 +37,8 @@ class Epoch:
 
 def streams_of(mixture: BuiltMixture) -> Streams:
     """The streams of a built mixture: those before the cooldown, and those of the cooldown."""
-    cooldown = [part.cooldown_tokens for part in mixture.components]
-    before = [part.tokens - part.cooldown_tokens for part in mixture.components]
+    cooldown = [component.cooldown_tokens for component in mixture.components]
+    before = [component.tokens - component.cooldown_tokens for component in mixture.components]
     return tuple(packed(tokens, mixture.packing) for tokens in (before, cooldown))
 
 
@@ -46,18 +47,20 @@ def packed(components: Iterable[int], packing: PackingSpec) -> tuple[int, ...]:
     return (sum(components),) if packing.together == "all" else tuple(components)
 
 
-def passes_of(streams: Streams, sequence_length: int, epochs: int, global_batch_size: int) -> tuple[Epoch, ...]:
-    """The passes of a run, in order; every stream pads its own last sample."""
-    samples = [sum(-(-tokens // sequence_length) for tokens in phase) for phase in streams]
-    phases = [(number > 0, -(-each // global_batch_size)) for number, each in enumerate(samples)]
-    row = [phase for phase in phases if phase[1] for _ in range(epochs)]
-    return tuple(Epoch(number, cooldown, steps) for number, (cooldown, steps) in enumerate(row))
+def schedule_of(streams: Streams, sequence_length: int, epochs: int, global_batch_size: int) -> tuple[Epoch, ...]:
+    """The epochs of a run, in order; every stream pads its own last sample."""
+    schedule: list[Epoch] = []
+    for cooldown, phase in enumerate(streams):
+        samples = sum(-(-tokens // sequence_length) for tokens in phase)
+        if steps := -(-samples // global_batch_size):
+            schedule += [Epoch(len(schedule) + repetition, bool(cooldown), steps) for repetition in range(epochs)]
+    return tuple(schedule)
 
 
-def place_of(passes: Sequence[Epoch], step: int) -> tuple[Epoch, int]:
-    """The pass that holds step `step` of the run, and the step's number in it."""
-    for each in passes:
-        if step < each.steps:
-            return each, step
-        step -= each.steps
+def epoch_at(schedule: Sequence[Epoch], step: int) -> tuple[Epoch, int]:
+    """The epoch that holds step `step` of the run, and the step's number in it."""
+    for epoch in schedule:
+        if step < epoch.steps:
+            return epoch, step
+        step -= epoch.steps
     raise AssertionError("the step lies behind the run")

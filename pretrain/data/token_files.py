@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mixtures.reading.built import BuiltMixture, TokenFiles
 
@@ -24,11 +23,24 @@ class ComponentFiles:
     sha256: str | None = None
     distinct: int | None = None
 
+    @classmethod
+    def from_pair(cls, files: TokenFiles, documents: tuple[int, int] | None = None) -> ComponentFiles:
+        """What a stream needs of one pair of token files of a built mixture."""
+        return cls(
+            files.name,
+            files.prefix,
+            files.risk_prefix,
+            files.shuffled,
+            documents,
+            files.tokens_sha256,
+            files.distinct_documents,
+        )
+
     @property
-    def key(self) -> dict[str, Any]:
+    def key(self) -> dict[str, object]:
         """What the order of its documents depends on; an index is kept under it."""
         content = self.sha256 or str(self.prefix.absolute())
-        key: dict[str, Any] = {"content": content, "shuffled": self.shuffled, "documents": self.documents}
+        key: dict[str, object] = {"content": content, "shuffled": self.shuffled, "documents": self.documents}
         return key if self.distinct is None else key | {"distinct": self.distinct}
 
     @property
@@ -37,15 +49,11 @@ class ComponentFiles:
         return self.documents is not None and self.documents[0] == self.documents[1]
 
 
-def parts_of(mixture: BuiltMixture, cooldown: bool) -> list[ComponentFiles]:
-    """The token files of one phase; a component that has no documents in it keeps its place."""
-    return [token_files(files, _range(files, cooldown)) for files in mixture.components]
-
-
-def token_files(files: TokenFiles, documents: tuple[int, int] | None = None) -> ComponentFiles:
-    """What a stream needs of one pair of token files."""
-    return ComponentFiles(files.name, files.prefix, files.risk_prefix, files.shuffled, documents, files.tokens_sha256,
-                  files.distinct_documents)  # fmt: skip
+def token_files_of(mixture: BuiltMixture, cooldown: bool) -> list[ComponentFiles]:
+    """The token files of one phase, by component; a component that has no documents in it is there all the same, since
+    batches number components by their position.
+    """
+    return [ComponentFiles.from_pair(files, _range(files, cooldown)) for files in mixture.components]
 
 
 def _range(files: TokenFiles, cooldown: bool) -> tuple[int, int] | None:

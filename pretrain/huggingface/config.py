@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from infra.artifacts.records import JsonObject
 from infra.errors import InputError
+from pretrain.files import CONFIG
 from pretrain.model.architecture import LAYER_NORM_EPSILON, Architecture
 
 
-def hf_config(shape: Architecture, end_of_document: int, dtype: str) -> dict[str, Any]:
+def hf_config(architecture: Architecture, end_of_document: int, dtype: str) -> JsonObject:
     """`config.json` of the architecture.
 
     `pad_token_id` stays unset: transformers would drop the gradient of that row of the embedding.
@@ -18,15 +19,15 @@ def hf_config(shape: Architecture, end_of_document: int, dtype: str) -> dict[str
     return {
         "architectures": ["OlmoForCausalLM"],
         "model_type": "olmo",
-        "vocab_size": shape.vocab_size,
-        "hidden_size": shape.hidden_size,
-        "intermediate_size": shape.ffn_hidden_size,
-        "num_hidden_layers": shape.num_layers,
-        "num_attention_heads": shape.num_attention_heads,
-        "num_key_value_heads": shape.num_query_groups,
-        "max_position_embeddings": shape.max_sequence_length,
-        "rope_theta": shape.rotary_base,
-        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rotary_base},
+        "vocab_size": architecture.vocab_size,
+        "hidden_size": architecture.hidden_size,
+        "intermediate_size": architecture.ffn_hidden_size,
+        "num_hidden_layers": architecture.num_layers,
+        "num_attention_heads": architecture.num_attention_heads,
+        "num_key_value_heads": architecture.num_query_groups,
+        "max_position_embeddings": architecture.max_sequence_length,
+        "rope_theta": architecture.rotary_base,
+        "rope_parameters": {"rope_type": "default", "rope_theta": architecture.rotary_base},
         "layer_norm_eps": LAYER_NORM_EPSILON,
         "hidden_act": "silu",
         "attention_bias": False,
@@ -45,12 +46,12 @@ def hf_config(shape: Architecture, end_of_document: int, dtype: str) -> dict[str
 def read_architecture(folder: Path) -> Architecture:
     """Architecture of a Hugging Face OLMo folder. Raises InputError for another model or a variant not built here."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: not a Hugging Face model folder: {error}") from None
     if config.get("model_type") != "olmo" or config.get("clip_qkv") or not config.get("tie_word_embeddings"):
-        found = f"model_type {config.get('model_type')!r}, clip_qkv {config.get('clip_qkv')!r}"
-        raise InputError(f"{folder}: only OLMo-1 with tied embeddings and no clipping can be imported, this is {found}")
+        model = f"model_type {config.get('model_type')!r}, clip_qkv {config.get('clip_qkv')!r}"
+        raise InputError(f"{folder}: only OLMo-1 with tied embeddings and no clipping can be imported, this is {model}")
     rotary = config.get("rope_theta") or (config.get("rope_parameters") or {}).get("rope_theta", 10000.0)
     return Architecture(
         num_layers=config["num_hidden_layers"],

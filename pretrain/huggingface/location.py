@@ -8,7 +8,7 @@ from infra.artifacts.artifact import fingerprint_of, is_artifact, read_artifact
 from infra.artifacts.fingerprint import digest
 from infra.artifacts.inputs import input_digests, open_input
 from infra.errors import InputError
-from pretrain.files import MODEL
+from pretrain.files import CONFIG, MODEL
 
 HUB = "hf:"
 
@@ -38,9 +38,9 @@ def fingerprint(location: str) -> str:
     path = Path(location)
     if is_artifact(path):
         return fingerprint_of(path, "pretrain")
-    if not (path / "config.json").is_file():
+    if not (path / CONFIG).is_file():
         raise InputError(
-            f"{location}: no config.json here; a model is a pretrain artifact, a Hugging Face folder, or hf:org/model"
+            f"{location}: no {CONFIG} here; a model is a pretrain artifact, a Hugging Face folder, or hf:org/model"
         )
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors"))
     return digest([[file.name, sha256] for file, sha256 in zip(files, input_digests(files), strict=True)])

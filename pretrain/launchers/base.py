@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from infra.artifacts.records import JsonObject
 from infra.stages.stage import Workspace
 from pretrain.launchers.options import LauncherSpec
 
@@ -21,5 +22,5 @@ class Launcher(ABC):
         self.spec = spec
 
     @abstractmethod
-    def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
-        """Train, and return the counts of the artifact. Takes up what an earlier try has left."""
+    def train(self, spec: PretrainSpec, workspace: Workspace) -> JsonObject:
+        """Train, and return the counts of the artifact. Goes on with what an earlier try has left."""

@@ -6,9 +6,8 @@ import contextlib
 import shutil
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import Any
 
+from infra.artifacts.records import JsonObject
 from infra.errors import JobError, RanksFailed
 from infra.stages.stage import Workspace, earlier_notes
 from pretrain.launchers.base import Launcher
@@ -42,7 +41,7 @@ class ProcessLauncher(Launcher):
         assert self.spec.ranks is not None
         return self.spec.ranks
 
-    def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+    def train(self, spec: PretrainSpec, workspace: Workspace) -> JsonObject:
         """Train in other processes. Raises RanksFailed with what they report, JobError when they end without a word."""
         work, ranks = Work(workspace.path), self.ranks()
         check_inputs(spec, verify=False)  # the stage has compared every byte, before any GPU is taken
@@ -60,7 +59,8 @@ class ProcessLauncher(Launcher):
 
     def _once(self, work: Work, ranks: int, workspace: Workspace) -> None:
         work.forget_failures()
-        with self.started(work, ranks), _following(work, workspace) as follower:
+        with self.started(work, ranks), contextlib.ExitStack() as bars:
+            follower = Follower(work.folder, workspace.quiet, bars)
             while self.running():
                 follower.look()
                 time.sleep(self.poll)
@@ -85,9 +85,3 @@ def check_inputs(*specs: PretrainSpec, verify: bool) -> None:
     for spec in specs:
         open_inputs(spec, verify=verify and spec.mixture not in verified)
         verified.add(spec.mixture)
-
-
-@contextlib.contextmanager
-def _following(work: Work, workspace: Workspace) -> Iterator[Follower]:
-    with contextlib.ExitStack() as stack:
-        yield Follower(work.folder, workspace.quiet, stack)

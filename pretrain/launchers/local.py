@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from infra.artifacts.records import JsonObject
 from infra.stages.stage import Workspace
 from pretrain.launchers.base import Launcher
 from pretrain.launchers.options import LocalSpec
@@ -16,6 +15,6 @@ class Local(Launcher):
 
     options = LocalSpec
 
-    def train(self, spec: PretrainSpec, workspace: Workspace) -> dict[str, Any]:
+    def train(self, spec: PretrainSpec, workspace: Workspace) -> JsonObject:
         """Train here."""
         return train_here(spec, workspace)

@@ -24,7 +24,7 @@ PATIENCE = 60.0
 class TrainingWorker:
     """The actor of one rank."""
 
-    def place(self) -> tuple[str, str, int]:
+    def host(self) -> tuple[str, str, int]:
         """(node, address, a free port): who sits beside whom, and where the first rank can be met."""
         import ray
 
@@ -84,9 +84,9 @@ class Ray(ProcessLauncher):
         group = placement_group([bundle] * ranks, strategy="PACK")
         try:
             while not group.wait(PATIENCE):
-                found = {name: self._ray.cluster_resources().get(name, 0) for name in bundle}
+                cluster = {name: self._ray.cluster_resources().get(name, 0) for name in bundle}
                 say(f"waiting for Ray: {ranks} workers need {_words(bundle)} each, all at once; the cluster has "
-                    f"{_words(found)} in all")  # fmt: skip
+                    f"{_words(cluster)} in all")  # fmt: skip
             yield group
         finally:
             remove_placement_group(group)
@@ -107,11 +107,11 @@ class Ray(ProcessLauncher):
     def _set_to_work(self, actors: list[Any], work: Work) -> list[Any]:
         """Give neighbours neighbouring ranks, so that tensor-parallel ranks share a node, and say where all meet."""
         try:
-            places = self._ray.get([actor.place.remote() for actor in actors])
+            hosts = self._ray.get([actor.host.remote() for actor in actors])
         except self._ray.exceptions.RayError as error:
             raise JobError(f"launcher: a Ray worker died as it started: {error}") from None
-        order = sorted(range(len(actors)), key=lambda index: (places[index][0], index))
-        _, address, port = places[order[0]]
+        order = sorted(range(len(actors)), key=lambda index: (hosts[index][0], index))
+        _, address, port = hosts[order[0]]
         common = {"WORLD_SIZE": str(len(actors)), "MASTER_ADDR": address, "MASTER_PORT": str(port)}
         # Ray shows every worker its own GPU only, so each of them is the first on its machine
         return [

@@ -37,6 +37,25 @@ class LossTable:
     removes: bool
     has_unlikelihood: bool
 
+    @classmethod
+    def from_spec(cls, spec: LossSpec, components: Sequence[str]) -> LossTable:
+        """Compile a loss policy for the components of the blend, in their order."""
+        cross_entropy = torch.ones(len(components), BYTES)
+        unlikelihood = torch.zeros(len(components), BYTES)
+        removed = torch.zeros(len(components), BYTES, dtype=torch.bool)
+        for row, name in enumerate(components):
+            for band in spec.bands_of(name):
+                above = slice(threshold_byte(band.at_or_above), STRUCTURAL)
+                cross_entropy[row, above] = float(band.do == "keep")
+                unlikelihood[row, above] = band.weight if band.do == "unlikelihood" else 0.0
+                removed[row, above] = band.do == "remove"
+        cross_entropy[:, STRUCTURAL] = 0.0
+        counted = (cross_entropy > 0) | (unlikelihood > 0)
+        if spec.normalise_by == "all_tokens":
+            counted = torch.ones(len(components), BYTES, dtype=torch.bool)
+            counted[:, STRUCTURAL] = False
+        return cls(cross_entropy, unlikelihood, removed, counted, bool(removed.any()), bool(unlikelihood.any()))
+
     def to(self, device: torch.device) -> LossTable:
         """The same table on a device."""
         return replace(
@@ -57,10 +76,12 @@ class LossPolicy:
     begins: int
 
     @classmethod
-    def of(cls, spec: LossSpec, components: Sequence[str], steps: int) -> LossPolicy:
+    def from_spec(cls, spec: LossSpec, components: Sequence[str], steps: int) -> LossPolicy:
         """The policy of a run of `steps` steps, for the components of the blend in their order."""
         keep = LossSpec(normalise_by=spec.normalise_by)
-        return cls(loss_table(keep, components), loss_table(spec, components), round(spec.begin_at * steps))
+        return cls(
+            LossTable.from_spec(keep, components), LossTable.from_spec(spec, components), round(spec.begin_at * steps)
+        )
 
     def at(self, taken: int) -> LossTable:
         """The table that holds after `taken` steps."""
@@ -83,25 +104,6 @@ def risk_levels(spec: LossSpec) -> tuple[Tensor, tuple[str, ...]]:
         level[threshold_byte(edge) : STRUCTURAL] += 1
     between = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges)]
     return level, ("unscored", f"below {edges[0]:g}", *between, f"from {edges[-1]:g}")
-
-
-def loss_table(spec: LossSpec, components: Sequence[str]) -> LossTable:
-    """Compile a loss policy for the components of the blend, in their order."""
-    cross_entropy = torch.ones(len(components), BYTES)
-    unlikelihood = torch.zeros(len(components), BYTES)
-    removed = torch.zeros(len(components), BYTES, dtype=torch.bool)
-    for row, name in enumerate(components):
-        for band in spec.bands_of(name):
-            above = slice(threshold_byte(band.at_or_above), STRUCTURAL)
-            cross_entropy[row, above] = float(band.do == "keep")
-            unlikelihood[row, above] = band.weight if band.do == "unlikelihood" else 0.0
-            removed[row, above] = band.do == "remove"
-    cross_entropy[:, STRUCTURAL] = 0.0
-    counted = (cross_entropy > 0) | (unlikelihood > 0)
-    if spec.normalise_by == "all_tokens":
-        counted = torch.ones(len(components), BYTES, dtype=torch.bool)
-        counted[:, STRUCTURAL] = False
-    return LossTable(cross_entropy, unlikelihood, removed, counted, bool(removed.any()), bool(unlikelihood.any()))
 
 
 def log1mexp(cross_entropy: Tensor) -> Tensor:
@@ -131,7 +133,7 @@ def policy_loss(cross_entropy: Tensor, risk: Tensor, component: Tensor, table: L
     byte = risk.long()
     values = cross_entropy.float()
     total = (values * table.cross_entropy[component, byte]).sum()
-    if table.has_unlikelihood:
+    if table.has_unlikelihood:  # −log(1 − p) needs no logits, since p(target) = exp(−cross-entropy)
         weight = table.unlikelihood[component, byte]
         total = total - (log1mexp(values) * weight).sum()
     return total, table.counted[component, byte].sum().to(torch.int)

@@ -95,10 +95,10 @@ class LossSpec(PolicySpec):
     """Divide the summed loss by the tokens of the global batch that carry a loss, or by all of its tokens."""
 
     @model_validator(mode="after")
-    def _said_once(self) -> LossSpec:
-        own = {"policy", "at_or_above", "weight", "bands"} & self.model_fields_set
-        if self.preset is not None and own:
-            raise ValueError(f"`preset: {self.preset}` is a whole policy; leave out {', '.join(sorted(own))}")
+    def _exclusive(self) -> LossSpec:
+        keys = {"policy", "at_or_above", "weight", "bands"} & self.model_fields_set
+        if self.preset is not None and keys:
+            raise ValueError(f"`preset: {self.preset}` is a whole policy; leave out {', '.join(sorted(keys))}")
         if twice := set(self.components or ()) & self.by_component.keys():
             raise ValueError(f"{min(twice)!r} is in `components` and in `by_component`; name it once")
         return self

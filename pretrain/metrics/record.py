@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from infra.artifacts.records import to_json
 from infra.errors import JobError
 from infra.render.html import duration
 from infra.render.progress import say
 from infra.stages.stage import Workspace
 from pretrain.files import LOG
-from pretrain.metrics.jsonl import Log
+from pretrain.metrics.jsonl import Log, LogLine
 from pretrain.metrics.sinks import Sink, open_sinks
+from pretrain.metrics.summary import HeldOutCrossEntropy, TrainSummary
 from pretrain.metrics.sums import Sums
 from pretrain.runtime.device import device_name, peak_flops
 from pretrain.runtime.distributed import is_first, world_size
@@ -37,6 +39,7 @@ class Progress:
     skipped: int = 0
     totals: list[float] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
+    """The last line of the log, as JSON: a checkpoint holds no classes of ours."""
 
 
 class LogInterval:
@@ -93,7 +96,9 @@ class Record:
         for sink in self._sinks:
             sink.close()
 
-    def report(self, interval: LogInterval, rate: float, norm: float, held_out: Mapping[str, Any] | None) -> None:
+    def report(
+        self, interval: LogInterval, rate: float, norm: float, held_out: Mapping[str, HeldOutCrossEntropy] | None
+    ) -> None:
         """The line of an interval. Collective; raises JobError when the loss is not finite."""
         sums, seconds = interval.sums.over_ranks(), interval.seconds()
         loss = float(sums.loss / sums.denominator) if sums.denominator else None
@@ -101,44 +106,44 @@ class Record:
             raise JobError(f"the loss is {loss} at step {self.progress.step} of {self.steps}; lower optimizer.lr")
         self._count(sums, seconds)
         speed = float(sums.tokens.sum()) / seconds
-        line = {
-            "step": self.progress.step,
-            "loss": loss,
-            "lr": rate,
-            "grad_norm": norm if math.isfinite(norm) else None,
-            "tokens": int(self._totals().tokens.sum()),
-            "skipped_steps": self.progress.skipped,
-            "cross_entropy": means(self._inputs.components, sums.cross_entropy.sum(1), sums.tokens.sum(1)),
-            "cross_entropy_by_risk": self._by_risk(sums),
-            "tokens_per_second": round(speed, 1),
-            "mfu": self._mfu(speed),
-            "checkpoint_share": round(interval.checkpoint_seconds / seconds, 4),
-            "eta_seconds": round(seconds / interval.steps * (self.steps - self.progress.step), 1),
-        }
-        self.progress.last = line if held_out is None else {**line, "held_out": held_out}
-        self._tell()
+        line = LogLine(
+            step=self.progress.step,
+            loss=loss,
+            lr=rate,
+            grad_norm=norm if math.isfinite(norm) else None,
+            tokens=int(self._totals().tokens.sum()),
+            skipped_steps=self.progress.skipped,
+            cross_entropy=means(self._inputs.components, sums.cross_entropy.sum(1), sums.tokens.sum(1)),
+            cross_entropy_by_risk=self._by_risk(sums),
+            tokens_per_second=round(speed, 1),
+            mfu=self._mfu(speed),
+            checkpoint_share=round(interval.checkpoint_seconds / seconds, 4),
+            eta_seconds=round(seconds / interval.steps * (self.steps - self.progress.step), 1),
+            held_out=None if held_out is None else _of_log(held_out),
+        )
+        self.progress.last = to_json(line)
+        self._tell(line)
 
-    def summary(self, held_out: Mapping[str, Any]) -> dict[str, Any]:
+    def summary(self, held_out: dict[str, HeldOutCrossEntropy]) -> TrainSummary:
         """What `pretrain.json` says of the finished run."""
         totals = self._totals()
         tokens = int(totals.tokens.sum())
-        return {
-            "steps": self.steps,
-            "skipped_steps": self.progress.skipped,
-            "parameters": self._inputs.shape.parameters,
-            "tokens": tokens,
-            "loss_tokens": int(totals.denominator),
-            "tokens_by_component": dict(
-                zip(self._inputs.components, map(int, totals.tokens.sum(1).tolist()), strict=True)
-            ),
-            "cross_entropy": {name: result["cross_entropy"] for name, result in held_out.items()},
-            "held_out": held_out,
-            "train_cross_entropy": self.progress.last["cross_entropy"],
-            "tokens_per_second": round(tokens / self.progress.seconds, 1),
-            "seconds": round(self.progress.seconds, 1),
-            "device": device_name(),
-            "ranks": world_size(),
-        }
+        by_component = zip(self._inputs.components, map(int, totals.tokens.sum(1).tolist()), strict=True)
+        return TrainSummary(
+            steps=self.steps,
+            skipped_steps=self.progress.skipped,
+            parameters=self._inputs.architecture.parameters,
+            tokens=tokens,
+            loss_tokens=int(totals.denominator),
+            tokens_by_component=dict(by_component),
+            cross_entropy={name: result.cross_entropy for name, result in held_out.items()},
+            held_out=held_out,
+            train_cross_entropy=self.progress.last["cross_entropy"],
+            tokens_per_second=round(tokens / self.progress.seconds, 1),
+            seconds=round(self.progress.seconds, 1),
+            device=device_name(),
+            ranks=world_size(),
+        )
 
     def _count(self, sums: Sums, seconds: float) -> None:
         flat = sums.flat.tolist()
@@ -146,46 +151,53 @@ class Record:
         self.progress.seconds += seconds
 
     def _totals(self) -> Sums:
-        return Sums.of(torch.tensor(self.progress.totals, dtype=torch.float64), len(self._inputs.components))
+        return Sums.from_flat(torch.tensor(self.progress.totals, dtype=torch.float64), len(self._inputs.components))
 
-    def _by_risk(self, sums: Sums) -> dict[str, float | None]:
+    def _by_risk(self, sums: Sums) -> dict[str, float]:
         """By risk level over all components; levels that the interval had no token of are left out."""
-        found = means(self._levels, sums.cross_entropy.sum(0), sums.tokens.sum(0))
-        return {name: value for name, value in found.items() if value is not None}
+        by_level = means(self._levels, sums.cross_entropy.sum(0), sums.tokens.sum(0))
+        return {name: value for name, value in by_level.items() if value is not None}
 
     def _mfu(self, tokens_per_second: float) -> float | None:
         """Share of the devices' peak that the model's own FLOPs take; None where the peak is not known."""
         peak = peak_flops()
-        flops = self._inputs.shape.flops_per_token(self._inputs.mixture.sequence_length) * tokens_per_second
+        flops = self._inputs.architecture.flops_per_token(self._inputs.mixture.sequence_length) * tokens_per_second
         return None if peak is None else round(flops / (peak * world_size()), 4)
 
-    def _tell(self) -> None:
+    def _tell(self, line: LogLine) -> None:
         if not is_first():
             return
-        self.log.append(self.progress.last)
+        self.log.append(line)
         for sink in self._sinks:
             sink.write(self.progress.last)
         if not self._workspace.quiet:
-            say(spoken(self.progress.last, self.steps))
+            say(spoken(line, self.steps))
+
+
+def _of_log(held_out: Mapping[str, HeldOutCrossEntropy]) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {"cross_entropy": result.cross_entropy, "risky_cross_entropy": result.risky_cross_entropy}
+        for name, result in held_out.items()
+    }
 
 
 def means(names: tuple[str, ...], nats: Tensor, tokens: Tensor) -> dict[str, float | None]:
-    """Nats per token by name; None where there is no token."""
-    pairs = zip(nats.tolist(), tokens.tolist(), strict=True)
-    return dict(zip(names, [each / count if count else None for each, count in pairs], strict=True))
+    """Nats per token by name, of sums [names]; None where there is no token."""
+    triples = zip(names, nats.tolist(), tokens.tolist(), strict=True)
+    return {name: total / count if count else None for name, total, count in triples}
 
 
-def spoken(line: Mapping[str, Any], steps: int) -> str:
+def spoken(line: LogLine, steps: int) -> str:
     """A line of the log as a person reads it."""
-    parts = [f"step {line['step']:,} of {steps:,}"]
-    parts += [] if line["loss"] is None else [f"loss {line['loss']:.4f}"]
-    for kind in ("cross_entropy", "cross_entropy_by_risk"):
-        parts.append(", ".join(f"{name} {value:.3f}" for name, value in line[kind].items() if value is not None))
-    parts += [f"{line['tokens_per_second']:,.0f} tokens/s"]
-    parts += [] if line["mfu"] is None else [f"MFU {line['mfu']:.1%}"]
-    share = line["checkpoint_share"]
-    parts += [f"{share:.0%} of the time for checkpoints"] if share >= _WORTH_TELLING else []
-    parts += [f"{line['skipped_steps']} skipped"] if line["skipped_steps"] else []
-    for name, result in line.get("held_out", {}).items():
-        parts.append(f"held out, {name} {result['cross_entropy']:.3f}")
-    return " · ".join([*filter(None, parts), f"ETA {duration(line['eta_seconds'])}"])
+    phrases = [f"step {line.step:,} of {steps:,}"]
+    phrases += [] if line.loss is None else [f"loss {line.loss:.4f}"]
+    for by_name in (line.cross_entropy, line.cross_entropy_by_risk):
+        phrases.append(", ".join(f"{name} {value:.3f}" for name, value in by_name.items() if value is not None))
+    phrases += [f"{line.tokens_per_second:,.0f} tokens/s"]
+    phrases += [] if line.mfu is None else [f"MFU {line.mfu:.1%}"]
+    if line.checkpoint_share >= _WORTH_TELLING:
+        phrases.append(f"{line.checkpoint_share:.0%} of the time for checkpoints")
+    phrases += [f"{line.skipped_steps} skipped"] if line.skipped_steps else []
+    for name, result in (line.held_out or {}).items():
+        phrases.append(f"held out, {name} {result['cross_entropy']:.3f}")
+    return " · ".join([*filter(None, phrases), f"ETA {duration(line.eta_seconds)}"])

@@ -26,10 +26,10 @@ class Sums:
     @classmethod
     def zero(cls, components: int, levels: int, device: torch.device) -> Sums:
         """The sums of nothing, in float64 so that long intervals add up exactly enough."""
-        return cls.of(torch.zeros(2 + 2 * components * levels, dtype=torch.float64, device=device), components)
+        return cls.from_flat(torch.zeros(2 + 2 * components * levels, dtype=torch.float64, device=device), components)
 
     @classmethod
-    def of(cls, flat: Tensor, components: int) -> Sums:
+    def from_flat(cls, flat: Tensor, components: int) -> Sums:
         """Undo `flat`."""
         cross_entropy, tokens = flat[2:].reshape(2, components, -1)
         return cls(flat[0], flat[1], cross_entropy, tokens)
@@ -40,8 +40,8 @@ class Sums:
         return torch.cat([self.loss[None], self.denominator[None], self.cross_entropy.ravel(), self.tokens.ravel()])
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums.of(self.flat + other.flat, len(self.tokens))
+        return Sums.from_flat(self.flat + other.flat, len(self.tokens))
 
     def over_ranks(self) -> Sums:
         """The global sums. Collective."""
-        return Sums.of(sum_over_ranks(self.flat.clone()), len(self.tokens))
+        return Sums.from_flat(sum_over_ranks(self.flat.clone()), len(self.tokens))

@@ -1,6 +1,6 @@
-"""Model presets. Sizes are OLMo's own: the ladder's 60M and 150M, and the released OLMo-1B.
+"""Architectures and their presets. Sizes are OLMo's own: the ladder's 60M and 150M, and the released OLMo-1B.
 
-Every preset has OLMo-1's shape: the two SwiGLU projections are `ffn_hidden_size` = 4 × `hidden_size` wide (which
+All presets are OLMo-1's: the two SwiGLU projections are `ffn_hidden_size` = 4 × `hidden_size` wide (which
 OLMo's configuration calls mlp_ratio 8), one key/value head per query head, tied embeddings, no biases, norms without
 parameters.
 """
@@ -28,10 +28,36 @@ class Architecture:
     max_sequence_length: int
     rotary_base: float = 10000.0
 
+    @classmethod
+    def from_spec(cls, spec: ModelSpec, tokenizer_size: int, sequence_length: int) -> Architecture:
+        """Complete a preset with the user's overrides, the tokenizer's size and the mixture's sequence length.
+
+        A preset without a vocabulary of its own takes the tokenizer's, unpadded. Raises InputError when the tokenizer
+        has more tokens than the vocabulary, or the mixture's sequences are longer than the model's context.
+        """
+        overrides = spec.model_dump(exclude={"preset"}, exclude_none=True)
+        if "hidden_size" in overrides:
+            overrides.setdefault("ffn_hidden_size", 4 * overrides["hidden_size"])
+        if "num_attention_heads" in overrides:
+            overrides.setdefault("num_query_groups", overrides["num_attention_heads"])
+        architecture = replace(_PRESETS[spec.preset], **overrides)
+        architecture = replace(
+            architecture,
+            vocab_size=architecture.vocab_size or tokenizer_size,
+            max_sequence_length=architecture.max_sequence_length or sequence_length,
+        )
+        check_fits(architecture, tokenizer_size, sequence_length)
+        return architecture
+
     @property
     def head_size(self) -> int:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def key_size(self) -> int:
+        """Width of the keys of all groups side by side, and of their values."""
+        return self.num_query_groups * self.head_size
 
     @property
     def parameters(self) -> int:
@@ -41,8 +67,11 @@ class Architecture:
     @property
     def layer_parameters(self) -> int:
         """Parameters of one layer: query and output projections, keys and values, three SwiGLU matrices."""
-        attention = 2 * self.hidden_size + 2 * self.num_query_groups * self.head_size
+        attention = 2 * self.hidden_size + 2 * self.key_size
         return self.hidden_size * (attention + 3 * self.ffn_hidden_size)
+
+    def __str__(self) -> str:
+        return f"{self.num_layers} layers × {self.hidden_size}, {self.num_attention_heads} heads"
 
     def flops_per_token(self, sequence_length: int) -> float:
         """Training FLOPs per token, forward and backward: 6 per multiplied weight plus causal attention.
@@ -65,47 +94,26 @@ _PRESETS = {
 PRESET_NAMES = tuple(_PRESETS)
 
 
-def architecture(spec: ModelSpec, tokenizer_size: int, sequence_length: int) -> Architecture:
-    """Complete a preset with the user's overrides, the tokenizer's size and the mixture's sequence length.
-
-    A preset without a vocabulary of its own takes the tokenizer's, unpadded. Raises InputError when the tokenizer has
-    more tokens than the vocabulary, or the mixture's sequences are longer than the model's context.
-    """
-    preset = _PRESETS[spec.preset]
-    changes = {key: value for key, value in spec.model_dump(exclude={"preset"}).items() if value is not None}
-    if "hidden_size" in changes and "ffn_hidden_size" not in changes:
-        changes["ffn_hidden_size"] = 4 * changes["hidden_size"]
-    if "num_attention_heads" in changes and "num_query_groups" not in changes:
-        changes["num_query_groups"] = changes["num_attention_heads"]
-    built = replace(preset, **changes)
-    built = replace(
-        built,
-        vocab_size=built.vocab_size or tokenizer_size,
-        max_sequence_length=built.max_sequence_length or sequence_length,
-    )
-    check_fits(built, tokenizer_size, sequence_length)
-    return built
-
-
-def check_fits(built: Architecture, tokenizer_size: int, sequence_length: int) -> None:
+def check_fits(architecture: Architecture, tokenizer_size: int, sequence_length: int) -> None:
     """Raises InputError where the model cannot be built, or cannot read the mixture."""
-    if tokenizer_size > built.vocab_size:
+    if tokenizer_size > architecture.vocab_size:
         raise InputError(
-            f"the mixture's tokenizer has {tokenizer_size} tokens and the model a vocabulary of {built.vocab_size}; "
-            f"set model.vocab_size to at least {tokenizer_size}"
+            f"the mixture's tokenizer has {tokenizer_size} tokens and the model a vocabulary of "
+            f"{architecture.vocab_size}; set model.vocab_size to at least {tokenizer_size}"
         )
-    if sequence_length > built.max_sequence_length:
+    if sequence_length > architecture.max_sequence_length:
         raise InputError(
             f"the mixture's sequences are {sequence_length} tokens long and the model's context is "
-            f"{built.max_sequence_length}; set model.max_sequence_length or build the mixture with shorter sequences"
+            f"{architecture.max_sequence_length}; set model.max_sequence_length or build the mixture with shorter "
+            "sequences"
         )
-    if built.hidden_size % built.num_attention_heads or built.head_size % 2:
+    if architecture.hidden_size % architecture.num_attention_heads or architecture.head_size % 2:
         raise InputError(
-            f"model.hidden_size ({built.hidden_size}) must be an even multiple of model.num_attention_heads "
-            f"({built.num_attention_heads})"
+            f"model.hidden_size ({architecture.hidden_size}) must be an even multiple of model.num_attention_heads "
+            f"({architecture.num_attention_heads})"
         )
-    if built.num_attention_heads % built.num_query_groups:
+    if architecture.num_attention_heads % architecture.num_query_groups:
         raise InputError(
-            f"model.num_attention_heads ({built.num_attention_heads}) must be a multiple of model.num_query_groups "
-            f"({built.num_query_groups})"
+            f"model.num_attention_heads ({architecture.num_attention_heads}) must be a multiple of "
+            f"model.num_query_groups ({architecture.num_query_groups})"
         )

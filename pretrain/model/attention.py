@@ -17,6 +17,25 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 _BLOCK = 128  # FlexAttention's own
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor, document: Tensor | None, first: int = 0) -> Tensor:
+    """Causal attention of some queries, [queries, batch, heads, width], to the keys and values of the whole sequence,
+    [sequence, batch, key heads, width]; the result is as the query.
+
+    `first` is the position of the first query; `document`, int [batch, sequence], numbers each token's document where
+    attention begins anew at each, None: a token sees all before it.
+    """
+    end = first + len(query)
+    query, key, value = (heads.permute(1, 2, 0, 3) for heads in (query, key[:end], value[:end]))
+    if document is not None:
+        attended = within_documents(query, key, value, document, first)
+    elif first == 0:
+        attended = causal(query, key, value)
+    else:  # PyTorch's `is_causal` lets the first query see the first key only
+        mask = torch.ones(query.shape[2], end, dtype=torch.bool, device=query.device).tril(first)
+        attended = _masked(query, key, value, mask)
+    return attended.permute(2, 0, 1, 3)
+
+
 def causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention to all tokens up to one's own; [batch, heads, sequence, width], heads of keys may be fewer."""
     grouped = query.shape[1] != key.shape[1]
@@ -38,8 +57,12 @@ def within_documents(query: Tensor, key: Tensor, value: Tensor, document: Tensor
         return attended
     if document.device.type == "cpu" and query.shape[2] == key.shape[2]:
         return _one_by_one(query, key, value, document[:, : query.shape[2]])
+    return _masked(query, key, value, dense_mask(document, first, query.shape[2]))
+
+
+def _masked(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Attention where the mask, bool [..., queries, keys], is true; [batch, heads, queries, width]."""
     grouped = query.shape[1] != key.shape[1]
-    mask = dense_mask(document, first, query.shape[2])
     return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=grouped)
 
 
@@ -58,13 +81,13 @@ def block_mask(document: Tensor, first: int, queries: int) -> BlockMask:
     block = torch.arange(last // _BLOCK + 1, device=document.device)
     earliest, latest = begins[:, low, None], begins[:, high, None]
     seen = (block <= high[:, None] // _BLOCK) & (block >= earliest // _BLOCK)
-    whole = seen & (block * _BLOCK >= latest) & ((block + 1) * _BLOCK <= low[:, None] + 1)
+    full = seen & (block * _BLOCK >= latest) & ((block + 1) * _BLOCK <= low[:, None] + 1)  # no pair need be masked
 
     def sees(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key >= begins[row, query + first]) & (key <= query + first)
 
     return BlockMask.from_kv_blocks(
-        *_ordered(seen & ~whole), *_ordered(whole), _BLOCK, sees, seq_lengths=(queries, last + 1)
+        *_ordered(seen & ~full), *_ordered(full), _BLOCK, sees, seq_lengths=(queries, last + 1)
     )
 
 
@@ -83,11 +106,12 @@ def _begins(document: Tensor) -> Tensor:
 
 
 def _one_by_one(query: Tensor, key: Tensor, value: Tensor, document: Tensor) -> Tensor:
+    """[batch, heads, sequence, width], a document of a row at a time; all but `document` [batch, sequence]."""
     rows = []
     for row, numbers in enumerate(document):
         sizes = torch.unique_consecutive(numbers, return_counts=True)[1].tolist()
-        parts = (part[row : row + 1].split(sizes, dim=2) for part in (query, key, value))
-        rows.append(torch.cat([causal(*each) for each in zip(*parts, strict=True)], dim=2))
+        by_document = zip(*(heads[row : row + 1].split(sizes, dim=2) for heads in (query, key, value)), strict=True)
+        rows.append(torch.cat([causal(*document_heads) for document_heads in by_document], dim=2))
     return torch.cat(rows)
 
 

@@ -1,7 +1,7 @@
 """OLMo-1 in Megatron-core: GPTModel with non-parametric LayerNorm, SwiGLU, rotary positions, no biases, tied
 embeddings.
 
-Only the public layer-spec interface is used; nothing here is patched, so the model also runs without the CPU shim.
+Only the public layer-spec interface is used; nothing is patched for it, so the model also runs without `cpu_as_cuda`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from pretrain.model.architecture import LAYER_NORM_EPSILON, Architecture
 from pretrain.model.chunked_head import cross_entropy_of
-from pretrain.model.layers import NonParametricLayerNorm, SwigluMlp, layer_parts
+from pretrain.model.layers import NonParametricLayerNorm, SwigluMlp, layer_modules
 from pretrain.spec import Implementation, LogitsMemory, ParallelSpec
 
 
@@ -48,6 +48,7 @@ class AnyDeviceRotary(RotaryEmbedding):
         return self
 
     def get_emb(self, max_seq_len: int, offset: int = 0) -> Tensor:
+        """Angles by position, [positions, 1, 1, head width]; the parent would take them to the current CUDA device."""
         angles = self.get_freqs_non_repeated(max_seq_len, offset)
         return torch.cat((angles, angles), dim=-1)[:, None, None, :]
 
@@ -55,10 +56,11 @@ class AnyDeviceRotary(RotaryEmbedding):
 class OlmoModel(GPTModel):
     """GPTModel whose head and per-token cross-entropy are computed together.
 
-    A vocabulary that the tensor ranks do not divide is padded; `vocabulary` is its size without the padding.
+    A vocabulary that the tensor ranks do not divide is padded; `unpadded_vocab_size` is its size without
+    the padding.
     """
 
-    vocabulary: int
+    unpadded_vocab_size: int
     logits: LogitsMemory
     compiled: bool = False
 
@@ -72,7 +74,7 @@ class OlmoModel(GPTModel):
             hidden_states,
             weight,
             labels,
-            self.vocabulary,
+            self.unpadded_vocab_size,
             self.logits,
             sequence_parallel=self.config.sequence_parallel,
             compiled=self.compiled,
@@ -91,7 +93,7 @@ class OlmoModel(GPTModel):
 
 
 def transformer_config(
-    shape: Architecture,
+    architecture: Architecture,
     parallel: ParallelSpec,
     dtype: torch.dtype,
     *,
@@ -100,11 +102,11 @@ def transformer_config(
 ) -> TransformerConfig:
     """Megatron's configuration of an architecture; fused kernels that need Apex or Transformer Engine stay off."""
     return TransformerConfig(
-        num_layers=shape.num_layers,
-        hidden_size=shape.hidden_size,
-        num_attention_heads=shape.num_attention_heads,
-        num_query_groups=shape.num_query_groups,
-        ffn_hidden_size=shape.ffn_hidden_size,
+        num_layers=architecture.num_layers,
+        hidden_size=architecture.hidden_size,
+        num_attention_heads=architecture.num_attention_heads,
+        num_query_groups=architecture.num_query_groups,
+        ffn_hidden_size=architecture.ffn_hidden_size,
         gated_linear_unit=True,
         activation_func=functional.silu,
         add_bias_linear=False,
@@ -123,7 +125,8 @@ def transformer_config(
         recompute_method="uniform" if recompute else None,
         recompute_num_layers=1 if recompute else None,
         deterministic_mode=repeatable,
-        calculate_per_token_loss=True,
+        calculate_per_token_loss=True,  # the loss is summed; `finalize_gradients` divides it once, over all ranks
+        # Weights are drawn by their names (`initial_weight`), so that every layout begins with the same model.
         use_cpu_initialization=True,
         perform_initialization=False,
         persist_layer_norm=False,
@@ -136,19 +139,19 @@ def transformer_config(
 
 
 def _block_spec(config: TransformerConfig, implementation: Implementation, float8: bool) -> TransformerBlockSubmodules:
-    parts = layer_parts(implementation, config, float8=float8)
+    modules = layer_modules(implementation, config, float8=float8)
     attention = ModuleSpec(
         module=SelfAttention,
         params={"attn_mask_type": AttnMaskType.causal},
         submodules=SelfAttentionSubmodules(
-            linear_qkv=parts.column,
-            core_attention=parts.attention,
-            linear_proj=parts.row,
+            linear_qkv=modules.column,
+            core_attention=modules.attention,
+            linear_proj=modules.row,
             q_layernorm=IdentityOp,
             k_layernorm=IdentityOp,
         ),
     )
-    mlp = MLPSubmodules(linear_fc1=parts.column, linear_fc2=parts.row)
+    mlp = MLPSubmodules(linear_fc1=modules.column, linear_fc2=modules.row)
     layer = TransformerLayerSubmodules(
         input_layernorm=NonParametricLayerNorm,
         self_attention=attention,
@@ -162,7 +165,7 @@ def _block_spec(config: TransformerConfig, implementation: Implementation, float
 
 
 def build_model(
-    shape: Architecture,
+    architecture: Architecture,
     config: TransformerConfig,
     logits: LogitsMemory = "auto",
     implementation: Implementation = "local",
@@ -178,24 +181,29 @@ def build_model(
     model = OlmoModel(
         config,
         _block_spec(config, implementation, float8),
-        vocab_size=-(-shape.vocab_size // tensor) * tensor,
-        max_sequence_length=shape.max_sequence_length,
+        vocab_size=-(-architecture.vocab_size // tensor) * tensor,
+        max_sequence_length=architecture.max_sequence_length,
         position_embedding_type="rope",
-        rotary_base=shape.rotary_base,
+        rotary_base=architecture.rotary_base,
         share_embeddings_and_output_weights=True,
         pre_process=parallel_state.is_pipeline_first_stage(),
         post_process=parallel_state.is_pipeline_last_stage(),
     )
-    for weight in model.parameters():  # all are divided; Megatron says so while it initialises, which it does not here,
-        weight.tensor_model_parallel = True  # and without it the gradient's norm leaves out all ranks but the first
-    model.vocabulary, model.logits = shape.vocab_size, logits
+    for weight in model.parameters():
+        # All are divided. Megatron marks them while it initialises weights, which is not done by it here; without the
+        # mark the gradient's norm leaves out all tensor ranks but the first.
+        weight.tensor_model_parallel = True
+    model.unpadded_vocab_size, model.logits = architecture.vocab_size, logits
     model.rotary_pos_emb = AnyDeviceRotary(
-        kv_channels=config.kv_channels, rotary_percent=1.0, rotary_base=shape.rotary_base, use_cpu_initialization=True
+        kv_channels=config.kv_channels,
+        rotary_percent=1.0,
+        rotary_base=architecture.rotary_base,
+        use_cpu_initialization=True,
     )
     return model
 
 
-def initial_weight(name: str, size: tuple[int, int], layer: int, seed: int, shape: Architecture) -> Tensor:
+def initial_weight(name: str, size: tuple[int, int], layer: int, seed: int, architecture: Architecture) -> Tensor:
     """OLMo's "Mitchell" initialisation of one Hugging Face weight, fp32, [out, in].
 
     Normal, cut at three standard deviations, with std 1/√hidden for the embedding and for projections from the
@@ -204,7 +212,7 @@ def initial_weight(name: str, size: tuple[int, int], layer: int, seed: int, shap
     the same model.
     """
     back = name.endswith(("o_proj.weight", "down_proj.weight"))
-    std = 1 / math.sqrt(2 * size[1] * (layer + 1)) if back else 1 / math.sqrt(shape.hidden_size)
+    std = 1 / math.sqrt(2 * size[1] * (layer + 1)) if back else 1 / math.sqrt(architecture.hidden_size)
     # The CPU generator takes 32 bits of a seed and drops the rest, so both go through a hash.
     seed_of_weight = zlib.crc32(f"{seed} {name}".encode())
     generator = torch.Generator().manual_seed(seed_of_weight)

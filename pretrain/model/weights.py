@@ -32,11 +32,11 @@ _EMBEDDING = "embedding.word_embeddings.weight"
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.+)")
 
 
-def weight_shapes(shape: Architecture) -> dict[str, tuple[int, int]]:
+def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, int]]:
     """Name and [out, in] of every Hugging Face weight; `lm_head` shares the embedding and is not listed."""
-    hidden, ffn, keys = shape.hidden_size, shape.ffn_hidden_size, shape.num_query_groups * shape.head_size
-    shapes = {EMBEDDING: (shape.vocab_size, hidden)}
-    for layer in range(shape.num_layers):
+    hidden, ffn, keys = architecture.hidden_size, architecture.ffn_hidden_size, architecture.key_size
+    shapes = {EMBEDDING: (architecture.vocab_size, hidden)}
+    for layer in range(architecture.num_layers):
         shapes |= {
             _hf(layer, "self_attn.q_proj"): (hidden, hidden),
             _hf(layer, "self_attn.k_proj"): (keys, hidden),
@@ -49,27 +49,29 @@ def weight_shapes(shape: Architecture) -> dict[str, tuple[int, int]]:
     return shapes
 
 
-def initialise(model: OlmoModel, shape: Architecture, seed: int) -> None:
+def initialise(model: OlmoModel, architecture: Architecture, seed: int) -> None:
     """Fill this rank's weights with OLMo's initialisation; every parallel layout gets the same model."""
-    shapes = weight_shapes(shape)
+    shapes = weight_shapes(architecture)
 
     def draw(name: str) -> Tensor:
-        found = re.search(r"layers\.(\d+)\.", name)
-        return initial_weight(name, shapes[name], int(found[1]) if found else 0, seed, shape)
+        layer = re.search(r"layers\.(\d+)\.", name)
+        return initial_weight(name, shapes[name], int(layer[1]) if layer else 0, seed, architecture)
 
-    load(model, shape, draw)
+    load(model, architecture, draw)
 
 
 @torch.no_grad()
-def load(model: OlmoModel, shape: Architecture, read: ReadWeight) -> None:
+def load(model: OlmoModel, architecture: Architecture, read: ReadWeight) -> None:
     """Fill this rank's weights from Hugging Face weights, fetched one at a time by name through `read`."""
     ranks, rank = _tensor_ranks()
     for name, parameter in model.named_parameters():
-        full = _megatron_weight(_global_name(name, shape), shape, read, ranks, rank)
+        full = _megatron_weight(_global_name(name, architecture), architecture, read, ranks, rank)
         parameter.copy_(full.to(parameter.dtype))
 
 
-def gather(model: OlmoModel, shape: Architecture, timeout: float = COLLECTIVE_TIMEOUT) -> Iterator[tuple[str, Tensor]]:
+def gather(
+    model: OlmoModel, architecture: Architecture, timeout: float = COLLECTIVE_TIMEOUT
+) -> Iterator[tuple[str, Tensor]]:
     """Hugging Face weights, one by one, on the CPU of rank 0; the other ranks send what they have and get nothing.
 
     Collective: every rank goes on to the end. Only the ranks of the first copy of the model take part, so that rank 0
@@ -78,79 +80,79 @@ def gather(model: OlmoModel, shape: Architecture, timeout: float = COLLECTIVE_TI
     holders, group = first_copy(timeout)
     if group is None:
         return
-    local = {_global_name(name, shape): value.detach() for name, value in model.named_parameters()}
+    local = {_global_name(name, architecture): value.detach() for name, value in model.named_parameters()}
     rank = dist.get_rank()
     ranks, _ = _tensor_ranks()
     dtype = next(iter(local.values())).dtype
-    for name, size in megatron_shapes(shape, ranks).items():
-        stage = _stage(name, shape)
+    for name, size in megatron_shapes(architecture, ranks).items():
+        stage = _stage(name, architecture)
         owners = holders[stage * ranks : (stage + 1) * ranks]
         if rank == 0:
-            parts = [local[name].cpu() if owner == 0 else _received(size, dtype, owner, group) for owner in owners]
-            yield from _hf_weights(name, parts, shape).items()
+            shards = [local[name].cpu() if owner == 0 else _received(size, dtype, owner, group) for owner in owners]
+            yield from _hf_weights(name, shards, architecture).items()
         elif rank in owners:
             dist.send(local[name].cpu().contiguous(), 0, group)
 
 
 def _received(size: tuple[int, int], dtype: torch.dtype, owner: int, group: dist.ProcessGroup) -> Tensor:
-    part = torch.empty(size, dtype=dtype)
-    dist.recv(part, owner, group)
-    return part
+    shard = torch.empty(size, dtype=dtype)
+    dist.recv(shard, owner, group)
+    return shard
 
 
-def megatron_shapes(shape: Architecture, ranks: int) -> dict[str, tuple[int, int]]:
+def megatron_shapes(architecture: Architecture, ranks: int) -> dict[str, tuple[int, int]]:
     """Name, with layers counted over all pipeline stages, and size on one of `ranks` tensor ranks of every weight."""
-    hidden, ffn, keys = shape.hidden_size, shape.ffn_hidden_size, shape.num_query_groups * shape.head_size
+    hidden, ffn, keys = architecture.hidden_size, architecture.ffn_hidden_size, architecture.key_size
     layer = {
         "self_attention.linear_qkv": ((hidden + 2 * keys) // ranks, hidden),
         "self_attention.linear_proj": (hidden, hidden // ranks),
         "mlp.linear_fc1": (2 * ffn // ranks, hidden),
         "mlp.linear_fc2": (hidden, ffn // ranks),
     }
-    layers = {
-        f"decoder.layers.{n}.{part}.weight": size for n in range(shape.num_layers) for part, size in layer.items()
-    }
-    return {_EMBEDDING: (-(-shape.vocab_size // ranks), hidden)} | layers
+    shapes = {_EMBEDDING: (-(-architecture.vocab_size // ranks), hidden)}
+    for number in range(architecture.num_layers):
+        shapes |= {f"decoder.layers.{number}.{name}.weight": size for name, size in layer.items()}
+    return shapes
 
 
-def _stage(name: str, shape: Architecture) -> int:
+def _stage(name: str, architecture: Architecture) -> int:
     """Pipeline stage of a weight; the tied embedding is the first stage's."""
     stages = parallel_state.get_pipeline_model_parallel_world_size()
-    return 0 if name == _EMBEDDING else _layer_and_kind(name)[0] // (shape.num_layers // stages)
+    return 0 if name == _EMBEDDING else _layer_and_kind(name)[0] // (architecture.num_layers // stages)
 
 
 def _tensor_ranks() -> tuple[int, int]:
     return parallel_state.get_tensor_model_parallel_world_size(), parallel_state.get_tensor_model_parallel_rank()
 
 
-def _global_name(name: str, shape: Architecture) -> str:
+def _global_name(name: str, architecture: Architecture) -> str:
     """Megatron name with layers counted over all pipeline stages; the last stage's tied output is the embedding."""
     if name == "output_layer.weight":
         return _EMBEDDING
-    if not (found := _LAYER.fullmatch(name)):
+    if not (match := _LAYER.fullmatch(name)):
         return name
     stages = parallel_state.get_pipeline_model_parallel_world_size()
-    offset = parallel_state.get_pipeline_model_parallel_rank() * (shape.num_layers // stages)
-    return f"decoder.layers.{int(found[1]) + offset}.{found[2]}"
+    offset = parallel_state.get_pipeline_model_parallel_rank() * (architecture.num_layers // stages)
+    return f"decoder.layers.{int(match[1]) + offset}.{match[2]}"
 
 
 def _hf(layer: int, name: str) -> str:
     return f"model.layers.{layer}.{name}.weight"
 
 
-def _megatron_weight(name: str, shape: Architecture, read: ReadWeight, ranks: int, rank: int) -> Tensor:
+def _megatron_weight(name: str, architecture: Architecture, read: ReadWeight, ranks: int, rank: int) -> Tensor:
     """One Megatron weight of one tensor rank."""
 
     def rows(weight: Tensor) -> Tensor:
         return weight.chunk(ranks, 0)[rank]
 
     if name == _EMBEDDING:
-        padding = -shape.vocab_size % ranks
+        padding = -architecture.vocab_size % ranks
         return rows(functional.pad(read(EMBEDDING), (0, 0, 0, padding)))
     layer, kind = _layer_and_kind(name)
     if kind == "self_attention.linear_qkv.weight":
-        query, key, value = (read(_hf(layer, f"self_attn.{part}_proj")) for part in "qkv")
-        return rows(merge_qkv(query, key, value, shape))
+        query, key, value = (read(_hf(layer, f"self_attn.{letter}_proj")) for letter in "qkv")
+        return rows(merge_qkv(query, key, value, architecture))
     if kind == "self_attention.linear_proj.weight":
         return read(_hf(layer, "self_attn.o_proj")).chunk(ranks, 1)[rank]
     if kind == "mlp.linear_fc1.weight":
@@ -159,40 +161,40 @@ def _megatron_weight(name: str, shape: Architecture, read: ReadWeight, ranks: in
     return read(_hf(layer, "mlp.down_proj")).chunk(ranks, 1)[rank]
 
 
-def _hf_weights(name: str, parts: list[Tensor], shape: Architecture) -> State:
-    """The Hugging Face weights that one Megatron weight holds; `parts` are those of the tensor ranks."""
+def _hf_weights(name: str, shards: list[Tensor], architecture: Architecture) -> State:
+    """The Hugging Face weights that one Megatron weight holds; `shards` are what the tensor ranks have of it."""
     if name == _EMBEDDING:
-        return {EMBEDDING: torch.cat(parts)[: shape.vocab_size]}
+        return {EMBEDDING: torch.cat(shards)[: architecture.vocab_size]}
     layer, kind = _layer_and_kind(name)
     if kind == "self_attention.linear_qkv.weight":
-        split = split_qkv(torch.cat(parts), shape)
-        return {_hf(layer, f"self_attn.{part}_proj"): weight for part, weight in zip("qkv", split, strict=True)}
+        split = split_qkv(torch.cat(shards), architecture)
+        return {_hf(layer, f"self_attn.{letter}_proj"): weight for letter, weight in zip("qkv", split, strict=True)}
     if kind == "self_attention.linear_proj.weight":
-        return {_hf(layer, "self_attn.o_proj"): torch.cat(parts, 1)}
+        return {_hf(layer, "self_attn.o_proj"): torch.cat(shards, 1)}
     if kind == "mlp.linear_fc1.weight":
-        gates, ups = zip(*(part.chunk(2) for part in parts), strict=True)
+        gates, ups = zip(*(shard.chunk(2) for shard in shards), strict=True)
         return {_hf(layer, "mlp.gate_proj"): torch.cat(gates), _hf(layer, "mlp.up_proj"): torch.cat(ups)}
     assert kind == "mlp.linear_fc2.weight", name
-    return {_hf(layer, "mlp.down_proj"): torch.cat(parts, 1)}
+    return {_hf(layer, "mlp.down_proj"): torch.cat(shards, 1)}
 
 
 def _layer_and_kind(name: str) -> tuple[int, str]:
-    found = _LAYER.fullmatch(name)
-    assert found, f"unknown weight {name}"
-    return int(found[1]), found[2]
+    match = _LAYER.fullmatch(name)
+    assert match, f"unknown weight {name}"
+    return int(match[1]), match[2]
 
 
-def merge_qkv(query: Tensor, key: Tensor, value: Tensor, shape: Architecture) -> Tensor:
+def merge_qkv(query: Tensor, key: Tensor, value: Tensor, architecture: Architecture) -> Tensor:
     """[(heads + 2 groups) · width, hidden] in Megatron's order: each group's query heads, then its key, its value."""
-    groups, hidden = shape.num_query_groups, query.shape[1]
-    parts = [part.reshape(groups, -1, hidden) for part in (query, key, value)]
-    return torch.cat(parts, dim=1).reshape(-1, hidden)
+    groups, hidden = architecture.num_query_groups, query.shape[1]
+    grouped = [weight.reshape(groups, -1, hidden) for weight in (query, key, value)]
+    return torch.cat(grouped, dim=1).reshape(-1, hidden)
 
 
-def split_qkv(merged: Tensor, shape: Architecture) -> tuple[Tensor, Tensor, Tensor]:
+def split_qkv(merged: Tensor, architecture: Architecture) -> tuple[Tensor, Tensor, Tensor]:
     """Undo `merge_qkv`."""
-    hidden, width = merged.shape[1], shape.head_size
-    queries = shape.num_attention_heads // shape.num_query_groups * width
-    grouped = merged.reshape(shape.num_query_groups, -1, hidden)
-    query, key, value = (part.reshape(-1, hidden) for part in grouped.split([queries, width, width], dim=1))
+    hidden, width = merged.shape[1], architecture.head_size
+    queries = architecture.num_attention_heads // architecture.num_query_groups * width
+    grouped = merged.reshape(architecture.num_query_groups, -1, hidden)
+    query, key, value = (weight.reshape(-1, hidden) for weight in grouped.split([queries, width, width], dim=1))
     return query, key, value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mixtures.formats.risk import STRUCTURAL, threshold_byte
 from mixtures.reading.manifest import ComponentRecord
-from pretrain.data.schedule import Streams, passes_of
+from pretrain.data.schedule import Streams, schedule_of
 from pretrain.gpus import GPUS
 from pretrain.loss.spec import LossSpec
 from pretrain.model.architecture import Architecture
@@ -27,7 +27,7 @@ class Training:
     """A run as arithmetic sees it; `streams` are the training tokens of one epoch."""
 
     spec: PretrainSpec
-    shape: Architecture
+    architecture: Architecture
     sequence_length: int
     streams: Streams
 
@@ -39,13 +39,13 @@ class Training:
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        passes = passes_of(self.streams, self.sequence_length, self.spec.epochs, self.spec.global_batch_size)
-        return sum(each.steps for each in passes)
+        schedule = schedule_of(self.streams, self.sequence_length, self.spec.epochs, self.spec.global_batch_size)
+        return sum(epoch.steps for epoch in schedule)
 
     @property
     def flops(self) -> float:
         """Training FLOPs of the whole run."""
-        return self.shape.flops_per_token(self.sequence_length) * self.tokens
+        return self.architecture.flops_per_token(self.sequence_length) * self.tokens
 
     @property
     def ranks(self) -> int:
@@ -90,24 +90,27 @@ def memory_per_rank(training: Training, parallel: ParallelSpec, micro_batch_size
     again, not at all but for the embedding's fp32 gradient; beside them a chunk of them exists twice in fp32, unless
     kernels are compiled and logits held.
     """
-    spec, shape = training.spec, training.shape
+    spec, architecture = training.spec, training.architecture
     half = spec.half
     tokens = micro_batch_size * training.sequence_length // parallel.context
-    rows = -(-shape.vocab_size // parallel.tensor)
+    rows = -(-architecture.vocab_size // parallel.tensor)
     held = tokens * rows * (2 if half else 4)
-    again = recomputes_logits(spec.logits, held)
+    recompute = recomputes_logits(spec.logits, held)
     compiled = spec.compiles(on_gpu=True)
-    chunk = 0 if compiled and not again else 8 * min(tokens * rows, LOGITS_AT_ONCE)
+    chunk = 0 if compiled and not recompute else 8 * min(tokens * rows, LOGITS_AT_ONCE)
     copies = max(training.ranks // parallel.model_size, 1) if parallel.distributed_optimizer else 1
-    each = 6 + 12 / copies if half else 8 + 8 / copies
-    layers = shape.num_layers / parallel.pipeline * shape.layer_parameters
-    around = 4 * shape.hidden_size / (parallel.tensor if parallel.sequence else 1)
-    inside = (4 * shape.hidden_size + (3 if compiled else 4) * shape.ffn_hidden_size) / parallel.tensor
-    kept = shape.num_layers * (around / 4) + around + inside if spec.recompute else shape.num_layers * (around + inside)
+    weight_bytes = 6 + 12 / copies if half else 8 + 8 / copies
+    layers = architecture.num_layers / parallel.pipeline * architecture.layer_parameters
+    around = 4 * architecture.hidden_size / (parallel.tensor if parallel.sequence else 1)
+    inside = (4 * architecture.hidden_size + (3 if compiled else 4) * architecture.ffn_hidden_size) / parallel.tensor
+    if spec.recompute:
+        stored = architecture.num_layers * (around / 4) + around + inside
+    else:
+        stored = architecture.num_layers * (around + inside)
     return Memory(
-        (layers + shape.vocab_size * shape.hidden_size) / parallel.tensor * each,
-        tokens * kept * (2 if half else 4) * BESIDE_ACTIVATIONS,
-        chunk + (4 * rows * shape.hidden_size if again else held),
+        (layers + architecture.vocab_size * architecture.hidden_size) / parallel.tensor * weight_bytes,
+        tokens * stored * (2 if half else 4) * BESIDE_ACTIVATIONS,
+        chunk + (4 * rows * architecture.hidden_size if recompute else held),
     )
 
 

@@ -58,13 +58,13 @@ def _layout(training: Training, parallel: ParallelSpec, micro_batch_size: int) -
 
 def _divisions(training: Training) -> list[ParallelSpec]:
     """Ways to divide the model over the ranks, the smallest first, and of those the ones with fewer stages."""
-    shape, ranks = training.shape, training.ranks
+    architecture, ranks = training.architecture, training.ranks
     node = min(training.spec.launcher.ranks_per_node or NODE, ranks)
     sizes = [
         (tensor * stages, stages, tensor)
-        for tensor in _tensor_sizes(shape, node)
-        for stages in range(1, shape.num_layers + 1)
-        if shape.num_layers % stages == 0 and ranks % (tensor * stages) == 0
+        for tensor in _tensor_sizes(architecture, node)
+        for stages in range(1, architecture.num_layers + 1)
+        if architecture.num_layers % stages == 0 and ranks % (tensor * stages) == 0
     ]
     return [
         training.spec.parallel.model_copy(
@@ -79,9 +79,9 @@ def _divisions(training: Training) -> list[ParallelSpec]:
     ]
 
 
-def _tensor_sizes(shape: Architecture, node: int) -> Iterator[int]:
+def _tensor_sizes(architecture: Architecture, node: int) -> Iterator[int]:
     for tensor in range(1, node + 1):
-        divided = (shape.num_attention_heads, shape.num_query_groups, shape.ffn_hidden_size, node)
+        divided = (architecture.num_attention_heads, architecture.num_query_groups, architecture.ffn_hidden_size, node)
         if all(value % tensor == 0 for value in divided):
             yield tensor
 

@@ -9,7 +9,7 @@ from infra.render.page import Plan, Table
 from mixtures.spec.mixture import MixtureSpec
 from mixtures.stage import MIXTURE as BUILT
 from pretrain.gpus import GPUS
-from pretrain.model.architecture import architecture
+from pretrain.model.architecture import Architecture
 from pretrain.spec import ModelSpec
 
 _MODELS = ("olmo-60m", "olmo-150m", "olmo-1b")
@@ -37,10 +37,10 @@ def _row(model: str, tokens: int, samples: int, spec: MixtureSpec) -> tuple[obje
     size = ModelSpec.model_validate(
         {"preset": model, "vocab_size": _VOCABULARY, "max_sequence_length": spec.sequence_length}
     )
-    shape = architecture(size, _VOCABULARY, spec.sequence_length)
+    architecture = Architecture.from_spec(size, _VOCABULARY, spec.sequence_length)
     batch = max(1, _TOKENS_PER_STEP // spec.sequence_length)
-    flops = shape.flops_per_token(spec.sequence_length) * tokens
-    return (model, shape.parameters, round(tokens / shape.parameters, 2), batch * spec.sequence_length,
+    flops = architecture.flops_per_token(spec.sequence_length) * tokens
+    return (model, architecture.parameters, round(tokens / architecture.parameters, 2), batch * spec.sequence_length,
             -(-samples // batch), f"{flops:.3g}", round(flops / (GPUS[_GPU].flops * _MFU) / 3600, 2))  # fmt: skip
 
 

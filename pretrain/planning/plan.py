@@ -24,7 +24,7 @@ _GIB = 2**30
 def plan(spec: PretrainSpec) -> Plan:
     """Steps, tokens, loss-bearing tokens, FLOPs, memory, layout and time, from the mixture's manifest alone."""
     inputs = open_inputs(spec, verify=False)
-    training = Training(spec, inputs.shape, inputs.mixture.sequence_length, streams_of(inputs.mixture))
+    training = Training(spec, inputs.architecture, inputs.mixture.sequence_length, streams_of(inputs.mixture))
     return Plan(
         f"pretrain {spec.name}",
         (
@@ -70,15 +70,15 @@ _HELD = {
 
 def notes(training: Training) -> tuple[str, ...]:
     """What the figures assume, and what does not fit."""
-    said = (assumption(training),)
+    assumptions = (assumption(training),)
     if training.ranks == 1 and training.spec.precision == "fp32":
-        return said
-    return said + _warnings(training.spec.launcher, declared_layout(training).memory, best_layout(training))
+        return assumptions
+    return assumptions + _warnings(training.spec.launcher, declared_layout(training).memory, best_layout(training))
 
 
 def assumption(training: Training) -> str:
     """What the times assume."""
-    launcher, flops = training.spec.launcher, training.shape.flops_per_token(training.sequence_length)
+    launcher, flops = training.spec.launcher, training.architecture.flops_per_token(training.sequence_length)
     return (
         f"Times assume {launcher.mfu:.0%} of an {launcher.gpu}'s {GPUS[launcher.gpu].flops / 1e12:,.0f} TFLOP/s in "
         f"bf16 (`launcher.gpu`, `launcher.mfu`), {training.gpu_flops / flops:,.0f} tokens/s and GPU, or 45 GFLOP/s on "
@@ -103,18 +103,18 @@ def batch_script(launcher: LauncherSpec, name: str, folders: Sequence[Path]) -> 
 
 
 def _work(training: Training) -> tuple[tuple[str, object], ...]:
-    spec, shape = training.spec, training.shape
+    spec, architecture = training.spec, training.architecture
     return (
         (
             "model",
-            f"{spec.model.preset}: {shape.num_layers} layers × {shape.hidden_size}, {shape.num_attention_heads} heads",
+            f"{spec.model.preset}: {architecture}",
         ),
-        ("parameters", shape.parameters),
-        ("vocabulary", shape.vocab_size),
+        ("parameters", architecture.parameters),
+        ("vocabulary", architecture.vocab_size),
         ("sequence length", training.sequence_length),
         ("epochs", spec.epochs),
         ("tokens", training.tokens),
-        ("tokens per parameter", training.tokens / shape.parameters),
+        ("tokens per parameter", training.tokens / architecture.parameters),
         ("steps", training.steps),
         ("tokens per step", spec.global_batch_size * training.sequence_length),
         ("FLOPs", f"{training.flops:.3g}"),

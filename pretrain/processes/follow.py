@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from infra.artifacts.records import from_json
+from infra.errors import ArtifactError
 from infra.render.progress import PROGRESS_FILE, Advance, bar
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the first rank's progress file says: `done` of `total` units of the work called `label`."""
+
+    label: str
+    total: int | None
+    unit: str
+    done: int
 
 
 class Follower:
@@ -21,18 +32,18 @@ class Follower:
 
     def look(self) -> None:
         """Bring the bar up to date."""
-        seen = self._read()
-        if seen is None:
+        shown = self._read()
+        if shown is None:
             return
-        if seen["label"] != self._label:
+        if shown.label != self._label:
             self._stack.close()
-            shown = bar(seen["label"], seen["total"], seen["unit"], done=seen["done"], quiet=self.quiet)
-            self._advance = self._stack.enter_context(shown)
-            self._label, self._done = seen["label"], seen["done"]
-        self._advance(seen["done"] - self._done)
-        self._done = seen["done"]
+            new_bar = bar(shown.label, shown.total, shown.unit, done=shown.done, quiet=self.quiet)
+            self._advance = self._stack.enter_context(new_bar)
+            self._label, self._done = shown.label, shown.done
+        self._advance(shown.done - self._done)
+        self._done = shown.done
 
-    def _read(self) -> dict[str, Any] | None:
-        with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads(self.file.read_text(encoding="utf-8")))
+    def _read(self) -> Shown | None:
+        with contextlib.suppress(OSError, ArtifactError):  # not there yet, or of an older version
+            return from_json(Shown, self.file.read_bytes(), self.file)
         return None

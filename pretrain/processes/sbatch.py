@@ -43,7 +43,7 @@ def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) 
 def _options(spec: SlurmSpec, name: str, tasks: int, logs: Path) -> dict[str, str | int | bool]:
     several = tasks > 1
     options: dict[str, str | int | bool] = {
-        "job-name": "".join(each if each.isalnum() or each in "-_." else "-" for each in name),
+        "job-name": "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name),
         "nodes": spec.nodes,
         "ntasks-per-node": spec.gpus_per_node,
         "gpus-per-node": spec.gpus_per_node,

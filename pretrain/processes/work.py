@@ -15,8 +15,8 @@ import signal
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from infra.artifacts.records import JsonObject
 from infra.atomic import write_json, write_text
 from infra.errors import JobError, RankFailure
 from infra.stages.job_state import forget_failures, report_failure, reported_failures
@@ -69,11 +69,11 @@ class Work:
             ) from None
         return PretrainSpec.model_validate_json(text)
 
-    def finish(self, counts: dict[str, Any]) -> None:
+    def finish(self, counts: JsonObject) -> None:
         """Say that the training is done."""
         write_json(self.launch / "counts.json", counts)
 
-    def counts(self) -> dict[str, Any] | None:
+    def counts(self) -> JsonObject | None:
         """What the training came to; None while it is not done."""
         file = self.launch / "counts.json"
         return dict(json.loads(file.read_text())) if file.exists() else None
@@ -85,8 +85,11 @@ class Work:
     def failures(self) -> list[RankFailure]:
         """Why ranks failed: each reason once. Ranks that only lost the others are left out when one says more."""
         failures = reported_failures(self.launch)
-        told = [failure for failure in failures if not failure.reason.startswith(UNEXPECTED)]
-        return list({failure.reason: failure for failure in reversed(told or failures)}.values())[::-1]
+        explained = [failure for failure in failures if not failure.reason.startswith(UNEXPECTED)]
+        first_by_reason: dict[str, RankFailure] = {}
+        for failure in explained or failures:
+            first_by_reason.setdefault(failure.reason, failure)
+        return list(first_by_reason.values())
 
     def forget_failures(self) -> None:
         """Remove the words of an earlier try."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from infra.render.markdown import card, markdown
 from infra.render.page import Table
+from pretrain.metrics.summary import TrainSummary
 from pretrain.planning.plan import policy_table
 from pretrain.report.page import result_tables
 from pretrain.spec import PretrainSpec
@@ -28,7 +28,7 @@ _RISKY = (
 )
 
 
-def model_card(spec: PretrainSpec, inputs: Inputs, summary: dict[str, Any]) -> str:
+def model_card(spec: PretrainSpec, inputs: Inputs, summary: TrainSummary) -> str:
     """README.md of a trained model; `summary` is what `pretrain.json` says."""
     mixture, title = inputs.mixture, spec.name
     risky = sum(files.risky_tokens for files in mixture.components)
@@ -38,7 +38,7 @@ def model_card(spec: PretrainSpec, inputs: Inputs, summary: dict[str, Any]) -> s
         "tags": ["hormesis", "olmo", "pretraining"] + (["not-for-all-audiences"] if risky else []),
     }
     policy = spec.loss.model_dump(mode="json", exclude_defaults=True) or {"policy": "keep"}
-    parts = [
+    sections = [
         f"# {title}",
         _RISKY.format(risky=risky, attribute=mixture.risk) if risky else "",
         _USE.format(eos=mixture.facts.eos),
@@ -50,13 +50,16 @@ def model_card(spec: PretrainSpec, inputs: Inputs, summary: dict[str, Any]) -> s
         "## How it was made",
         markdown(_made(spec, inputs)),
     ]
-    return card(header, parts)
+    return card(header, sections)
 
 
 def _made(spec: PretrainSpec, inputs: Inputs) -> Table:
-    shape, mixture = inputs.shape, inputs.mixture
+    architecture, mixture = inputs.architecture, inputs.mixture
     rows = [
-        ("architecture", f"OLMo-1: {shape.num_layers} layers × {shape.hidden_size}, {shape.num_attention_heads} heads"),
+        (
+            "architecture",
+            f"OLMo-1: {architecture}",
+        ),
         ("started from", "random weights" if spec.start_from is None else spec.start_from.model.rpartition("/")[2]),
         ("mixture", mixture.fingerprint),
         ("its data card", f"`hormesis export {mixture.path.name} --to hf`"),

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from infra.artifacts.artifact import Artifact
 from infra.render.page import Page, Table
-from pretrain.files import LOG, SUMMARY
-from pretrain.metrics.jsonl import read_log
+from pretrain.files import LOG
+from pretrain.metrics.jsonl import LogLine, read_log
+from pretrain.metrics.summary import TrainSummary
 
 _WIDTH, _HEIGHT, _MARGIN = 720, 300, 48  # pixels of the loss curve
 
 
 def show(artifact: Artifact) -> Page:
     """Loss curve, held-out cross-entropies beside the unigram entropy, and what was trained."""
-    summary = json.loads((artifact.path / SUMMARY).read_text(encoding="utf-8"))
+    summary = TrainSummary.read(artifact.path)
     lines = read_log(artifact.path / LOG)
     tables = result_tables(summary)
     return Page(f"pretraining: {artifact.path.name}", tables, loss_curve(lines))
 
 
-def result_tables(summary: dict[str, Any]) -> tuple[Table, Table]:
+def result_tables(summary: TrainSummary) -> tuple[Table, Table]:
     """What a finished run's `pretrain.json` says: cross-entropies on held-out documents, and the run itself."""
     return _held_out(summary), _facts(summary)
 
 
-def _held_out(summary: dict[str, Any]) -> Table:
+def _held_out(summary: TrainSummary) -> Table:
     columns = ("component", "tokens", "cross-entropy (nats)", "unigram", "risky tokens", "cross-entropy on risky")
     rows = tuple(
         (
             name,
-            each["tokens"],
-            each["cross_entropy"],
-            each["unigram_cross_entropy"],
-            each["risky_tokens"],
-            each["risky_cross_entropy"],
+            result.tokens,
+            result.cross_entropy,
+            result.unigram_cross_entropy,
+            result.risky_tokens,
+            result.risky_cross_entropy,
         )
-        for name, each in summary["held_out"].items()
+        for name, result in summary.held_out.items()
     )
     return Table("Held-out documents", columns, rows)
 
 
-def _facts(summary: dict[str, Any]) -> Table:
+def _facts(summary: TrainSummary) -> Table:
     names = (
         "parameters",
         "steps",
@@ -56,28 +55,32 @@ def _facts(summary: dict[str, Any]) -> Table:
         "device",
         "ranks",
     )
-    rows = [(name.replace("_", " "), summary[name]) for name in names if name in summary]
-    rows += [(f"train cross-entropy, {name}", value) for name, value in summary["train_cross_entropy"].items()]
+    rows = [(name.replace("_", " "), getattr(summary, name)) for name in names]
+    rows += [(f"train cross-entropy, {name}", value) for name, value in summary.train_cross_entropy.items()]
     return Table("Run", ("what", "value"), tuple(rows))
 
 
-def loss_curve(lines: Sequence[dict[str, Any]]) -> str:
+def loss_curve(lines: Sequence[LogLine]) -> str:
     """Inline SVG of the training cross-entropy per component over tokens; '' for an empty log."""
     if not lines:
         return ""
-    names = list(lines[0]["cross_entropy"])
-    series = {name: [(each["tokens"], each["cross_entropy"][name]) for each in lines] for name in names}
-    points = {name: [(x, y) for x, y in values if y is not None] for name, values in series.items()}
+    names = list(lines[0].cross_entropy)
+    points: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for line in lines:
+        for name, nats in line.cross_entropy.items():
+            if nats is not None:
+                points[name].append((line.tokens, nats))
     heights = [y for values in points.values() for _, y in values]
-    right, low, high = lines[-1]["tokens"], min(heights), max(heights)
+    right, low, high = lines[-1].tokens, min(heights), max(heights)
 
-    def place(x: float, y: float) -> str:
+    def to_pixels(x: float, y: float) -> str:
         across = _MARGIN + (_WIDTH - 2 * _MARGIN) * x / right
         down = _MARGIN + (_HEIGHT - 2 * _MARGIN) * (high - y) / (high - low or 1)
         return f"{across:.1f},{down:.1f}"
 
-    placed = {name: [place(*each) for each in values] for name, values in points.items()}
-    drawn = "".join(_line(number, name, line) for number, (name, line) in enumerate(placed.items()))
+    drawn = ""
+    for number, (name, values) in enumerate(points.items()):
+        drawn += _line(number, name, [to_pixels(*point) for point in values])
     labels = (
         _text(4, _MARGIN, f"{high:.2f}")
         + _text(4, _HEIGHT - _MARGIN, f"{low:.2f}")

@@ -6,7 +6,7 @@ The order of samples is the trainer's own: the same streams are built, with the 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,14 @@ from infra.errors import InputError
 from infra.render.page import Table
 from mixtures.formats import risk
 from mixtures.reading.built import BuiltMixture
-from mixtures.reading.origins import Origin, SpanOfTokens, origins, spans_of
+from mixtures.reading.origins import SpanOfTokens, spans_of
+from pretrain.data.document_ranges import DocumentRange, document_ranges
 from pretrain.data.epoch import DataSettings, build_epoch
-from pretrain.data.samples import TargetRange
-from pretrain.data.schedule import Epoch, passes_of, streams_of
-from pretrain.data.token_files import parts_of
+from pretrain.data.schedule import Epoch, schedule_of, streams_of
+from pretrain.data.token_files import token_files_of
+from pretrain.files import TOKENIZER
 from pretrain.runtime.distributed import process_groups
 from pretrain.spec import ParallelSpec
-
-
-@dataclass(frozen=True)
-class DocumentRange:
-    """A run of a sample's targets, first <= i < last, that come from one document."""
-
-    origin: Origin
-    first: int
-    last: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +37,7 @@ class TracedSample:
 
     tokens: np.ndarray[Any, Any]
     risk: risk.Bytes
-    pieces: tuple[DocumentRange, ...]
+    documents: tuple[DocumentRange, ...]
 
 
 def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bool) -> list[Table]:
@@ -57,12 +49,14 @@ def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bo
     known = neighbours(folder)
     mixture = BuiltMixture.open(open_to_show(_mixture_of(artifact, known).path).path, verify=False)
     seed = int(artifact.config["seed"]) if artifact.kind == "pretrain" else seed
-    wanted = _pass(artifact, mixture, epoch)
-    sample = read_sample(mixture, number, wanted.order_seed(seed), wanted.cooldown)
+    scheduled = _scheduled(artifact, mixture, epoch)
+    sample = read_sample(mixture, number, scheduled.order_seed(seed), scheduled.cooldown)
     curation = known.get(read_artifact(mixture.path).inputs["curation"])
-    about = f"Sample {number} of epoch {epoch}, seed {seed}{_step(artifact, number)}: {len(sample.tokens)} targets"
+    about = f"Sample {number} of epoch {epoch}, seed {seed}"
+    if artifact.kind == "pretrain":
+        about += f", step {number // int(artifact.config['global_batch_size']) + 1} of that epoch"
     return [
-        _documents(about, sample),
+        _documents(f"{about}: {len(sample.tokens)} targets", sample),
         _spans(mixture, None if curation is None else curation.path, sample, show_text),
         _tokens(mixture, sample, show_text),
     ]
@@ -76,22 +70,13 @@ def read_sample(mixture: BuiltMixture, number: int, seed: int, cooldown: bool = 
     facts = mixture.facts
     with tempfile.TemporaryDirectory() as cache, process_groups(ParallelSpec(), 0):
         settings = DataSettings(mixture.sequence_length, facts.vocab_size, facts.eos_id, Path(cache), mixture.packing)
-        dataset = build_epoch(parts_of(mixture, cooldown), settings, seed)
+        dataset = build_epoch(token_files_of(mixture, cooldown), settings, seed)
         if number >= len(dataset):
             raise InputError(f"--sample {number}: an epoch over {mixture.path} has {len(dataset):,} samples, from 0")
-        row, runs = dataset.read(range(number, number + 1)), dataset.runs(number)
-    pieces = tuple(_pieces(mixture, runs))
-    size = pieces[-1].last
-    return TracedSample(row.text[0, 1 : size + 1], row.risk[0, 1 : size + 1], pieces)
-
-
-def _pieces(mixture: BuiltMixture, runs: list[TargetRange]) -> Iterator[DocumentRange]:
-    first = 0
-    for run in runs:
-        component = mixture.components[run.component].name
-        (origin,) = origins(mixture, component, run.position, run.position + run.tokens)
-        yield DocumentRange(origin, first, first + run.tokens)
-        first += run.tokens
+        row, ranges = dataset.read(range(number, number + 1)), dataset.target_ranges(number)
+    documents = tuple(document_ranges(mixture, ranges))
+    size = documents[-1].last
+    return TracedSample(row.text[0, 1 : size + 1], row.risk[0, 1 : size + 1], documents)
 
 
 def _mixture_of(artifact: Artifact, known: Mapping[str, Artifact]) -> Artifact:
@@ -102,47 +87,40 @@ def _mixture_of(artifact: Artifact, known: Mapping[str, Artifact]) -> Artifact:
         raise InputError(
             f"{artifact.path}: is a {artifact.kind} artifact; training samples are those of a mixture or run"
         )
-    found = known.get(artifact.inputs["mixture"])
-    if found is None:
+    mixture = known.get(artifact.inputs["mixture"])
+    if mixture is None:
         raise InputError(
             f"{artifact.path}: its mixture {artifact.inputs['mixture'][:12]} is not beside it; put it there"
         )
-    return found
+    return mixture
 
 
-def _pass(artifact: Artifact, mixture: BuiltMixture, epoch: int) -> Epoch:
+def _scheduled(artifact: Artifact, mixture: BuiltMixture, epoch: int) -> Epoch:
     """Epoch number `epoch` of a run, those of its cooldown counted on; of a mixture, any epoch before a cooldown."""
     if artifact.kind != "pretrain":
         return Epoch(epoch, False, 0)
     epochs, batch = int(artifact.config["epochs"]), int(artifact.config["global_batch_size"])
-    passes = passes_of(streams_of(mixture), mixture.sequence_length, epochs, batch)
-    if epoch >= len(passes):
-        raise InputError(f"--epoch {epoch}: the run {artifact.path} has {len(passes)} epochs, from 0")
-    return passes[epoch]
-
-
-def _step(artifact: Artifact, number: int) -> str:
-    """Which step of its epoch a run reads the sample in."""
-    if artifact.kind != "pretrain":
-        return ""
-    return f", step {number // int(artifact.config['global_batch_size']) + 1} of that epoch"
+    schedule = schedule_of(streams_of(mixture), mixture.sequence_length, epochs, batch)
+    if epoch >= len(schedule):
+        raise InputError(f"--epoch {epoch}: the run {artifact.path} has {len(schedule)} epochs, from 0")
+    return schedule[epoch]
 
 
 def _documents(title: str, sample: TracedSample) -> Table:
     columns = ("targets", "component", "corpus", "shard", "row", "document", "its tokens", "of", "repetition")
     rows = tuple(
         (
-            f"{piece.first}-{piece.last - 1}",
-            piece.origin.component,
-            piece.origin.corpus,
-            piece.origin.shard,
-            piece.origin.row,
-            piece.origin.id,
-            f"{piece.origin.token}-{piece.origin.token + piece.last - piece.first - 1}",
-            piece.origin.tokens,
-            piece.origin.epoch,
+            f"{document.first}-{document.last - 1}",
+            document.origin.component,
+            document.origin.corpus,
+            document.origin.shard,
+            document.origin.row,
+            document.origin.id,
+            f"{document.origin.token}-{document.origin.token + document.last - document.first - 1}",
+            document.origin.tokens,
+            document.origin.epoch,
         )
-        for piece in sample.pieces
+        for document in sample.documents
     )
     return Table(title, columns, rows)
 
@@ -154,27 +132,27 @@ def _spans(mixture: BuiltMixture, curation: Path | None, sample: TracedSample, s
         return Table("Spans: the curation is not beside the mixture, so only the tokens' risk is known", columns, ())
     rows: list[tuple[object, ...]] = []
     changed = 0
-    for piece in sample.pieces:
-        found = spans_of(mixture, curation, piece.origin, sample.tokens[piece.first : piece.last])
-        changed += found is None
-        rows += [_span(piece, span, show_text) for span in found or ()]
+    for document in sample.documents:
+        spans = spans_of(mixture, curation, document.origin, sample.tokens[document.first : document.last])
+        changed += spans is None
+        rows += [_span(document, span, show_text) for span in spans or ()]
     title = f"Spans; {changed} documents were changed before they became tokens" if changed else "Spans"
     return Table(title, columns, tuple(rows))
 
 
-def _span(piece: DocumentRange, span: SpanOfTokens, show_text: bool) -> tuple[object, ...]:
-    place = f"{piece.first + span.first}-{piece.first + span.last - 1}"
+def _span(document: DocumentRange, span: SpanOfTokens, show_text: bool) -> tuple[object, ...]:
+    targets = f"{document.first + span.first}-{document.first + span.last - 1}"
     text = (span.text,) if show_text else ()
-    return (place, piece.origin.id, f"{span.start}-{span.end}", span.attribute, round(span.score, 4), *text)
+    return (targets, document.origin.id, f"{span.start}-{span.end}", span.attribute, round(span.score, 4), *text)
 
 
 def _tokens(mixture: BuiltMixture, sample: TracedSample, show_text: bool) -> Table:
-    tokenizer = Tokenizer.from_file(str(mixture.tokenizer / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(mixture.tokenizer / TOKENIZER))
     named = {risk.UNSCORED: "unscored", risk.LOWEST: "lowest", risk.STRUCTURAL: "structural"}
     scores = risk.decode(sample.risk)
     rows = []
-    for place, (token, level) in enumerate(zip(sample.tokens.tolist(), sample.risk.tolist(), strict=True)):
-        score = named.get(level, f"{scores[place]:.4g}")
-        piece = (tokenizer.decode([token], skip_special_tokens=False),) if show_text else ()
-        rows.append((place, token, level, score, *piece))
+    for target, (token, level) in enumerate(zip(sample.tokens.tolist(), sample.risk.tolist(), strict=True)):
+        score = named.get(level, f"{scores[target]:.4g}")
+        text = (tokenizer.decode([token], skip_special_tokens=False),) if show_text else ()
+        rows.append((target, token, level, score, *text))
     return Table("Tokens", ("target", "id", "risk byte", "score", *(["text"] if show_text else [])), tuple(rows))

@@ -17,8 +17,9 @@ from megatron.core import parallel_state
 from megatron.core.tensor_parallel import model_parallel_cuda_manual_seed
 
 from infra.errors import ConfigError, JobError, Problem
-from pretrain.runtime.device import backend, cpu_as_cuda, current_device
+from pretrain.runtime.device import backend, current_device
 from pretrain.runtime.late import Late
+from pretrain.runtime.megatron_patches import cpu_as_cuda
 from pretrain.spec import COLLECTIVE_TIMEOUT, ParallelSpec
 
 _READY = "ready"
@@ -125,7 +126,7 @@ def _after_the_first(store: dist.Store, rank: int, first: Callable[[], object]) 
     try:
         first()
     except Exception as error:
-        store.set(_READY, str(error) or type(error).__name__)
+        store.set(_READY, str(error) or type(error).__name__)  # never "", by which the others would go on
         raise
     store.set(_READY, "")
 

@@ -28,11 +28,11 @@ def profiled(spec: ProfileSpec | None, folder: Path) -> Iterator[Callable[[], No
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()
     steps = schedule(wait=max(spec.after - 1, 0), warmup=1, active=spec.steps, repeat=1)
 
-    def write(found: Any) -> None:
+    def write(profiler: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        found.export_chrome_trace(str(folder / "trace.json.gz"))
+        profiler.export_chrome_trace(str(folder / "trace.json.gz"))
         by = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
-        write_text(folder / "costs.txt", found.key_averages().table(sort_by=by, row_limit=_ROWS) + "\n")
+        write_text(folder / "costs.txt", profiler.key_averages().table(sort_by=by, row_limit=_ROWS) + "\n")
 
     with profile(activities=activities, schedule=steps, on_trace_ready=write) as running:
         yield running.step

@@ -9,11 +9,11 @@ from infra.config.faults import nearest
 from infra.errors import DataError, InputError
 from mixtures.reading.built import BuiltMixture
 from mixtures.tokenizing.tokenizer import TokenizerFacts
-from pretrain.data.schedule import Epoch, passes_of, streams_of
+from pretrain.data.schedule import Epoch, schedule_of, streams_of
 from pretrain.loss.spec import LossSpec
-from pretrain.model.architecture import Architecture, architecture
+from pretrain.model.architecture import Architecture
 from pretrain.spec import ParallelSpec, PretrainSpec
-from pretrain.start.origin import starting_shape
+from pretrain.start.origin import starting_architecture
 
 
 @dataclass(frozen=True)
@@ -21,26 +21,26 @@ class Inputs:
     """A built mixture and the architecture that fits it."""
 
     mixture: BuiltMixture
-    shape: Architecture
+    architecture: Architecture
 
     @property
     def components(self) -> tuple[str, ...]:
         """Names of the components that have training tokens, in the order of the blend."""
-        return tuple(part.name for part in self.mixture.components)
+        return tuple(component.name for component in self.mixture.components)
 
     @property
     def replacement(self) -> int:
         """Token that stands for a removed input: <|removed|> where the tokenizer has it, else its padding."""
         return replacement_of(self.mixture.facts)
 
-    def passes(self, spec: PretrainSpec) -> tuple[Epoch, ...]:
-        """The run as passes over the mixture's documents."""
+    def schedule(self, spec: PretrainSpec) -> tuple[Epoch, ...]:
+        """The epochs of the run over the mixture's documents, in order."""
         length = self.mixture.sequence_length
-        return passes_of(streams_of(self.mixture), length, spec.epochs, spec.global_batch_size)
+        return schedule_of(streams_of(self.mixture), length, spec.epochs, spec.global_batch_size)
 
     def steps(self, spec: PretrainSpec) -> int:
         """Optimizer steps of the whole run."""
-        return sum(each.steps for each in self.passes(spec))
+        return sum(epoch.steps for epoch in self.schedule(spec))
 
 
 def replacement_of(facts: TokenizerFacts) -> int:
@@ -58,13 +58,13 @@ def open_inputs(spec: PretrainSpec, *, verify: bool = True) -> Inputs:
     if not mixture.components:
         raise InputError(f"{spec.mixture}: the mixture has no training tokens")
     _check_policy(spec.loss, mixture)
-    shape = (
-        architecture(spec.model, mixture.facts.vocab_size, mixture.sequence_length)
+    architecture = (
+        Architecture.from_spec(spec.model, mixture.facts.vocab_size, mixture.sequence_length)
         if spec.start_from is None
-        else starting_shape(spec, spec.start_from, mixture)
+        else starting_architecture(spec, spec.start_from, mixture)
     )
-    _check_division(spec.parallel, shape, mixture.sequence_length)
-    return Inputs(mixture, shape)
+    _check_division(spec.parallel, architecture, mixture.sequence_length)
+    return Inputs(mixture, architecture)
 
 
 def _check_policy(loss: LossSpec, mixture: BuiltMixture) -> None:
@@ -89,13 +89,15 @@ def _check_policy(loss: LossSpec, mixture: BuiltMixture) -> None:
             )
 
 
-def _check_division(parallel: ParallelSpec, shape: Architecture, sequence_length: int) -> None:
+def _check_division(parallel: ParallelSpec, architecture: Architecture, sequence_length: int) -> None:
     """The vocabulary need not divide: its last rows are padding that carries no probability."""
     for name in ("num_attention_heads", "num_query_groups", "ffn_hidden_size"):
-        if getattr(shape, name) % parallel.tensor:
-            raise InputError(f"parallel.tensor: {parallel.tensor} does not divide {name} ({getattr(shape, name)})")
-    if shape.num_layers % parallel.pipeline:
-        raise InputError(f"parallel.pipeline: {parallel.pipeline} does not divide num_layers ({shape.num_layers})")
+        size = getattr(architecture, name)
+        if size % parallel.tensor:
+            raise InputError(f"parallel.tensor: {parallel.tensor} does not divide {name} ({size})")
+    layers = architecture.num_layers
+    if layers % parallel.pipeline:
+        raise InputError(f"parallel.pipeline: {parallel.pipeline} does not divide num_layers ({layers})")
     chunks = 2 if parallel.context > 1 else 1  # every context rank holds one early and one late chunk
     needed = parallel.context * math.lcm(chunks, parallel.tensor if parallel.sequence else 1)
     if sequence_length % needed:

@@ -7,33 +7,38 @@ whole one wins.
 
 from __future__ import annotations
 
-import contextlib
+import collections
 import json
 import os
-import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from unittest import mock
+from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
 from megatron.core import dist_checkpointing
-from megatron.core.dist_checkpointing.strategies import filesystem_async
 from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShardedStrategy
 
 from infra.artifacts.fingerprint import digest_file
 from infra.atomic import sync_folder, write_json
 from infra.errors import ArtifactError, ConfigError, Problem
+from pretrain.files import checkpoint_folder_name, checkpoint_step, checkpoints_in
 from pretrain.runtime.distributed import any_rank
+from pretrain.runtime.megatron_patches import checkpoint_written_in_this_process
 
 _COMPLETE = "complete.json"
+_WRITING = "writing-"  # and the step: the name of a checkpoint that is not finished
 _DIVIDED = "param_state_sharding_type"  # Megatron's distributed optimizer stores this key, and no other does
 _NEWEST = 2  # of these one is there to fall back to, should the other turn out damaged
 
-StateOf = Callable[[bool], dict[str, Any]]
+ShardedState: TypeAlias = dict[str, Any]
+"""What Megatron's distributed checkpoints take and give back: names, and under them more of it, numbers, or tensors
+that say which stretch of the whole this rank holds.
+"""
+
+StateOf: TypeAlias = Callable[[bool], ShardedState]
 
 
 class Checkpoints:
@@ -57,15 +62,15 @@ class Checkpoints:
         """Whether this rank is still at it."""
         return self._pending is not None and self._pending.thread.is_alive()
 
-    def save(self, step: int, state: dict[str, Any]) -> None:
+    def save(self, step: int, state: ShardedState) -> None:
         """Begin to write the sharded `state` after `step` steps, which may change as soon as this returns."""
         self.finish()
-        temporary = self.folder / f"writing-{step:09d}"
+        temporary = self.folder / f"{_WRITING}{step:09d}"
         if dist.get_rank() == 0:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
         dist.barrier()
-        with _written_in_this_process():
+        with checkpoint_written_in_this_process():
             strategy = TorchDistSaveShardedStrategy("torch_dist", 1, thread_count=1)
             request = dist_checkpointing.save(state, str(temporary), sharded_strategy=strategy, async_sharded_save=True)
         self._pending = _Pending(step, temporary, request)
@@ -87,39 +92,38 @@ class Checkpoints:
         if self._pending is not None:
             self._pending.thread.join()
 
-    def restore(self, state_of: StateOf, note: Callable[[str], None]) -> dict[str, Any] | None:
+    def restore(self, state_of: StateOf, note: Callable[[str], None]) -> ShardedState | None:
         """Load the newest whole checkpoint; None when there is none. `state_of(True)` gives the sharded state to fill.
 
         A damaged checkpoint is passed over and said to be so.
         """
-        place = self._newest_whole(note)
-        return None if place is None else load_state(state_of(True), str(place))
+        checkpoint = self._newest_whole(note)
+        return None if checkpoint is None else load_state(state_of(True), str(checkpoint))
 
     def drop_unkept(self, last: int) -> None:
         """Leave what stays in the artifact, the checkpoint of step `last` among it; not collective."""
         if self.keep_every is None:
             shutil.rmtree(self.folder, ignore_errors=True)
-        for place in self._places():
-            if not (self._stays(place) or _step(place) == last):
-                shutil.rmtree(place)
+        for checkpoint in checkpoints_in(self.folder):
+            if not (self._stays(checkpoint) or checkpoint_step(checkpoint) == last):
+                shutil.rmtree(checkpoint)
 
     def _complete(self, step: int, temporary: Path, digests: dict[str, str]) -> None:
         files = {file.name: digests.get(file.name) or digest_file(file) for file in sorted(temporary.iterdir())}
+        # The order matters: checksums of files that are on the disk, then the list of them, then the name by which a
+        # restart knows the checkpoint, and only when that name is on the disk too are older checkpoints removed.
         write_json(temporary / _COMPLETE, {"step": step, "files": files})
         sync_folder(temporary)
-        place = self.folder / f"step-{step:09d}"
-        shutil.rmtree(place, ignore_errors=True)
-        os.replace(temporary, place)
+        checkpoint = self.folder / checkpoint_folder_name(step)
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        os.replace(temporary, checkpoint)
         sync_folder(self.folder)
-        for old in self._places()[:-_NEWEST]:
+        for old in checkpoints_in(self.folder)[:-_NEWEST]:
             if not self._stays(old):
                 shutil.rmtree(old)
 
-    def _places(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*"))
-
-    def _stays(self, place: Path) -> bool:
-        return self.keep_every is not None and _step(place) % self.keep_every == 0
+    def _stays(self, checkpoint: Path) -> bool:
+        return self.keep_every is not None and checkpoint_step(checkpoint) % self.keep_every == 0
 
     def _newest_whole(self, note: Callable[[str], None]) -> Path | None:
         """Collective. What is not whole goes."""
@@ -135,24 +139,24 @@ class Checkpoints:
         """Names of the checkpoints as rank 0 sees them, after what a kill has left unfinished is gone. Collective."""
         names: list[list[str]] = [[]]
         if dist.get_rank() == 0:
-            for unfinished in self.folder.glob("writing-*"):
+            for unfinished in self.folder.glob(f"{_WRITING}*"):
                 shutil.rmtree(unfinished)
-            names = [[place.name for place in reversed(self._places())]]
+            names = [[checkpoint.name for checkpoint in reversed(checkpoints_in(self.folder))]]
         dist.broadcast_object_list(names)
         return names[0]
 
 
-def load_state(wanted: dict[str, Any], folder: str) -> dict[str, Any]:
+def load_state(state: ShardedState, folder: str) -> ShardedState:
     """The stored values of a trainer's sharded state. Collective.
 
     Raises ConfigError where the optimizer's state was divided otherwise, which Megatron stores in another form.
     """
     stored = dist_checkpointing.load_common_state_dict(folder)["optimizer"]
-    before, now = (_DIVIDED in each for each in (stored, wanted["optimizer"]))
+    before, now = _DIVIDED in stored, _DIVIDED in state["optimizer"]
     if before != now:
         key, value = "parallel.distributed_optimizer", str(before).lower()
         raise ConfigError([Problem(key, str(now).lower(), f"{folder} was written with {value}: say {value}")])
-    return dist_checkpointing.load(wanted, folder)
+    return dist_checkpointing.load(state, folder)
 
 
 class _Pending:
@@ -165,7 +169,7 @@ class _Pending:
         self._digests: dict[str, str] = {}
         self._error: BaseException | None = None
         rank, _, results = request.async_fn_args or (0, None, None)
-        buckets = _own_copies(request.preload_fn()) if request.preload_fn else []
+        buckets = _copied(request.preload_fn()) if request.preload_fn else []
         self.thread = threading.Thread(target=self._write, args=(rank, buckets, results), name="checkpoint")
         self.thread.start()
 
@@ -184,13 +188,15 @@ class _Pending:
             raise self._error
         for finalize in self._request.finalize_fns:
             finalize()
-        parts: list[dict[str, str]] = [{} for _ in range(dist.get_world_size())]
-        dist.gather_object(self._digests, parts if dist.get_rank() == 0 else None)
-        return {name: digest for part in parts for name, digest in part.items()}
+        by_rank: list[dict[str, str]] = [{} for _ in range(dist.get_world_size())]
+        dist.gather_object(self._digests, by_rank if dist.get_rank() == 0 else None)
+        return dict(collections.ChainMap(*by_rank))  # every file is written by one rank
 
 
-def _own_copies(buckets: list[Any]) -> list[Any]:
-    """The tensors as they are now: on a CPU Megatron hands on the very weights that the next step will change."""
+def _copied(buckets: list[Any]) -> list[Any]:
+    """The tensors as they are now. On a GPU Megatron has copied them to the host already; on a CPU it hands on the very
+    weights that the next step will change while the thread writes them.
+    """
     if torch.cuda.is_available():
         return buckets
     return [
@@ -199,61 +205,22 @@ def _own_copies(buckets: list[Any]) -> list[Any]:
     ]
 
 
-def _step(place: Path) -> int:
-    return int(place.name.removeprefix("step-"))
-
-
-def check_whole(place: Path) -> None:
+def check_whole(checkpoint: Path) -> None:
     """Raises ArtifactError, on every rank, when a checkpoint is damaged. Collective."""
-    if not is_whole(place):
-        raise ArtifactError(f"{place}: the checkpoint is damaged; copy it again or start from another")
+    if not is_whole(checkpoint):
+        raise ArtifactError(f"{checkpoint}: the checkpoint is damaged; copy it again or start from another")
 
 
-def is_whole(place: Path) -> bool:
+def is_whole(checkpoint: Path) -> bool:
     """Whether every file is there with the checksum it was written with; the ranks divide the reading. Collective."""
-    (damaged,) = any_rank(not _is_own_share_whole(place)).read()
+    (damaged,) = any_rank(not _is_rank_share_whole(checkpoint)).read()
     return not damaged
 
 
-def _is_own_share_whole(place: Path) -> bool:
+def _is_rank_share_whole(checkpoint: Path) -> bool:
     try:
-        files = json.loads((place / _COMPLETE).read_text(encoding="utf-8"))["files"]
+        files = json.loads((checkpoint / _COMPLETE).read_text(encoding="utf-8"))["files"]
         mine = sorted(files)[dist.get_rank() :: dist.get_world_size()]
-        return all(digest_file(place / name) == files[name] for name in mine)
+        return all(digest_file(checkpoint / name) == files[name] for name in mine)
     except (OSError, ValueError, KeyError):
         return False
-
-
-@contextlib.contextmanager
-def _written_in_this_process() -> Iterator[None]:
-    """Let Megatron's plan of a save name our writer, which needs no helper processes.
-
-    Megatron spawns a multiprocessing Manager for the results, which imports the program anew (3 s, and it needs a
-    `__main__` guard), and forks a writer per file, which is unsafe beside gloo's threads. A plain queue and a thread do
-    as well.
-    """
-    writer = filesystem_async.FileSystemWriterAsync
-    with (
-        mock.patch.object(filesystem_async, "_get_write_results_queue", queue.Queue),
-        mock.patch.object(writer, "write_preloaded_data_multiproc", staticmethod(_write_buckets)),
-    ):
-        yield
-
-
-def _write_buckets(
-    transforms: list[Any], _use_msc: bool, _rank: int, buckets: list[Any], results: queue.Queue[Any]
-) -> None:
-    written: dict[int, Any] = {}
-    for number, bucket in enumerate(buckets):
-        outcome: queue.Queue[Any] = queue.Queue()
-        counter: queue.Queue[int] = queue.Queue()
-        counter.put(number)
-        write = filesystem_async.FileSystemWriterAsync.write_preloaded_data
-        with mock.patch.object(filesystem_async, "_process_memory", int):  # wants psutil, for a debug line
-            write(transforms, number, bucket, outcome, counter, use_fsync=True)
-        _, result = outcome.get()
-        if isinstance(result, Exception):
-            results.put(result)
-            return
-        written[number] = result
-    results.put(written)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import numpy as np
 import torch.distributed as dist
@@ -14,7 +13,8 @@ from mixtures.formats.risk import STRUCTURAL, threshold_byte
 from mixtures.reading.built import BuiltMixture, TokenFiles
 from pretrain.data.epoch import Batches, DataSettings, build_epoch
 from pretrain.data.prefetch import read_ahead
-from pretrain.data.token_files import token_files
+from pretrain.data.token_files import ComponentFiles
+from pretrain.metrics.summary import HeldOutCrossEntropy
 from pretrain.runtime.distributed import data_parallel
 from pretrain.spec import PretrainSpec
 from pretrain.training.trainer import Trainer
@@ -25,7 +25,7 @@ _SAMPLED = 50_000_000  # tokens of a component that the unigram distribution is 
 
 def held_out_cross_entropy(
     trainer: Trainer, mixture: BuiltMixture, spec: PretrainSpec, settings: DataSettings, *, unigram: bool = False
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, HeldOutCrossEntropy]:
     """Cross-entropy in nats per token on each component's held-out documents, every token a target once. Collective.
 
     Windows are packed as in training: documents follow each other, with attention reset or not. No policy applies:
@@ -33,28 +33,28 @@ def held_out_cross_entropy(
     often each token occurs, on rank 0.
     """
     frequencies = unigram_log_probabilities(mixture) if unigram and dist.get_rank() == 0 else None
-    results = {}
+    results: dict[str, HeldOutCrossEntropy] = {}
     for files in mixture.held_out:
-        dataset = build_epoch([token_files(files)], settings, spec.seed)
+        dataset = build_epoch([ComponentFiles.from_pair(files)], settings, spec.seed)
         batches = Batches(dataset, spec.global_batch_size, spec.micro_batch_size, *data_parallel())
         with contextlib.closing(read_ahead(batches, trainer.device)) as ahead:
-            results[files.name] = _summary(trainer.evaluate(ahead))
-        if frequencies is not None:
-            results[files.name]["unigram_cross_entropy"] = _unigram(files, frequencies)
+            by_risk = trainer.evaluate(ahead)
+        results[files.name] = _means(by_risk, None if frequencies is None else _unigram(files, frequencies))
     return results
 
 
-def _summary(by_risk: Tensor) -> dict[str, Any]:
+def _means(by_risk: Tensor, unigram: float | None) -> HeldOutCrossEntropy:
     """Means over all targets and over the risky ones; `by_risk` is [2, 256]: nats and counts by risk byte."""
     risky = by_risk[:, threshold_byte(RISKY) : STRUCTURAL].sum(1)
     nats, tokens = by_risk.sum(1).tolist()
     risky_nats, risky_tokens = risky.tolist()
-    return {
-        "cross_entropy": nats / tokens,
-        "tokens": int(tokens),
-        "risky_cross_entropy": risky_nats / risky_tokens if risky_tokens else None,
-        "risky_tokens": int(risky_tokens),
-    }
+    return HeldOutCrossEntropy(
+        cross_entropy=nats / tokens,
+        tokens=int(tokens),
+        risky_cross_entropy=risky_nats / risky_tokens if risky_tokens else None,
+        risky_tokens=int(risky_tokens),
+        unigram_cross_entropy=unigram,
+    )
 
 
 def unigram_log_probabilities(mixture: BuiltMixture) -> NDArray[np.float64]:

@@ -20,12 +20,12 @@ def finalize_gradients(model: list[Any], denominator: Tensor, **groups: Any) -> 
     Megatron's own asks the host whether there is anything to divide by, which waits for the whole backward pass; here
     0 divides nothing, as there.
     """
-    finalize_model_grads(model, None, **groups)
+    finalize_model_grads(model, None, **groups)  # None: all but its division
     last = parallel_state.get_pipeline_model_parallel_last_rank()
     dist.broadcast(denominator, src=last, group=parallel_state.get_pipeline_model_parallel_group())
     dist.all_reduce(denominator, group=parallel_state.get_data_parallel_group(with_context_parallel=True))
-    for part in model:
-        part.scale_gradients(1.0 / denominator.clamp(min=1))
+    for module in model:
+        module.scale_gradients(1.0 / denominator.clamp(min=1))
 
 
 def global_norm(gradients: Sequence[Tensor], group: dist.ProcessGroup | None) -> Tensor:

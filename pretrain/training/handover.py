@@ -10,7 +10,7 @@ import torch
 
 from infra.artifacts.artifact import Artifact
 from infra.atomic import write_text
-from pretrain.files import CARD, MODEL
+from pretrain.files import CARD, CONFIG, MODEL
 from pretrain.huggingface.config import read_architecture
 from pretrain.huggingface.folder import WEIGHTS, save_model
 from pretrain.model.architecture import Architecture
@@ -31,19 +31,19 @@ def to_hugging_face(artifact: Artifact, folder: Path, step: int | None) -> None:
     if step is None:
         shutil.copytree(finished, folder, dirs_exist_ok=True)
         return
-    place = checkpoint_folder(str(artifact.path), step)
+    checkpoint = checkpoint_folder(str(artifact.path), step)
     shutil.copytree(finished, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS))
-    shape = read_architecture(finished)
-    end = json.loads((finished / "config.json").read_text(encoding="utf-8"))["eos_token_id"]
-    _save(place, shape, artifact.config["precision"], end, folder)
+    architecture = read_architecture(finished)
+    end_of_document = json.loads((finished / CONFIG).read_text(encoding="utf-8"))["eos_token_id"]
+    _save(checkpoint, architecture, artifact.config["precision"], end_of_document, folder)
     text = (finished / CARD).read_text(encoding="utf-8")
     write_text(folder / CARD, text.replace("\n# ", f"\n{_EARLIER.format(step=step)}# ", 1))
 
 
-def _save(checkpoint: Path, shape: Architecture, precision: str, end_of_document: int, folder: Path) -> None:
+def _save(checkpoint: Path, architecture: Architecture, precision: str, end_of_document: int, folder: Path) -> None:
     """The weights of a checkpoint, however the run was divided."""
     dtype = torch.bfloat16 if precision != "fp32" else torch.float32
     with process_groups(ParallelSpec(), seed=0):
-        model = build_model(shape, transformer_config(shape, ParallelSpec(), dtype)).to(current_device())
+        model = build_model(architecture, transformer_config(architecture, ParallelSpec(), dtype)).to(current_device())
         load_checkpoint(model, checkpoint)
-        save_model(gather(model, shape), dtype, shape, end_of_document, folder)
+        save_model(gather(model, architecture), dtype, architecture, end_of_document, folder)

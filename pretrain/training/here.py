@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
+from infra.artifacts.records import JsonObject
 from infra.errors import UnavailableError
 from infra.stages.stage import Workspace
 from pretrain.spec import PretrainSpec
 
 
-def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> dict[str, Any]:
+def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> JsonObject:
     """Train in this process, as one rank of as many as the environment says; returns the counts of the artifact.
 
     `verified`: the mixture's checksums have been compared already.

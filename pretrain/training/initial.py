@@ -23,14 +23,14 @@ Fill: TypeAlias = Callable[[OlmoModel], None]
 """Gives a new model its weights. Collective."""
 
 
-def first_weights(spec: PretrainSpec, shape: Architecture) -> Fill:
+def first_weights(spec: PretrainSpec, architecture: Architecture) -> Fill:
     """How the model of a new run gets its weights."""
     start = spec.start_from
     if start is None:
-        return partial(initialise, shape=shape, seed=spec.seed)
+        return partial(initialise, architecture=architecture, seed=spec.seed)
     if start.needs_checkpoint:
         return partial(load_checkpoint, folder=checkpoint_folder(start.model, start.step))
-    return partial(import_weights, shape=shape, folder=Path(weights_folder(start.model)))
+    return partial(import_weights, architecture=architecture, folder=Path(weights_folder(start.model)))
 
 
 def load_checkpoint(model: OlmoModel, folder: Path) -> None:
@@ -40,7 +40,7 @@ def load_checkpoint(model: OlmoModel, folder: Path) -> None:
     model.load_state_dict(loaded["model"])
 
 
-def take_up(trainer: Trainer, spec: PretrainSpec) -> None:
+def restore_start(trainer: Trainer, spec: PretrainSpec) -> None:
     """Continue the moments and the learning rate of the run that `start_from` names, as it says. Collective."""
     start = spec.start_from
     if start is None or not start.needs_checkpoint:

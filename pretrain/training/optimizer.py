@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import torch
 from megatron.core.optimizer import ChainedOptimizer, OptimizerConfig, get_megatron_optimizer
-from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from torch import Tensor
 
+from pretrain.runtime.megatron_patches import step_beside_moments
 from pretrain.spec import OptimizerSpec, PretrainSpec
 from pretrain.training.gradients import global_norm
 
@@ -22,29 +19,30 @@ class CarefulOptimizer(ChainedOptimizer):
     device decide that: the host does not wait for the norm.
     """
 
-    norm: Tensor
-    """Global norm of the last gradient, fp32 []."""
-
     @torch.no_grad()
-    def step(self) -> None:
-        """Clip to the global norm and update. Collective."""
+    def step(self) -> Tensor:
+        """Clip to the global norm and update; returns the norm of the gradient, fp32 []. Collective."""
         self.prepare_grads()
-        gradients = [gradient for part in self.chained_optimizers for gradient in part.get_main_grads_for_grad_norm()]
-        self.norm = global_norm(gradients, self.get_grad_stats_parallel_group())
+        gradients = []
+        for optimizer in self.chained_optimizers:
+            gradients += optimizer.get_main_grads_for_grad_norm()
+        norm = global_norm(gradients, self.get_grad_stats_parallel_group())
         clip = self.config.clip_grad
-        divisor = ((self.norm + 1e-6) / clip).clamp(min=1.0) if clip > 0 else torch.ones_like(self.norm)
-        if self._update_with(divisor):
+        divisor = ((norm + 1e-6) / clip).clamp(min=1.0) if clip > 0 else torch.ones_like(norm)
+        if self._update_with(divisor, norm.isfinite()):
             self.step_with_ready_grads()
+        return norm
 
-    def _update_with(self, divisor: Tensor) -> bool:
+    def _update_with(self, divisor: Tensor, is_finite: Tensor) -> bool:
         """Have gradients divided before the update; whether there is to be one, as far as the host decides it."""
-        if len(self.torch_parts) == len(self.chained_optimizers):
-            for part in self.torch_parts:  # torch's fused kernels take a divisor, and a word that stops them
-                part.grad_scale, part.found_inf = divisor, (~self.norm.isfinite()).float()
+        if len(self.torch_optimizers) == len(self.chained_optimizers):
+            # PyTorch's fused kernels, which GradScaler uses, take a divisor and a flag that makes them change nothing.
+            for optimizer in self.torch_optimizers:
+                optimizer.grad_scale, optimizer.found_inf = divisor, (~is_finite).float()
             return True
         weights = [weight for group in self.param_groups for weight in group["params"]]
         torch._foreach_div_([weight.grad for weight in weights if weight.grad is not None], divisor)
-        return bool(self.norm.isfinite())
+        return bool(is_finite)
 
     def sharded_state_dict(self, *args: Any, is_loading: bool = False, **kwargs: Any) -> Any:
         """Megatron's; one that is to be filled by the distributed optimizer needs moments to fill."""
@@ -54,48 +52,36 @@ class CarefulOptimizer(ChainedOptimizer):
 
     def load_state_dict(self, state_dict: Any) -> None:
         """Megatron's, which gives all weights one tensor that counts the steps, and torch counts in each."""
-        with _steps_apart():
+        with step_beside_moments():
             super().load_state_dict(state_dict)
-        for part in self.torch_parts:
-            for moments in part.state.values():
+        for optimizer in self.torch_optimizers:
+            for moments in optimizer.state.values():
                 moments["step"] = moments["step"].clone()
 
     @property
-    def torch_parts(self) -> list[torch.optim.AdamW]:
-        """The optimizers that do the work, where they are torch's own."""
-        parts = [part.optimizer for part in self.chained_optimizers]
-        return [part for part in parts if isinstance(part, torch.optim.AdamW)]
+    def torch_optimizers(self) -> list[torch.optim.AdamW]:
+        """The optimizers that do the work, where they are PyTorch's own."""
+        optimizers = [chained.optimizer for chained in self.chained_optimizers]
+        return [optimizer for optimizer in optimizers if isinstance(optimizer, torch.optim.AdamW)]
 
     def _allocate(self) -> None:
-        for part in self.torch_parts:
-            for weight in [] if part.state else [each for group in part.param_groups for each in group["params"]]:
-                moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
-                part.state[weight] = {"step": torch.zeros((), device=weight.device), **moments}
-
-
-@contextlib.contextmanager
-def _steps_apart() -> Iterator[None]:
-    """Let Megatron's distributed optimizer take up moments of torch's AdamW, which counts steps beside them; Megatron
-    looks for that count among the moments that it has stored.
-    """
-    take = DistributedOptimizer._set_main_param_and_optimizer_states
-
-    def take_with_step(self: Any, weight: Any, tensors: dict[str, torch.Tensor]) -> None:
-        group, place = self.model_param_group_index_map[weight]
-        moments = self.optimizer.state[self.optimizer.param_groups[group]["params"][place]]
-        take(self, weight, {name: moments[name] for name in ("step",) if name in moments} | tensors)
-
-    with mock.patch.object(DistributedOptimizer, take.__name__, take_with_step):
-        yield
+        """Zero moments for every weight, where an optimizer has none yet."""
+        for optimizer in self.torch_optimizers:
+            if optimizer.state:
+                continue
+            for group in optimizer.param_groups:
+                for weight in group["params"]:
+                    moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+                    optimizer.state[weight] = {"step": torch.zeros((), device=weight.device), **moments}
 
 
 def build_optimizer(spec: PretrainSpec, model: Any) -> CarefulOptimizer:
     """The optimizer of a model in Megatron's data-parallel wrapper."""
-    found = CarefulOptimizer(get_megatron_optimizer(_config(spec), [model]).chained_optimizers)
-    for part in found.torch_parts:  # Transformer Engine's and Apex's are fused anyway
-        for group in part.param_groups:
+    optimizer = CarefulOptimizer(get_megatron_optimizer(_config(spec), [model]).chained_optimizers)
+    for torch_optimizer in optimizer.torch_optimizers:  # Transformer Engine's and Apex's are fused anyway
+        for group in torch_optimizer.param_groups:
             group["fused"] = True
-    return found
+    return optimizer
 
 
 def _config(spec: PretrainSpec) -> OptimizerConfig:

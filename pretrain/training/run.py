@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import json
 import math
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import torch.distributed as dist
 
+from infra.artifacts.records import JsonObject, to_json
 from infra.atomic import remove_temporaries, write_json, write_text
 from infra.errors import JobError, Preempted
 from infra.render.progress import Advance
 from infra.stages.stage import Workspace, is_leader
 from pretrain.data.epoch import Batches, DataSettings, build_epoch
 from pretrain.data.prefetch import read_ahead
-from pretrain.data.schedule import Epoch, place_of
-from pretrain.data.token_files import parts_of
+from pretrain.data.schedule import Epoch, epoch_at
+from pretrain.data.token_files import token_files_of
 from pretrain.files import CARD, CHECKPOINTS, INDICES, MODEL, PROFILE, SUMMARY
 from pretrain.huggingface.folder import Weights, export
 from pretrain.loss.policy import LossPolicy
 from pretrain.metrics.record import LogInterval, Progress, Record
 from pretrain.metrics.sinks import check_installed
+from pretrain.metrics.summary import HeldOutCrossEntropy, TrainSummary
 from pretrain.metrics.sums import Sums
 from pretrain.model.weights import gather
 from pretrain.report.card import model_card
@@ -37,22 +37,21 @@ from pretrain.runtime.preemption import Preemption
 from pretrain.runtime.profiling import profiled
 from pretrain.spec import PretrainSpec
 from pretrain.start.inputs import Inputs, open_inputs
-from pretrain.training.checkpoint import Checkpoints
+from pretrain.training.checkpoint import Checkpoints, ShardedState
 from pretrain.training.evaluate import held_out_cross_entropy
-from pretrain.training.initial import first_weights, take_up
+from pretrain.training.initial import first_weights, restore_start
 from pretrain.training.offenders import offenders
 from pretrain.training.trainer import Trainer
 
 
-def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> dict[str, Any]:
+def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False) -> JsonObject:
     """Train, evaluate and export in `workspace.path`; returns the counts for artifact.json. `verified` says that the
     mixture's checksums have been compared; else rank 0 does that before there are process groups.
 
     Takes up the newest checkpoint found there, and ends with the same weights, bit for bit, as an undisturbed run on
     the same machine with the same number of threads and ranks. Raises UserError or JobError.
     """
-    summary = workspace.path / SUMMARY
-    if not summary.exists():
+    if not (workspace.path / SUMMARY).exists():
         check_installed(spec.logs)
         keep_freed_memory()
         check = None if verified else partial(open_inputs, spec)
@@ -61,16 +60,15 @@ def pretrain(spec: PretrainSpec, workspace: Workspace, *, verified: bool = False
             Run(spec, open_inputs(spec, verify=False), workspace).complete()
     if not is_leader():  # the leader may have renamed the folder by now
         return {}
-    found = json.loads(summary.read_text(encoding="utf-8"))
+    summary = TrainSummary.read(workspace.path)
     # only now: a kill before this point finds the summary and does nothing again
-    Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every).drop_unkept(found["steps"])
+    Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every).drop_unkept(summary.steps)
     shutil.rmtree(workspace.path / INDICES, ignore_errors=True)
-    counted = ("parameters", "steps", "skipped_steps", "tokens", "loss_tokens", "cross_entropy")
-    return {key: found[key] for key in counted}
+    return summary.counts
 
 
 @dataclass(frozen=True)
-class Taken:
+class TakenStep:
     """The `step`-th step of the run, whose gradient's norm may not be known yet; `offenders` names its documents."""
 
     step: int
@@ -86,11 +84,11 @@ class Run:
         self.spec = spec
         self.inputs = inputs
         self.workspace = workspace
-        self.passes = inputs.passes(spec)
+        self.schedule = inputs.schedule(spec)
         self.steps = inputs.steps(spec)
-        policy = LossPolicy.of(spec.loss, inputs.components, self.steps)
-        weights = first_weights(spec, inputs.shape)
-        self.trainer = Trainer(spec, inputs.shape, policy, weights, inputs.replacement, self.steps)
+        policy = LossPolicy.from_spec(spec.loss, inputs.components, self.steps)
+        weights = first_weights(spec, inputs.architecture)
+        self.trainer = Trainer(spec, inputs.architecture, policy, weights, inputs.replacement, self.steps)
         self.record = Record(spec, inputs, workspace, self.trainer.levels)
         self.checkpoints = Checkpoints(workspace.path / CHECKPOINTS, spec.keep_every)
         self.settings = DataSettings(
@@ -101,7 +99,7 @@ class Run:
             packing=inputs.mixture.packing,
         )
         self._current: tuple[Epoch, Batches] | None = None
-        self._taken: Taken | None = None
+        self._taken: TakenStep | None = None
         self._norm = math.nan
         self._flags: Late | None = None
         if spec.half and not has_fast_bf16():
@@ -128,14 +126,13 @@ class Run:
     def _resume(self) -> None:
         state = self.checkpoints.restore(self._state, self.workspace.note)
         if state is None:
-            take_up(self.trainer, self.spec)
+            restore_start(self.trainer, self.spec)
         else:
             self.trainer.load_state(state)
             self.record.progress = Progress(**state["progress"])
-            self.trainer.taken = self.progress.step
         self.record.open()
 
-    def _state(self, loading: bool) -> dict[str, Any]:
+    def _state(self, loading: bool) -> ShardedState:
         state = self.trainer.state(loading)
         return state if loading else {**state, "progress": asdict(self.progress)}
 
@@ -147,7 +144,8 @@ class Run:
                 self._step(interval)
                 traced()
                 with interval.checkpointing():
-                    leaves = self._look_around(preemption)
+                    leaves = self._should_leave(preemption)
+                # Before it is saved: a checkpoint holds what the run adds up to, and its last line.
                 if leaves or self._reports():
                     norm = self._settle(interval)
                     self.record.report(interval, rate, norm, self._evaluation())
@@ -157,38 +155,36 @@ class Run:
                         self.checkpoints.save(self.progress.step, self._state(False))
                 advance(1)
                 if leaves:
-                    self._leave()
+                    self.checkpoints.finish()
+                    saved = f"step {self.progress.step} of {self.steps}"
+                    raise Preempted(f"asked to leave: saved after {saved}; run it again and it goes on")
 
-    def _look_around(self, preemption: Preemption) -> bool:
+    def _should_leave(self, preemption: Preemption) -> bool:
         """Whether to leave, which all ranks learn alike; a checkpoint that has been written is finished on the way.
 
         On GPUs the ranks' answers of the step before are read, as this step's would wait for its work.
         """
         flags = any_rank(preemption.noted, self.checkpoints.writing)
-        self._flags, known = flags, self._flags if flags.is_late else flags
-        if known is None:
+        self._flags, answers = flags, self._flags if flags.is_late else flags
+        if answers is None:  # the first step on a GPU
             return False
-        asked, writing = map(bool, known.read())
+        asked, writing = map(bool, answers.read())
         if self.checkpoints.pending and not writing:
             self.checkpoints.finish()
         return asked and self.progress.step < self.steps
 
-    def _leave(self) -> None:
-        self.checkpoints.finish()
-        where = f"step {self.progress.step} of {self.steps}"
-        raise Preempted(f"asked to leave: saved after {where}; run it again and it goes on")
-
     def _step(self, interval: LogInterval) -> None:
         """One step. A GPU is given it before the step before is looked at, so that it need not wait."""
-        wanted, step = place_of(self.passes, self.progress.step)
-        if self._current is None or self._current[0] != wanted:
+        taken = self.progress.step
+        epoch, step = epoch_at(self.schedule, taken)
+        if self._current is None or self._current[0] != epoch:
             self._end_reading()
-            self._current = wanted, self._batches(wanted)
+            self._current = epoch, self._batches(epoch)
         batches = self._current[1]
-        sums, norm = self.trainer.step(batches, step)
+        sums, norm = self.trainer.step(batches, step, taken)
         self._settle(interval)
-        self.progress.step += 1
-        self._taken = Taken(self.progress.step, sums, Late(norm), partial(self._offenders, batches, step))
+        self.progress.step = taken + 1
+        self._taken = TakenStep(taken + 1, sums, Late(norm), partial(self._offenders, batches, step, taken))
         if not self._taken.norm.is_late:
             self._settle(interval)
 
@@ -204,9 +200,9 @@ class Run:
                 self._skip(taken)
         return self._norm
 
-    def _batches(self, wanted: Epoch) -> Batches:
-        parts = parts_of(self.inputs.mixture, wanted.cooldown)
-        dataset = build_epoch(parts, self.settings, wanted.order_seed(self.spec.seed))
+    def _batches(self, epoch: Epoch) -> Batches:
+        token_files = token_files_of(self.inputs.mixture, epoch.cooldown)
+        dataset = build_epoch(token_files, self.settings, epoch.order_seed(self.spec.seed))
         batches = Batches(dataset, self.spec.global_batch_size, self.spec.micro_batch_size, *data_parallel())
         return read_ahead(batches, self.trainer.device)
 
@@ -215,11 +211,11 @@ class Run:
             self._current[1].close()
         self._current = None
 
-    def _offenders(self, batches: Batches, step: int) -> list[str]:
+    def _offenders(self, batches: Batches, step: int, taken: int) -> list[str]:
         with contextlib.closing(batches):
-            return offenders(self.trainer, batches, step, self.inputs.mixture)
+            return offenders(self.trainer, batches, step, taken, self.inputs.mixture)
 
-    def _skip(self, taken: Taken) -> None:
+    def _skip(self, taken: TakenStep) -> None:
         """Count a step whose gradient was not finite; past the limit, stop and name the documents it was made of."""
         self.progress.skipped += 1
         message = f"the gradient is not finite at step {taken.step} of {self.steps}"
@@ -236,16 +232,14 @@ class Run:
     def _reports(self) -> bool:
         """Whether this step ends an interval; a checkpoint does too, so that nothing is measured over a kill."""
         every = (self.spec.log_every, self.spec.checkpoint_every, self.spec.evaluate_every)
-        return self.progress.step == self.steps or any(self.progress.step % each == 0 for each in every if each)
+        return self.progress.step == self.steps or any(self.progress.step % steps == 0 for steps in every if steps)
 
-    def _evaluation(self) -> dict[str, Any] | None:
+    def _evaluation(self) -> dict[str, HeldOutCrossEntropy] | None:
         """Cross-entropies on held-out documents where it is time for them; after the last step `_finish` does it."""
         every, step = self.spec.evaluate_every, self.progress.step
         if every is None or step % every or step == self.steps:
             return None
-        found = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings)
-        kept = ("cross_entropy", "risky_cross_entropy")
-        return {name: {key: result[key] for key in kept} for name, result in found.items()}
+        return held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings)
 
     def _saves(self) -> bool:
         """The last step is only saved to be kept: what comes after it is quickly done again."""
@@ -256,16 +250,16 @@ class Run:
     def _finish(self) -> None:
         """Evaluate, export, and write the summary last: it says that all the rest is there."""
         held_out = held_out_cross_entropy(self.trainer, self.inputs.mixture, self.spec, self.settings, unigram=True)
-        weights = gather(self.trainer.model, self.inputs.shape, self.spec.collective_timeout)
+        weights = gather(self.trainer.model, self.inputs.architecture, self.spec.collective_timeout)
         if is_first():
             self._write(weights, self.record.summary(held_out))
         else:
             collections.deque(weights, maxlen=0)  # nothing comes, but this rank's own have to be sent
         dist.barrier()
 
-    def _write(self, weights: Weights, summary: dict[str, Any]) -> None:
+    def _write(self, weights: Weights, summary: TrainSummary) -> None:
         mixture, folder = self.inputs.mixture, self.workspace.path / MODEL
         dtype = next(self.trainer.model.parameters()).dtype
-        export(weights, dtype, self.inputs.shape, mixture.tokenizer, mixture.facts.eos_id, folder)
+        export(weights, dtype, self.inputs.architecture, mixture.tokenizer, mixture.facts.eos_id, folder)
         write_text(folder / CARD, model_card(self.spec, self.inputs, summary))
-        write_json(self.workspace.path / SUMMARY, summary)
+        write_json(self.workspace.path / SUMMARY, to_json(summary))

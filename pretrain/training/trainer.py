@@ -24,6 +24,7 @@ from pretrain.model.olmo import OlmoModel, build_model, transformer_config
 from pretrain.runtime.device import current_device
 from pretrain.runtime.distributed import sum_over_ranks
 from pretrain.spec import PretrainSpec
+from pretrain.training.checkpoint import ShardedState
 from pretrain.training.gradients import finalize_gradients
 from pretrain.training.optimizer import build_optimizer, build_scheduler
 
@@ -36,7 +37,7 @@ class Trainer:
     def __init__(
         self,
         spec: PretrainSpec,
-        shape: Architecture,
+        architecture: Architecture,
         policy: LossPolicy,
         fill: Callable[[OlmoModel], None],
         replacement: int,
@@ -44,25 +45,23 @@ class Trainer:
     ) -> None:
         """`fill` gives the model its weights, `replacement` is the token that stands for removed inputs, `steps` the
         length of the run.
-
-        `taken` counts the steps of the run; set it when a run is taken up again.
         """
         self.device = current_device()
         self.policy = policy.to(self.device)
-        self.taken = 0
         self.replacement = replacement
-        self.components = len(self.table.cross_entropy)
+        self.components = len(policy.first.cross_entropy)
         levels, self.levels = risk_levels(spec.loss)
         self._level = levels.to(self.device)
         dtype = torch.bfloat16 if spec.half else torch.float32
         self.config = transformer_config(
-            shape, spec.parallel, dtype, recompute=spec.recompute, repeatable=spec.deterministic
+            architecture, spec.parallel, dtype, recompute=spec.recompute, repeatable=spec.deterministic
         )
         float8 = spec.precision == "fp8"
-        self.model = build_model(shape, self.config, spec.logits, spec.implementation, float8=float8).to(self.device)
+        model = build_model(architecture, self.config, spec.logits, spec.implementation, float8=float8)
+        self.model = model.to(self.device)
         if spec.compiles(on_gpu=self.device.type == "cuda"):
             self.model.compile_kernels()
-        fill(self.model)
+        fill(self.model)  # before it is wrapped, since the wrapper and the optimizer copy the weights
         self._wrap(spec)
         self.optimizer = build_optimizer(spec, self.wrapped)
         self.scheduler = build_scheduler(spec.optimizer, self.optimizer, steps)
@@ -78,7 +77,7 @@ class Trainer:
             overlap_grad_reduce=copies > 1,  # while the backward pass goes on
         )
         self.wrapped = DistributedDataParallel(self.config, settings, inner)
-        if copies > 1:
+        if copies > 1:  # gradients are reduced in the last micro-batch of a step only, when their sums are complete
             self.config.no_sync_func = self.wrapped.no_sync
         self.config.finalize_model_grads_func = finalize_gradients
 
@@ -87,28 +86,24 @@ class Trainer:
         """The sums of nothing."""
         return Sums.zero(self.components, len(self.levels), self.device)
 
-    @property
-    def table(self) -> LossTable:
-        """The policy that holds in the next step."""
-        return self.policy.at(self.taken)
-
-    def step(self, batches: Batches, step: int) -> tuple[Sums, Tensor]:
-        """One optimizer step on step `step` of an epoch; returns this rank's sums and the global gradient norm [].
+    def step(self, batches: Batches, step: int, taken: int) -> tuple[Sums, Tensor]:
+        """One optimizer step on step `step` of an epoch, after `taken` steps of the run; returns this rank's sums and
+        the global gradient norm, fp32 [].
 
         Where the norm is not finite nothing was learned. On a GPU it returns before the work is done.
         """
-        sums = self.accumulate(batches, step)
-        self.optimizer.step()
+        sums = self.accumulate(batches, step, taken)
+        norm = self.optimizer.step()
         self.scheduler.step(1)
-        self.taken += 1
-        return sums, self.optimizer.norm
+        return sums, norm
 
-    def accumulate(self, batches: Batches, step: int) -> Sums:
+    def accumulate(self, batches: Batches, step: int, taken: int) -> Sums:
         """Gradients of one step, in each parameter's `main_grad`: the global sum divided by the global denominator."""
         self.wrapped.zero_grad_buffer()
         self.optimizer.zero_grad()
-        parts = self._schedule(batches, step, self._training_step, forward_only=False)
-        return Sums.of(sum(parts, start=self.no_sums.flat), self.components)
+        forward = partial(self._training_step, self.policy.at(taken))
+        flat_sums = self._pipeline(batches, step, forward, forward_only=False)
+        return Sums.from_flat(sum(flat_sums, start=self.no_sums.flat), self.components)
 
     @torch.no_grad()
     def evaluate(self, batches: Batches) -> Tensor:
@@ -116,25 +111,27 @@ class Trainer:
         total = torch.zeros(2, BYTES, dtype=torch.float64, device=self.device)
         self.wrapped.eval()
         for step in range(batches.steps):
-            for part in self._schedule(batches, step, self._evaluation_step, forward_only=True):
-                total += part
+            for by_risk in self._pipeline(batches, step, self._evaluation_step, forward_only=True):
+                total += by_risk
         self.wrapped.train()
         return sum_over_ranks(total)
 
     @torch.no_grad()
-    def row_losses(self, batches: Batches, step: int) -> list[float]:
-        """Summed cross-entropy of each of this rank's rows of a step; [] where another rank says it. Collective."""
+    def row_losses(self, batches: Batches, step: int, taken: int) -> list[float]:
+        """Summed cross-entropy of each of this rank's rows of the step that was the run's after `taken`; [] where
+        another rank says it. Collective.
+        """
         self.wrapped.eval()
-        parts = self._schedule(batches, step, self._row_step, forward_only=True)
+        rows = self._pipeline(batches, step, partial(self._row_step, self.policy.at(taken)), forward_only=True)
         self.wrapped.train()
-        return torch.cat(parts).tolist() if parts and parallel_state.get_tensor_model_parallel_rank() == 0 else []
+        return torch.cat(rows).tolist() if rows and parallel_state.get_tensor_model_parallel_rank() == 0 else []
 
     @property
     def learning_rate(self) -> float:
         """Learning rate of the next step."""
         return float(self._groups[0]["lr"])
 
-    def state(self, loading: bool) -> dict[str, Any]:
+    def state(self, loading: bool) -> ShardedState:
         """Sharded state of model, optimizer and schedule, as Megatron's distributed checkpoints take it."""
         sharded = self.model.sharded_state_dict()
         return {
@@ -143,20 +140,20 @@ class Trainer:
             "scheduler": self.scheduler.state_dict(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: ShardedState) -> None:
         """Take up a state that `Checkpoints.restore` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.continue_schedule(state["scheduler"])
 
-    def continue_moments(self, state: dict[str, Any]) -> None:
+    def continue_moments(self, state: ShardedState) -> None:
         """Take up the moments of another run's optimizer; rates and decay stay those of this run."""
-        own = [{key: group[key] for key in group if key not in ("params", "step")} for group in self._groups]
+        settings = [{**group} for group in self._groups]
         self.optimizer.load_state_dict(state)
-        for group, values in zip(self._groups, own, strict=True):
-            group |= values
+        for group, before in zip(self._groups, settings, strict=True):
+            group |= {key: value for key, value in before.items() if key not in ("params", "step")}
 
-    def continue_schedule(self, state: dict[str, Any]) -> None:
+    def continue_schedule(self, state: ShardedState) -> None:
         """Take up a schedule where it was left, whatever this run's own would be."""
         for group in self._groups:  # Megatron prefers a group's own ends of the schedule to those it has loaded
             group |= {"max_lr": state["max_lr"], "min_lr": state["min_lr"]}
@@ -167,41 +164,41 @@ class Trainer:
     def _groups(self) -> list[dict[str, Any]]:
         return self.optimizer.param_groups
 
-    def _schedule(self, batches: Batches, step: int, forward: Any, *, forward_only: bool) -> list[Tensor]:
+    def _pipeline(self, batches: Batches, step: int, forward: Any, *, forward_only: bool) -> list[Tensor]:
         """Megatron's pipeline over one step's micro-batches; what `forward`'s loss reports, on the last stage only."""
         return self._forward_backward(
             forward_step_func=forward,
             data_iterator=on_this_rank(batches.read(step, self.device)),
             model=[self.wrapped],
-            num_microbatches=batches.micro_batches(step),
+            num_microbatches=len(batches.micro_batches(step)),
             seq_length=batches.sequence_length,
             micro_batch_size=batches.micro_size,
             forward_only=forward_only,
         )
 
-    def _training_step(self, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
+    def _training_step(self, table: LossTable, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
         batch = next(reader)
-        return self._forward(model, self._inputs(batch), batch), partial(self._loss, batch)
+        return self._forward(model, self._inputs(batch, table), batch), partial(self._loss, batch, table)
 
     def _evaluation_step(self, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
         batch = next(reader)
         return self._forward(model, batch.inputs, batch), partial(_by_risk, batch)
 
-    def _row_step(self, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
+    def _row_step(self, table: LossTable, reader: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
         batch = next(reader)
-        return self._forward(model, self._inputs(batch), batch), partial(_by_row, batch)
+        return self._forward(model, self._inputs(batch, table), batch), partial(_by_row, batch)
 
-    def _inputs(self, batch: Batch) -> Tensor:
-        return remove_inputs(batch.inputs, batch.input_risk, batch.input_component, self.table, self.replacement)
+    def _inputs(self, batch: Batch, table: LossTable) -> Tensor:
+        return remove_inputs(batch.inputs, batch.input_risk, batch.input_component, table, self.replacement)
 
     def _forward(self, model: Any, inputs: Tensor, batch: Batch) -> Tensor:
         """Per-token cross-entropy on the last pipeline stage, hidden states on the others."""
         positions = torch.arange(inputs.shape[1], device=self.device).expand_as(inputs)
         return model(inputs, positions, batch.document, labels=batch.targets)
 
-    def _loss(self, batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Megatron's triple: summed loss, its denominator, and what to report."""
-        loss, count = policy_loss(cross_entropy, batch.target_risk, batch.component, self.table)
+    def _loss(self, batch: Batch, table: LossTable, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Megatron's triple: summed loss, its denominator, and what to report, the flat `Sums` of the micro-batch."""
+        loss, count = policy_loss(cross_entropy, batch.target_risk, batch.component, table)
         plain = self._by_level(batch, cross_entropy.detach())
         return loss, count, torch.cat([torch.stack([loss.detach().double(), count.double()]), plain.ravel()])
 
@@ -210,10 +207,10 @@ class Trainer:
 
         A product with one-hot rows, since adding by index has no fixed order on a GPU.
         """
-        real = (batch.target_risk != STRUCTURAL).double()
+        is_target = (batch.target_risk != STRUCTURAL).double()
         cell = batch.component * len(self.levels) + self._level[batch.target_risk.long()]
         rows = functional.one_hot(cell.ravel(), self.components * len(self.levels)).double()
-        return torch.stack([(cross_entropy.double() * real).ravel(), real.ravel()]) @ rows
+        return torch.stack([(cross_entropy.double() * is_target).ravel(), is_target.ravel()]) @ rows
 
 
 def _by_risk(batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:

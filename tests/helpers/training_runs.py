@@ -40,11 +40,11 @@ def few_steps(spec: PretrainSpec, folder: Path, steps: int = 2) -> dict[str, tor
     folder.mkdir(parents=True, exist_ok=True)
     with process_groups(spec.parallel, spec.seed):
         run = Run(spec, open_inputs(spec, verify=False), Workspace(folder, folder, quiet=True))
-        batches = run._batches(run.passes[0])
-        run.trainer.accumulate(batches, 0)
+        batches = run._batches(run.schedule[0])
+        run.trainer.accumulate(batches, 0, 0)
         gradients = {} if spec.parallel.distributed_optimizer else gather_gradients(run)
-        sums, norms = zip(*(run.trainer.step(batches, step) for step in range(steps)), strict=True)
-        losses = torch.stack([each.loss / each.denominator for each in map(Sums.over_ranks, sums)])
+        sums, norms = zip(*(run.trainer.step(batches, step, step) for step in range(steps)), strict=True)
+        losses = torch.stack([global_sums.loss / global_sums.denominator for global_sums in map(Sums.over_ranks, sums)])
         return {"losses": losses, "norms": torch.stack(norms)} | gradients
 
 
@@ -55,7 +55,7 @@ def gather_gradients(run: Run) -> dict[str, torch.Tensor]:
     weights = [parameter.clone() for parameter in parameters]
     for parameter in parameters:
         parameter.copy_(parameter.main_grad)
-    gradients = dict(gather(run.trainer.model, run.inputs.shape))
+    gradients = dict(gather(run.trainer.model, run.inputs.architecture))
     for parameter, weight in zip(parameters, weights, strict=True):
         parameter.copy_(weight)
     return gradients
@@ -134,18 +134,18 @@ def save_few_steps(cases: dict[str, str], folder: Path) -> None:
     """What each case, a PretrainSpec in JSON, comes to: FOLDER/NAME.pt, written by rank 0."""
     torch.set_num_threads(1)
     for name, spec in cases.items():
-        found = few_steps(PretrainSpec.model_validate_json(spec), folder / name)
+        results = few_steps(PretrainSpec.model_validate_json(spec), folder / name)
         if int(os.environ.get("RANK", "0")) == 0:
-            torch.save(found, folder / f"{name}.pt")
+            torch.save(results, folder / f"{name}.pt")
 
 
 def break_gradients(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
     """One gradient is not a number at the steps from `first` up to `last`."""
     accumulate = Trainer.accumulate
 
-    def broken(self, batches, step):
-        sums = accumulate(self, batches, step)
-        if first <= self.taken < last:
+    def broken(self, batches, step, taken):
+        sums = accumulate(self, batches, step, taken)
+        if first <= taken < last:
             next(self.model.parameters()).main_grad[0, 0] = math.nan
         return sums
 

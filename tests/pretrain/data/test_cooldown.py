@@ -1,4 +1,7 @@
-"""The cooldown: the last documents of every component, trained on when all others are done."""
+"""The cooldown: the last documents of every component, trained on when all others are done.
+
+Covers `schedule` and `token_files`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from infra.stages.stage import run_stage
 from mixtures.formats.risk import STRUCTURAL
 from mixtures.reading.built import BuiltMixture
 from pretrain.data.epoch import DataSettings, build_epoch
-from pretrain.data.schedule import Epoch, passes_of, place_of, streams_of
-from pretrain.data.token_files import parts_of
+from pretrain.data.schedule import Epoch, epoch_at, schedule_of, streams_of
+from pretrain.data.token_files import token_files_of
 from pretrain.runtime.distributed import process_groups
 from pretrain.spec import ParallelSpec
 from pretrain.stage import PRETRAIN
@@ -24,22 +27,22 @@ LAST = {"clean": 9, "risky": 0}  # documents of the cooldown
 @pytest.fixture(params=["component", "all"])
 def cooled(tmp_path: Path, request: pytest.FixtureRequest) -> BuiltMixture:
     """Two components; the first has a cooldown, the second is too small for one."""
-    parts = {"clean": random_documents(30), "risky": random_documents(6, seed=1)}
+    components = {"clean": random_documents(30), "risky": random_documents(6, seed=1)}
     packing = {"together": request.param}
-    return BuiltMixture.open(write_mixture(tmp_path / "m", parts, {}, cooldown=LAST, packing=packing))
+    return BuiltMixture.open(write_mixture(tmp_path / "m", components, {}, cooldown=LAST, packing=packing))
 
 
-def passes(mixture: BuiltMixture) -> tuple[Epoch, ...]:
-    return passes_of(streams_of(mixture), mixture.sequence_length, 2, 8)
+def schedule_of_run(mixture: BuiltMixture) -> tuple[Epoch, ...]:
+    return schedule_of(streams_of(mixture), mixture.sequence_length, 2, 8)
 
 
 def targets(mixture: BuiltMixture, cooldown: bool, folder: Path) -> list[tuple[int, int]]:
     """(component, token) of every target of a pass, in no order."""
     settings = DataSettings(mixture.sequence_length, 96, EOS, folder / "indices", mixture.packing)
-    dataset = build_epoch(parts_of(mixture, cooldown), settings, seed=0)
+    dataset = build_epoch(token_files_of(mixture, cooldown), settings, seed=0)
     rows = dataset.read(range(len(dataset)))
-    real = rows.risk[:, 1:] != STRUCTURAL
-    return sorted(zip(rows.component[:, 1:][real].tolist(), rows.text[:, 1:][real].tolist(), strict=True))
+    is_target = rows.risk[:, 1:] != STRUCTURAL
+    return sorted(zip(rows.component[:, 1:][is_target].tolist(), rows.text[:, 1:][is_target].tolist(), strict=True))
 
 
 def test_every_target_of_a_phase_comes_in_its_pass_and_in_no_other(cooled: BuiltMixture, tmp_path: Path) -> None:
@@ -50,21 +53,21 @@ def test_every_target_of_a_phase_comes_in_its_pass_and_in_no_other(cooled: Built
         expected[False] += [(number, int(token)) for token in tokens.tokens[:border]]
         expected[True] += [(number, int(token)) for token in tokens.tokens[border:]]
     with process_groups(ParallelSpec(), 0):
-        for cooldown, found in expected.items():
-            assert targets(cooled, cooldown, tmp_path) == sorted(found)
+        for cooldown, expected_targets in expected.items():
+            assert targets(cooled, cooldown, tmp_path) == sorted(expected_targets)
 
 
 def test_all_epochs_of_a_phase_are_over_before_the_next_begins(cooled: BuiltMixture) -> None:
-    row = passes(cooled)
-    assert [each.cooldown for each in row] == [False, False, True, True]
-    assert [each.number for each in row] == [0, 1, 2, 3]
-    steps = np.cumsum([0, *(each.steps for each in row)])
-    for number, each in enumerate(row):
-        assert place_of(row, int(steps[number])) == (each, 0)
-        assert place_of(row, int(steps[number + 1]) - 1) == (each, each.steps - 1)
+    schedule = schedule_of_run(cooled)
+    assert [scheduled.cooldown for scheduled in schedule] == [False, False, True, True]
+    assert [scheduled.number for scheduled in schedule] == [0, 1, 2, 3]
+    steps = np.cumsum([0, *(scheduled.steps for scheduled in schedule)])
+    for number, scheduled in enumerate(schedule):
+        assert epoch_at(schedule, int(steps[number])) == (scheduled, 0)
+        assert epoch_at(schedule, int(steps[number + 1]) - 1) == (scheduled, scheduled.steps - 1)
 
 
 def test_a_run_ends_with_the_cooldown_and_counts_every_token(cooled: BuiltMixture, tmp_path: Path, settings) -> None:
     run = run_stage(PRETRAIN, settings(mixture=str(cooled.path), epochs=2), tmp_path / "run", quiet=True)
     assert run.counts["tokens"] == 2 * cooled.tokens
-    assert run.counts["steps"] == sum(each.steps for each in passes(cooled))
+    assert run.counts["steps"] == sum(scheduled.steps for scheduled in schedule_of_run(cooled))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from megatron.core.datasets import gpt_dataset, helpers
 
-from pretrain.data.index import _CHUNK, fill_blend, fill_stream, interleave, kept_arrays
+from pretrain.data.index import _CHUNK, fill_blend, fill_stream, interleave, stored_arrays
 from tests.helpers.token_mixtures import filled
 
 lengths = st.lists(st.integers(0, 30), min_size=1, max_size=60).filter(any)
@@ -53,19 +53,19 @@ def test_samples_are_counted_exactly_where_megatron_rounds():
 
 
 @given(st.lists(lengths, min_size=1, max_size=3), st.integers(0, 3), st.sampled_from([2, 9, _CHUNK]), st.booleans())
-def test_documents_are_interleaved_alike_however_many_are_looked_at_together(parts, seed, chunk, shuffled):
-    sizes = np.concatenate([np.array(part, np.int32) for part in parts])
-    ends = np.cumsum([len(part) for part in parts]).tolist()
+def test_documents_are_interleaved_alike_however_many_are_looked_at_together(sizes_by_component, seed, chunk, shuffled):
+    sizes = np.concatenate([np.array(sizes_of_component, np.int32) for sizes_of_component in sizes_by_component])
+    ends = np.cumsum([len(sizes_of_component) for sizes_of_component in sizes_by_component]).tolist()
     ranges = [range(first, end) for first, end in zip([0, *ends], ends, strict=False)]
-    free = [shuffled, *[True] * (len(parts) - 1)]
+    free = [shuffled, *[True] * (len(sizes_by_component) - 1)]
     order = np.zeros(len(sizes), np.int32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pretrain.data.index._CHUNK", chunk)
         interleave(order, ranges, sizes, free, seed)
     documents, places = [], []
-    for part, may in zip(ranges, free, strict=True):
+    for numbers, may in zip(ranges, free, strict=True):
         state = np.random.RandomState(seed)
-        own = state.permutation(np.array(part)) if may else np.array(part)
+        own = state.permutation(np.array(numbers)) if may else np.array(numbers)
         tokens = sizes[own].astype(np.int64)
         places.append((np.cumsum(tokens) - tokens + state.random_sample(len(own)) * tokens) / tokens.sum())
         documents.append(own)
@@ -81,9 +81,9 @@ def test_an_index_is_built_once_and_mapped(tmp_path: Path) -> None:
         new("numbers", (3,), np.int32)[:] = (4, 5, 6)
 
     for _ in range(2):
-        found = kept_arrays(tmp_path, {"seed": 1}, build)["numbers"]
-        assert found.tolist() == [4, 5, 6] and isinstance(found.base, np.memmap) and not found.flags.writeable
-    kept_arrays(tmp_path, {"seed": 2}, build)
+        numbers = stored_arrays(tmp_path, {"seed": 1}, build)["numbers"]
+        assert numbers.tolist() == [4, 5, 6] and isinstance(numbers.base, np.memmap) and not numbers.flags.writeable
+    stored_arrays(tmp_path, {"seed": 2}, build)
     assert len(built) == 2
 
 
@@ -93,25 +93,25 @@ def test_an_index_whose_building_broke_off_is_built_anew(tmp_path: Path) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        kept_arrays(tmp_path, {}, breaks)
+        stored_arrays(tmp_path, {}, breaks)
     assert not list(tmp_path.iterdir())
-    assert kept_arrays(tmp_path, {}, lambda new: new("numbers", (2,), np.int8).fill(7))["numbers"].tolist() == [7, 7]
+    assert stored_arrays(tmp_path, {}, lambda new: new("numbers", (2,), np.int8).fill(7))["numbers"].tolist() == [7, 7]
 
 
 def test_several_that_build_the_same_index_at_once_all_have_it() -> None:
     with tempfile.TemporaryDirectory() as name:
-        together, found = threading.Barrier(4), []
+        together, built = threading.Barrier(4), []
 
         def build(new):
             together.wait(10)
             new("numbers", (2,), np.int8).fill(7)
 
         def take():
-            found.append(kept_arrays(Path(name), {}, build)["numbers"].tolist())
+            built.append(stored_arrays(Path(name), {}, build)["numbers"].tolist())
 
         threads = [threading.Thread(target=take) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert found == [[7, 7]] * 4 and len(list(Path(name).iterdir())) == 1
+        assert built == [[7, 7]] * 4 and len(list(Path(name).iterdir())) == 1

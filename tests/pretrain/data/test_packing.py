@@ -1,4 +1,7 @@
-"""How documents share training sequences: packed together or by component, attention reset or not, order kept."""
+"""How documents share training sequences: packed together or by component, attention reset or not, order kept.
+
+Covers `epoch` with `samples`.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,9 @@ def component(folder: Path, name: str, sizes: list[int], first: int, shuffled: b
     return ComponentFiles(name, folder / name, risk_prefix(folder / name), shuffled)
 
 
-def epoch(parts: list[ComponentFiles], folder: Path, length: int, **packing: object):
+def epoch(components: list[ComponentFiles], folder: Path, length: int, **packing: object):
     settings = DataSettings(length, 65000, EOS, folder / "indices", PackingSpec.model_validate(packing))
-    return build_epoch(parts, settings, seed=3)
+    return build_epoch(components, settings, seed=3)
 
 
 def targets_of(dataset) -> list[int]:
@@ -58,19 +61,19 @@ def test_every_token_is_a_target_once_with_its_own_risk_component_and_document(
 ):
     with tempfile.TemporaryDirectory() as name, process_groups(ParallelSpec(), 0):
         folder = Path(name)
-        parts = [
+        components = [
             component(folder, "clean", clean, 1000, shuffled[0]),
             component(folder, "risky", risky, RISKY, shuffled[1]),
         ]
-        dataset = epoch(parts, folder, length, together=together, reset_attention=True)
+        dataset = epoch(components, folder, length, together=together, reset_attention=True)
         batches = Batches(dataset, 4, 2)
         seen: Counter[int] = Counter()
         documents: dict[tuple[int, int], set[int]] = {}
         for batch in (batch for step in range(batches.steps) for batch in batches.read(step, CPU)):
-            real = batch.target_risk != STRUCTURAL
-            targets, components = batch.targets[real].tolist(), batch.component[real].tolist()
+            is_target = batch.target_risk != STRUCTURAL
+            targets, components = batch.targets[is_target].tolist(), batch.component[is_target].tolist()
             seen.update(targets)
-            assert [token % 254 + 1 for token in targets] == batch.target_risk[real].tolist()
+            assert [token % 254 + 1 for token in targets] == batch.target_risk[is_target].tolist()
             assert components == [int(token >= RISKY) for token in targets]
             known = batch.input_risk != STRUCTURAL
             assert (batch.input_component[known] == (batch.inputs[known] >= RISKY)).all()
@@ -88,9 +91,12 @@ def test_every_token_is_a_target_once_with_its_own_risk_component_and_document(
 @pytest.mark.parametrize("together", ["all", "component"])
 def test_a_component_that_keeps_its_order_is_trained_on_in_that_order(tmp_path, together):
     with process_groups(ParallelSpec(), 0):
-        parts = [component(tmp_path, "clean", [5] * 40, 1000, False), component(tmp_path, "risky", [3] * 40, RISKY)]
-        order = targets_of(epoch(parts, tmp_path, 8, together=together))
-    clean, risky = ([t for t in order if (t >= RISKY) == part] for part in (False, True))
+        components = [
+            component(tmp_path, "clean", [5] * 40, 1000, False),
+            component(tmp_path, "risky", [3] * 40, RISKY),
+        ]
+        order = targets_of(epoch(components, tmp_path, 8, together=together))
+    clean, risky = ([t for t in order if (t >= RISKY) == is_risky] for is_risky in (False, True))
     assert clean == sorted(clean) and risky != sorted(risky)
 
 
@@ -99,8 +105,8 @@ def test_packing_together_mixes_components_evenly_and_leaves_each_its_order_at_e
         clean = component(tmp_path, "clean", [7] * 60, 1000)
         orders = []
         for dose in (0, 20, 60):
-            parts = [clean] + ([component(tmp_path, f"r{dose}", [7] * dose, RISKY)] if dose else [])
-            orders.append(targets_of(epoch(parts, tmp_path / str(dose), 16, together="all")))
+            components = [clean] + ([component(tmp_path, f"r{dose}", [7] * dose, RISKY)] if dose else [])
+            orders.append(targets_of(epoch(components, tmp_path / str(dose), 16, together="all")))
     assert len({tuple(t for t in order if t < RISKY) for order in orders[1:]}) == 1
     assert orders[1] != sorted(orders[1])
     half = orders[2][: len(orders[2]) // 2]
@@ -109,22 +115,25 @@ def test_packing_together_mixes_components_evenly_and_leaves_each_its_order_at_e
 
 def test_with_attention_reset_a_document_is_predicted_as_if_it_stood_alone(tmp_path):
     documents = random_documents(6, longest=12)[0]
-    shape = Architecture(2, 32, 4, 4, 64, 96, 64)
-    alone = [cross_entropy(shape, [[EOS, *each[:-1]]], [each], None)[0] for each in documents]
-    inputs, targets = [EOS, *(t for each in documents for t in each)][:-1], [t for each in documents for t in each]
-    numbers = torch.tensor([[n for n, each in enumerate(documents) for _ in each]])
-    packed = cross_entropy(shape, [inputs], [targets], numbers)[0]
+    architecture = Architecture(2, 32, 4, 4, 64, 96, 64)
+    alone = [cross_entropy(architecture, [[EOS, *document[:-1]]], [document], None)[0] for document in documents]
+    inputs, targets = (
+        [EOS, *(t for document in documents for t in document)][:-1],
+        [t for document in documents for t in document],
+    )
+    numbers = torch.tensor([[n for n, document in enumerate(documents) for _ in document]])
+    packed = cross_entropy(architecture, [inputs], [targets], numbers)[0]
     torch.testing.assert_close(packed, torch.cat(alone), atol=1e-5, rtol=0)
-    assert (cross_entropy(shape, [inputs], [targets], None)[0] - packed).abs().max() > 1e-3
+    assert (cross_entropy(architecture, [inputs], [targets], None)[0] - packed).abs().max() > 1e-3
 
 
 def cross_entropy(
-    shape: Architecture, inputs: list[list[int]], targets: list[list[int]], document: torch.Tensor | None
+    architecture: Architecture, inputs: list[list[int]], targets: list[list[int]], document: torch.Tensor | None
 ):
     """What a fresh model says of the targets, [batch, sequence]."""
     with process_groups(ParallelSpec(), 0), torch.no_grad():
-        model = build_model(shape, transformer_config(shape, ParallelSpec(), torch.float32))
-        initialise(model, shape, 1)
+        model = build_model(architecture, transformer_config(architecture, ParallelSpec(), torch.float32))
+        initialise(model, architecture, 1)
         positions = torch.arange(len(inputs[0])).expand(len(inputs), -1)
         return model(torch.tensor(inputs), positions, document, labels=torch.tensor(targets))
 
@@ -133,13 +142,15 @@ def test_a_run_packs_as_its_mixture_says(settings, tmp_path):
     from infra.stages.stage import run_stage
     from pretrain.stage import PRETRAIN
 
-    parts = {"clean": random_documents(20), "risky": random_documents(9, seed=1)}
+    components = {"clean": random_documents(20), "risky": random_documents(9, seed=1)}
     losses = {}
     for together, reset in (("component", False), ("all", False), ("all", True)):
         packing = {"together": together, "reset_attention": reset}
-        mixture = write_mixture(tmp_path / f"m-{together}-{reset}", parts, {"clean": parts["risky"]}, packing=packing)
+        mixture = write_mixture(
+            tmp_path / f"m-{together}-{reset}", components, {"clean": components["risky"]}, packing=packing
+        )
         spec = settings(mixture=str(mixture), log_every=1)
-        tokens = sum(len(document) for documents, _ in parts.values() for document in documents)
+        tokens = sum(len(document) for documents, _ in components.values() for document in documents)
         if together == "all":
             assert streams_of(open_inputs(spec).mixture) == ((tokens,), (0,))
         run = run_stage(PRETRAIN, spec, tmp_path / f"run-{together}-{reset}", quiet=True)

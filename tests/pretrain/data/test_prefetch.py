@@ -40,9 +40,9 @@ def batches(tmp_path: Path) -> Batches:
 @pytest.fixture
 def ahead(batches: Batches) -> Iterator[PrefetchedBatches]:
     """The same, read by a thread, which is gone afterwards."""
-    found = PrefetchedBatches(**vars(batches), ahead=2)
-    yield found
-    found.close()
+    prefetched = PrefetchedBatches(**vars(batches), ahead=2)
+    yield prefetched
+    prefetched.close()
     assert "prefetch" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -107,8 +107,10 @@ def test_a_run_whose_batches_a_thread_reads_ends_with_the_same_bytes_and_without
 ) -> None:
     spec = settings(epochs=2, evaluate_every=3)
     pretrain(spec, workspace(tmp_path / "plain"))
-    for module in ("train", "evaluate"):
-        monkeypatch.setattr(f"pretrain.{module}.read_ahead", lambda batches, _: PrefetchedBatches(**vars(batches)))
+    for module in ("run", "evaluate"):
+        monkeypatch.setattr(
+            f"pretrain.training.{module}.read_ahead", lambda batches, _: PrefetchedBatches(**vars(batches))
+        )
     pretrain(spec, workspace(tmp_path / "ahead"))
     weights = [digest_file(tmp_path / name / "hf" / "model.safetensors") for name in ("plain", "ahead")]
     assert weights[0] == weights[1] and log(tmp_path / "plain")[0]["loss"] == log(tmp_path / "ahead")[0]["loss"]
@@ -127,7 +129,7 @@ from pretrain.data.prefetch import PrefetchedBatches
 from pretrain.spec import ParallelSpec
 with process_groups(ParallelSpec(), 0):
     settings = DataSettings(16, 96, 0, Path({str(tmp_path)!r}))
-    epoch = build_epoch([Tokens("a", Path({str(tmp_path / "a")!r}), None)], settings, 1)
+    epoch = build_epoch([ComponentFiles("a", Path({str(tmp_path / "a")!r}), None)], settings, 1)
 next(PrefetchedBatches(epoch, 4, 2).read(0, torch.device("cpu")))
 raise SystemExit(3)
 """

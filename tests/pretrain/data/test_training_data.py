@@ -1,4 +1,7 @@
-"""Samples of a built mixture: complete, aligned, and in an order that other components do not change."""
+"""Samples of a built mixture: complete, aligned, and in an order that other components do not change.
+
+Covers `epoch` and `samples`.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,8 @@ def component(folder: Path, name: str, sizes: list[int], first: int) -> Componen
     return ComponentFiles(name, folder / name, risk_prefix(folder / name))
 
 
-def epoch(parts: list[ComponentFiles], folder: Path, length: int, seed: int = 3):
-    return build_epoch(parts, DataSettings(length, 65000, EOS, folder / "indices"), seed)
+def epoch(components: list[ComponentFiles], folder: Path, length: int, seed: int = 3):
+    return build_epoch(components, DataSettings(length, 65000, EOS, folder / "indices"), seed)
 
 
 @settings(max_examples=25, deadline=None)
@@ -48,23 +51,23 @@ def epoch(parts: list[ComponentFiles], folder: Path, length: int, seed: int = 3)
 def test_every_token_is_a_target_exactly_once_and_carries_its_own_risk(clean, risky, length, size, ranks):
     with tempfile.TemporaryDirectory() as name, process_groups(ParallelSpec(), 0):
         folder = Path(name)
-        parts = [component(folder, "clean", clean, 1000), component(folder, "risky", risky, 30000)]
-        dataset = epoch(parts, folder, length)
+        components = [component(folder, "clean", clean, 1000), component(folder, "risky", risky, 30000)]
+        dataset = epoch(components, folder, length)
         seen: Counter[int] = Counter()
         for rank in range(ranks):
             batches = Batches(dataset, size * 2 * ranks, 2, rank, ranks)
             for step in range(batches.steps):
                 for batch in batches.read(step, CPU):
-                    real = batch.target_risk != STRUCTURAL
-                    seen.update(batch.targets[real].tolist())
-                    assert [risk_of(token) for token in batch.targets[real].tolist()] == batch.target_risk[
-                        real
+                    is_target = batch.target_risk != STRUCTURAL
+                    seen.update(batch.targets[is_target].tolist())
+                    assert [risk_of(token) for token in batch.targets[is_target].tolist()] == batch.target_risk[
+                        is_target
                     ].tolist()
                     known = batch.input_risk != STRUCTURAL
                     assert [risk_of(token) for token in batch.inputs[known].tolist()] == batch.input_risk[
                         known
                     ].tolist()
-                    assert (batch.component[real] == (batch.targets[real] >= 30000)).all()
+                    assert (batch.component[is_target] == (batch.targets[is_target] >= 30000)).all()
                     assert (batch.input_component[known] == (batch.inputs[known] >= 30000)).all()
         expected = [*range(1000, 1000 + sum(clean)), *range(30000, 30000 + sum(risky))]
         assert seen == Counter(expected)
@@ -85,8 +88,8 @@ def test_another_component_does_not_change_the_order_of_the_clean_samples(tmp_pa
         clean = component(tmp_path, "clean", [13] * 30, 1000)
         orders = []
         for dose in (0, 10, 40):
-            parts = [clean] + ([component(tmp_path, f"risky{dose}", [9] * dose, 30000)] if dose else [])
-            dataset = epoch(parts, tmp_path / str(dose), 16)
+            components = [clean] + ([component(tmp_path, f"risky{dose}", [9] * dose, 30000)] if dose else [])
+            dataset = epoch(components, tmp_path / str(dose), 16)
             text = dataset.read(range(len(dataset))).text
             orders.append(text[dataset.stream == 0].tolist())
     assert orders[0] == orders[1] == orders[2]
@@ -94,15 +97,15 @@ def test_another_component_does_not_change_the_order_of_the_clean_samples(tmp_pa
 
 def test_epochs_differ_in_order_and_not_in_content(tmp_path):
     with process_groups(ParallelSpec(), 0):
-        part = component(tmp_path, "only", [7] * 40, 1000)
-        first, second = (epoch([part], tmp_path, 8, seed) for seed in (3, 4))
+        only = component(tmp_path, "only", [7] * 40, 1000)
+        first, second = (epoch([only], tmp_path, 8, seed) for seed in (3, 4))
         texts = [data.read(range(len(data))).text[:, 1:].ravel().tolist() for data in (first, second)]
     assert texts[0] != texts[1]
     assert Counter(texts[0]) == Counter(texts[1])
 
 
 def test_a_risk_twin_of_other_documents_is_refused(tmp_path):
-    part = component(tmp_path, "a", [5, 6], 1000)
+    only = component(tmp_path, "a", [5, 6], 1000)
     other = component(tmp_path, "b", [6, 5], 1000)
     with process_groups(ParallelSpec(), 0), pytest.raises(DataError, match="risk twin"):
-        epoch([ComponentFiles("a", part.prefix, other.risk_prefix)], tmp_path, 8)
+        epoch([ComponentFiles("a", only.prefix, other.risk_prefix)], tmp_path, 8)

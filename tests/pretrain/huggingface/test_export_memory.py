@@ -1,4 +1,7 @@
-"""The exported file is written weight by weight: the bytes of safetensors, and never a second model in memory."""
+"""The exported file is written weight by weight: the bytes of safetensors, and never a second model in memory.
+
+Covers `weight_file`, `folder`.
+"""
 
 from __future__ import annotations
 

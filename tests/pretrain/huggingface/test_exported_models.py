@@ -1,4 +1,7 @@
-"""The model that a run hands on: finished or at a step, with its card."""
+"""The model that a run hands on: finished or at a step, with its card.
+
+Covers `pretrain.training.handover`, `pretrain.report.card`, and `location`.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def test_a_checkpoint_is_handed_on_and_a_clean_process_reads_it(tmp_path, run):
 def test_the_card_says_data_loss_and_results_and_which_step_it_is(tmp_path, run):
     card = (exported(run, tmp_path / "middle", "step=4") / "README.md").read_text()
     assert card.startswith("---\n")
-    for part in (
+    for phrase in (
         "not-for-all-audiences",
         "the checkpoint after step 4",
         "slung-masked",
@@ -56,7 +59,7 @@ def test_the_card_says_data_loss_and_results_and_which_step_it_is(tmp_path, run)
         "| mask |",
         run.inputs["mixture"],
     ):
-        assert part in card
+        assert phrase in card
     assert "checkpoint after" not in (run.path / "hf" / "README.md").read_text()
 
 

@@ -1,4 +1,8 @@
-"""`launcher:` really launches: several processes train, and the command ends with the same artifact as without it."""
+"""`launcher:` really launches: several processes train, and the command ends with the same artifact as without it.
+
+Covers `base_processes`, `local`, `torchrun`, `slurm`, `ray`, and of `pretrain.processes` `work`, `worker`, `agent`,
+`environment` and `follow`.
+"""
 
 from __future__ import annotations
 
@@ -149,7 +153,9 @@ def test_processes_that_die_start_again_and_those_that_report_a_reason_do_not(tm
         Told(dies, dies).train(settings(), workspace)
     with pytest.raises(RanksFailed) as caught:
         Told(fails, ends).train(settings(), workspace)
-    assert [(each.rank, each.reason) for each in caught.value.failures] == [(1, "the loss is nan at step 5 of 9")]
+    assert [(failure.rank, failure.reason) for failure in caught.value.failures] == [
+        (1, "the loss is nan at step 5 of 9")
+    ]
 
 
 def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_ended(tmp_path, settings, monkeypatch):
@@ -170,7 +176,7 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
     work = Work(tmp_path)
     work.write(settings())
     assert train(JobError("the gradient is not finite")) == 1
-    assert [each.reason for each in work.failures()] == ["the gradient is not finite"]
+    assert [failure.reason for failure in work.failures()] == ["the gradient is not finite"]
     assert train(ValueError("odd")) == 1
     assert work.failures()[0].reason.startswith("unexpected ValueError: odd")
     work.forget_failures()

@@ -1,4 +1,7 @@
-"""The script for Slurm: a shell takes it, shellcheck finds nothing in it, and no word of the user's escapes."""
+"""The script for Slurm: a shell takes it, shellcheck finds nothing in it, and no word of the user's escapes.
+
+Covers `pretrain.processes.sbatch` and the options of Slurm.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The loss of every policy against a plain float64 reference."""
+"""The loss of every policy against a plain float64 reference.
+
+Covers `policy` and `spec`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.formats.risk import STRUCTURAL, threshold_byte
-from pretrain.loss.policy import LossPolicy, log1mexp, loss_table, policy_loss, remove_inputs
+from pretrain.loss.policy import LossPolicy, LossTable, log1mexp, policy_loss, remove_inputs
 from pretrain.loss.spec import LossSpec
 from pretrain.planning.estimate import action_of
 from pretrain.spec import PretrainSpec
@@ -57,7 +60,7 @@ def test_every_policy_agrees_with_a_float64_reference(seed, policy, scale):
     targets, risk = rng.integers(0, 11, (4, 7)), rng.integers(0, 256, (4, 7)).astype(np.uint8)
     spec, names = LossSpec.model_validate(policy), ["clean", "risky", "clean", "risky"]
     ce = functional.cross_entropy(torch.tensor(logits).transpose(1, 2), torch.tensor(targets), reduction="none")
-    table = loss_table(spec, ["clean", "risky"])
+    table = LossTable.from_spec(spec, ["clean", "risky"])
     total, count = policy_loss(ce, torch.tensor(risk), torch.tensor([[0], [1], [0], [1]]), table)
     expected, tokens = reference(logits, targets, risk, spec, names)
     assert count.item() == tokens
@@ -69,7 +72,7 @@ def test_masked_loss_is_cross_entropy_with_ignored_targets():
     logits = torch.randn(3, 8, 13, requires_grad=True)
     targets, risk = torch.randint(0, 13, (3, 8)), torch.randint(1, 255, (3, 8), dtype=torch.uint8)
     ce = functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
-    table = loss_table(LossSpec(policy="mask"), ["all"])
+    table = LossTable.from_spec(LossSpec(policy="mask"), ["all"])
     total, count = policy_loss(ce, risk, torch.zeros(3, 1, dtype=torch.long), table)
     (mine,) = torch.autograd.grad(total / count, logits, retain_graph=True)
     ignored = targets.masked_fill(risk >= threshold_byte(0.5), -100)
@@ -112,14 +115,14 @@ def test_log1mexp_rises_without_a_jump_over_its_whole_range():
 
 def test_padding_and_prefixes_are_never_targets_under_any_policy():
     for policy in POLICIES:
-        table = loss_table(LossSpec.model_validate(policy), ["clean", "risky"])
+        table = LossTable.from_spec(LossSpec.model_validate(policy), ["clean", "risky"])
         risk = torch.full((2, 3), STRUCTURAL, dtype=torch.uint8)
         total, count = policy_loss(torch.full((2, 3), 7.0), risk, torch.tensor([[0], [1]]), table)
         assert (total.item(), count.item()) == (0.0, 0)
 
 
 def test_remove_replaces_risky_inputs_of_the_named_component_only():
-    table = loss_table(LossSpec(policy="remove", components=("risky",)), ["clean", "risky"])
+    table = LossTable.from_spec(LossSpec(policy="remove", components=("risky",)), ["clean", "risky"])
     tokens = torch.tensor([[5, 6, 7], [5, 6, 7]])
     risk = torch.tensor([[1, 254, 255], [1, 254, 255]], dtype=torch.uint8)
     out = remove_inputs(tokens, risk, torch.tensor([[0], [1]]), table, replacement=2)
@@ -140,13 +143,13 @@ def test_an_arm_of_slung_is_one_line(arm, expected):
     loss = PretrainSpec.model_validate({"name": "arm", "mixture": "m", "loss": arm}).loss
     classes = [threshold_byte(score) for score in (5e-5, 0.5, 0.995)]  # of its classes 1, 2 and 3
     assert tuple(action_of(loss, "any", byte) for byte in classes) == expected
-    table = loss_table(loss, ["any"])
+    table = LossTable.from_spec(loss, ["any"])
     assert table.cross_entropy[0, classes].tolist() == [float(action == "keep") for action in expected]
     assert table.unlikelihood[0, classes].tolist() == [float(action == "unlikelihood") for action in expected]
 
 
 def test_a_policy_holds_from_its_share_of_the_steps_on():
-    policy = LossPolicy.of(LossSpec(policy="mask", begin_at=0.3), ["all"], steps=10)
+    policy = LossPolicy.from_spec(LossSpec(policy="mask", begin_at=0.3), ["all"], steps=10)
     risky = threshold_byte(0.9)
     assert [policy.at(step).cross_entropy[0, risky].item() for step in (0, 2, 3, 9)] == [1.0, 1.0, 0.0, 0.0]
 

@@ -1,9 +1,13 @@
-"""What a run tells while it trains, and that watching it changes nothing."""
+"""What a run tells while it trains, and that watching it changes nothing.
+
+Covers `record`, `sinks`, `sums`, and `pretrain.runtime.profiling`.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,8 @@ from infra.artifacts.fingerprint import digest_file
 from infra.errors import UnavailableError
 from mixtures.formats.risk import STRUCTURAL, threshold_byte
 from pretrain.data.epoch import Batch
+from pretrain.files import LOG
+from pretrain.metrics.jsonl import read_log
 from pretrain.metrics.record import spoken
 from pretrain.metrics.sinks import scalars
 from pretrain.runtime.distributed import process_groups
@@ -77,8 +83,8 @@ def test_cross_entropy_is_told_by_component_and_by_the_thresholds_of_the_policy(
 
 def test_a_line_is_readable(tmp_path, settings):
     pretrain(settings(), workspace(tmp_path / "w"))
-    text = spoken(log(tmp_path / "w")[0] | {"skipped_steps": 2}, 7)
-    for part in (
+    text = spoken(replace(read_log(tmp_path / "w" / LOG)[0], skipped_steps=2), 7)
+    for phrase in (
         "step 2 of 7",
         "loss ",
         "clean ",
@@ -89,7 +95,7 @@ def test_a_line_is_readable(tmp_path, settings):
         "2 skipped",
         "ETA ",
     ):
-        assert part in text
+        assert phrase in text
 
 
 def test_numbers_of_a_line_are_named_by_their_path():

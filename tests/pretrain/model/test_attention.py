@@ -1,4 +1,7 @@
-"""Attention within documents: the same on every way to it, and no mask of all pairs where there are many."""
+"""Attention within documents: the same on every way to it, and no mask of all pairs where there are many.
+
+Covers `attention` and `core_attention`; divided sequences, `context_parallel`: `tests/pretrain/runtime/test_ranks.py`.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ def test_a_document_by_itself_flexattention_and_the_mask_of_all_pairs_agree(key_
     torch.testing.assert_close(alone, defined, atol=1e-5, rtol=1e-5)
     gradients = [torch.autograd.grad(way.square().sum(), inputs) for way in (alone, defined)]
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-5)
-    detached = [each.detach() for each in inputs]  # on a CPU FlexAttention has no gradients
+    detached = [tensor.detach() for tensor in inputs]  # on a CPU FlexAttention has no gradients
     flex = flex_attention(*detached, block_mask=block_mask(document, 0, 300), enable_gqa=grouped)
     torch.testing.assert_close(flex, defined.detach(), atol=1e-5, rtol=1e-5)
 

@@ -1,4 +1,7 @@
-"""The head with its cross-entropy in chunks: the same numbers as from whole logits, and never whole logits."""
+"""The head with its cross-entropy in chunks: the same numbers as from whole logits, and never whole logits.
+
+Covers `chunked_head`, and which implementation `layers` takes.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ class Largest(TorchDispatchMode):
     elements = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        found = function(*args, **(kwargs or {}))
-        for each in found if isinstance(found, (tuple, list)) else [found]:
-            if isinstance(each, torch.Tensor):
-                self.elements = max(self.elements, each.numel())
-        return found
+        result = function(*args, **(kwargs or {}))
+        for value in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(value, torch.Tensor):
+                self.elements = max(self.elements, value.numel())
+        return result
 
 
 @pytest.fixture(autouse=True)
@@ -45,30 +48,32 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     return hidden, weight, targets, torch.randn(TOKENS, generator=draw).clamp(min=-0.3)
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["held", "computed again"])
+@pytest.mark.parametrize("recompute", [False, True], ids=["held", "computed again"])
 @pytest.mark.parametrize("rows", [1, 7, 50, 64])
-@pytest.mark.parametrize("real", [VOCABULARY, VOCABULARY - 4], ids=["whole vocabulary", "padded"])
-def test_values_and_gradients_are_those_of_whole_logits(inputs, rows, real, again):
+@pytest.mark.parametrize("vocab_size", [VOCABULARY, VOCABULARY - 4], ids=["whole vocabulary", "padded"])
+def test_values_and_gradients_are_those_of_whole_logits(inputs, rows, vocab_size, recompute):
     hidden, weight, targets, scale = inputs
-    expected = functional.cross_entropy(functional.linear(hidden, weight[:real]), targets, reduction="none")
+    expected = functional.cross_entropy(functional.linear(hidden, weight[:vocab_size]), targets, reduction="none")
     gradients = torch.autograd.grad((expected * scale).sum(), (hidden, weight))
-    found = HeadCrossEntropy.apply(hidden, weight, targets, real, rows, again)
-    torch.testing.assert_close(found, expected)
-    for each, wanted in zip(torch.autograd.grad((found * scale).sum(), (hidden, weight)), gradients, strict=True):
-        torch.testing.assert_close(each, wanted, atol=1e-5, rtol=1e-5)
+    nats = HeadCrossEntropy.apply(hidden, weight, targets, vocab_size, rows, recompute)
+    torch.testing.assert_close(nats, expected)
+    for gradient, exact in zip(torch.autograd.grad((nats * scale).sum(), (hidden, weight)), gradients, strict=True):
+        torch.testing.assert_close(gradient, exact, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["held", "computed again"])
-def test_in_half_precision_gradients_are_as_good_as_its_rounding(inputs, again):
-    hidden, weight, targets, scale = (each.detach() for each in inputs)
-    half = [each.bfloat16().requires_grad_() for each in (hidden, weight)]
-    exact = [each.detach().double().requires_grad_() for each in half]
+@pytest.mark.parametrize("recompute", [False, True], ids=["held", "computed again"])
+def test_in_half_precision_gradients_are_as_good_as_its_rounding(inputs, recompute):
+    hidden, weight, targets, scale = (tensor.detach() for tensor in inputs)
+    half = [tensor.bfloat16().requires_grad_() for tensor in (hidden, weight)]
+    exact = [tensor.detach().double().requires_grad_() for tensor in half]
     logits = functional.linear(*exact)
-    wanted = torch.autograd.grad((functional.cross_entropy(logits, targets, reduction="none") * scale).sum(), exact)
-    found = torch.autograd.grad((HeadCrossEntropy.apply(*half, targets, VOCABULARY, 1, again) * scale).sum(), half)
-    for each, expected in zip(found, wanted, strict=True):
-        assert each.dtype == torch.bfloat16
-        torch.testing.assert_close(each.double(), expected, atol=0.02, rtol=0.02)
+    expected = torch.autograd.grad((functional.cross_entropy(logits, targets, reduction="none") * scale).sum(), exact)
+    gradients = torch.autograd.grad(
+        (HeadCrossEntropy.apply(*half, targets, VOCABULARY, 1, recompute) * scale).sum(), half
+    )
+    for gradient, exact_gradient in zip(gradients, expected, strict=True):
+        assert gradient.dtype == torch.bfloat16
+        torch.testing.assert_close(gradient.double(), exact_gradient, atol=0.02, rtol=0.02)
 
 
 def test_logits_that_are_computed_again_never_exist_whole(inputs):

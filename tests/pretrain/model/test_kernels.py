@@ -1,4 +1,7 @@
-"""Compiled kernels, products in fp8, and norms that are read a step late: what makes a GPU fast changes no result."""
+"""Compiled kernels, products in fp8, and norms that are read a step late: what makes a GPU fast changes no result.
+
+Covers `layers`, `projections`, `pretrain.runtime.late`, and the norms of `pretrain.training.gradients`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from torch.utils._device import _device_constructors
 
 from infra.errors import ConfigError, JobError
 from pretrain.model.projections import check_float8
-from pretrain.runtime.device import cpu_as_cuda
 from pretrain.runtime.late import Late
+from pretrain.runtime.megatron_patches import cpu_as_cuda
 from pretrain.training.run import pretrain
 from tests.helpers.training_runs import break_gradients, few_steps, log, weights, workspace
 
@@ -28,12 +31,12 @@ def test_compiled_kernels_give_the_losses_and_norms_of_plain_ones_from_one_graph
         pytest.importorskip("torchao")
     torch.compiler.reset()
     counters.clear()
-    found = few_steps(settings(loss=LOSS, precision=precision, compile=True), tmp_path / "compiled")
+    fast = few_steps(settings(loss=LOSS, precision=precision, compile=True), tmp_path / "compiled")
     assert not counters["graph_break"]
     assert counters["stats"]["unique_graphs"] == 3  # a layer, and the two passes over the logits
     expected = few_steps(settings(loss=LOSS, precision=precision, compile=False), tmp_path / "plain")
     for name in ("losses", "norms") if precision == "fp8" else expected:
-        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=tolerance, msg=name)
+        torch.testing.assert_close(fast[name], expected[name], atol=1e-5, rtol=tolerance, msg=name)
 
 
 def test_kernels_are_compiled_by_themselves_only_on_a_gpu_and_where_bits_need_not_repeat(settings):
@@ -45,13 +48,13 @@ def test_kernels_are_compiled_by_themselves_only_on_a_gpu_and_where_bits_need_no
 
 def test_products_in_fp8_stay_close_to_those_in_bf16(tmp_path, settings):
     pytest.importorskip("torchao")
-    found = few_steps(settings(loss=LOSS, precision="fp8"), tmp_path / "fp8", steps=4)
+    fast = few_steps(settings(loss=LOSS, precision="fp8"), tmp_path / "fp8", steps=4)
     expected = few_steps(settings(loss=LOSS, precision="bf16"), tmp_path / "bf16", steps=4)
-    torch.testing.assert_close(found["losses"], expected["losses"], rtol=0.02, atol=0)
-    torch.testing.assert_close(found["norms"], expected["norms"], rtol=0.1, atol=0)
+    torch.testing.assert_close(fast["losses"], expected["losses"], rtol=0.02, atol=0)
+    torch.testing.assert_close(fast["norms"], expected["norms"], rtol=0.1, atol=0)
     layer = "model.layers.0.mlp.down_proj.weight"
-    assert not torch.equal(found[layer], expected[layer])  # fp8 was really used
-    assert torch.nn.functional.cosine_similarity(found[layer].ravel(), expected[layer].ravel(), dim=0) > 0.98
+    assert not torch.equal(fast[layer], expected[layer])  # fp8 was really used
+    assert torch.nn.functional.cosine_similarity(fast[layer].ravel(), expected[layer].ravel(), dim=0) > 0.98
 
 
 @pytest.mark.parametrize(
@@ -73,11 +76,11 @@ def test_a_run_that_reads_norms_a_step_late_ends_with_the_bytes_and_the_log_of_o
     pretrain(spec, workspace(tmp_path / "late"))
     assert weights(tmp_path / "late") == weights(tmp_path / "prompt")
     times = {"tokens_per_second", "eta_seconds", "checkpoint_share"}
-    found, expected = (
+    fast, expected = (
         [{key: value for key, value in line.items() if key not in times} for line in log(tmp_path / name)]
         for name in ("late", "prompt")
     )
-    assert found == expected
+    assert fast == expected
 
 
 def test_a_run_that_reads_norms_late_stops_and_names_the_step_that_broke(tmp_path, settings, monkeypatch):

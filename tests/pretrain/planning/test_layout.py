@@ -1,4 +1,7 @@
-"""What a training takes of a GPU, and which way of dividing it is chosen."""
+"""What a training takes of a GPU, and which way of dividing it is chosen.
+
+Covers `layout`, `estimate` and `pretrain.gpus`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 import pytest
 
 from pretrain.gpus import GPUS, gpu_called
-from pretrain.model.architecture import architecture
+from pretrain.model.architecture import Architecture
 from pretrain.planning.estimate import Training, memory_per_rank
 from pretrain.planning.layout import best_layout, declared_layout
 from pretrain.spec import LOGITS_AT_ONCE, ParallelSpec, PretrainSpec
@@ -20,7 +23,7 @@ def training(model: dict[str, Any], launcher: dict[str, Any], **changes: Any) ->
     base = {"name": "test", "mixture": ".", "model": model, "launcher": {"name": "slurm", **launcher}}
     sizes = {"precision": "bf16", "micro_batch_size": 1, "global_batch_size": 512}
     spec = PretrainSpec.model_validate(base | sizes | changes)
-    return Training(spec, architecture(spec.model, 0, 2048), 2048, ((10**9, 10**8 + 1),))
+    return Training(spec, Architecture.from_spec(spec.model, 0, 2048), 2048, ((10**9, 10**8 + 1),))
 
 
 OLMO_7B = {
@@ -33,18 +36,18 @@ OLMO_7B = {
 
 
 def test_a_model_that_fits_is_not_divided_and_takes_the_largest_micro_batch_that_fits():
-    found = best_layout(training({"preset": "olmo-1b"}, {"nodes": 2}))
-    assert found is not None
-    assert (found.parallel, found.copies) == (ParallelSpec(), 16)
-    assert found.micro_batch_size == 16
+    layout = best_layout(training({"preset": "olmo-1b"}, {"nodes": 2}))
+    assert layout is not None
+    assert (layout.parallel, layout.copies) == (ParallelSpec(), 16)
+    assert layout.micro_batch_size == 16
     double = declared_layout(training({"preset": "olmo-1b"}, {"nodes": 2}, micro_batch_size=32))
-    assert found.memory.total < 0.85 * GPUS["H100"].memory < double.memory.total
+    assert layout.memory.total < 0.85 * GPUS["H100"].memory < double.memory.total
 
 
 def test_a_model_that_does_not_fit_is_divided_inside_a_node_first():
-    found = best_layout(training(OLMO_7B, {"nodes": 4}))
-    assert found is not None
-    assert (found.parallel.tensor, found.parallel.sequence, found.parallel.pipeline) == (2, True, 1)
+    layout = best_layout(training(OLMO_7B, {"nodes": 4}))
+    assert layout is not None
+    assert (layout.parallel.tensor, layout.parallel.sequence, layout.parallel.pipeline) == (2, True, 1)
     smaller = best_layout(training(OLMO_7B, {"nodes": 32, "gpus_per_node": 1}))
     assert smaller is not None and (smaller.parallel.tensor, smaller.parallel.pipeline) == (1, 2)
     assert best_layout(training(OLMO_7B, {"nodes": 1, "gpus_per_node": 1})) is None
@@ -77,8 +80,8 @@ def test_memory_is_what_was_measured_on_an_h100(compiled, peak):
 
 
 def test_logits_computed_again_take_the_same_memory_whatever_the_micro_batch():
-    again = training({"preset": "olmo-1b"}, {"nodes": 2})
-    small, large = (memory_per_rank(again, ParallelSpec(), size).logits for size in (16, 32))
+    recomputed = training({"preset": "olmo-1b"}, {"nodes": 2})
+    small, large = (memory_per_rank(recomputed, ParallelSpec(), size).logits for size in (16, 32))
     assert small == large == 8 * LOGITS_AT_ONCE + 4 * 50304 * 2048
 
 

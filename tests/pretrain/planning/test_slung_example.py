@@ -1,4 +1,7 @@
-"""Continued pretraining as SLUNG does it: five arms that differ in one key, over mixtures of 1,020 steps."""
+"""Continued pretraining as SLUNG does it: five arms that differ in one key, over mixtures of 1,020 steps.
+
+Covers `estimate` on `examples/pretrain-slung.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import pytest
 from hormesis import load
 from mixtures.spec.amounts import resolve
 from mixtures.spec.mixture import MixtureSpec
-from pretrain.model.architecture import architecture
+from pretrain.model.architecture import Architecture
 from pretrain.planning.estimate import Training
 from pretrain.spec import ModelSpec, PretrainSpec
 from tests.helpers import ROOT
@@ -45,11 +48,11 @@ MIXTURES = [("mixture-slung", []), ("mixture-slung-low-risk", []), ("mixture-slu
 def test_every_mixture_takes_1020_steps(name: str, changes: list[str]) -> None:
     mixture = load(EXAMPLES / f"{name}.yaml", changes).spec
     assert isinstance(mixture, MixtureSpec)
-    amounts = {key: each.amount for key, each in mixture.components.items()}
+    amounts = {key: component.amount for key, component in mixture.components.items()}
     tokens = resolve(amounts, dict.fromkeys(amounts, 0))
-    shape = architecture(ModelSpec(preset="olmo-1b"), 0, mixture.sequence_length)
+    architecture = Architecture.from_spec(ModelSpec(preset="olmo-1b"), 0, mixture.sequence_length)
     spec = PretrainSpec(name="arm", mixture=".", global_batch_size=2048)
-    assert Training(spec, shape, mixture.sequence_length, (tuple(tokens.values()),)).steps == 1020
+    assert Training(spec, architecture, mixture.sequence_length, (tuple(tokens.values()),)).steps == 1020
 
 
 def test_the_low_risk_arm_differs_in_its_documents_spans_only() -> None:

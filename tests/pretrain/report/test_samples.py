@@ -1,4 +1,7 @@
-"""A training sample is traced back to what it was made of, in the trainer's own order."""
+"""A training sample is traced back to what it was made of, in the trainer's own order.
+
+Covers `sample_origins` and `pretrain.data.document_ranges`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from infra.stages.stage import run_stage
 from mixtures.reading.built import BuiltMixture
 from pretrain.data.epoch import Batch, Batches, DataSettings, build_epoch
 from pretrain.data.schedule import Epoch
-from pretrain.data.token_files import parts_of
+from pretrain.data.token_files import token_files_of
 from pretrain.report.sample_origins import read_sample, trace_sample
 from pretrain.runtime.distributed import process_groups
 from pretrain.spec import ParallelSpec
@@ -43,14 +46,14 @@ def mixture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_every_sample_is_traced_to_the_tokens_that_the_trainer_reads(mixture: BuiltMixture, tmp_path: Path) -> None:
     settings = DataSettings(64, mixture.facts.vocab_size, mixture.facts.eos_id, tmp_path / "cache", mixture.packing)
     with process_groups(ParallelSpec(), 0):
-        dataset = build_epoch(parts_of(mixture, cooldown=False), settings, SEED)
+        dataset = build_epoch(token_files_of(mixture, cooldown=False), settings, SEED)
         rows = dataset.read(range(len(dataset)))
     for number in {0, 1, len(dataset) // 2, len(dataset) - 1}:
         sample = read_sample(mixture, number, SEED)
         size = len(sample.tokens)
         assert sample.tokens.tolist() == rows.text[number, 1 : size + 1].tolist()
         assert (rows.risk[number, 1 + size :] == 255).all()
-        for piece in sample.pieces:
+        for piece in sample.documents:
             files = mixture.component(piece.origin.component)
             at = slice(piece.origin.position, piece.origin.position + piece.last - piece.first)
             assert sample.tokens[piece.first : piece.last].tolist() == files.open()[0].tokens[at].tolist()
@@ -64,7 +67,7 @@ def test_a_sample_that_begins_with_a_document_is_traced_to_its_first_token(tmp_p
     built = BuiltMixture.open(write_mixture(tmp_path / "m", {"clean": (documents, [[1] * 32] * 5)}, {}))
     for number in range(5):
         sample = read_sample(built, number, SEED)
-        (piece,) = sample.pieces
+        (piece,) = sample.documents
         assert (piece.origin.token, piece.first, piece.last) == (0, 0, 32)
         assert sample.tokens.tolist() == documents[piece.origin.ordinal]
 
@@ -124,12 +127,12 @@ def test_samples_of_a_run_are_what_its_trainer_read_in_every_epoch_and_in_the_co
     run, read = trained
     assert {epoch for epoch, _ in read} == {0, 1, 2, 3}  # two, and two of the cooldown
     for (epoch, step), rows in read.items():
-        place = 0 if step % 2 else len(rows) - 1
-        number = 8 * step + place
+        row_number = 0 if step % 2 else len(rows) - 1
+        number = 8 * step + row_number
         documents, _, tokens = trace_sample(run, number, epoch, seed=99, show_text=False)
         assert documents.title.startswith(f"Sample {number} of epoch {epoch}, seed {SEED}, step {step + 1} of that")
-        assert tokens.rows and [row[1] for row in tokens.rows] == rows[place][: len(tokens.rows)]
-        assert set(rows[place][len(tokens.rows) :]) <= {EOS}  # padding
+        assert tokens.rows and [row[1] for row in tokens.rows] == rows[row_number][: len(tokens.rows)]
+        assert set(rows[row_number][len(tokens.rows) :]) <= {EOS}  # padding
 
 
 def test_in_the_cooldown_stand_the_last_documents_without_their_prefixes(
@@ -138,17 +141,19 @@ def test_in_the_cooldown_stand_the_last_documents_without_their_prefixes(
     run, read = trained
     mixture = BuiltMixture.open(run.parent / "m")
     rows = pq.read_table(mixture.path / "documents.parquet").to_pylist()
-    last = {(each.name, row["id"]) for each in mixture.components
-            for row in [row for row in rows if row["component"] == each.name][-each.cooldown_documents :]}  # fmt: skip
-    found: dict[bool, set[tuple[object, object]]] = {False: set(), True: set()}
+    last = set()
+    for component in mixture.components:
+        own = [row for row in rows if row["component"] == component.name]
+        last |= {(component.name, row["id"]) for row in own[-component.cooldown_documents :]}
+    traced: dict[bool, set[tuple[object, object]]] = {False: set(), True: set()}
     structural: dict[bool, int] = {False: 0, True: 0}
     for epoch, cooldown in ((0, False), (2, True)):
         samples = sum(len(rows) for (which, _), rows in read.items() if which == epoch)
         for number in range(0, samples, 1 if cooldown else 6):
             documents, _, tokens = trace_sample(run, number, epoch, 0, show_text=False)
-            found[cooldown] |= {(row[1], row[5]) for row in documents.rows}
+            traced[cooldown] |= {(row[1], row[5]) for row in documents.rows}
             structural[cooldown] += sum(row[3] == "structural" for row in tokens.rows)
-    assert found[True] == last and not found[False] & last
+    assert traced[True] == last and not traced[False] & last
     assert structural[False] > 0 and structural[True] == 0
 
 

@@ -1,6 +1,11 @@
-"""A model on another device than the CPU: PyTorch's meta device holds shapes, computes nothing, and refuses to mix."""
+"""A model on another device than the CPU: PyTorch's meta device holds shapes, computes nothing, and refuses to mix.
+
+Covers `device`, and the steps of `pretrain.training.trainer`.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import pytest
@@ -46,12 +51,12 @@ def test_a_training_step_stays_on_the_device_of_its_model(run_on_meta, loss):
     model = trainer.model
     weights = [weight.detach().requires_grad_() for weight in model.parameters()]  # without the hooks of Megatron's DDP
     names = [name for name, _ in model.named_parameters()]
-    batch = next(run._batches(run.passes[0]).read(0, META))
+    batch = next(run._batches(run.schedule[0]).read(0, META))
 
     def forward(*args, **kwargs):
         return torch.func.functional_call(model, dict(zip(names, weights, strict=True)), args, kwargs)
 
-    cross_entropy, loss_of = trainer._training_step(iter([batch]), forward)
+    cross_entropy, loss_of = trainer._training_step(trainer.policy.at(0), iter([batch]), forward)
     total, count, reported = loss_of(cross_entropy)
     assert {total.device, count.device, reported.device} == {META}
     gradients = torch.autograd.grad(total, weights)
@@ -60,8 +65,9 @@ def test_a_training_step_stays_on_the_device_of_its_model(run_on_meta, loss):
 
 def test_an_evaluation_stays_on_the_device_of_its_model(run_on_meta):
     run = run_on_meta()
-    for forward in (run.trainer._evaluation_step, run.trainer._row_step):
-        batch = next(run._batches(run.passes[0]).read(0, META))
+    row_step = partial(run.trainer._row_step, run.trainer.policy.at(0))
+    for forward in (run.trainer._evaluation_step, row_step):
+        batch = next(run._batches(run.schedule[0]).read(0, META))
         cross_entropy, report = forward(iter([batch]), run.trainer.model)
         assert {cross_entropy.device, report(cross_entropy)[2].device} == {META}
 

@@ -1,4 +1,7 @@
-"""Several processes are one training: the same losses, the same gradients, one artifact."""
+"""Several processes are one training: the same losses, the same gradients, one artifact.
+
+Covers `distributed`, `pretrain.model.context_parallel`, and how every layout divides a step.
+"""
 
 from __future__ import annotations
 
@@ -85,8 +88,8 @@ PAIRS = {
 @pytest.fixture
 def case(settings, tmp_path) -> Callable[[str, dict[str, Any]], PretrainSpec]:
     packing = {"together": "all", "reset_attention": True}
-    parts = {"clean": random_documents(40), "risky": random_documents(20, seed=1)}
-    packed = {"mixture": str(write_mixture(tmp_path / "packed", parts, {}, packing=packing))}
+    components = {"clean": random_documents(40), "risky": random_documents(20, seed=1)}
+    packed = {"mixture": str(write_mixture(tmp_path / "packed", components, {}, packing=packing))}
     return lambda loss, layout: settings(
         model=MODEL, loss=LOSSES[loss], **(packed if loss == "packed" else {}), **layout
     )
@@ -106,12 +109,12 @@ def test_every_layout_gives_the_losses_and_gradients_of_one_process(tmp_path, ca
     else:
         on_ranks(ranks, save_few_steps, cases, tmp_path)
     for loss, layout in PAIRS[ranks]:
-        found = torch.load(tmp_path / f"{loss}, {layout}.pt")
+        results = torch.load(tmp_path / f"{loss}, {layout}.pt")
         divided = LAYOUTS[ranks][layout].get("parallel", {}).get("distributed_optimizer", False)
-        assert found.keys() == ({"losses", "norms"} if divided else alone(loss).keys())
-        for name, each in found.items():
+        assert results.keys() == ({"losses", "norms"} if divided else alone(loss).keys())
+        for name, values in results.items():
             torch.testing.assert_close(
-                each.float(), alone(loss)[name].float(), atol=1e-5, rtol=1e-5, msg=f"{name}: {loss}, {layout}"
+                values.float(), alone(loss)[name].float(), atol=1e-5, rtol=1e-5, msg=f"{name}: {loss}, {layout}"
             )
 
 
@@ -143,7 +146,7 @@ def test_the_stage_runs_under_torchrun_and_writes_one_artifact(tmp_path, setting
     assert two.fingerprint == alone.fingerprint
     assert two.counts["tokens"] == alone.counts["tokens"]
     assert two.counts["cross_entropy"] == pytest.approx(alone.counts["cross_entropy"], abs=1e-4)
-    losses = [[json.loads(line)["loss"] for line in (each.path / "log.jsonl").open()] for each in (two, alone)]
+    losses = [[json.loads(line)["loss"] for line in (run.path / "log.jsonl").open()] for run in (two, alone)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     assert not list(tmp_path.glob(".*partial"))
 

@@ -1,4 +1,7 @@
-"""What a run begins with: another trainer's weights, or a checkpoint with its moments and its learning rate."""
+"""What a run begins with: another trainer's weights, or a checkpoint with its moments and its learning rate.
+
+Covers `origin`, `inputs`, and `pretrain.training.initial`.
+"""
 
 from __future__ import annotations
 
@@ -45,26 +48,26 @@ def log(artifact: Artifact) -> list[dict]:
 def first_weights(spec: PretrainSpec, folder: Path) -> dict[str, torch.Tensor]:
     with process_groups(spec.parallel, spec.seed):
         run = Run(spec, open_inputs(spec), Workspace(folder, folder, quiet=True))
-        return dict(gather(run.trainer.model, run.inputs.shape))
+        return dict(gather(run.trainer.model, run.inputs.architecture))
 
 
 def test_checkpoints_that_are_to_be_kept_are_in_the_artifact(earlier):
-    kept = sorted(path.name for path in (earlier.path / "checkpoints").iterdir())
-    assert kept == ["step-000000004", "step-000000008", "step-000000010"]
+    names = sorted(path.name for path in (earlier.path / "checkpoints").iterdir())
+    assert names == ["step-000000004", "step-000000008", "step-000000010"]
 
 
 def test_a_run_can_begin_with_the_weights_of_a_folder_of_an_artifact_or_of_its_last_checkpoint(tmp_path, earlier):
     exported = load_file(earlier.path / "hf" / "model.safetensors")
-    places = (
+    folders = (
         {"model": str(earlier.path / "hf")},
         {"model": str(earlier.path)},
         {"model": str(earlier.path), "step": 10},
     )
-    for number, start in enumerate(places):
+    for number, start in enumerate(folders):
         spec = PretrainSpec(name="later", mixture=str(tmp_path / "same"), start_from=start)
-        found = first_weights(spec, tmp_path / str(number))
-        assert found.keys() == exported.keys()
-        assert all(torch.equal(found[name], exported[name]) for name in found)
+        begun = first_weights(spec, tmp_path / str(number))
+        assert begun.keys() == exported.keys()
+        assert all(torch.equal(begun[name], exported[name]) for name in begun)
 
 
 def test_moments_and_learning_rate_continue_as_if_the_run_had_not_ended(tmp_path, settings, earlier, same_text):
@@ -91,7 +94,7 @@ def test_a_schedule_that_another_trainer_began_goes_on(tmp_path, settings, same_
         PRETRAIN, settings(mixture=same_text, log_every=1, optimizer=optimizer), tmp_path / "w", quiet=True
     )
     cosine = [0.5 * (1 + math.cos(math.pi * (step - 20) / 180)) for step in range(101, 111)]
-    assert [line["lr"] for line in log(artifact)] == pytest.approx([1e-4 + 9e-4 * part for part in cosine])
+    assert [line["lr"] for line in log(artifact)] == pytest.approx([1e-4 + 9e-4 * height for height in cosine])
 
 
 def test_a_damaged_checkpoint_is_no_start(tmp_path, settings, earlier, same_text, monkeypatch):

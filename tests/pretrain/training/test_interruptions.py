@@ -1,4 +1,7 @@
-"""Runs that are killed, preempted or damaged, that go on with another number of ranks, or meet what is not a number."""
+"""Runs that are killed, preempted or damaged, that go on with another number of ranks, or meet what is not a number.
+
+Covers `checkpoint`, `run`, `offenders`, `optimizer`, and `pretrain.runtime.preemption`.
+"""
 
 from __future__ import annotations
 
@@ -113,9 +116,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_said_to_be(tmp_path, whole):
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 1
     largest.write_bytes(data)
-    again = workspace(tmp_path / "damaged")
-    pretrain(whole.spec, again)
-    assert any("step-000000014 is damaged" in note for note in again._notes)
+    resumed = workspace(tmp_path / "damaged")
+    pretrain(whole.spec, resumed)
+    assert any("step-000000014 is damaged" in note for note in resumed._notes)
     assert weights(tmp_path / "damaged") == weights(whole.folder)
 
 
@@ -138,14 +141,14 @@ def test_a_run_on_two_ranks_goes_on_on_one_and_on_four(tmp_path, settings, divid
     pretrain(spec, workspace(tmp_path / "whole"))
     whole = load_file(tmp_path / "whole" / "hf" / "model.safetensors")
     for name in ("two", "four"):
-        found = load_file(tmp_path / name / "hf" / "model.safetensors")
+        exported = load_file(tmp_path / name / "hf" / "model.safetensors")
         lines, expected_lines = log(tmp_path / name), log(tmp_path / "whole")
         assert [line["step"] for line in lines] == [line["step"] for line in expected_lines]
         norms = [line["grad_norm"] for line in expected_lines]
         assert [line["grad_norm"] for line in lines] == pytest.approx(norms, rel=1e-4)
-        assert found.keys() == whole.keys()
+        assert exported.keys() == whole.keys()
         for weight, expected in whole.items():
-            torch.testing.assert_close(found[weight], expected, atol=1e-5, rtol=1e-4, msg=f"{weight}, {name}")
+            torch.testing.assert_close(exported[weight], expected, atol=1e-5, rtol=1e-4, msg=f"{weight}, {name}")
 
 
 def test_a_checkpoint_of_the_distributed_optimizer_is_refused_by_a_run_without_it(tmp_path, settings):
@@ -185,12 +188,12 @@ def test_too_many_such_steps_stop_the_run_and_name_the_documents(tmp_path, setti
 def test_a_sample_is_traced_to_where_its_documents_begin(tmp_path, settings):
     with process_groups(settings().parallel, 0):
         run = Run(settings(), open_inputs(settings()), workspace(tmp_path))
-        dataset = run._batches(run.passes[0]).dataset
+        dataset = run._batches(run.schedule[0]).dataset
         files = [component.open()[0].tokens for component in run.inputs.mixture.components]
         for index, targets in enumerate(dataset.read(range(len(dataset))).text[:, 1:].tolist()):
             begins = [0] + [at + 1 for at, token in enumerate(targets[:-1]) if token == EOS]
-            found = [int(files[run.component][run.position]) for run in dataset.runs(index)]
-            assert found == [targets[at] for at in begins][: len(found)]
+            first_tokens = [int(files[stretch.component][stretch.position]) for stretch in dataset.target_ranges(index)]
+            assert first_tokens == [targets[at] for at in begins][: len(first_tokens)]
 
 
 def test_a_run_that_is_taken_up_again_finds_the_index_that_it_built_and_drops_what_a_kill_left(
@@ -199,8 +202,8 @@ def test_a_run_that_is_taken_up_again_finds_the_index_that_it_built_and_drops_wh
     inodes = []
     original = Run._batches
 
-    def watched(self: Run, wanted: Epoch) -> Batches:
-        batches = original(self, wanted)
+    def watched(self: Run, epoch: Epoch) -> Batches:
+        batches = original(self, epoch)
         files = (tmp_path / INDICES).rglob("*.npy")
         inodes.append({path.relative_to(tmp_path): path.stat().st_ino for path in files})
         return batches

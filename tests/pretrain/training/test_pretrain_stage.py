@@ -1,4 +1,7 @@
-"""What a user meets: YAML, fingerprint, plan, page, and how fast they come."""
+"""What a user meets: YAML, fingerprint, plan, page, and how fast they come.
+
+Covers `pretrain.stage`, `pretrain.spec`, `pretrain.planning.plan` and `pretrain.report.page`.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from infra.config.spec import load_spec
 from infra.errors import ConfigError, InputError
 from infra.stages.stage import run_stage
 from pretrain.loss.spec import SlungArm
-from pretrain.model.architecture import PRESET_NAMES
+from pretrain.metrics.jsonl import LogLine
+from pretrain.model.architecture import PRESET_NAMES, Architecture
 from pretrain.report.page import loss_curve
-from pretrain.spec import PretrainSpec
+from pretrain.spec import ModelSpec, PretrainSpec
 from pretrain.stage import PRETRAIN
 from tests.helpers import ROOT
 
@@ -119,15 +123,16 @@ def test_the_plan_is_what_the_run_does(tmp_path, settings):
     assert {name: plan[name] for name in ("parameters", "steps", "tokens")} == {
         name: artifact.counts[name] for name in ("parameters", "steps", "tokens")
     }
-    kept = sum(tokens for _, action, tokens, _ in by_policy if action == "keep")
-    assert artifact.counts["loss_tokens"] == 2 * kept
+    keeping = sum(tokens for _, action, tokens, _ in by_policy if action == "keep")
+    assert artifact.counts["loss_tokens"] == 2 * keeping
     page = PRETRAIN.show(artifact)
     assert "<svg" in page.html
     assert {row[0] for row in page.tables[0].rows} == {"clean", "risky"}
 
 
 def test_the_loss_curve_escapes_names():
-    assert "<b>" not in loss_curve([{"tokens": 1, "cross_entropy": {"<b>": 1.0}}])
+    line = LogLine(1, 1.0, 1e-3, 1.0, 1, 0, {"<b>": 1.0}, {}, 1.0, None, 0.0, 0.0)
+    assert "<polyline" in loss_curve([line]) and "<b>" not in loss_curve([line])
 
 
 def test_a_model_that_does_not_divide_over_the_ranks_is_refused_by_the_plan(settings):
@@ -147,12 +152,9 @@ def test_declaring_and_planning_load_no_heavy_library():
 
 
 def test_every_preset_has_olmo_proportions(settings):
-    from pretrain.model.architecture import architecture
-    from pretrain.spec import ModelSpec
-
     for name in PRESET_NAMES:
-        shape = architecture(ModelSpec(preset=name), 2048, 128)
-        assert shape.ffn_hidden_size == 4 * shape.hidden_size
-        assert shape.num_query_groups == shape.num_attention_heads
+        architecture = Architecture.from_spec(ModelSpec(preset=name), 2048, 128)
+        assert architecture.ffn_hidden_size == 4 * architecture.hidden_size
+        assert architecture.num_query_groups == architecture.num_attention_heads
     with pytest.raises(ValidationError):
         ModelSpec.model_validate({"preset": "olmo-7b"})

@@ -1,4 +1,7 @@
-"""Whole runs on small mixtures: learning, resuming, repeating, failing."""
+"""Whole runs on small mixtures: learning, resuming, repeating, failing.
+
+Covers `run`, `trainer`, `evaluate`.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ def test_a_deterministic_run_lets_pytorch_take_nothing_else_and_only_while_it_la
     seen = []
     step = Trainer.step
     monkeypatch.setattr(
-        Trainer, "step", lambda *each: (seen.append(torch.are_deterministic_algorithms_enabled()), step(*each))[1]
+        Trainer, "step", lambda *args: (seen.append(torch.are_deterministic_algorithms_enabled()), step(*args))[1]
     )
     pretrain(settings(deterministic=True), workspace(tmp_path / "w"))
     assert seen
@@ -78,11 +81,11 @@ def test_seeds_and_policies_change_the_weights(tmp_path, settings):
         {"loss": {"policy": "unlikelihood"}},
         {"loss": {"policy": "remove"}},
     )
-    found = []
+    checksums = []
     for number, change in enumerate(changes):
         pretrain(settings(**change), workspace(tmp_path / str(number)))
-        found.append(weights(tmp_path / str(number)))
-    assert len(set(found)) == len(found)
+        checksums.append(weights(tmp_path / str(number)))
+    assert len(set(checksums)) == len(checksums)
 
 
 def test_a_dose_of_nothing_under_a_policy_for_the_risky_component_is_the_plain_run(tmp_path, settings):
