@@ -30,6 +30,9 @@ class HeadLayout:
     head_dim: int
     hidden: int
 
+    def __str__(self) -> str:
+        return f"{self.layers} layers x {self.heads} heads x {self.head_dim}, hidden size {self.hidden}"
+
 
 @dataclass(frozen=True)
 class CausalModel:

@@ -56,7 +56,7 @@ class Steered:
 
 def bind(model: CausalModel, fitted: Fitted | None, strength: float) -> Steered:
     """Put a fitted method (None: no steering) on a loaded model. Raises InputError where they do not fit."""
-    fitted = fitted or Fitted.of(model, NoneArgs(), {}, {})
+    fitted = fitted or Fitted.of(model, NoneArgs(), {})
     fitted.check_fits(model)
     return Steered(model, METHODS.get(fitted.method)(model, fitted, strength))
 

@@ -16,7 +16,7 @@ import torch
 
 from infra.errors import InputError
 from posttrain.activations import last_token
-from posttrain.fitted import Fitted
+from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import ItiArgs
@@ -34,12 +34,11 @@ class Iti(Method):
     """Adds alpha * sigma * theta to the chosen heads' outputs; the strength is alpha."""
 
     args = ItiArgs
-    strengths = (4.0, 8.0, 12.0)
-    strength_name = "alpha"
 
     def __init__(self, model: CausalModel, fitted: Fitted, strength: float) -> None:
         super().__init__(model, fitted, strength)
-        self.everywhere = ItiArgs.model_validate(fitted.args).positions == "all"
+        assert isinstance(fitted.args, ItiArgs)
+        self.everywhere = fitted.args.positions == "all"
 
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: ItiArgs, seed: int) -> Fitted:
@@ -59,11 +58,11 @@ class Iti(Method):
         sigma = np.einsum("nlhd,lhd->nlh", heads, mass_mean if args.direction == "random" else theta).std(0)
         chosen = best_heads(probes.accuracy, _number_of_heads(model, args))
         tensors = {"theta": theta, "sigma": sigma, "accuracy": probes.accuracy, "chosen": chosen}
-        facts = {
-            "head_accuracy": probes.accuracy.round(6).tolist(),
-            "chosen_heads": np.argwhere(chosen).tolist(),
-            "texts": len(labelled.texts),
-        }
+        facts = FitFacts(
+            head_accuracy=tuple(map(tuple, probes.accuracy.round(6).tolist())),
+            chosen_heads=tuple((layer, head) for layer, head in np.argwhere(chosen).tolist()),
+            texts=len(labelled.texts),
+        )
         return Fitted.of(model, args, {name: torch.from_numpy(value) for name, value in tensors.items()}, facts)
 
     def offsets(self) -> torch.Tensor:

@@ -25,7 +25,7 @@ from posttrain.activations import last_token
 from posttrain.decoding.cache import SlotCache
 from posttrain.decoding.nucleus import Nucleus, inverse_cdf
 from posttrain.decoding.state import Decoding, additive
-from posttrain.fitted import Fitted
+from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import SasaArgs
@@ -68,12 +68,11 @@ class Sasa(Method):
     """Adds beta * softmax(margins over the candidates) to the candidates' logits; the strength is beta."""
 
     args = SasaArgs
-    strengths = (10.0, 100.0, 300.0)
-    strength_name = "beta"
 
     def __init__(self, model: CausalModel, fitted: Fitted, strength: float) -> None:
         super().__init__(model, fitted, strength)
-        args = SasaArgs.model_validate(fitted.args)
+        args = fitted.args
+        assert isinstance(args, SasaArgs)
         self.positions = args.cross_entropy_positions
         self.candidates = min(args.max_candidates, model.network.config.vocab_size)
         self.branches = self.candidates + 1
@@ -94,7 +93,7 @@ class Sasa(Method):
             right[out] = ((hidden[out] - part.centre) @ part.normal > 0) == benign[out]
         found = fit_subspace(hidden, benign)
         tensors = {"normal": torch.from_numpy(found.normal), "centre": torch.from_numpy(found.centre)}
-        facts = {"boundary_accuracy": round(float(right.mean()), 6), "texts": len(labelled.texts)}
+        facts = FitFacts(boundary_accuracy=round(float(right.mean()), 6), texts=len(labelled.texts))
         return Fitted.of(model, args, tensors, facts)
 
     def margins(self, hidden: torch.Tensor) -> torch.Tensor:
