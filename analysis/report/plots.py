@@ -134,15 +134,21 @@ def probes(table: pl.DataFrame) -> Figure:
 
 def training(report: ReportInput) -> Figure:
     """Held-out cross-entropy of each arm (mean over seeds) beside the unigram entropy, component by component."""
-    components = sorted({name for arm in report.arms for name in arm.held_out})
+    components = sorted({name for arm in report.arms for name in arm.training.held_out})
     names = list(dict.fromkeys(_arm_name(arm.dose, arm.policy) for arm in report.arms))
     traces: list[dict[str, Any]] = []
     for i, component in enumerate(components):
-        held = [(_arm_name(a.dose, a.policy), a.held_out[component]) for a in report.arms if component in a.held_out]
+        held = [
+            (_arm_name(arm.dose, arm.policy), arm.training.held_out[component])
+            for arm in report.arms
+            if component in arm.training.held_out
+        ]
         means = {n: [h.cross_entropy for name, h in held if name == n] for n in names}
         shared = {"type": "scatter", "mode": "markers", "x": names}
         colour = METHOD_COLOURS[i % len(METHOD_COLOURS)]
-        unigram = {n: [h.unigram_entropy for name, h in held if name == n and h.unigram_entropy] for n in names}
+        unigram = {
+            n: [h.unigram_cross_entropy for name, h in held if name == n and h.unigram_cross_entropy] for n in names
+        }
         traces.append(
             {
                 **shared,

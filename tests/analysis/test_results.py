@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import polars as pl
@@ -26,9 +27,9 @@ def test_round_trip_keeps_every_column(tmp_path: Path) -> None:
     assert results.read([tmp_path / "results.parquet"]).equals(table)
 
 
-def test_column_outside_the_schema_is_our_own_mistake() -> None:
-    with pytest.raises(AssertionError, match="colour"):
-        results.frame([{"arm": "a", "colour": "red"}])
+def test_labels_and_rows_are_the_columns_of_the_schema() -> None:
+    columns = [column.name for record in (results.Labels, results.Row) for column in fields(record)]
+    assert sorted([*columns, "evaluation"]) == sorted(results.SCHEMA)
 
 
 def test_panels_agree_with_the_plain_means_of_the_table() -> None:
