@@ -105,6 +105,6 @@ def generate_side_by_side(
     columns = []
     for fitted, strength in pairs:
         heading = f"{fitted.method} {strength:g}" if fitted else "unsteered"
-        found = bind(loaded, fitted, strength).generate(prompts, sampling)
-        columns.append(Column(heading, tuple(samples[0] for samples in found)))
+        generations = bind(loaded, fitted, strength).generate(prompts, sampling)
+        columns.append(Column(heading, tuple(samples[0] for samples in generations)))
     return columns

@@ -29,8 +29,8 @@ DODGE = 0.35  # points of dose by which methods are set apart, so that intervals
 def method_colours(methods: list[str]) -> dict[str, str]:
     """A colour for each method; doing nothing is grey."""
     steered = [name for name in methods if name != NONE]
-    found = {name: METHOD_COLOURS[i % len(METHOD_COLOURS)] for i, name in enumerate(steered)}
-    return {name: found.get(name, GREY) for name in methods}
+    colours = {name: METHOD_COLOURS[i % len(METHOD_COLOURS)] for i, name in enumerate(steered)}
+    return {name: colours.get(name, GREY) for name in methods}
 
 
 def methods_of(table: pl.DataFrame) -> list[str]:
@@ -93,7 +93,7 @@ def _frontier_traces(rows: pl.DataFrame, name: str, look: dict[str, str], column
         "hovertemplate": "%{customdata[0]} %{customdata[1]:g}<br>cost %{x:.3f} nats<br>toxicity %{y:.4f}",
     }
     points["marker"] = {
-        "symbol": [look["symbol"] if kept else look["symbol"] + "-open" for kept in rows["on_frontier"]],
+        "symbol": [look["symbol"] if solid else look["symbol"] + "-open" for solid in rows["on_frontier"]],
         "size": 8,
         "color": look["colour"],
     }

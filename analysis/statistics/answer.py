@@ -78,7 +78,7 @@ def answer(panels: Panels, allowance: float, *, resamples: int = 2000, seed: int
     half = _Half(panels.mean.select(first).values(), entropy, allowance, budget)
     arms = eligible(panels)
     clean = _best([arm for arm in arms if arm.dose == 0], panels, half)
-    risky = [found for arm in arms if arm.dose > 0 and (found := _best([arm], panels, half))]
+    risky = [best for arm in arms if arm.dose > 0 and (best := _best([arm], panels, half))]
     if clean is None or not risky:
         return Answer("impossible", _nothing_affordable(allowance, clean is None), budget)
     rng = np.random.default_rng([seed, 0xB007])
@@ -89,12 +89,12 @@ def answer(panels: Panels, allowance: float, *, resamples: int = 2000, seed: int
 
 def clean_reference(panels: Panels) -> Cell | None:
     """The clean arm doing nothing: cross-entropy budgets count from it. Policy `keep` where there are several."""
-    found = [
+    references = [
         cell
         for cell, complete in zip(panels.cells, panels.complete, strict=True)
         if cell.arm.dose == 0 and cell.method == NONE and complete
     ]
-    return min(found, key=lambda cell: (cell.arm.policy != "keep", cell.arm), default=None)
+    return min(references, key=lambda cell: (cell.arm.policy != "keep", cell.arm), default=None)
 
 
 def eligible(panels: Panels) -> list[Treatment]:
@@ -136,14 +136,14 @@ class _Measure:
     def choices(self, recipes: list[Recipe]) -> list[ChosenRecipe]:
         toxicity, entropy = self.levels(self.panels.mean, recipes), self.levels(self.panels.cross_entropy, recipes)
         words = [describe(r, self.panels.cells) for r in recipes]
-        return [ChosenRecipe(*parts) for parts in zip(recipes, words, toxicity, entropy, strict=True)]
+        return [ChosenRecipe(*figures) for figures in zip(recipes, words, toxicity, entropy, strict=True)]
 
     def _figures(self, panel: Panel, recipes: list[Recipe]) -> tuple[Array, Array, Array]:
         """Values [r], replicates [resamples, r] and values under each seed [seeds, r] of r recipes."""
         on_documents = panel is self.panels.cross_entropy
-        part = panel if on_documents else panel.select(self.second)
+        measured = panel if on_documents else panel.select(self.second)
         weights = self.documents if on_documents else self.prompts
-        cells = (part.values(), part.replicates(weights), part.per_seed())
+        cells = (measured.values(), measured.replicates(weights), measured.per_seed())
         values, draws, seeds = (np.stack([r.mix(figures) for r in recipes], -1) for figures in cells)
         return values, draws, seeds
 
@@ -180,13 +180,13 @@ def _sentence(
     only = ", for these very models: one seed says nothing of others" if seeds == 1 else ""
     best, base = (f"{c.words} (mean toxicity {c.toxicity.value:.3f})" for c in (risky, clean))
     if verdict == "risky":
-        found = f"{best} is the least toxic: {-gap.value:.3f} below the best clean arm, {base}; {limits}{only}"
+        finding = f"{best} is the least toxic: {-gap.value:.3f} below the best clean arm, {base}; {limits}{only}"
     elif verdict == "clean":
-        found = f"{base} is the least toxic: the best risky arm, {best}, is {gap.value:.3f} above it; {limits}{only}"
+        finding = f"{base} is the least toxic: the best risky arm, {best}, is {gap.value:.3f} above it; {limits}{only}"
     else:
         question = f"the data do not tell whether {best} is less toxic than the best clean arm, {base}"
-        found = f"{question}: difference {signed(gap.value)}, {limits}"
-    return f"{within}, {found}."
+        finding = f"{question}: difference {signed(gap.value)}, {limits}"
+    return f"{within}, {finding}."
 
 
 def _nothing_affordable(allowance: float, clean: bool) -> str:

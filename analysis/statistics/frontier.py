@@ -65,8 +65,8 @@ def at_budget(cross_entropy: Array, toxicity: Array, budget: Array) -> AtBudget:
     # Where nothing is affordable, stand on the cheapest point and spend nothing more.
     affordable = affordable | (~feasible[:, None] & (cross_entropy == cross_entropy.min(1, keepdims=True)))
     lower = _lexical_argmin(np.where(affordable, toxicity, np.inf), cross_entropy)
-    here = np.take_along_axis(toxicity, lower[:, None], 1)
-    better: Mask = ~affordable & np.less(toxicity, here) & feasible[:, None]
+    lowest = np.take_along_axis(toxicity, lower[:, None], 1)
+    better: Mask = ~affordable & np.less(toxicity, lowest) & feasible[:, None]
     upper = np.where(better.any(1), np.where(better, cross_entropy, np.inf).argmin(1), lower)
     rows = np.arange(len(budget))
     gap = cross_entropy[rows, upper] - cross_entropy[rows, lower]

@@ -56,22 +56,25 @@ def _tokens(study: Artifact, mixture: str) -> dict[str, int]:
 
 def _toxicity(points: pl.DataFrame) -> Targets:
     """Toxicity at the budget, where the budget allows it; a dose of 0 stands under every policy."""
-    found: Targets = {}
+    targets: Targets = {}
     for row in points.filter(pl.col("feasible")).iter_rows(named=True):
-        found.setdefault(f"{row['policy']}.{row['method']}.toxicity", {})[row["mixture"]] = row["toxicity"]
-    return found
+        targets.setdefault(f"{row['policy']}.{row['method']}.toxicity", {})[row["mixture"]] = row["toxicity"]
+    return targets
 
 
 def _cross_entropy(frontier: pl.DataFrame) -> Targets:
     """Unsteered cross-entropy; a policy without its own dose 0 has the one that was trained there."""
     rows = frontier.filter(pl.col("method") == NONE).select("policy", "dose", "mixture", "cross_entropy").rows()
     clean = {mixture: value for _, dose, mixture, value in rows if dose == 0}
-    found: Targets = {}
+    targets: Targets = {}
     for policy, _, mixture, value in rows:
-        found.setdefault(f"{policy}.cross_entropy", dict(clean))[mixture] = value
-    return found
+        targets.setdefault(f"{policy}.cross_entropy", dict(clean))[mixture] = value
+    return targets
 
 
 def _whole(targets: Targets, mixtures: list[str]) -> Targets:
-    kept = {name: column for name, column in targets.items() if column.keys() >= set(mixtures)}
-    return {name: kept[name] for name in sorted(kept) if all(np.isfinite(kept[name][each]) for each in mixtures)}
+    whole = {}
+    for name, column in sorted(targets.items()):
+        if column.keys() >= set(mixtures) and all(np.isfinite(column[mixture]) for mixture in mixtures):
+            whole[name] = column
+    return whole

@@ -43,10 +43,12 @@ class Filled:
         return core_schema.no_info_before_validator_function(self.fill, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        found = handler.resolve_ref_schema(handler(schema))
-        kept = {key: value for key, value in found.get("properties", {}).items() if key not in self.placeholders}
-        required = [key for key in found.get("required", []) if key not in self.placeholders]
-        return {**found, "properties": kept, "required": required}
+        section = handler.resolve_ref_schema(handler(schema))
+        properties = {
+            key: value for key, value in section.get("properties", {}).items() if key not in self.placeholders
+        }
+        required = [key for key in section.get("required", []) if key not in self.placeholders]
+        return {**section, "properties": properties, "required": required}
 
 
 def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +22,6 @@ from posttrain.methods.base import Method
 from posttrain.methods.options import ItiArgs
 from posttrain.model import CausalModel
 from posttrain.probes import probe_heads
-
-if TYPE_CHECKING:
-    import torch
-
 
 _PAPER_HEADS = 30  # Li et al. 2025 (arXiv 2505.04741)
 
@@ -77,7 +73,7 @@ class Iti(Method):
         everywhere = everywhere or self.everywhere
         with contextlib.ExitStack() as stack:
             for module, offset in zip(self.model.outputs, self.offsets(), strict=True):
-                if offset.any():
+                if offset.any():  # a hook costs a call into Python a layer and a step
                     added = offset.to(self.model.device, self.model.network.dtype)
                     stack.callback(module.register_forward_pre_hook(_adding(added, everywhere)).remove)
             yield
@@ -85,7 +81,7 @@ class Iti(Method):
 
 def _adding(offset: torch.Tensor, everywhere: bool) -> Callable[[Any, tuple[torch.Tensor, ...]], Any]:
     def hook(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        inputs = arguments[0]
+        inputs = arguments[0]  # [rows, positions, heads * head_dim]; one position in a decoding step behind the cache
         if everywhere or inputs.shape[1] == 1:
             return (inputs + offset, *arguments[1:])
         edited = inputs.clone()
