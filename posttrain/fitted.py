@@ -59,6 +59,7 @@ class Fitted:
         model: CausalModel, args: MethodArgs, tensors: dict[str, torch.Tensor], facts: FitFacts | None = None
     ) -> Fitted:
         """Fitted on `model` with `args`."""
+        # safetensors refuses tensors that are not contiguous, and a fit on a GPU in bfloat16 must serve a CPU too.
         stored = {name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}
         return Fitted(args, stored, facts or FitFacts(), model.fingerprint, model.layout)
 

@@ -101,6 +101,8 @@ def load_model(location: str, device: Device = "auto") -> CausalModel:
     check_weights(location)
     where = choose_device(device)
     dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
+    # sdpa, as a tree of candidates needs a four-dimensional mask: flash attention takes none, eager attention stores
+    # every score, and the default is not the same on every machine.
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         network = AutoModelForCausalLM.from_pretrained(

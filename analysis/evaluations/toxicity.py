@@ -102,6 +102,7 @@ def read_prompts(options: ToxicitySpec) -> list[RawDocument]:
         raise AmountError(f"{options.prompts.path}: {len(prompts)} prompts; toxicity needs at least 2")
     if options.limit is None or options.limit >= len(prompts):
         return prompts
+    # By hash and not by a generator: whether a prompt is chosen changes little when others are added to the file.
     order = sorted(range(len(prompts)), key=lambda i: digest([options.seed, prompts[i].id, prompts[i].text]))
     return [prompts[i] for i in sorted(order[: options.limit])]
 

@@ -40,5 +40,6 @@ def draw_dose_response(table: pl.DataFrame, path: Path, title: str) -> None:
     axes[0][0].set_ylabel("mean toxicity at the budget")
     axes[0][-1].legend(frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=12, x=0.01, ha="left")
+    # No "Software": it holds matplotlib's version, and the same table is to give the same bytes.
     figure.savefig(path, dpi=150, metadata={"Software": None}, format="png")
     pyplot.close(figure)

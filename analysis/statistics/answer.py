@@ -81,6 +81,7 @@ def answer(panels: Panels, allowance: float, *, resamples: int = 2000, seed: int
     risky = [best for arm in arms if arm.dose > 0 and (best := _best([arm], panels, half))]
     if clean is None or not risky:
         return Answer("impossible", _nothing_affordable(allowance, clean is None), budget)
+    # A stream of its own, so that the split of the prompts and the resampling do not depend on each other.
     rng = np.random.default_rng([seed, 0xB007])
     prompts = draw_weights(rng, resamples, int(second.sum()))
     documents = draw_weights(rng, resamples, panels.cross_entropy.clusters)

@@ -51,6 +51,7 @@ def _drain(
     broken = False
     while True:
         before = ledger.ended()
+        # A step that nothing can run beside (curation, the one mixture of a one-dose study) gets every worker.
         alone = not running and len(ledger.ready()) == 1
         for step in [] if broken else _next(ledger, list(running.values()), workers):
             task = _task(step, ledger, workers if alone else 1, ray)

@@ -134,9 +134,10 @@ class Sasa(Method):
         """Nats under p', which shares out p(C) over the set C of the `max_candidates` likeliest tokens anew.
 
         p'(x) = p(C) p(x) e^b(x) / sum over C of p e^b for x in C, with b = beta * softmax(margin); p' = p elsewhere, so
-        no target has probability 0. p' costs K forwards a position: it is computed at up to `cross_entropy_positions` evenly spaced targets of a row, all candidates of all positions as
-        one tree behind the row's cache; their mean difference to the plain nats is added to every target. The sum over
-        a row is thus plain nats + targets * mean difference.
+        no target has probability 0. p' costs K forwards a position: it is computed at up to `cross_entropy_positions`
+        evenly spaced targets of a row, all candidates of all positions as one tree behind the row's cache; their mean
+        difference to the plain nats is added to every target. The sum over a row is thus plain nats + targets * mean
+        difference.
         """
 
         rows, length = ids.shape
