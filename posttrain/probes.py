@@ -95,7 +95,7 @@ def fit_logistic(features: torch.Tensor, target: torch.Tensor, c: float = 1.0) -
 def _newton(design: torch.Tensor, target: torch.Tensor, penalty: torch.Tensor) -> torch.Tensor:
     """Minimise sum log(1 + exp(-signed score)) + penalty |w|^2 / 2 for each problem; [h, n, k], [n], [k] -> [h, k]."""
     weight = design.new_zeros(design.shape[0], design.shape[2])
-    # A whole Newton step may overshoot where classes separate; the best of a few lengths, 0 included, makes nothing worse.
+    # A whole Newton step may overshoot where classes separate; the best of a few lengths, 0 included, never does.
     lengths = design.new_tensor([1.0, 0.5, 0.25, 0.0625, 0.0])
     for _ in range(_NEWTON_STEPS):
         probability = torch.sigmoid(_scores(design, weight))
