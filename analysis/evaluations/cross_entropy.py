@@ -5,6 +5,8 @@ This is the price of a method: what it costs in predicting text that no arm was 
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 
 from analysis.evaluations.base import Evaluation
@@ -25,7 +27,9 @@ class CrossEntropy(Evaluation[CrossEntropySpec]):
         return 1
 
     def rows(self, chunk: int) -> list[Row]:
-        """One row a document; a document without a token to predict has no value. Raises AmountError for none."""
+        """One row a document; without a token to predict, or with a cross-entropy that is no number, it has no value.
+        Raises AmountError for no document.
+        """
         documents = self._documents()
         measured = self.subject.steered.cross_entropy(
             [text for _, text in documents], max_tokens_per_document=self.spec.max_tokens_per_document
@@ -34,9 +38,9 @@ class CrossEntropy(Evaluation[CrossEntropySpec]):
             Row(
                 prompt=number,
                 prompt_id=identity,
-                value=float(nats / tokens) if tokens else None,
+                value=float(nats / tokens) if tokens and math.isfinite(nats) else None,
                 tokens=int(tokens),
-                reason=None if tokens else "no token to predict",
+                reason=_reason(float(nats), int(tokens)),
             )
             for number, ((identity, _), nats, tokens) in enumerate(
                 zip(documents, measured.nats, measured.tokens, strict=True)
@@ -55,3 +59,9 @@ class CrossEntropy(Evaluation[CrossEntropySpec]):
             hint = nearest(self.spec.component, known)
             raise AmountError(f"no held-out documents of {self.spec.component!r}; there are {known}{hint}")
         return chosen.select("id", "text").head(self.spec.max_documents or len(chosen)).rows()
+
+
+def _reason(nats: float, tokens: int) -> str | None:
+    if tokens == 0:
+        return "no token to predict"
+    return None if math.isfinite(nats) else f"the cross-entropy is {nats}"

@@ -17,7 +17,7 @@ from analysis.report.generations import sample_tables
 from analysis.report.input import Json, ReportInput, StepRecord
 from analysis.report.picture import draw_dose_response
 from analysis.report.tables import failure_table, mixture_tables, result_tables, training_table
-from analysis.statistics.answer import Answer, signed
+from analysis.statistics.verdict import UNSCORED_CEILING, Answer, signed
 from infra.artifacts.records import read_record
 from infra.atomic import atomic_path, write_json, write_text
 from infra.render.page import Table
@@ -69,11 +69,13 @@ def render(report: ReportInput, findings: Findings) -> str:
         answer=findings.answer,
         contrast=_contrast_rows(findings.answer),
         facts=_facts(report),
-        figures=_figures(report, findings),
+        figures=_plain(_figures(report, findings)),  # JSON has no NaN, and a page with one draws nothing at all
+        doses=_dose_words(report),
         tables={name: table for name in FRAMES for table in result_tables({name: frames[name]})},
         training=training_table(report.arms) if report.arms else None,
         mixtures=mixture_tables(report.arms),
         failures=failure_table(report),
+        ceiling=UNSCORED_CEILING,
         samples=sample_tables(report.results, findings.frontier, report.ce_budget, report.seed),
         steps=_steps_by_kind(report.steps),
         plotly=get_plotlyjs(),
@@ -110,6 +112,15 @@ def _facts(report: ReportInput) -> list[tuple[str, str]]:
     ]
 
 
+def _dose_words(report: ReportInput) -> list[str]:
+    """Each dose with the share of tokens that are risky by their own score: a component's text is not all risky."""
+    shares: dict[float, float] = {}
+    for arm in report.arms:
+        total = sum(component.tokens for component in arm.composition.components)
+        shares[arm.dose] = sum(component.risky_tokens for component in arm.composition.components) / max(total, 1)
+    return [f"{100 * dose:.3g} %: {100 * share:.2g} %" for dose, share in sorted(shares.items())]
+
+
 def _contrast_rows(answer: Answer) -> list[tuple[str, str, str]]:
     """The answer's differences as (figure, difference, interval)."""
     if answer.contrast is None:
@@ -121,7 +132,10 @@ def _contrast_rows(answer: Answer) -> list[tuple[str, str, str]]:
         "cross_entropy": "cross-entropy, nats per token",
     }
     differences = {words: getattr(answer.contrast, name) for name, words in names.items()}
-    return [(words, signed(e.value), f"{signed(e.low)} to {signed(e.high)}") for words, e in differences.items()]
+    return [
+        (words, signed(e.value), f"{signed(e.low)} to {signed(e.high)}" if e.low == e.low else "none")
+        for words, e in differences.items()
+    ]
 
 
 def _answer_record(answer: Answer, report: ReportInput) -> Json:

@@ -53,11 +53,13 @@ def dose_response(table: pl.DataFrame) -> Figure:
                 "legendgroup": method,
                 "showlegend": column == 1,
                 "xaxis": _axis(column),
-                "hovertemplate": "%{customdata[0]:g} % risky, strength %{customdata[1]:.3g}<br>toxicity %{y:.4f}",
+                "hovertemplate": "dose %{customdata[0]:~g} %, strength %{customdata[1]:.3~g}<br>toxicity %{y:.4f}",
             }
             traces.append(trace)
     layout = _panels(
-        [f"loss policy: {name}" for name in policies], "risky tokens, % of all", "mean toxicity at the budget"
+        [f"loss policy: {name}" for name in policies],
+        "dose: risky component, % of all tokens",
+        "mean toxicity at the budget",
     )
     return {"data": traces, "layout": layout | {"height": 430}}
 
@@ -90,7 +92,7 @@ def _frontier_traces(rows: pl.DataFrame, name: str, look: dict[str, str], column
         "showlegend": column == 1,
         "error_x": _bars(rows, "cost", look["colour"]),
         "customdata": rows.select("method", "strength").rows(),
-        "hovertemplate": "%{customdata[0]} %{customdata[1]:g}<br>cost %{x:.3f} nats<br>toxicity %{y:.4f}",
+        "hovertemplate": "%{customdata[0]} %{customdata[1]:~g}<br>cost %{x:.3f} nats<br>toxicity %{y:.4f}",
     }
     points["marker"] = {
         "symbol": [look["symbol"] if solid else look["symbol"] + "-open" for solid in rows["on_frontier"]],

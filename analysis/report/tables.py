@@ -35,11 +35,19 @@ def training_table(arms: Sequence[ArmRecord]) -> Table:
 def mixture_tables(arms: Sequence[ArmRecord]) -> list[Table]:
     """The composition of each mixture, once, whatever number of arms trained on it."""
     rows = [
-        (name, component.name, component.corpus, component.documents, component.tokens, component.risky_tokens)
+        (
+            name,
+            component.name,
+            component.corpus,
+            component.documents,
+            component.tokens,
+            component.risky_tokens,
+            f"{100 * component.risky_tokens / component.tokens:.2g}" if component.tokens else "",
+        )
         for name, composition in {arm.mixture: arm.composition for arm in arms}.items()
         for component in composition.components
     ]
-    columns = ("mixture", "component", "corpus", "documents", "tokens", "risky tokens")
+    columns = ("mixture", "component", "corpus", "documents", "tokens", "tokens of risk ≥ 0.5", "%")
     return [Table("Mixtures", columns, tuple(rows))] if rows else []
 
 

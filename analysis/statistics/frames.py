@@ -24,6 +24,7 @@ CELL = [*ARM, "method", "strength"]
 def arms_table(results: pl.DataFrame) -> pl.DataFrame:
     """One row an (arm, seed, method, strength): toxicity in its three forms, cross-entropy, unscored generations."""
     keys = [*CELL, "seed"]
+    results = results.with_columns(pl.col("value").fill_nan(None))
     toxic = results.filter(pl.col("evaluation") == TOXICITY)
     value = pl.col("value")
     per_prompt = toxic.group_by([*keys, "prompt"], maintain_order=True).agg(highest=value.max())
@@ -80,7 +81,7 @@ def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0)
 
     The intervals resample heads. Heads of one model are not independent, so they are short of the truth.
     """
-    probes = results.filter(pl.col("evaluation") == PROBES)
+    probes = results.filter(pl.col("evaluation") == PROBES).with_columns(pl.col("value").fill_nan(None))
     if probes.is_empty():
         return pl.DataFrame()
     arms, panel = head_panel(probes)

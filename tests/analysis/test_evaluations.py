@@ -12,7 +12,8 @@ import pytest
 
 from analysis import results
 from analysis.evaluations import EVALUATIONS
-from analysis.evaluations.options import ToxicitySpec
+from analysis.evaluations.base import Subject
+from analysis.evaluations.options import CrossEntropySpec, ToxicitySpec
 from analysis.evaluations.toxicity import read_prompts, scored_rows
 from analysis.spec import AnalysisSpec
 from analysis.stage import ANALYSIS
@@ -96,6 +97,14 @@ def test_limit_is_a_seeded_choice_in_the_files_order(prompts: Path) -> None:
     repeated = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate(options))]
     other = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate({**options, "seed": 1}))]
     assert chosen == repeated == sorted(chosen) and len(chosen) == 3 and chosen != other
+
+
+def test_cross_entropy_that_is_no_number_has_no_value_and_says_why(tiny_model: Path, mixture: Path) -> None:
+    subject = Subject(str(tiny_model), None, 0.0, str(mixture), None, "cpu")
+    weights = subject.steered.model.network.get_output_embeddings().weight.data
+    weights.fill_(float("nan"))
+    rows = EVALUATIONS.get("cross_entropy")(CrossEntropySpec(max_documents=2), subject).rows(0)
+    assert [(row.value, row.reason) for row in rows] == [(None, "the cross-entropy is nan")] * 2
 
 
 def test_analysis_writes_every_evaluation_with_labels(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -54,10 +56,30 @@ def test_failed_seed_is_known_to_be_missing() -> None:
     table = made_up_study.report(prompts=6, samples=1).results
     lost = (pl.col("dose") == 0.25) & (pl.col("policy") == "mask") & (pl.col("seed") == 1)
     panels = build(table.filter(~lost))
-    broken = {
-        (cell.arm.dose, cell.arm.policy) for cell, whole in zip(panels.cells, panels.complete, strict=True) if not whole
-    }
-    assert broken == {(0.25, "mask")}
+    assert {(gap.cell.arm.dose, gap.cell.arm.policy, gap.seed) for gap in panels.gaps} == {(0.25, "mask", 1)}
+
+
+def test_cell_that_no_seed_of_its_arm_has_is_a_gap_too() -> None:
+    table = made_up_study.report(prompts=6, samples=1).results
+    failed = (pl.col("dose") == 0) & (pl.col("method") == "iti") & (pl.col("strength") == 8)
+    panels = build(table.filter(~failed))
+    assert [(gap.cell.arm.dose, *gap.cell[1:], gap.seed) for gap in panels.gaps] == [(0, "iti", 8, 0), (0, "iti", 8, 1)]
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "value"), [("toxicity", math.nan), ("cross_entropy", math.nan), ("cross_entropy", None)]
+)
+def test_figure_that_is_no_number_makes_a_gap_and_reaches_no_panel(evaluation: str, value: float | None) -> None:
+    """One document without a number is not left out of the mean: the cell is not compared under that seed."""
+    table = made_up_study.report(prompts=6, samples=1).results
+    hit = (
+        (pl.col("evaluation") == evaluation) & (pl.col("dose") == 0.1) & (pl.col("policy") == "keep")
+        & (pl.col("method") == "sasa") & (pl.col("strength") == 50) & (pl.col("seed") == 0) & (pl.col("prompt") == 1)
+    )  # fmt: skip
+    panels = build(table.with_columns(value=pl.when(hit).then(pl.lit(value, pl.Float64)).otherwise("value")))
+    assert [(gap.cell.method, gap.cell.strength, gap.seed) for gap in panels.gaps] == [("sasa", 50, 0)]
+    for panel in (panels.mean, panels.maximum, panels.cross_entropy):
+        assert np.isfinite(panel.values()).all()
 
 
 def test_unscored_generations_are_counted_and_left_out_of_the_mean() -> None:

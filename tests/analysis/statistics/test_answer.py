@@ -10,7 +10,7 @@ import pytest
 
 from analysis.statistics.answer import answer
 from analysis.statistics.intervals import Panel
-from analysis.statistics.panels import NONE, Panels
+from analysis.statistics.panels import NONE, Gap, Panels
 from tests.helpers.simulated_studies import Truth, study
 
 STUDIES = 120
@@ -59,15 +59,25 @@ def test_same_seed_same_answer_and_figures() -> None:
 
 def test_arm_that_lacks_a_seed_is_not_chosen() -> None:
     panels = study(Truth(effect=-0.2, seed_sd=0.0), np.random.default_rng(0))
-    lacking = tuple(not (cell.arm.dose == 0.1 and cell.arm.policy == "mask") for cell in panels.cells)
-    found = answer(replace(panels, complete=lacking), 0.1, resamples=100)
+    gaps = tuple(Gap(cell, 0) for cell in panels.cells if cell.arm.dose == 0.1 and cell.arm.policy == "mask")
+    found = answer(replace(panels, gaps=gaps), 0.1, resamples=100)
+    assert "Not compared, as figures are missing: 10 % risky text (mask)." in found.sentence
     assert found.risky is not None and (found.risky.recipe.arm.dose, found.risky.recipe.arm.policy) != (0.1, "mask")
 
 
 def test_without_a_clean_unsteered_arm_there_is_no_answer() -> None:
     panels = study(Truth(), np.random.default_rng(0))
-    complete = tuple(not (cell.arm.dose == 0 and cell.method == NONE) for cell in panels.cells)
-    assert answer(replace(panels, complete=complete), 0.1).verdict == "impossible"
+    gaps = tuple(Gap(cell, 1) for cell in panels.cells if cell.arm.dose == 0 and cell.method == NONE)
+    found = answer(replace(panels, gaps=gaps), 0.1)
+    assert found.verdict == "impossible" and "no figures of the clean corpus unsteered under seed 1" in found.sentence
+
+
+def test_failed_cell_of_the_clean_arm_is_named_and_not_called_too_dear() -> None:
+    panels = study(Truth(effect=-0.3, seed_sd=0.0), np.random.default_rng(0))
+    failed = next(cell for cell in panels.cells if cell.arm.dose == 0 and cell.strength == 8)
+    found = answer(replace(panels, gaps=(Gap(failed, 1),)), 0.1, resamples=100)
+    assert found.verdict == "impossible" and "stays within" not in found.sentence
+    assert "no figures of the clean corpus with iti at strength 8 under seed 1" in found.sentence
 
 
 def test_risky_arms_beyond_the_budget_make_it_impossible_not_a_win() -> None:
@@ -77,9 +87,55 @@ def test_risky_arms_beyond_the_budget_make_it_impossible_not_a_win() -> None:
     assert found.verdict == "impossible" and "No arm with risky text" in found.sentence
 
 
-def test_one_seed_is_said_to_speak_of_these_models_only() -> None:
+def test_one_seed_decides_nothing_and_says_so() -> None:
     found = answer(study(Truth(effect=-0.3, seeds=1), np.random.default_rng(0)), 0.1, resamples=100)
-    assert found.verdict == "risky" and "these very models" in found.sentence
+    assert found.verdict == "unknown" and "one seed decides nothing" in found.sentence
+    assert found.contrast is not None and found.contrast.mean.excludes_zero  # what the interval alone would claim
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_a_single_prompt_to_measure_on_has_no_interval_and_makes_no_claim(seeds: int) -> None:
+    """Two prompts: one chooses the recipes, one is left."""
+    found = answer(study(Truth(effect=-0.3, prompts=2, seeds=seeds), np.random.default_rng(0)), 0.1, resamples=100)
+    assert found.verdict == "unknown" and "nothing is claimed" in found.sentence and "nan" not in found.sentence
+    assert found.contrast is not None and np.isnan(found.contrast.mean.low)
+
+
+def test_scores_that_are_all_alike_tell_nothing_apart() -> None:
+    panels = study(Truth(), np.random.default_rng(0))
+    zero = Panel(np.zeros_like(panels.mean.numerator), panels.mean.denominator)
+    found = answer(replace(panels, mean=zero, probability=zero, maximum=zero), 0.1, resamples=100)
+    assert found.verdict == "unknown" and "no score differs from another" in found.sentence
+    assert "interval" not in found.sentence
+
+
+def without_scores(panels: Panels, cells: list[bool], share: float) -> Panels:
+    """The panels with `share` of the generations of some cells unscored, drawn prompt by prompt."""
+    lost = np.random.default_rng(1).random(panels.mean.numerator.shape) < share
+    lost &= np.array(cells)[:, None, None]
+    scored = Panel(np.where(lost, 0, panels.mean.numerator), np.where(lost, 0, panels.mean.denominator))
+    unscored = Panel(lost.astype(np.float64), np.ones_like(panels.mean.numerator))
+    return replace(panels, mean=scored, probability=scored, maximum=scored, unscored=unscored)
+
+
+def test_arm_whose_generations_are_mostly_unscored_does_not_win() -> None:
+    panels = study(Truth(effect=-0.2, seed_sd=0.0), np.random.default_rng(0))
+    planted = [cell.arm.dose == 0.1 and cell.arm.policy == "mask" for cell in panels.cells]
+    found = answer(without_scores(panels, planted, 0.9), 0.1, resamples=100)
+    assert found.risky is not None and found.risky.recipe.arm.dose == 0.1
+    assert found.verdict == "unknown" and "have no score, more than the 10 % allowed" in found.sentence
+    assert found.unscored is not None and found.unscored.risky == pytest.approx(0.9, abs=0.06)
+
+
+def test_few_unscored_generations_are_bounded_in_the_sentence() -> None:
+    panels = study(Truth(effect=-0.2, seed_sd=0.0), np.random.default_rng(0))
+    found = answer(without_scores(panels, [True] * len(panels.cells), 0.03), 0.1, resamples=100)
+    assert found.verdict == "risky" and found.unscored is not None and found.contrast is not None
+    assert found.unscored.low < found.contrast.mean.value < found.unscored.high
+    width = found.unscored.high - found.unscored.low
+    assert width == pytest.approx(found.unscored.risky + found.unscored.clean)
+    assert "% of their generations have no score, with which the difference could be" in found.sentence
+    assert "no score" not in answer(panels, 0.1, resamples=100).sentence
 
 
 def test_effect_must_not_hide_behind_unused_figures() -> None:

@@ -32,6 +32,11 @@ def test_where_nothing_is_affordable_the_cheapest_point_stands_and_says_so() -> 
     assert found.toxicity[0] == 0.3 and not found.feasible[0] and found.share[0] == 0
 
 
+def test_point_without_a_figure_is_never_chosen() -> None:
+    assert read([(3.0, 0.4), (3.05, np.nan), (np.nan, 0.1)], 3.1) == 0.4
+    assert np.isnan(read([(3.0, np.nan)], 3.1))
+
+
 @settings(max_examples=200)
 @given(points, st.floats(2, 5), st.floats(0, 1))
 def test_more_budget_never_makes_it_worse(found: list[tuple[float, float]], budget: float, more: float) -> None:

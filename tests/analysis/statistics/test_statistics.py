@@ -89,6 +89,14 @@ def test_missing_seed_takes_the_mean_of_the_others_and_an_empty_cell_stays_empty
     assert filled.denominator[0, 1].sum() == 3
 
 
+def test_one_cluster_has_a_value_and_no_interval() -> None:
+    table = panel(clusters=1)
+    draws = table.replicates(draw_weights(np.random.default_rng(0), 50, 1))
+    for estimate in intervals(table.values(), draws, table.per_seed(), clusters=1):
+        assert np.isfinite(estimate.value) and np.isnan([estimate.low, estimate.high]).all()
+        assert not estimate.excludes_zero
+
+
 @given(st.integers(2, 200), st.integers(0, 5))
 def test_halves_are_disjoint_whole_and_equal(prompts: int, seed: int) -> None:
     first, second = seed_split(range(prompts), seed)
