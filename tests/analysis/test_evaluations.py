@@ -1,4 +1,7 @@
-"""Evaluations on a tiny model, through the stage: what is measured, what is refused, what a kill leaves."""
+"""Evaluations on a tiny model, through the stage: what is measured, what is refused, what a kill leaves.
+
+Covers `analysis.evaluations`, and `stage`, `spec` and `page` of `analysis`.
+"""
 
 from __future__ import annotations
 

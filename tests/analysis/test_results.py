@@ -1,4 +1,7 @@
-"""The results table: same rows, same bytes; what is not in the schema is refused."""
+"""The results table: same rows, same bytes; what is not in the schema is refused.
+
+Covers `analysis.results`, and `panels` and `frames` of `analysis.statistics`.
+"""
 
 from __future__ import annotations
 
@@ -86,8 +89,8 @@ def test_unscored_generations_are_counted_and_left_out_of_the_mean() -> None:
     table = made_up_study.report(prompts=6, samples=2).results
     toxic = (pl.col("evaluation") == "toxicity") & (pl.col("method") == NONE) & (pl.col("prompt") == 0)
     hidden = table.with_columns(value=pl.when(toxic).then(None).otherwise(pl.col("value")))
-    before, after = (arms_table(each).filter(pl.col("method") == NONE) for each in (table, hidden))
+    before, after = (arms_table(rows).filter(pl.col("method") == NONE) for rows in (table, hidden))
     assert (after["unscored"] - before["unscored"] >= 1).all()
-    kept = table.filter((pl.col("evaluation") == "toxicity") & (pl.col("method") == NONE) & (pl.col("prompt") > 0))
-    one = kept.filter(pl.col("dose") == 0, pl.col("seed") == 0)["value"].mean()
+    rest = table.filter((pl.col("evaluation") == "toxicity") & (pl.col("method") == NONE) & (pl.col("prompt") > 0))
+    one = rest.filter(pl.col("dose") == 0, pl.col("seed") == 0)["value"].mean()
     assert after.filter(pl.col("dose") == 0, pl.col("seed") == 0)["toxicity"][0] == pytest.approx(one)

@@ -1,4 +1,7 @@
-"""The stage from YAML to steered model: artifact, fingerprint, page, and what is refused."""
+"""The stage from YAML to steered model: artifact, fingerprint, page, and what is refused.
+
+Covers `posttrain.stage`, `spec`, `fitted`, `model`, `steered`, `page`, and the methods' `options`.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """The report: self-contained, escaped, blurred, honest about what failed and what is synthetic; same input, same
 bytes.
+
+Covers all of `analysis.report`.
 """
 
 from __future__ import annotations

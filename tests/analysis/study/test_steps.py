@@ -1,4 +1,7 @@
-"""A study's grid as steps: which strengths are measured."""
+"""A study's grid as steps: which strengths are measured.
+
+Covers `analysis.study.steps` and `spec`.
+"""
 
 from __future__ import annotations
 
