@@ -15,14 +15,14 @@ SAMPLES = 20
 
 def analysis_page(artifact: Artifact) -> Page:
     """Tables for the terminal; the page adds the highest-scored generations, blurred."""
-    table = results.read([artifact.path / "results.parquet"])
-    found = [_figures(frames.arms_table(table))]
+    table = results.read([artifact.path / results.FILE])
+    tables = [_figures(frames.arms_table(table))]
     probes = table.filter(pl.col("evaluation") == results.PROBES).sort("value", descending=True).head(10)
     if len(probes):
         rows = tuple(probes.select("prompt_id", "value").rows())
-        found.append(Table("Heads that tell toxic from benign text best", ("head", "accuracy"), rows))
-    html = "".join(map(table_html, found)) + _generations(table)
-    return Page(f"analysis: {artifact.path.name}", tuple(found), html)
+        tables.append(Table("Heads that tell toxic from benign text best", ("head", "accuracy"), rows))
+    html = "".join(map(table_html, tables)) + _generations(table)
+    return Page(f"analysis: {artifact.path.name}", tuple(tables), html)
 
 
 def _figures(arms: pl.DataFrame) -> Table:

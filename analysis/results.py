@@ -16,6 +16,7 @@ never a harmless one.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import polars as pl
@@ -51,13 +52,61 @@ KEY = ("dose", "policy", "mixture", "arm", "seed", "method", "strength", "evalua
 
 TOXICITY, CROSS_ENTROPY, PROBES = "toxicity", "cross_entropy", "probes"
 
+FILE = "results.parquet"
 
-def frame(rows: Iterable[dict[str, object]]) -> pl.DataFrame:
-    """Rows (missing columns are null, unknown ones an assertion) as a sorted table of `SCHEMA`."""
-    listed = list(rows)
-    unknown = {key for row in listed for key in row} - SCHEMA.keys()
-    assert not unknown, f"rows have columns outside the results schema: {sorted(unknown)}"
-    return pl.DataFrame(listed, schema=SCHEMA).sort(KEY)
+
+@dataclass(frozen=True)
+class Labels:
+    """What the table says of a subject in every row: its arm, and the method and strength that it is under."""
+
+    arm: str
+    dose: float
+    policy: str
+    mixture: str
+    seed: int
+    method: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class PromptScore:
+    """A score that came with a prompt."""
+
+    attribute: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a scorer says of a continuation."""
+
+    scorer: str
+    attribute: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measurement of a subject; what its columns mean depends on the evaluation (see above)."""
+
+    prompt: int
+    sample: int = 0
+    prompt_id: str
+    prompt_text: str | None = None
+    prompt_scores: tuple[PromptScore, ...] | None = None
+    generation: str | None = None
+    value: float | None
+    tokens: int
+    reason: str | None = None
+    scores: tuple[Score, ...] | None = None
+    scorer: str | None = None
+    sampling_seed: int | None = None
+
+
+def frame(labels: Labels, evaluation: str, rows: Iterable[Row]) -> pl.DataFrame:
+    """The rows of one evaluation of one subject as a sorted table of `SCHEMA`."""
+    subject = {**asdict(labels), "evaluation": evaluation}
+    return pl.DataFrame([{**subject, **asdict(row)} for row in rows], schema=SCHEMA).sort(KEY)
 
 
 def write(table: pl.DataFrame, path: Path) -> None:

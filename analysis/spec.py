@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -54,10 +54,10 @@ class AnalysisSpec(Spec):
     toxicity: Annotated[ToxicitySpec | None, NotIdentity] = None
     """Toxicity of what the model writes."""
 
-    def asked(self) -> dict[str, Any]:
+    def evaluations(self) -> dict[str, Spec]:
         """Evaluation name -> its options, for those that are asked for."""
-        found = {name: getattr(self, name) for name in EVALUATIONS.names()}
-        return {name: options for name, options in found.items() if options is not None}
+        options: dict[str, Spec | None] = {name: getattr(self, name) for name in EVALUATIONS.names()}
+        return {name: section for name, section in options.items() if section is not None}
 
     def for_arm(
         self,
@@ -76,7 +76,7 @@ class AnalysisSpec(Spec):
 
     @model_validator(mode="after")
     def _measures_something(self) -> Self:
-        if not self.asked():
+        if not self.evaluations():
             raise ValueError(f"nothing to measure: give at least one of {', '.join(EVALUATIONS.names())}")
         if self.steering is None and self.strength != 0:
             raise ValueError("a strength without `steering:` does nothing; take it out or give the steering")

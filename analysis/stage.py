@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from analysis.evaluations import EVALUATIONS, Evaluation
+from analysis.evaluations import EVALUATIONS
 from analysis.evaluations.base import Subject
 from analysis.spec import AnalysisSpec
 from infra.artifacts.artifact import Artifact, fingerprint_of
@@ -19,13 +18,14 @@ from pretrain.huggingface.location import fingerprint
 if TYPE_CHECKING:
     import polars as pl
 
-RESULTS = "results.parquet"
-_PARTS = "parts"
+    from analysis.results import Labels
+
+_CHUNKS = "parts"
 
 
 def identity(spec: AnalysisSpec) -> Identity:
     """Options of the evaluations, labels, and the fingerprints of model, steering and mixture."""
-    evaluations = {name: EVALUATIONS.get(name).identity(options) for name, options in spec.asked().items()}
+    evaluations = {name: EVALUATIONS.get(name).identity(options) for name, options in spec.evaluations().items()}
     inputs = {"model": fingerprint(spec.model)}
     if spec.labelled is not None:
         inputs["labelled"] = fingerprint_of(spec.labelled.mixture, "mixture")
@@ -36,28 +36,29 @@ def identity(spec: AnalysisSpec) -> Identity:
     return Identity(spec.identity() | {"evaluations": evaluations}, inputs)
 
 
-def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, Any]:
-    """Measure what no earlier, killed run of the same work has measured, then join the parts. Returns counts."""
+def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
+    """Measure what no earlier, killed run of the same work has measured, then join the chunks. Returns counts."""
     import polars as pl
 
     from analysis import results
 
     labels = _labels(spec)
     subject = Subject(spec.model, spec.steering, spec.strength, spec.mixture, spec.labelled, spec.device)
-    evaluations = [(name, EVALUATIONS.get(name)(options, subject)) for name, options in spec.asked().items()]
-    work = [(name, each, chunk) for name, each in evaluations for chunk in range(each.chunks())]
-    parts = []
+    evaluations = [(name, EVALUATIONS.get(name)(options, subject)) for name, options in spec.evaluations().items()]
+    work = [(name, evaluation, chunk) for name, evaluation in evaluations for chunk in range(evaluation.chunks())]
+    files = []
     with workspace.progress("measuring", len(work), "chunks") as advance:
         for name, evaluation, chunk in work:
-            part = workspace.path / _PARTS / f"{name}-{chunk:05d}.parquet"
-            if not part.exists():
-                _measure(evaluation, chunk, {**labels, "evaluation": name}, part)
-            parts.append(part)
+            file = workspace.path / _CHUNKS / f"{name}-{chunk:05d}.parquet"
+            if not file.exists():
+                with atomic_path(file) as path:
+                    results.write(results.frame(labels, name, evaluation.rows(chunk)), path)
+            files.append(file)
             advance(1)
-    table = results.read(parts)
-    with atomic_path(workspace.path / RESULTS) as path:
+    table = results.read(files)
+    with atomic_path(workspace.path / results.FILE) as path:
         results.write(table, path)
-    shutil.rmtree(workspace.path / _PARTS, ignore_errors=True)
+    shutil.rmtree(workspace.path / _CHUNKS, ignore_errors=True)
     unscored = table.filter((pl.col("evaluation") == results.TOXICITY) & pl.col("value").is_null())
     if len(unscored):
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(unscored["reason"].value_counts().rows()))
@@ -65,22 +66,14 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, Any]:
     return {"rows": len(table), "unscored": len(unscored), **_summary(table)}
 
 
-def _measure(evaluation: Evaluation, chunk: int, labels: dict[str, Any], part: Path) -> None:
-    from analysis import results
-
-    rows = evaluation.rows(chunk)
-    with atomic_path(part) as path:
-        results.write(results.frame([{**labels, **row} for row in rows]), path)
-
-
-def _labels(spec: AnalysisSpec) -> dict[str, Any]:
+def _labels(spec: AnalysisSpec) -> Labels:
     """What the results table says of the subject in every row."""
+    from analysis.results import Labels
     from posttrain.fitted import load_fitted
 
     method = "none" if spec.steering is None else load_fitted(spec.steering).method
     arm = spec.arm
-    labels = {"arm": arm.name, "dose": arm.dose, "policy": arm.policy, "mixture": arm.mixture, "seed": spec.seed}
-    return {**labels, "method": method, "strength": spec.strength}
+    return Labels(arm.name, arm.dose, arm.policy, arm.mixture, spec.seed, method, spec.strength)
 
 
 def _summary(table: pl.DataFrame) -> dict[str, float]:
@@ -100,7 +93,7 @@ def plan(spec: AnalysisSpec) -> Plan:
         ("strength", spec.strength),
         ("arm", f"{spec.arm.name}, seed {spec.seed}"),
     )
-    rows = tuple((name, key, value) for name, options in spec.asked().items() for key, value in _facts(options))
+    rows = tuple((name, key, value) for name, options in spec.evaluations().items() for key, value in _facts(options))
     tables = (
         Table("Subject", ("what", "value"), subject),
         Table("Evaluations", ("evaluation", "option", "value"), rows),
@@ -110,13 +103,13 @@ def plan(spec: AnalysisSpec) -> Plan:
 
 def _facts(options: Spec) -> list[tuple[str, object]]:
     """Options that say something, one line each; a section stands for itself by its path or name."""
-    found: list[tuple[str, object]] = []
+    facts: list[tuple[str, object]] = []
     for key, value in options.model_dump().items():
         if isinstance(value, dict) and value:
-            found.append((key, value.get("path") or value.get("name") or ", ".join(map(str, value))))
+            facts.append((key, value.get("path") or value.get("name") or ", ".join(map(str, value))))
         elif value not in (None, (), {}):
-            found.append((key, value))
-    return found
+            facts.append((key, value))
+    return facts
 
 
 def show(artifact: Artifact) -> Page:

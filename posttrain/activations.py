@@ -40,15 +40,16 @@ def last_token(
     limit = min(max_tokens, model.max_positions) - 1
     rows = [[model.start, *ids[:limit]] for ids in model.encode(list(texts))]
     layout = model.layout
-    heads = np.empty((len(rows), layout.layers, layout.heads, layout.head_dim), dtype=np.float32)
-    hidden = np.empty((len(rows), layout.hidden), dtype=np.float32)
+    # N texts, L layers, Q query heads of D; H hidden size
+    heads_NLQD = np.empty((len(rows), layout.layers, layout.heads, layout.head_dim), dtype=np.float32)
+    hidden_NH = np.empty((len(rows), layout.hidden), dtype=np.float32)
     for batch in batches([len(row) for row in rows], _TOKENS_PER_BATCH):
         states, inputs = at_last_token(model, [rows[index] for index in batch])
-        hidden[batch] = states.cpu().numpy()
-        heads[batch] = inputs.cpu().numpy().reshape(len(batch), layout.layers, layout.heads, layout.head_dim)
+        hidden_NH[batch] = states.cpu().numpy()
+        heads_NLQD[batch] = inputs.cpu().numpy().reshape(len(batch), layout.layers, layout.heads, layout.head_dim)
         if progress is not None:
             progress(len(batch))
-    return LastToken(heads, hidden)
+    return LastToken(heads_NLQD, hidden_NH)
 
 
 def at_last_token(model: CausalModel, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,7 +81,7 @@ def _recording(model: CausalModel, last: torch.Tensor, inputs: list[torch.Tensor
 def batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Indices in batches of alike lengths, each at most `tokens` padded tokens (a longer text is a batch by itself)."""
     out: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda each: lengths[each]):
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         if out and lengths[index] * (len(out[-1]) + 1) <= tokens:
             out[-1].append(index)
         else:

@@ -71,11 +71,12 @@ def cross_entropy(
 
 def window_nats(model: CausalModel, method: Method, windows: Sequence[ForwardPass]) -> torch.Tensor:
     """Nats of each window's targets, [windows] float64 on the model's device; one forward pass."""
-    ids, _ = right_padded([window.ids for window in windows], model)
-    place = torch.arange(ids.shape[1])
+    ids_WT, _ = right_padded([window.ids for window in windows], model)
+    position = torch.arange(ids_WT.shape[1])
     first = torch.tensor([window.first for window in windows])
     end = torch.tensor([len(window.ids) for window in windows])
-    return method.token_nats(ids, (place >= first[:, None]) & (place < end[:, None])).sum(-1)
+    targets_WT = (position >= first[:, None]) & (position < end[:, None])
+    return method.token_nats(ids_WT, targets_WT).sum(-1)
 
 
 def text_windows(model: CausalModel, method: Method, encoded: list[list[int]]) -> list[ForwardPass]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,55 +11,103 @@ from safetensors.torch import load_file, save_file
 
 from infra.artifacts.artifact import is_artifact
 from infra.artifacts.inputs import open_input
+from infra.artifacts.records import from_json
 from infra.atomic import atomic_path, write_json
-from infra.config.spec import Spec
 from infra.errors import ArtifactError, InputError
+from posttrain.methods.options import AnyMethod, MethodArgs
 from posttrain.model import CausalModel, HeadLayout
 
 TENSORS, RECORD = "steering.safetensors", "steering.json"
 FORMAT = 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class FitFacts:
+    """What a fit says of itself beside its tensors; None where the method has no such thing."""
+
+    texts: int | None = None
+    """Labelled texts that it was fitted on."""
+    boundary_accuracy: float | None = None
+    """Cross-validated accuracy of the boundary between benign and toxic hidden states."""
+    prompt_tokens: int | None = None
+    head_accuracy: tuple[tuple[float, ...], ...] | None = None
+    """Validation accuracy of each head's probe, layer by layer."""
+    chosen_heads: tuple[tuple[int, int], ...] | None = None
+    """(layer, head) of the heads that are edited."""
+
+    @property
+    def figures(self) -> dict[str, int | float]:
+        """Those that are one number, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, (int, float))}
+
+
 @dataclass(frozen=True)
 class Fitted:
-    """What fitting gave: float32 `tensors` by name, and `facts` (accuracies, counts) that JSON can hold.
+    """What fitting gave: the arguments, float32 `tensors` by name, and facts.
 
     `model` is the fingerprint of the model it was fitted on and `layout` that model's heads.
     """
 
-    method: str
-    args: dict[str, Any]
+    args: MethodArgs
     tensors: dict[str, torch.Tensor]
-    facts: dict[str, Any]
+    facts: FitFacts
     model: str
     layout: HeadLayout
 
     @staticmethod
-    def of(model: CausalModel, args: Spec, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> Fitted:
+    def of(
+        model: CausalModel, args: MethodArgs, tensors: dict[str, torch.Tensor], facts: FitFacts | None = None
+    ) -> Fitted:
         """Fitted on `model` with `args`."""
-        values = args.model_dump(mode="json")
-        kept = {name: value.detach().float().cpu().contiguous() for name, value in tensors.items()}
-        return Fitted(values["name"], values, kept, facts, model.fingerprint, model.layout)
+        # safetensors refuses tensors that are not contiguous, and a fit on a GPU in bfloat16 must serve a CPU too.
+        stored = {name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}
+        return Fitted(args, stored, facts or FitFacts(), model.fingerprint, model.layout)
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.args.name
 
     def check_fits(self, model: CausalModel) -> None:
         """Raise InputError where the tensors cannot belong to `model`."""
         if self.tensors and self.layout != model.layout:
             raise InputError(
-                f"this {self.method} steering was fitted on a model with {_say(self.layout)}, and the model here has "
-                f"{_say(model.layout)}; fit it on this model with `kind: posttrain`"
+                f"this {self.method} steering was fitted on a model with {self.layout}, and the model here has "
+                f"{model.layout}; fit it on this model with `kind: posttrain`"
             )
 
 
-def _say(layout: HeadLayout) -> str:
-    return f"{layout.layers} layers x {layout.heads} heads x {layout.head_dim}, hidden size {layout.hidden}"
+@dataclass(frozen=True)
+class _Record:
+    """`steering.json`: a Fitted without its tensors."""
+
+    format: int
+    args: AnyMethod
+    model: str
+    layout: HeadLayout
+    facts: FitFacts = field(default_factory=FitFacts)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """What is read of a `steering.json` before anything else."""
+
+    format: int
 
 
 def save_fitted(folder: Path, fitted: Fitted) -> None:
     """Write both files, each atomically; equal input gives equal bytes."""
     with atomic_path(folder / TENSORS) as temporary:
         save_file(fitted.tensors, temporary)
-    record = {"format": FORMAT, **{key: value for key, value in vars(fitted).items() if key != "tensors"}}
-    write_json(folder / RECORD, record | {"layout": asdict(fitted.layout)})
+    record = {
+        "format": FORMAT,
+        "method": fitted.method,
+        "args": fitted.args.model_dump(mode="json"),
+        "facts": {name: value for name, value in vars(fitted.facts).items() if value is not None},
+        "model": fitted.model,
+        "layout": asdict(fitted.layout),
+    }
+    write_json(folder / RECORD, record)
 
 
 def load_fitted(location: str | Path) -> Fitted:
@@ -69,16 +115,15 @@ def load_fitted(location: str | Path) -> Fitted:
     folder = Path(location)
     if is_artifact(folder):
         open_input(folder, "posttrain")
+    file = folder / RECORD
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        text = file.read_bytes()
         tensors = load_file(folder / TENSORS)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder}: no {RECORD} and {TENSORS}; make them with `kind: posttrain`") from None
     except (ValueError, SafetensorError) as error:
         raise ArtifactError(f"{folder}: the steering files are damaged ({error}); run the stage again") from None
-    if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
-        raise ArtifactError(f"{folder / RECORD}: not in the format this hormesis reads ({FORMAT})")
-    try:
-        return Fitted(**{**record, "layout": HeadLayout(**record["layout"])}, tensors=tensors)
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder / RECORD}: damaged ({error}); run the stage again") from None
+    if from_json(_Format, text, file).format != FORMAT:
+        raise ArtifactError(f"{file}: not in the format this hormesis reads ({FORMAT})")
+    record = from_json(_Record, text, file)
+    return Fitted(record.args, tensors, record.facts, record.model, record.layout)

@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 
+from curation.corpus.records import Span
 from infra.artifacts.artifact import read_artifact
 from infra.errors import AmountError, DataError, InputError
 from mixtures.formats.file_names import HELD_OUT_TEXTS
@@ -92,17 +93,17 @@ def held_out_examples(spec: LabelledSpec) -> Iterator[Example]:
             continue
         if document["spans"] is None:
             raise DataError(f"{file.name}:{row + 1}: document {group} was not tagged, so its lines have no label")
-        spans = [span for span in document["spans"] if span["attribute"] == spec.attribute]
+        spans = [Span(**span) for span in document["spans"] if span["attribute"] == spec.attribute]
         yield from _lines(document["text"], spans, spec, group)
 
 
-def _lines(text: str, spans: list[dict[str, Any]], spec: LabelledSpec, group: str) -> Iterator[Example]:
+def _lines(text: str, spans: Sequence[Span], spec: LabelledSpec, group: str) -> Iterator[Example]:
     """Each line with the highest score among the spans that overlap it; lines of few words are left out."""
     for match in _LINE.finditer(text):
         line = match.group().strip()
         if len(line.split()) < spec.min_words:
             continue
-        overlapping = [span["score"] for span in spans if span["start"] < match.end() and span["end"] > match.start()]
+        overlapping = [span.score for span in spans if span.start < match.end() and span.end > match.start()]
         yield Example(line, max(overlapping, default=0.0) >= spec.at_or_above, group)
 
 

@@ -30,6 +30,9 @@ class HeadLayout:
     head_dim: int
     hidden: int
 
+    def __str__(self) -> str:
+        return f"{self.layers} layers x {self.heads} heads x {self.head_dim}, hidden size {self.hidden}"
+
 
 @dataclass(frozen=True)
 class CausalModel:
@@ -98,6 +101,8 @@ def load_model(location: str, device: Device = "auto") -> CausalModel:
     check_weights(location)
     where = choose_device(device)
     dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
+    # sdpa, as a tree of candidates needs a four-dimensional mask: flash attention takes none, eager attention stores
+    # every score, and the default is not the same on every machine.
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         network = AutoModelForCausalLM.from_pretrained(
@@ -130,7 +135,7 @@ def wrap(network: Any, tokenizer: Any, identity: str) -> CausalModel:
 
 def find_heads(network: Any) -> tuple[tuple[torch.nn.Module, ...], HeadLayout]:
     """Find every layer's attention output projection and the layout of the query heads in its input."""
-    found = [
+    outputs = [
         child
         for module in network.base_model.modules()
         if type(module).__name__.endswith("Attention")
@@ -139,13 +144,15 @@ def find_heads(network: Any) -> tuple[tuple[torch.nn.Module, ...], HeadLayout]:
     ]
     config = network.config
     layers, heads = config.num_hidden_layers, config.num_attention_heads
-    if len(found) != layers:
+    if len(outputs) != layers:
         name = type(network).__name__
-        raise UnavailableError(f"{name}: {len(found)} attention output projections for {layers} layers; not supported")
+        raise UnavailableError(
+            f"{name}: {len(outputs)} attention output projections for {layers} layers; not supported"
+        )
     if getattr(config, "sliding_window", None) or set(getattr(config, "layer_types", None) or ()) - {"full_attention"}:
         raise UnavailableError(f"{type(network).__name__}: sliding-window or linear attention is not supported")
-    width = getattr(found[0], "in_features", None) or found[0].nx  # GPT-2's Conv1D calls it nx
-    return tuple(found), HeadLayout(layers, heads, width // heads, config.hidden_size)
+    width = getattr(outputs[0], "in_features", None) or outputs[0].nx  # GPT-2's Conv1D calls it nx
+    return tuple(outputs), HeadLayout(layers, heads, width // heads, config.hidden_size)
 
 
 @torch.inference_mode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from infra.render.html import escape, table_html
 from infra.render.page import Page, Table
 from posttrain.fitted import Fitted
@@ -9,23 +11,26 @@ from posttrain.fitted import Fitted
 _ROWS = 40
 _CELL = 22  # pixels
 
+Accuracy = Sequence[Sequence[float]]
+"""Layer by layer, the validation accuracy of each query head."""
+
 
 def steering_page(name: str, fitted: Fitted) -> Page:
     """Method and facts; heads by validation accuracy; layer x head heat-map with the edited heads framed."""
-    facts = {key: value for key, value in fitted.facts.items() if isinstance(value, (int, float, str))}
-    rows = [("method", fitted.method), *fitted.args.items(), *facts.items(), ("model", fitted.model[:12])]
-    tables = [Table("Fitted steering", ("what", "value"), tuple((key, value) for key, value in rows if key != "name"))]
+    args = fitted.args.model_dump(mode="json", exclude={"name"})
+    rows = (("method", fitted.method), *args.items(), *fitted.facts.figures.items(), ("model", fitted.model[:12]))
+    tables = [Table("Fitted steering", ("what", "value"), rows)]
     html = table_html(tables[0])
-    if accuracy := fitted.facts.get("head_accuracy"):
-        chosen = {tuple(head) for head in fitted.facts.get("chosen_heads", ())}
+    if accuracy := fitted.facts.head_accuracy:
+        chosen = frozenset(fitted.facts.chosen_heads or ())
         tables.append(_heads_table(accuracy, chosen))
         html += heads_svg(accuracy, chosen) + table_html(tables[1])
     return Page(f"{fitted.method} steering: {name}", tuple(tables), html)
 
 
-def _heads_table(accuracy: list[list[float]], chosen: set[tuple[int, ...]]) -> Table:
+def _heads_table(accuracy: Accuracy, chosen: frozenset[tuple[int, int]]) -> Table:
     heads = [(value, layer, head) for layer, row in enumerate(accuracy) for head, value in enumerate(row)]
-    heads.sort(key=lambda each: (-each[0], each[1:]))
+    heads.sort(key=lambda head: (-head[0], head[1:]))
     rows = tuple(
         (rank, layer, head, value, "yes" if (layer, head) in chosen else "")
         for rank, (value, layer, head) in enumerate(heads[:_ROWS], 1)
@@ -34,7 +39,7 @@ def _heads_table(accuracy: list[list[float]], chosen: set[tuple[int, ...]]) -> T
     return Table(title, ("rank", "layer", "head", "accuracy", "edited"), rows)
 
 
-def heads_svg(accuracy: list[list[float]], chosen: set[tuple[int, ...]]) -> str:
+def heads_svg(accuracy: Accuracy, chosen: frozenset[tuple[int, int]]) -> str:
     """Accuracy of every head as a colour from 0.5 (chance) to the best; layers upwards, edited heads framed."""
     best = max(max(row) for row in accuracy)
     layers, heads = len(accuracy), len(accuracy[0])
@@ -49,7 +54,7 @@ def heads_svg(accuracy: list[list[float]], chosen: set[tuple[int, ...]]) -> str:
                 f"<title>layer {layer}, head {head}: {value:.3f}</title></rect>"
             )
     names = [f'<text x="{(h + 2.4) * _CELL}" y="{(layers + 1.7) * _CELL}">{h}</text>' for h in range(heads)]
-    names += [f'<text x="{_CELL}" y="{(layers - each + 0.7) * _CELL}">{each}</text>' for each in range(layers)]
+    names += [f'<text x="{_CELL}" y="{(layers - layer + 0.7) * _CELL}">{layer}</text>' for layer in range(layers)]
     title = escape(f"Validation accuracy by layer (upwards) and query head; best {best:.3f}; edited heads are framed")
     size = f'width="{(heads + 3) * _CELL}" height="{(layers + 2) * _CELL}"'
     drawing = f'<svg role="img" {size} font-size="11">{"".join(cells + names)}</svg>'

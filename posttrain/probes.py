@@ -46,14 +46,14 @@ def probe_heads(heads: Array, positive: Array, groups: Array, folds: int = 5, se
     block = max(1, _ELEMENTS // (n * width))
     target = torch.from_numpy(positive.astype(np.float64))
     for first in range(0, layers * count, block):
-        part = slice(first, first + block)
-        features = torch.from_numpy(np.ascontiguousarray(flat[:, part].transpose(1, 0, 2))).double()
+        columns = slice(first, first + block)
+        features = torch.from_numpy(np.ascontiguousarray(flat[:, columns].transpose(1, 0, 2))).double()
         for fold in range(folds):
             held_out = torch.from_numpy(fold_of == fold)
             weight, bias = fit_logistic(features[:, ~held_out], target[~held_out])
             score = (features[:, held_out] @ weight[:, :, None])[:, :, 0] + bias[:, None]
-            accuracy[fold, part] = ((score > 0) == (target[held_out] > 0.5)).double().mean(-1).numpy()
-        coefficients[part] = fit_logistic(features, target)[0].numpy()
+            accuracy[fold, columns] = ((score > 0) == (target[held_out] > 0.5)).double().mean(-1).numpy()
+        coefficients[columns] = fit_logistic(features, target)[0].numpy()
     shape = (layers, count)
     return HeadProbes(
         accuracy.mean(0).reshape(shape), accuracy.reshape(folds, *shape), coefficients.reshape(*shape, width)
@@ -65,10 +65,10 @@ def assign_folds(positive: Array, groups: Array, folds: int, seed: int) -> Array
     from sklearn.model_selection import StratifiedGroupKFold
 
     for label in (True, False):
-        found = len(np.unique(groups[positive == label]))
-        if found < folds:
+        documents = len(np.unique(groups[positive == label]))
+        if documents < folds:
             name = "benign" if label else "toxic"
-            raise AmountError(f"{found} documents with {name} text are too few for {folds} folds; label more text")
+            raise AmountError(f"{documents} documents with {name} text are too few for {folds} folds; label more text")
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold_of = np.empty(len(positive), dtype=np.int64)
     for fold, (_, held_out) in enumerate(splitter.split(positive, positive, groups)):
@@ -95,6 +95,7 @@ def fit_logistic(features: torch.Tensor, target: torch.Tensor, c: float = 1.0) -
 def _newton(design: torch.Tensor, target: torch.Tensor, penalty: torch.Tensor) -> torch.Tensor:
     """Minimise sum log(1 + exp(-signed score)) + penalty |w|^2 / 2 for each problem; [h, n, k], [n], [k] -> [h, k]."""
     weight = design.new_zeros(design.shape[0], design.shape[2])
+    # A whole Newton step may overshoot where classes separate; the best of a few lengths, 0 included, never does.
     lengths = design.new_tensor([1.0, 0.5, 0.25, 0.0625, 0.0])
     for _ in range(_NEWTON_STEPS):
         probability = torch.sigmoid(_scores(design, weight))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from infra.artifacts.artifact import Artifact, fingerprint_of
 from infra.artifacts.inputs import input_digest, location_digest
@@ -12,9 +11,6 @@ from infra.stages.stage import Identity, Stage, Workspace
 from posttrain.methods import METHODS
 from posttrain.spec import AnyLabelled, LabelledSpec, PosttrainSpec
 from pretrain.huggingface.location import fingerprint
-
-if TYPE_CHECKING:
-    from posttrain.fitted import Fitted
 
 
 def identity(spec: PosttrainSpec) -> Identity:
@@ -32,7 +28,7 @@ def _labels_fingerprint(labelled: AnyLabelled) -> str:
     return location_digest(labelled.path) if "://" in labelled.path else input_digest(labelled.path)
 
 
-def run(spec: PosttrainSpec, workspace: Workspace) -> dict[str, Any]:
+def run(spec: PosttrainSpec, workspace: Workspace) -> dict[str, str | int | float]:
     """Fit and write `steering.safetensors` and `steering.json`; raises what reading labels or the model raises."""
     from posttrain.fitted import save_fitted
     from posttrain.labelled import read_labelled
@@ -45,11 +41,7 @@ def run(spec: PosttrainSpec, workspace: Workspace) -> dict[str, Any]:
         fitted = METHODS.get(spec.method_name).fit(model, labelled, spec.method, spec.seed)
         advance(texts)
     save_fitted(workspace.path, fitted)
-    return {"method": spec.method_name, "texts": texts, **_scalars(fitted)}
-
-
-def _scalars(fitted: Fitted) -> dict[str, Any]:
-    return {name: value for name, value in fitted.facts.items() if isinstance(value, (int, float))}
+    return {"method": spec.method_name, "texts": texts, **fitted.facts.figures}
 
 
 def plan(spec: PosttrainSpec) -> Plan:

@@ -56,7 +56,7 @@ class Steered:
 
 def bind(model: CausalModel, fitted: Fitted | None, strength: float) -> Steered:
     """Put a fitted method (None: no steering) on a loaded model. Raises InputError where they do not fit."""
-    fitted = fitted or Fitted.of(model, NoneArgs(), {}, {})
+    fitted = fitted or Fitted.of(model, NoneArgs(), {})
     fitted.check_fits(model)
     return Steered(model, METHODS.get(fitted.method)(model, fitted, strength))
 
@@ -105,6 +105,6 @@ def generate_side_by_side(
     columns = []
     for fitted, strength in pairs:
         heading = f"{fitted.method} {strength:g}" if fitted else "unsteered"
-        found = bind(loaded, fitted, strength).generate(prompts, sampling)
-        columns.append(Column(heading, tuple(samples[0] for samples in found)))
+        generations = bind(loaded, fitted, strength).generate(prompts, sampling)
+        columns.append(Column(heading, tuple(samples[0] for samples in generations)))
     return columns

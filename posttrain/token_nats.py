@@ -16,12 +16,13 @@ def plain_token_nats(model: CausalModel, ids: torch.Tensor, targets: torch.Tenso
 
 def nats_of_hidden(model: CausalModel, hidden: torch.Tensor, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The same from hidden states [rows, positions, hidden]; logits are made for target tokens only, in chunks."""
-    rows, places = (index.to(ids.device) for index in targets.nonzero(as_tuple=True))
-    out = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
+    # All logits at once would be rows x positions x vocabulary floats, most of them for padding and prefixes.
+    rows, positions = (index.to(ids.device) for index in targets.nonzero(as_tuple=True))
+    nats_BT = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
     size = max(1, _LOGITS_PER_CHUNK // model.network.config.vocab_size)
-    for part in torch.arange(len(rows), device=ids.device).split(size):
-        row, place = rows[part], places[part]
-        logits = model.logits(hidden[row, place - 1])
-        losses = torch.nn.functional.cross_entropy(logits, ids[row, place], reduction="none")
-        out[row, place] = losses.double()
-    return out
+    for chunk in torch.arange(len(rows), device=ids.device).split(size):
+        row, position = rows[chunk], positions[chunk]
+        logits_CV = model.logits(hidden[row, position - 1])  # the token before predicts
+        losses = torch.nn.functional.cross_entropy(logits_CV, ids[row, position], reduction="none")
+        nats_BT[row, position] = losses.double()
+    return nats_BT

@@ -5,10 +5,12 @@ import it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from analysis.evaluations.base import Evaluation
 from infra.config.registry import Registry
 
-EVALUATIONS: Registry[Evaluation] = Registry(
+EVALUATIONS: Registry[Evaluation[Any]] = Registry(
     "evaluation",
     {
         "cross_entropy": "analysis.evaluations.cross_entropy:CrossEntropy",

@@ -5,16 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from infra.config.spec import Spec
 from posttrain.spec import Device, LabelledSpec
 
 if TYPE_CHECKING:
+    from analysis.results import Row
     from posttrain.steered import Steered
 
-Row = dict[str, Any]
-"""Some columns of `analysis.results.SCHEMA`; the subject's labels are added by the stage."""
+Options = TypeVar("Options", bound=Spec)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Subject:
         return load_steered(self.model, self.steering, self.strength, self.device)
 
 
-class Evaluation(ABC):
+class Evaluation(ABC, Generic[Options]):
     """One way to measure. A new one has its options in `options.py`, a key in `analysis.spec` and a row here.
 
     Work is cut into chunks that do not depend on each other, so that a killed run takes up at the chunk it was in.
@@ -45,14 +45,13 @@ class Evaluation(ABC):
     options: ClassVar[type[Spec]]
     """The YAML section of this evaluation."""
 
-    def __init__(self, options: Any, subject: Subject) -> None:
-        self.given, self.subject = options, subject
+    def __init__(self, spec: Options, subject: Subject) -> None:
+        self.spec, self.subject = spec, subject
 
     @staticmethod
     def identity(options: Any) -> dict[str, Any]:
         """What enters the fingerprint: options and the content of inputs, never paths."""
-        own: dict[str, Any] = options.identity()
-        return own
+        return Spec.identity(options)
 
     @abstractmethod
     def chunks(self) -> int:
@@ -60,4 +59,4 @@ class Evaluation(ABC):
 
     @abstractmethod
     def rows(self, chunk: int) -> list[Row]:
-        """Measure one chunk."""
+        """Measure one chunk; the subject's labels are added by the stage."""

@@ -5,43 +5,46 @@ This is the price of a method: what it costs in predicting text that no arm was 
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 
-from analysis.evaluations.base import Evaluation, Row
+from analysis.evaluations.base import Evaluation
 from analysis.evaluations.options import CrossEntropySpec
+from analysis.results import Row
 from infra.artifacts.artifact import read_artifact
 from infra.config.faults import nearest
 from infra.errors import AmountError, InputError
 from mixtures.formats.file_names import HELD_OUT_TEXTS
 
 
-class CrossEntropy(Evaluation):
+class CrossEntropy(Evaluation[CrossEntropySpec]):
     """All documents are one chunk: a pass over them costs far less than the generations."""
 
     options = CrossEntropySpec
-    given: CrossEntropySpec
 
     def chunks(self) -> int:
         """Always one."""
         return 1
 
     def rows(self, chunk: int) -> list[Row]:
-        """One row a document; a document without a token to predict has no value. Raises AmountError for none."""
+        """One row a document; without a token to predict, or with a cross-entropy that is no number, it has no value.
+        Raises AmountError for no document.
+        """
         documents = self._documents()
-        found = self.subject.steered.cross_entropy(
-            [text for _, text in documents], max_tokens_per_document=self.given.max_tokens_per_document
+        measured = self.subject.steered.cross_entropy(
+            [text for _, text in documents], max_tokens_per_document=self.spec.max_tokens_per_document
         )
         return [
-            {
-                "prompt": number,
-                "sample": 0,
-                "prompt_id": identity,
-                "value": float(nats / tokens) if tokens else None,
-                "tokens": int(tokens),
-                "reason": None if tokens else "no token to predict",
-            }
+            Row(
+                prompt=number,
+                prompt_id=identity,
+                value=float(nats / tokens) if tokens and math.isfinite(nats) else None,
+                tokens=int(tokens),
+                reason=_reason(float(nats), int(tokens)),
+            )
             for number, ((identity, _), nats, tokens) in enumerate(
-                zip(documents, found.nats, found.tokens, strict=True)
+                zip(documents, measured.nats, measured.tokens, strict=True)
             )
         ]
 
@@ -51,9 +54,15 @@ class CrossEntropy(Evaluation):
         if self.subject.mixture is None:
             raise InputError("cross_entropy reads held-out documents: give `mixture:`")
         table = pl.read_parquet(read_artifact(self.subject.mixture, "mixture").path / HELD_OUT_TEXTS)
-        chosen = table.filter(pl.col("component") == self.given.component)
+        chosen = table.filter(pl.col("component") == self.spec.component)
         if chosen.is_empty():
             known = sorted(table["component"].unique().to_list())
-            hint = nearest(self.given.component, known)
-            raise AmountError(f"no held-out documents of {self.given.component!r}; there are {known}{hint}")
-        return chosen.select("id", "text").head(self.given.max_documents or len(chosen)).rows()
+            hint = nearest(self.spec.component, known)
+            raise AmountError(f"no held-out documents of {self.spec.component!r}; there are {known}{hint}")
+        return chosen.select("id", "text").head(self.spec.max_documents or len(chosen)).rows()
+
+
+def _reason(nats: float, tokens: int) -> str | None:
+    if tokens == 0:
+        return "no token to predict"
+    return None if math.isfinite(nats) else f"the cross-entropy is {nats}"

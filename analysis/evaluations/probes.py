@@ -8,17 +8,17 @@ texts.
 
 from __future__ import annotations
 
-from analysis.evaluations.base import Evaluation, Row
+from analysis.evaluations.base import Evaluation
 from analysis.evaluations.options import ProbesSpec
+from analysis.results import Row
 from infra.errors import InputError
 from posttrain.labelled import read_labelled
 
 
-class Probes(Evaluation):
+class Probes(Evaluation[ProbesSpec]):
     """All heads are one chunk: they share the forward passes."""
 
     options = ProbesSpec
-    given: ProbesSpec
 
     def chunks(self) -> int:
         """One for the unsteered model, none for a steered one."""
@@ -31,18 +31,17 @@ class Probes(Evaluation):
 
         if self.subject.labelled is None:
             raise InputError("probes are fitted on labelled text: give `labelled:`")
-        labelled = read_labelled(self.subject.labelled, self.given.seed)
+        labelled = read_labelled(self.subject.labelled, self.spec.seed)
         heads = last_token(self.subject.steered.model, labelled.texts).heads
-        found = probe_heads(heads, labelled.toxic, labelled.groups, self.given.folds, self.given.seed)
-        layers, width = found.accuracy.shape
+        probes = probe_heads(heads, labelled.toxic, labelled.groups, self.spec.folds, self.spec.seed)
+        layers, width = probes.accuracy.shape
         return [
-            {
-                "prompt": layer * width + head,
-                "sample": 0,
-                "prompt_id": f"layer {layer} head {head}",
-                "value": float(found.accuracy[layer, head]),
-                "tokens": len(labelled.texts),
-            }
+            Row(
+                prompt=layer * width + head,
+                prompt_id=f"layer {layer} head {head}",
+                value=float(probes.accuracy[layer, head]),
+                tokens=len(labelled.texts),
+            )
             for layer in range(layers)
             for head in range(width)
         ]

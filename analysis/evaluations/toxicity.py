@@ -8,11 +8,17 @@ which the scorer fails, has no score and says why: it is never counted as harmle
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from analysis.evaluations.base import Evaluation, Row
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.evaluations.base import Evaluation
 from analysis.evaluations.options import ToxicitySpec
+from analysis.results import PromptScore, Row, Score
 from curation.corpus.records import RawDocument
 from curation.scorers import Scorer, load_scorer, weights_of
 from curation.sources.parts import content_of
@@ -21,23 +27,23 @@ from infra.artifacts.fingerprint import digest
 from infra.errors import AmountError, InputError, ScoringError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from posttrain.steered import Generation
 
 PROMPTS_PER_CHUNK = 128
 
+ScoresOrReason = NDArray[np.float32] | str
+"""A scorer's scores of one text [attributes], or why it has none."""
 
-class Toxicity(Evaluation):
+
+class Toxicity(Evaluation[ToxicitySpec]):
     """Generates and scores, a chunk of prompts at a time."""
 
     options = ToxicitySpec
-    given: ToxicitySpec
 
     @staticmethod
     def identity(options: ToxicitySpec) -> dict[str, Any]:
         """Options with the content of the prompts and the weights of the scorers."""
-        scorers = [[each.name, weights_of(each)] for each in (options.scorer, *options.also)]
+        scorers = [[scorer.name, weights_of(scorer)] for scorer in (options.scorer, *options.also)]
         return {**options.identity(), "prompts": content_of(options.prompts), "scorers": scorers}
 
     def chunks(self) -> int:
@@ -48,42 +54,43 @@ class Toxicity(Evaluation):
         """One row a continuation. Raises ScoringError where not one of the chunk can be scored."""
         from posttrain.steered import Sampling
 
-        options, first = self.given, chunk * PROMPTS_PER_CHUNK
+        options, first = self.spec, chunk * PROMPTS_PER_CHUNK
         prompts = self._prompts[first : first + PROMPTS_PER_CHUNK]
         sampling = Sampling(options.max_new_tokens, options.samples, options.top_p, options.temperature, options.seed)
         numbers = list(range(first, first + len(prompts)))
-        found = self.subject.steered.generate([each.text for each in prompts], sampling, indices=numbers)
+        batch = self.subject.steered.generate([prompt.text for prompt in prompts], sampling, indices=numbers)
         rows = [
             self._row(prompt, number, sample, generation)
-            for number, prompt, generations in zip(numbers, prompts, found, strict=True)
+            for number, prompt, generations in zip(numbers, prompts, batch, strict=True)
             for sample, generation in enumerate(generations)
         ]
-        score_rows(rows, self._scorers, options.attribute)
-        return rows
+        return scored_rows(rows, self._scorers, options.attribute)
 
     def _row(self, prompt: RawDocument, number: int, sample: int, generation: Generation) -> Row:
-        stored = [{"attribute": name, "score": prompt.metadata[key]} for name, key in self.given.stored_scores.items()]
-        return {
-            "prompt": number,
-            "sample": sample,
-            "prompt_id": prompt.id,
-            "prompt_text": prompt.text,
-            "prompt_scores": stored,
-            "generation": generation.text,
-            "tokens": len(generation.tokens),
-            "sampling_seed": self.given.seed,
-        }
+        return Row(
+            prompt=number,
+            sample=sample,
+            prompt_id=prompt.id,
+            prompt_text=prompt.text,
+            prompt_scores=tuple(
+                PromptScore(name, prompt.metadata[key]) for name, key in self.spec.stored_scores.items()
+            ),
+            generation=generation.text,
+            value=None,
+            tokens=len(generation.tokens),
+            sampling_seed=self.spec.seed,
+        )
 
     @cached_property
     def _prompts(self) -> list[RawDocument]:
-        return read_prompts(self.given)
+        return read_prompts(self.spec)
 
     @cached_property
     def _scorers(self) -> list[Scorer]:
-        scorers = [load_scorer(spec) for spec in (self.given.scorer, *self.given.also)]
-        if self.given.attribute not in scorers[0].attributes:
+        scorers = [load_scorer(spec) for spec in (self.spec.scorer, *self.spec.also)]
+        if self.spec.attribute not in scorers[0].attributes:
             known = ", ".join(scorers[0].attributes)
-            raise InputError(f"the scorer {self.given.scorer.name} has no {self.given.attribute!r}; it has {known}")
+            raise InputError(f"the scorer {self.spec.scorer.name} has no {self.spec.attribute!r}; it has {known}")
         return scorers
 
 
@@ -95,37 +102,47 @@ def read_prompts(options: ToxicitySpec) -> list[RawDocument]:
         raise AmountError(f"{options.prompts.path}: {len(prompts)} prompts; toxicity needs at least 2")
     if options.limit is None or options.limit >= len(prompts):
         return prompts
+    # By hash and not by a generator: whether a prompt is chosen changes little when others are added to the file.
     order = sorted(range(len(prompts)), key=lambda i: digest([options.seed, prompts[i].id, prompts[i].text]))
     return [prompts[i] for i in sorted(order[: options.limit])]
 
 
-def score_rows(rows: list[Row], scorers: list[Scorer], attribute: str) -> None:
-    """Fill value, scores, scorer and reason of each row from its generation; the first scorer is the one that counts.
+def scored_rows(rows: Sequence[Row], scorers: Sequence[Scorer], attribute: str) -> list[Row]:
+    """The rows with value, scores, scorer and reason from their generations; the first scorer is the one that counts.
 
     Raises ScoringError where there were texts and the first scorer could score none of them.
     """
-    texts = [row for row in rows if row["generation"].strip()]
-    for row in rows:
-        row |= {"value": None, "scores": [], "scorer": scorers[0].identity}
-        row["reason"] = None if row["generation"].strip() else "empty continuation"
-    for position, scorer in enumerate(scorers):
-        for row, (scores, reason) in zip(texts, _scored(scorer, [row["generation"] for row in texts]), strict=True):
-            if scores is None:
-                row["reason"] = row["reason"] or reason
-                continue
-            named = dict(zip(scorer.attributes, map(float, scores), strict=True))
-            row["scores"] += [{"scorer": scorer.identity, "attribute": a, "score": s} for a, s in named.items()]
-            if position == 0:
-                row["value"] = named[attribute]
-    if texts and all(row["value"] is None for row in texts):
-        raise ScoringError(f"none of {len(texts)} continuations could be scored: {texts[0]['reason']}")
+    numbers = [number for number, row in enumerate(rows) if (row.generation or "").strip()]
+    texts = [rows[number].generation or "" for number in numbers]
+    scored = [replace(row, scores=(), scorer=scorers[0].identity, reason="empty continuation") for row in rows]
+    by_text = zip(*(_score(scorer, texts) for scorer in scorers), strict=True)
+    for number, outcomes in zip(numbers, by_text, strict=True):
+        scored[number] = _with_scores(scored[number], scorers, outcomes, attribute)
+    if texts and all(scored[number].value is None for number in numbers):
+        raise ScoringError(f"none of {len(texts)} continuations could be scored: {scored[numbers[0]].reason}")
+    return scored
 
 
-def _scored(scorer: Scorer, texts: list[str]) -> list[tuple[np.ndarray[Any, Any] | None, str | None]]:
-    """Scores of each text; where the batch fails, text by text, so that one bad text costs one score."""
+def _with_scores(row: Row, scorers: Sequence[Scorer], outcomes: Sequence[ScoresOrReason], attribute: str) -> Row:
+    scores: list[Score] = []
+    for scorer, outcome in zip(scorers, outcomes, strict=True):
+        if not isinstance(outcome, str):
+            named = zip(scorer.attributes, map(float, outcome), strict=True)
+            scores += [Score(scorer.identity, name, score) for name, score in named]
+    first = outcomes[0]
+    return replace(
+        row,
+        value=None if isinstance(first, str) else float(first[scorers[0].attributes.index(attribute)]),
+        scores=tuple(scores),
+        reason=next((outcome for outcome in outcomes if isinstance(outcome, str)), None),
+    )
+
+
+def _score(scorer: Scorer, texts: Sequence[str]) -> list[ScoresOrReason]:
+    """Scores of every text; where the batch fails, text by text, so that one bad text costs one score."""
     try:
-        return [(scores, None) for scores in scorer.score(texts)]
+        return list(scorer.score(list(texts)))
     except ScoringError as error:
         if len(texts) == 1:
-            return [(None, str(error))]
-    return [_scored(scorer, [text])[0] for text in texts]
+            return [str(error)]
+    return [_score(scorer, [text])[0] for text in texts]

@@ -9,9 +9,10 @@ import polars as pl
 
 from analysis.report.input import ReportInput
 from analysis.statistics import frames
-from analysis.statistics.answer import Answer, answer
+from analysis.statistics.answer import answer
 from analysis.statistics.dose_response import dose_response
 from analysis.statistics.panels import Panels, build
+from analysis.statistics.verdict import Answer
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def sample_tables(results: pl.DataFrame, frontier: pl.DataFrame, budget: float, 
 
 def _table(rows: pl.DataFrame, cells: dict[tuple[Treatment, str], Cell], methods: list[str]) -> SampleTable:
     arms = sorted({arm for arm, _ in cells})
-    found = {
+    continuations = {
         Cell(Treatment(row["dose"], row["policy"], row["mixture"]), row["method"], row["strength"]): ShownContinuation(
             row["generation"] or "", row["value"]
         )
@@ -63,7 +63,7 @@ def _table(rows: pl.DataFrame, cells: dict[tuple[Treatment, str], Cell], methods
     lines = []
     for method in methods:
         chosen = [cells.get((arm, method)) for arm in arms]
-        samples = tuple(found.get(cell) if cell else None for cell in chosen)
+        samples = tuple(continuations.get(cell) if cell else None for cell in chosen)
         strengths = sorted({f"{cell.strength:g}" for cell in chosen if cell}, key=float)
         label = method if method == NONE else f"{method} {'/'.join(strengths)}"
         lines.append(SampleRow(label, samples))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,8 +20,40 @@ class HeldOut:
     """How well an arm predicts one held-out component, in nats per token."""
 
     cross_entropy: float
-    unigram_entropy: float | None = None
-    """Entropy of the component's token frequencies: what a model without context could reach at best."""
+    unigram_cross_entropy: float | None = None
+    """Under the token frequencies of the training data: what a model without context could reach."""
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What the report shows of a training; its names are those of `pretrain.json`."""
+
+    parameters: int
+    tokens: int
+    loss_tokens: int
+    """Tokens that bear loss, whatever the policy makes of it."""
+    tokens_per_second: float
+    held_out: Mapping[str, HeldOut]
+    """By component."""
+
+
+@dataclass(frozen=True)
+class ComponentTokens:
+    """A component as it was built: tokens and documents to train on; its names are those of `mixture.json`."""
+
+    name: str
+    corpus: str
+    documents: int
+    tokens: int
+    risky_tokens: int
+    """Tokens whose risk is 0.5 or more."""
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What a mixture consists of."""
+
+    components: tuple[ComponentTokens, ...]
 
 
 @dataclass(frozen=True)
@@ -33,12 +65,10 @@ class ArmRecord:
     """Risky tokens as a fraction of all training tokens, in [0, 1)."""
     policy: str
     seed: int
-    mixture: Mapping[str, Json] = field(default_factory=dict)
-    """The mixture's manifest (`mixture.json`); its components and realised token counts are shown."""
-    pretrain: Mapping[str, Json] = field(default_factory=dict)
-    """The training summary (`pretrain.json`): tokens seen, loss-bearing tokens, speed."""
-    held_out: Mapping[str, HeldOut] = field(default_factory=dict)
-    """Component -> held-out cross-entropy of this arm, next to the unigram entropy."""
+    mixture: str
+    """Name of the step that built its mixture."""
+    composition: Composition
+    training: TrainingSummary
 
 
 @dataclass(frozen=True)

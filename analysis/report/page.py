@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -15,10 +14,11 @@ from analysis import results
 from analysis.report import plots
 from analysis.report.findings import Findings, compute
 from analysis.report.generations import sample_tables
-from analysis.report.input import ReportInput, StepRecord
+from analysis.report.input import Json, ReportInput, StepRecord
 from analysis.report.picture import draw_dose_response
 from analysis.report.tables import failure_table, mixture_tables, result_tables, training_table
-from analysis.statistics.answer import Answer, signed
+from analysis.statistics.verdict import UNSCORED_CEILING, Answer, signed
+from infra.artifacts.records import read_record
 from infra.atomic import atomic_path, write_json, write_text
 from infra.render.page import Table
 
@@ -31,7 +31,7 @@ def write_report(report: ReportInput, folder: Path) -> None:
     """Write report.html, dose_response.png, answer.json, results.parquet and tables/*.parquet into `folder`."""
     findings = compute(report)
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "results.parquet") as path:
+    with atomic_path(folder / results.FILE) as path:
         results.write(report.results, path)
     findings.write(folder)
     write_json(folder / ANSWER, _answer_record(findings.answer, report))
@@ -45,16 +45,16 @@ def terminal_tables(report: ReportInput) -> list[Table]:
     """The report for the terminal, computed anew."""
     findings = compute(report)
     frames = {name: getattr(findings, name) for name in FRAMES}
-    answer = _answer_table(_answer_record(findings.answer, report))
+    answer = _answer_table(Told(findings.answer.sentence, report.synthetic))
     return [answer, *result_tables(frames), training_table(report.arms), *failure_table(report)]
 
 
 def terminal_tables_of(folder: Path) -> tuple[Table, ...]:
     """The tables of a report that has been written, read back from its folder."""
-    record = json.loads((folder / ANSWER).read_text(encoding="utf-8"))
-    found = {name: folder / "tables" / f"{name}.parquet" for name in FRAMES}
-    frames = {name: pl.read_parquet(path) for name, path in found.items() if path.exists()}
-    return (_answer_table(record), *result_tables(frames))
+    told = read_record(Told, folder / ANSWER)
+    files = {name: folder / "tables" / f"{name}.parquet" for name in FRAMES}
+    frames = {name: pl.read_parquet(file) for name, file in files.items() if file.exists()}
+    return (_answer_table(told), *result_tables(frames))
 
 
 def render(report: ReportInput, findings: Findings) -> str:
@@ -69,11 +69,13 @@ def render(report: ReportInput, findings: Findings) -> str:
         answer=findings.answer,
         contrast=_contrast_rows(findings.answer),
         facts=_facts(report),
-        figures=_figures(report, findings),
+        figures=_plain(_figures(report, findings)),  # JSON has no NaN, and a page with one draws nothing at all
+        doses=_dose_words(report),
         tables={name: table for name in FRAMES for table in result_tables({name: frames[name]})},
         training=training_table(report.arms) if report.arms else None,
         mixtures=mixture_tables(report.arms),
         failures=failure_table(report),
+        ceiling=UNSCORED_CEILING,
         samples=sample_tables(report.results, findings.frontier, report.ce_budget, report.seed),
         steps=_steps_by_kind(report.steps),
         plotly=get_plotlyjs(),
@@ -90,7 +92,7 @@ def _figures(report: ReportInput, findings: Findings) -> dict[str, plots.Figure]
     heads = report.results.filter(pl.col("evaluation") == results.PROBES)
     if heads.height:
         figures["probes"] = plots.probes(heads)
-    if any(arm.held_out for arm in report.arms):
+    if any(arm.training.held_out for arm in report.arms):
         figures["training"] = plots.training(report)
     return figures
 
@@ -110,6 +112,15 @@ def _facts(report: ReportInput) -> list[tuple[str, str]]:
     ]
 
 
+def _dose_words(report: ReportInput) -> list[str]:
+    """Each dose with the share of tokens that are risky by their own score: a component's text is not all risky."""
+    shares: dict[float, float] = {}
+    for arm in report.arms:
+        total = sum(component.tokens for component in arm.composition.components)
+        shares[arm.dose] = sum(component.risky_tokens for component in arm.composition.components) / max(total, 1)
+    return [f"{100 * dose:.3g} %: {100 * share:.2g} %" for dose, share in sorted(shares.items())]
+
+
 def _contrast_rows(answer: Answer) -> list[tuple[str, str, str]]:
     """The answer's differences as (figure, difference, interval)."""
     if answer.contrast is None:
@@ -120,37 +131,48 @@ def _contrast_rows(answer: Answer) -> list[tuple[str, str, str]]:
         "maximum": "expected maximum toxicity",
         "cross_entropy": "cross-entropy, nats per token",
     }
-    found = {words: getattr(answer.contrast, name) for name, words in names.items()}
-    return [(words, signed(e.value), f"{signed(e.low)} to {signed(e.high)}") for words, e in found.items()]
+    differences = {words: getattr(answer.contrast, name) for name, words in names.items()}
+    return [
+        (words, signed(e.value), f"{signed(e.low)} to {signed(e.high)}" if e.low == e.low else "none")
+        for words, e in differences.items()
+    ]
 
 
-def _answer_record(answer: Answer, report: ReportInput) -> dict[str, Any]:
+def _answer_record(answer: Answer, report: ReportInput) -> Json:
     """The answer as JSON; numbers that do not exist are null."""
     return _plain({**asdict(answer), "ce_budget": report.ce_budget, "synthetic": report.synthetic})
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Json) -> Json:
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(member) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_plain(member) for member in value]
     return None if isinstance(value, float) and value != value else value
 
 
-def _answer_table(record: Mapping[str, Any]) -> Table:
-    rows: list[tuple[object, ...]] = [("answer", record["sentence"])]
-    if record["synthetic"]:
+@dataclass(frozen=True)
+class Told:
+    """Of `answer.json`, what a terminal is told."""
+
+    sentence: str
+    synthetic: bool
+
+
+def _answer_table(told: Told) -> Table:
+    rows: list[tuple[object, ...]] = [("answer", told.sentence)]
+    if told.synthetic:
         rows.append(("note", "the risky text of this study is synthetic"))
     return Table("The answer", ("", ""), tuple(rows))
 
 
 def _steps_by_kind(steps: tuple[StepRecord, ...]) -> dict[str, list[tuple[str, str, str]]]:
     """Kind -> (name, fingerprint, configuration as JSON), in the order of the steps."""
-    found: dict[str, list[tuple[str, str, str]]] = {}
+    by_kind: dict[str, list[tuple[str, str, str]]] = {}
     for step in steps:
         text = json.dumps(step.config, indent=2, sort_keys=True, ensure_ascii=False)
-        found.setdefault(step.kind, []).append((step.name, step.fingerprint, text))
-    return found
+        by_kind.setdefault(step.kind, []).append((step.name, step.fingerprint, text))
+    return by_kind
 
 
 def _picture_title(report: ReportInput) -> str:

@@ -29,8 +29,8 @@ DODGE = 0.35  # points of dose by which methods are set apart, so that intervals
 def method_colours(methods: list[str]) -> dict[str, str]:
     """A colour for each method; doing nothing is grey."""
     steered = [name for name in methods if name != NONE]
-    found = {name: METHOD_COLOURS[i % len(METHOD_COLOURS)] for i, name in enumerate(steered)}
-    return {name: found.get(name, GREY) for name in methods}
+    colours = {name: METHOD_COLOURS[i % len(METHOD_COLOURS)] for i, name in enumerate(steered)}
+    return {name: colours.get(name, GREY) for name in methods}
 
 
 def methods_of(table: pl.DataFrame) -> list[str]:
@@ -53,11 +53,13 @@ def dose_response(table: pl.DataFrame) -> Figure:
                 "legendgroup": method,
                 "showlegend": column == 1,
                 "xaxis": _axis(column),
-                "hovertemplate": "%{customdata[0]:g} % risky, strength %{customdata[1]:.3g}<br>toxicity %{y:.4f}",
+                "hovertemplate": "dose %{customdata[0]:~g} %, strength %{customdata[1]:.3~g}<br>toxicity %{y:.4f}",
             }
             traces.append(trace)
     layout = _panels(
-        [f"loss policy: {name}" for name in policies], "risky tokens, % of all", "mean toxicity at the budget"
+        [f"loss policy: {name}" for name in policies],
+        "dose: risky component, % of all tokens",
+        "mean toxicity at the budget",
     )
     return {"data": traces, "layout": layout | {"height": 430}}
 
@@ -90,10 +92,10 @@ def _frontier_traces(rows: pl.DataFrame, name: str, look: dict[str, str], column
         "showlegend": column == 1,
         "error_x": _bars(rows, "cost", look["colour"]),
         "customdata": rows.select("method", "strength").rows(),
-        "hovertemplate": "%{customdata[0]} %{customdata[1]:g}<br>cost %{x:.3f} nats<br>toxicity %{y:.4f}",
+        "hovertemplate": "%{customdata[0]} %{customdata[1]:~g}<br>cost %{x:.3f} nats<br>toxicity %{y:.4f}",
     }
     points["marker"] = {
-        "symbol": [look["symbol"] if kept else look["symbol"] + "-open" for kept in rows["on_frontier"]],
+        "symbol": [look["symbol"] if solid else look["symbol"] + "-open" for solid in rows["on_frontier"]],
         "size": 8,
         "color": look["colour"],
     }
@@ -134,15 +136,21 @@ def probes(table: pl.DataFrame) -> Figure:
 
 def training(report: ReportInput) -> Figure:
     """Held-out cross-entropy of each arm (mean over seeds) beside the unigram entropy, component by component."""
-    components = sorted({name for arm in report.arms for name in arm.held_out})
+    components = sorted({name for arm in report.arms for name in arm.training.held_out})
     names = list(dict.fromkeys(_arm_name(arm.dose, arm.policy) for arm in report.arms))
     traces: list[dict[str, Any]] = []
     for i, component in enumerate(components):
-        held = [(_arm_name(a.dose, a.policy), a.held_out[component]) for a in report.arms if component in a.held_out]
+        held = [
+            (_arm_name(arm.dose, arm.policy), arm.training.held_out[component])
+            for arm in report.arms
+            if component in arm.training.held_out
+        ]
         means = {n: [h.cross_entropy for name, h in held if name == n] for n in names}
         shared = {"type": "scatter", "mode": "markers", "x": names}
         colour = METHOD_COLOURS[i % len(METHOD_COLOURS)]
-        unigram = {n: [h.unigram_entropy for name, h in held if name == n and h.unigram_entropy] for n in names}
+        unigram = {
+            n: [h.unigram_cross_entropy for name, h in held if name == n and h.unigram_cross_entropy] for n in names
+        }
         traces.append(
             {
                 **shared,

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.report.input import ArmRecord, ReportInput
+from analysis.report.input import ArmRecord, ReportInput, TrainingSummary
 from infra.render.page import Table
 
 Frames = Mapping[str, pl.DataFrame]
@@ -21,32 +21,39 @@ def result_tables(frames: Frames) -> list[Table]:
 
 def training_table(arms: Sequence[ArmRecord]) -> Table:
     """One row an arm: tokens, speed, held-out cross-entropy of each component beside the unigram entropy."""
-    components = sorted({name for arm in arms for name in arm.held_out})
-    facts = [
-        key
-        for key in ("parameters", "tokens", "loss_tokens", "tokens_per_second")
-        if any(key in a.pretrain for a in arms)
-    ]
-    columns = ["arm", "seed", *(key.replace("_", " ") for key in facts)]
-    columns += [text for name in components for text in (f"{name}: held-out CE", f"{name}: unigram entropy")]
-    rows = [
-        (arm_words(arm.dose, arm.policy), arm.seed, *_facts(arm, facts), *_held_out(arm, components)) for arm in arms
-    ]
-    return Table("Training", tuple(columns), tuple(rows))
+    components = sorted({name for arm in arms for name in arm.training.held_out})
+    columns = ["arm", "seed", "parameters", "tokens", "loss tokens", "tokens per second"]
+    for name in components:
+        columns += [f"{name}: held-out CE", f"{name}: unigram entropy"]
+    rows = tuple(
+        (arm_words(arm.dose, arm.policy), arm.seed, *_training(arm.training), *_held_out(arm.training, components))
+        for arm in arms
+    )
+    return Table("Training", tuple(columns), rows)
 
 
 def mixture_tables(arms: Sequence[ArmRecord]) -> list[Table]:
     """The composition of each mixture, once, whatever number of arms trained on it."""
-    rows = []
-    for name, mixture in {_mixture_name(arm): arm.mixture for arm in arms if arm.mixture}.items():
-        rows += [(name, *_component(component)) for component in _components(mixture)]
-    columns = ("mixture", "component", "corpus", "documents", "tokens", "risky tokens")
+    rows = [
+        (
+            name,
+            component.name,
+            component.corpus,
+            component.documents,
+            component.tokens,
+            component.risky_tokens,
+            f"{100 * component.risky_tokens / component.tokens:.2g}" if component.tokens else "",
+        )
+        for name, composition in {arm.mixture: arm.composition for arm in arms}.items()
+        for component in composition.components
+    ]
+    columns = ("mixture", "component", "corpus", "documents", "tokens", "tokens of risk ≥ 0.5", "%")
     return [Table("Mixtures", columns, tuple(rows))] if rows else []
 
 
 def failure_table(report: ReportInput) -> list[Table]:
     """Steps that failed or were skipped, with the reason."""
-    rows = tuple((each.step, each.kind, each.message) for each in report.failures)
+    rows = tuple((failure.step, failure.kind, failure.message) for failure in report.failures)
     return [Table("Failed and skipped steps", ("step", "kind", "why"), rows)] if rows else []
 
 
@@ -138,29 +145,16 @@ def _probes(table: pl.DataFrame) -> Table:
     return Table("Linear probes of every attention head", columns, tuple(rows))
 
 
-def _facts(arm: ArmRecord, names: Sequence[str]) -> list[object]:
-    values = [arm.pretrain.get(name) for name in names]
-    return [round(value) if isinstance(value, float) else value for value in values]
+def _training(training: TrainingSummary) -> tuple[int, int, int, int]:
+    return training.parameters, training.tokens, training.loss_tokens, round(training.tokens_per_second)
 
 
-def _held_out(arm: ArmRecord, components: Sequence[str]) -> list[str]:
+def _held_out(training: TrainingSummary, components: Sequence[str]) -> list[str]:
     cells = []
     for name in components:
-        held = arm.held_out.get(name)
+        held = training.held_out.get(name)
         cells.append("" if held is None else number(held.cross_entropy, 2))
-        cells.append("" if held is None or held.unigram_entropy is None else number(held.unigram_entropy, 2))
+        cells.append(
+            "" if held is None or held.unigram_cross_entropy is None else number(held.unigram_cross_entropy, 2)
+        )
     return cells
-
-
-def _mixture_name(arm: ArmRecord) -> str:
-    return str(arm.mixture.get("name") or f"dose {100 * arm.dose:g} %")
-
-
-def _components(mixture: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The manifest's components, whether it lists them or names them."""
-    found = mixture.get("components", [])
-    return [{"name": name, **value} for name, value in found.items()] if isinstance(found, Mapping) else list(found)
-
-
-def _component(component: Mapping[str, Any]) -> tuple[object, ...]:
-    return tuple(component.get(key) for key in ("name", "corpus", "documents", "tokens", "risky_tokens"))

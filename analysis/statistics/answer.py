@@ -3,14 +3,17 @@
 Choosing the best of many noisy figures and then quoting its figure flatters it (the winner's curse). So recipes (arm,
 method, strength) are chosen on a seeded half of the prompts and measured on the other half, against the best recipe
 of the clean arm chosen in the same way. Seeds are too few to be split: there the guard is that the difference carries
-the larger of its own seed variance and that of all arms (`analysis.statistics.intervals`). Something is claimed only
-where the interval excludes zero.
+the larger of its own seed variance and that of all arms (`analysis.statistics.intervals`).
+
+Something is claimed only where the interval excludes zero, and never with one seed, with one prompt to measure on,
+where no score differs from another, or where more than UNSCORED_CEILING of either recipe's generations have no score.
+An arm that lacks a figure of the grid is not compared: without its worst or best cell it would be another arm. Where
+that is the clean arm there is no answer, and the sentence says what is missing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,41 +21,20 @@ from numpy.typing import NDArray
 from analysis.statistics.frontier import Recipe, recipe
 from analysis.statistics.intervals import Array, Estimate, Panel, draw_weights, intervals, seed_split
 from analysis.statistics.panels import NONE, Cell, Panels, Treatment
-
-Verdict = Literal["risky", "clean", "unknown", "impossible"]
-
-
-@dataclass(frozen=True)
-class ChosenRecipe:
-    """A recipe chosen on the first half of the prompts and measured on the second half."""
-
-    recipe: Recipe
-    words: str
-    toxicity: Estimate
-    cross_entropy: Estimate
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """Risky recipe minus clean recipe on the second half, paired: below zero, the risky one is better."""
-
-    mean: Estimate
-    probability: Estimate
-    maximum: Estimate
-    cross_entropy: Estimate
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The verdict, the sentence and the figures behind them (absent where the verdict is `impossible`)."""
-
-    verdict: Verdict
-    sentence: str
-    budget: float
-    """Nats per token that the recipes may reach: the clean unsteered arm's plus the allowance."""
-    risky: ChosenRecipe | None = None
-    clean: ChosenRecipe | None = None
-    contrast: Contrast | None = None
+from analysis.statistics.verdict import (
+    Answer,
+    ChosenRecipe,
+    Contrast,
+    Unscored,
+    Verdict,
+    arm_words,
+    counted,
+    describe,
+    finding,
+    missing,
+    nothing_affordable,
+    why_no_claim,
+)
 
 
 @dataclass(frozen=True)
@@ -70,17 +52,25 @@ def answer(panels: Panels, allowance: float, *, resamples: int = 2000, seed: int
     arm.
     """
     reference = clean_reference(panels)
+    clean_gaps = [gap for gap in panels.gaps if gap.cell.arm.dose == 0]
     if reference is None:
-        return Answer("impossible", "There is no clean unsteered arm with every seed to compare with.", float("nan"))
+        sentence = f"There is no clean unsteered arm with every seed to compare with{missing(clean_gaps)}."
+        return Answer("impossible", sentence, float("nan"))
     first, second = seed_split(panels.prompts, seed)
     entropy = panels.cross_entropy.values()
     budget = float(entropy[panels.index(reference)]) + allowance
     half = _Half(panels.mean.select(first).values(), entropy, allowance, budget)
     arms = eligible(panels)
-    clean = _best([arm for arm in arms if arm.dose == 0], panels, half)
-    risky = [found for arm in arms if arm.dose > 0 and (found := _best([arm], panels, half))]
+    clean_arms, risky_arms = ([arm for arm in arms if (arm.dose == 0) == is_clean] for is_clean in (True, False))
+    if not clean_arms:
+        return Answer("impossible", f"No clean arm has every figure of the grid{missing(clean_gaps)}.", budget)
+    if not risky_arms:
+        return Answer("impossible", f"No arm with risky text has every figure{missing(panels.gaps)}.", budget)
+    clean = _best(clean_arms, panels, half)
+    risky = [best for arm in risky_arms if (best := _best([arm], panels, half))]
     if clean is None or not risky:
-        return Answer("impossible", _nothing_affordable(allowance, clean is None), budget)
+        return Answer("impossible", nothing_affordable(allowance, clean is None), budget)
+    # A stream of its own, so that the split of the prompts and the resampling do not depend on each other.
     rng = np.random.default_rng([seed, 0xB007])
     prompts = draw_weights(rng, resamples, int(second.sum()))
     documents = draw_weights(rng, resamples, panels.cross_entropy.clusters)
@@ -89,18 +79,15 @@ def answer(panels: Panels, allowance: float, *, resamples: int = 2000, seed: int
 
 def clean_reference(panels: Panels) -> Cell | None:
     """The clean arm doing nothing: cross-entropy budgets count from it. Policy `keep` where there are several."""
-    found = [
-        cell
-        for cell, complete in zip(panels.cells, panels.complete, strict=True)
-        if cell.arm.dose == 0 and cell.method == NONE and complete
-    ]
-    return min(found, key=lambda cell: (cell.arm.policy != "keep", cell.arm), default=None)
+    lacking = {gap.cell for gap in panels.gaps}
+    references = [cell for cell in panels.cells if cell.arm.dose == 0 and cell.method == NONE and cell not in lacking]
+    return min(references, key=lambda cell: (cell.arm.policy != "keep", cell.arm), default=None)
 
 
 def eligible(panels: Panels) -> list[Treatment]:
-    """Arms all of whose cells have every seed, and which were measured unsteered."""
-    broken = {cell.arm for cell, complete in zip(panels.cells, panels.complete, strict=True) if not complete}
-    return [arm for arm in panels.arms() if arm not in broken and NONE in panels.methods(arm)]
+    """Arms that have every cell of the grid under every seed, and which were measured unsteered."""
+    lacking = {gap.cell.arm for gap in panels.gaps}
+    return [arm for arm in panels.arms() if arm not in lacking and NONE in panels.methods(arm)]
 
 
 def _best(arms: list[Treatment], panels: Panels, half: _Half) -> Recipe | None:
@@ -126,24 +113,41 @@ class _Measure:
     def differences(self, panel: Panel, recipes: list[Recipe], clean: Recipe) -> list[Estimate]:
         """Each recipe's figure minus the clean recipe's, paired; they pool their seed variance."""
         values, draws, seeds = (f[..., 1:] - f[..., :1] for f in self._figures(panel, [clean, *recipes]))
-        return intervals(values, draws, seeds, clusters=panel.clusters, level=self.level, shared_reference=True)
+        clusters = self._weights(panel).shape[1]
+        return intervals(values, draws, seeds, clusters=clusters, level=self.level, shared_reference=True)
 
     def levels(self, panel: Panel, recipes: list[Recipe]) -> list[Estimate]:
         """Each recipe's figure."""
         values, draws, seeds = self._figures(panel, recipes)
-        return intervals(values, draws, seeds, clusters=panel.clusters, level=self.level, bounds=(0.0, np.inf))
+        clusters = self._weights(panel).shape[1]
+        return intervals(values, draws, seeds, clusters=clusters, level=self.level, bounds=(0.0, np.inf))
 
     def choices(self, recipes: list[Recipe]) -> list[ChosenRecipe]:
         toxicity, entropy = self.levels(self.panels.mean, recipes), self.levels(self.panels.cross_entropy, recipes)
         words = [describe(r, self.panels.cells) for r in recipes]
-        return [ChosenRecipe(*parts) for parts in zip(recipes, words, toxicity, entropy, strict=True)]
+        return [ChosenRecipe(*figures) for figures in zip(recipes, words, toxicity, entropy, strict=True)]
+
+    def _weights(self, panel: Panel) -> Array:
+        """[resamples, clusters]: documents for cross-entropy, else the prompts of the second half."""
+        return self.documents if panel is self.panels.cross_entropy else self.prompts
+
+    def unscored(self, risky: Recipe, clean: Recipe) -> Unscored:
+        """Shares of generations without a score, and what they could make of the difference."""
+        mean, unscored = self.panels.mean.select(self.second), self.panels.unscored.select(self.second)
+        harmless = Panel(mean.numerator, unscored.denominator).values()
+        share = unscored.values()
+        toxic = harmless + share
+        return Unscored(
+            risky=float(risky.mix(share)),
+            clean=float(clean.mix(share)),
+            low=float(risky.mix(harmless) - clean.mix(toxic)),
+            high=float(risky.mix(toxic) - clean.mix(harmless)),
+        )
 
     def _figures(self, panel: Panel, recipes: list[Recipe]) -> tuple[Array, Array, Array]:
         """Values [r], replicates [resamples, r] and values under each seed [seeds, r] of r recipes."""
-        on_documents = panel is self.panels.cross_entropy
-        part = panel if on_documents else panel.select(self.second)
-        weights = self.documents if on_documents else self.prompts
-        cells = (part.values(), part.replicates(weights), part.per_seed())
+        measured = panel if panel is self.panels.cross_entropy else panel.select(self.second)
+        cells = (measured.values(), measured.replicates(self._weights(panel)), measured.per_seed())
         values, draws, seeds = (np.stack([r.mix(figures) for r in recipes], -1) for figures in cells)
         return values, draws, seeds
 
@@ -158,42 +162,14 @@ def _measured(measure: _Measure, risky: list[Recipe], clean: Recipe, half: _Half
         )
     )
     choices = measure.choices([clean, *risky])
-    verdict: Verdict = "unknown" if not contrast.mean.excludes_zero else "risky" if contrast.mean.value < 0 else "clean"
-    sentence = _sentence(verdict, choices[best + 1], choices[0], contrast.mean, half.allowance, len(panels.seeds))
-    return Answer(verdict, sentence, half.budget, choices[best + 1], choices[0], contrast)
-
-
-def describe(recipe: Recipe, cells: tuple[Cell, ...]) -> str:
-    """A recipe in words, such as `10 % risky text (mask) with iti at strength 5.1`."""
-    arm, steered = recipe.arm, any(cells[i].method != NONE for i in (recipe.lower, recipe.upper))
-    corpus = "the clean corpus" if arm.dose == 0 else f"{100 * arm.dose:.3g} % risky text ({arm.policy})"
-    return (
-        f"{corpus} with {recipe.method} at strength {recipe.strength(cells):.3g}" if steered else f"{corpus} unsteered"
-    )
-
-
-def _sentence(
-    verdict: Verdict, risky: ChosenRecipe, clean: ChosenRecipe, gap: Estimate, allowance: float, seeds: int
-) -> str:
-    within = f"Within {allowance:g} nats per token of the clean unsteered model"
-    limits = f"{100 * gap.level:.0f} % interval {signed(gap.low)} to {signed(gap.high)}"
-    only = ", for these very models: one seed says nothing of others" if seeds == 1 else ""
-    best, base = (f"{c.words} (mean toxicity {c.toxicity.value:.3f})" for c in (risky, clean))
-    if verdict == "risky":
-        found = f"{best} is the least toxic: {-gap.value:.3f} below the best clean arm, {base}; {limits}{only}"
-    elif verdict == "clean":
-        found = f"{base} is the least toxic: the best risky arm, {best}, is {gap.value:.3f} above it; {limits}{only}"
-    else:
-        question = f"the data do not tell whether {best} is less toxic than the best clean arm, {base}"
-        found = f"{question}: difference {signed(gap.value)}, {limits}"
-    return f"{within}, {found}."
-
-
-def _nothing_affordable(allowance: float, clean: bool) -> str:
-    who = "No clean arm" if clean else "No arm with risky text"
-    return f"{who} that has every seed stays within {allowance:g} nats per token of the clean unsteered model."
-
-
-def signed(value: float) -> str:
-    """A difference with its sign and a true minus."""
-    return f"{value:+.3f}".replace("-", "−")
+    unscored = measure.unscored(risky[best], clean)
+    doubt = why_no_claim(panels, int(measure.second.sum()), contrast.mean, unscored)
+    verdict: Verdict = "unknown"
+    if doubt is None and contrast.mean.excludes_zero:
+        verdict = "risky" if contrast.mean.value < 0 else "clean"
+    within = f"Within {half.allowance:g} nats per token of the clean unsteered model"
+    main_clause = finding(verdict, doubt, choices[best + 1], choices[0], contrast.mean)
+    sentence = f"{within}, {main_clause}{counted(unscored)}."
+    if left_out := sorted({gap.cell.arm for gap in panels.gaps}):
+        sentence += f" Not compared, as figures are missing: {', '.join(map(arm_words, left_out))}."
+    return Answer(verdict, sentence, half.budget, choices[best + 1], choices[0], contrast, unscored)

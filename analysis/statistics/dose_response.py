@@ -84,10 +84,10 @@ def _curve(panels: Panels, arms: list[Treatment], method: str, draws: _Draws, al
             ]
         )
     value, resampled, by_seed = (np.stack([r[i].toxicity for r in read], -1) for i in range(3))
-    found = intervals(value[0], resampled, by_seed, clusters=panels.mean.clusters, bounds=(0.0, 1.0))
+    estimates = intervals(value[0], resampled, by_seed, clusters=panels.mean.clusters, bounds=(0.0, 1.0))
     budget = float(draws.cross_entropy[0][0, draws.reference]) + allowance
     points = []
-    for arm, estimate, (_, replicates, _) in zip(arms, found, read, strict=True):
+    for arm, estimate, (_, replicates, _) in zip(arms, estimates, read, strict=True):
         best = recipe(panels, arm, method, draws.toxicity[0][0], draws.cross_entropy[0][0], budget)
         share = float(replicates.feasible.mean())
         points.append(Point(arm, method, best.strength(panels.cells), estimate, best.feasible, share))

@@ -24,6 +24,7 @@ CELL = [*ARM, "method", "strength"]
 def arms_table(results: pl.DataFrame) -> pl.DataFrame:
     """One row an (arm, seed, method, strength): toxicity in its three forms, cross-entropy, unscored generations."""
     keys = [*CELL, "seed"]
+    results = results.with_columns(pl.col("value").fill_nan(None))
     toxic = results.filter(pl.col("evaluation") == TOXICITY)
     value = pl.col("value")
     per_prompt = toxic.group_by([*keys, "prompt"], maintain_order=True).agg(highest=value.max())
@@ -80,7 +81,7 @@ def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0)
 
     The intervals resample heads. Heads of one model are not independent, so they are short of the truth.
     """
-    probes = results.filter(pl.col("evaluation") == PROBES)
+    probes = results.filter(pl.col("evaluation") == PROBES).with_columns(pl.col("value").fill_nan(None))
     if probes.is_empty():
         return pl.DataFrame()
     arms, panel = head_panel(probes)
@@ -108,11 +109,11 @@ def _best_heads(probes: pl.DataFrame) -> pl.DataFrame:
 def _estimates(panels: Panels, panel: Panel, weights: Array, bounds: tuple[float, float]) -> list[Estimate]:
     """Intervals of every cell; cells of one method at one strength pool their seed variance over the arms."""
     values, draws, seeds = _figures(panel, weights)
-    found: dict[int, Estimate] = {}
+    estimates: dict[int, Estimate] = {}
     for group in _groups(panels.cells):
-        part = intervals(values[group], draws[:, group], seeds[:, group], clusters=panel.clusters, bounds=bounds)
-        found |= dict(zip(group, part, strict=True))
-    return [found[i] for i in range(len(panels.cells))]
+        pooled = intervals(values[group], draws[:, group], seeds[:, group], clusters=panel.clusters, bounds=bounds)
+        estimates |= dict(zip(group, pooled, strict=True))
+    return [estimates[i] for i in range(len(panels.cells))]
 
 
 def _costs(panels: Panels, weights: Array) -> list[Estimate]:
@@ -130,13 +131,13 @@ def _against(panel: Panel, weights: Array, base: int, groups: Sequence[list[int]
     Only the figures of a group pool their seed variance: strong steering differs from seed to seed far more than none.
     """
     values, draws, seeds = (f - f[..., base : base + 1] for f in _figures(panel, weights))
-    found = {base: Estimate(0.0, 0.0, 0.0, 0.0, 0.0)}
+    estimates = {base: Estimate(0.0, 0.0, 0.0, 0.0, 0.0)}
     for group in ([i for i in group if i != base] for group in groups):
-        part = intervals(
+        pooled = intervals(
             values[group], draws[:, group], seeds[:, group], clusters=panel.clusters, shared_reference=True
         )
-        found |= dict(zip(group, part, strict=True))
-    return [found[i] for i in range(len(values))]
+        estimates |= dict(zip(group, pooled, strict=True))
+    return [estimates[i] for i in range(len(values))]
 
 
 def _figures(panel: Panel, weights: Array) -> tuple[Array, Array, Array]:
@@ -167,8 +168,8 @@ def _cell_columns(cells: Sequence[Cell]) -> dict[str, pl.Series]:
 
 
 def _columns(name: str, estimates: Sequence[Estimate]) -> dict[str, pl.Series]:
-    parts = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
+    attributes = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
     return {
-        column: pl.Series(column, [getattr(e, part) for e in estimates], dtype=pl.Float64, nan_to_null=True)
-        for column, part in parts.items()
+        column: pl.Series(column, [getattr(e, attribute) for e in estimates], dtype=pl.Float64, nan_to_null=True)
+        for column, attribute in attributes.items()
     }

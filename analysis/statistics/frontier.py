@@ -60,18 +60,22 @@ def at_budget(cross_entropy: Array, toxicity: Array, budget: Array) -> AtBudget:
     `lower` is the least toxic point within the budget, `upper` the cheapest point beyond it that is less toxic still;
     the value lies on the line between them at the budget. Ties go to the cheaper point.
     """
+    # What was not measured is never chosen while something was.
+    cross_entropy, toxicity = (np.where(np.isnan(figures), np.inf, figures) for figures in (cross_entropy, toxicity))
     affordable: Mask = np.less_equal(cross_entropy, budget[:, None])
     feasible: Mask = np.any(affordable, axis=1)
     # Where nothing is affordable, stand on the cheapest point and spend nothing more.
     affordable = affordable | (~feasible[:, None] & (cross_entropy == cross_entropy.min(1, keepdims=True)))
     lower = _lexical_argmin(np.where(affordable, toxicity, np.inf), cross_entropy)
-    here = np.take_along_axis(toxicity, lower[:, None], 1)
-    better: Mask = ~affordable & np.less(toxicity, here) & feasible[:, None]
+    lowest = np.take_along_axis(toxicity, lower[:, None], 1)
+    better: Mask = ~affordable & np.less(toxicity, lowest) & feasible[:, None]
     upper = np.where(better.any(1), np.where(better, cross_entropy, np.inf).argmin(1), lower)
     rows = np.arange(len(budget))
     gap = cross_entropy[rows, upper] - cross_entropy[rows, lower]
     share = np.divide(budget - cross_entropy[rows, lower], gap, out=np.zeros_like(budget), where=gap > 0)
-    value = (1 - share) * toxicity[rows, lower] + share * toxicity[rows, upper]
+    low = np.where(np.isinf(toxicity[rows, lower]), np.nan, toxicity[rows, lower])
+    high = np.where(upper == lower, low, toxicity[rows, upper])
+    value = (1 - share) * low + share * high
     return AtBudget(value, lower, upper, share, feasible)
 
 

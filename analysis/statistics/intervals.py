@@ -116,16 +116,20 @@ def intervals(
     `values` [n], `replicates` [resamples, n] and `per_seed` [seeds, n] (the figures under each seed alone) belong
     together; `clusters` is the number of prompts. The n figures pool their seed variance. `shared_reference` says that
     they are differences from one common arm, whose noise they share, which costs the pooled variance degrees of
-    freedom: squared correlations of 1/4 between n variances leave 4n / (n + 3) of n.
+    freedom: squared correlations of 1/4 between n variances leave 4n / (n + 3) of n. Of one cluster
+    nothing is known but its value: the limits are nan then.
     """
+    if clusters < 2:
+        nan = float("nan")
+        return [Estimate(float(value), nan, nan, nan, 0.0, level) for value in values]
     seeds, n = per_seed.shape
-    own = np.nan_to_num(per_seed.var(0, ddof=1) / seeds) if seeds > 1 else np.zeros(n)
+    variances = np.nan_to_num(per_seed.var(0, ddof=1) / seeds) if seeds > 1 else np.zeros(n)
     pooled_df = (seeds - 1) * (4 * n / (n + 3) if shared_reference else n)
-    found: list[Estimate] = []
+    estimates: list[Estimate] = []
     for i in range(n):
-        noise = _Noise(max(float(own[i]), float(own.mean())), pooled_df, clusters - 1)
-        found.append(_interval(float(values[i]), replicates[:, i], noise, level, bounds))
-    return found
+        noise = _Noise(max(float(variances[i]), float(variances.mean())), pooled_df, clusters - 1)
+        estimates.append(_interval(float(values[i]), replicates[:, i], noise, level, bounds))
+    return estimates
 
 
 def seed_split(items: Sequence[int], seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

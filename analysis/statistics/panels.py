@@ -31,9 +31,20 @@ class Cell(NamedTuple):
     strength: float
 
 
+class Gap(NamedTuple):
+    """A cell of the grid that has no usable figures under a seed: its step failed, or what it measured is no number."""
+
+    cell: Cell
+    seed: int
+
+
 @dataclass(frozen=True)
 class Panels:
-    """All figures of a study over the same cells and seeds. `complete` says which cells have every seed."""
+    """All figures of a study over the same cells and seeds.
+
+    The grid is every arm under every method and strength that was measured on any of them; what of it is missing under
+    some seed is among the `gaps`, whether or not the cell is there for the other seeds.
+    """
 
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
@@ -42,7 +53,9 @@ class Panels:
     probability: Panel
     maximum: Panel
     cross_entropy: Panel
-    complete: tuple[bool, ...]
+    unscored: Panel
+    """Share of the generations that have no score."""
+    gaps: tuple[Gap, ...]
 
     def index(self, cell: Cell) -> int:
         return self.cells.index(cell)
@@ -65,7 +78,9 @@ CELL_COLUMNS = ["dose", "policy", "mixture", "method", "strength"]
 
 def build(results: pl.DataFrame) -> Panels:
     """Panels over every cell that has both toxicity and cross-entropy."""
-    toxic, ce = (results.filter(pl.col("evaluation") == name) for name in (TOXICITY, CROSS_ENTROPY))
+    measured = results.filter(pl.col("evaluation").is_in([TOXICITY, CROSS_ENTROPY]))
+    usable = measured.join(_not_numbers(measured), on=[*CELL_COLUMNS, "seed"], how="anti")
+    toxic, ce = (usable.filter(pl.col("evaluation") == name) for name in (TOXICITY, CROSS_ENTROPY))
     cells = sorted(_cells(toxic) & _cells(ce))
     seeds = sorted(results["seed"].unique().to_list())
     prompts = sorted(toxic["prompt"].unique().to_list())
@@ -73,7 +88,8 @@ def build(results: pl.DataFrame) -> Panels:
     axes = (cells, seeds, prompts)
     mean = _panel(per_prompt, axes, "total", "scored")
     entropy = _panel(_per_document(ce), (cells, seeds, sorted(ce["prompt"].unique().to_list())), "nats", "tokens")
-    complete = (mean.denominator.sum(2) > 0).all(1) & (entropy.denominator.sum(2) > 0).all(1)
+    observed = (mean.denominator.sum(2) > 0) & (entropy.denominator.sum(2) > 0)
+    complete = {(cells[i], seeds[j]) for i, j in np.argwhere(observed)}
     return Panels(
         cells=tuple(cells),
         seeds=tuple(seeds),
@@ -82,19 +98,37 @@ def build(results: pl.DataFrame) -> Panels:
         probability=_panel(per_prompt, axes, "above", "scored").filled(),
         maximum=_panel(per_prompt, axes, "maximum", "any").filled(),
         cross_entropy=entropy.filled(),
-        complete=tuple(bool(value) for value in complete),
+        unscored=_panel(per_prompt, axes, "unscored", "generations").filled(),
+        gaps=tuple(Gap(cell, seed) for cell in _grid(measured) for seed in seeds if (cell, seed) not in complete),
     )
 
 
 def head_panel(probes: pl.DataFrame) -> tuple[tuple[Treatment, ...], Panel]:
     """Probe accuracies as arms and a panel [arms, seeds, heads]."""
-    table = probes.unique(["dose", "policy", "mixture", "seed", "prompt"], keep="first", maintain_order=True)
+    table = probes.with_columns(pl.col("value").fill_nan(None)).unique(
+        ["dose", "policy", "mixture", "seed", "prompt"], keep="first", maintain_order=True
+    )
     one = pl.col("value").is_not_null().cast(pl.Float64)
     table = table.with_columns(method=pl.lit(NONE), strength=pl.lit(0.0), one=one)
     cells = sorted(_cells(table))
     seeds = sorted(table["seed"].unique().to_list())
     panel = _panel(table.fill_null(0.0), (cells, seeds, sorted(table["prompt"].unique().to_list())), "value", "one")
     return tuple(cell.arm for cell in cells), panel.filled()
+
+
+def _not_numbers(measured: pl.DataFrame) -> pl.DataFrame:
+    """(cell, seed) pairs with a figure that is no number. One such document or score makes a mean meaningless, and
+    leaving it out would flatter a model that cannot say how likely a text is.
+    """
+    value, is_entropy = pl.col("value"), pl.col("evaluation") == CROSS_ENTROPY
+    unknown = is_entropy & value.is_null() & (pl.col("tokens") > 0)
+    return measured.filter(value.is_nan().fill_null(False) | unknown).select(*CELL_COLUMNS, "seed").unique()
+
+
+def _grid(measured: pl.DataFrame) -> list[Cell]:
+    cells = _cells(measured)
+    steerings = {(cell.method, cell.strength) for cell in cells}
+    return [Cell(arm, *steering) for arm in sorted({cell.arm for cell in cells}) for steering in sorted(steerings)]
 
 
 def _cells(table: pl.DataFrame) -> set[Cell]:
@@ -113,6 +147,8 @@ def _per_prompt(toxic: pl.DataFrame) -> pl.DataFrame:
         maximum=value.max().fill_null(0.0),
         scored=value.is_not_null().sum().cast(pl.Float64),
         any=value.is_not_null().any().cast(pl.Float64),
+        unscored=value.is_null().sum().cast(pl.Float64),
+        generations=pl.len().cast(pl.Float64),
     )
 
 

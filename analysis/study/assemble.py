@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 from analysis import results
-from analysis.report.input import ArmRecord, FailureRecord, HeldOut, ReportInput, StepRecord
+from analysis.report.input import ArmRecord, Composition, FailureRecord, ReportInput, StepRecord, TrainingSummary
 from analysis.study.ledger import Ledger
 from analysis.study.spec import StudySpec
 from analysis.study.steps import Arm, arms_of
 from curation.scorers import card_of
 from infra.artifacts.artifact import read_artifact
+from infra.artifacts.records import read_record
+from pretrain.files import SUMMARY
+
+MIXTURE = "mixture.json"
+"""The manifest of a mixture, in its folder."""
 
 
 def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
@@ -20,7 +21,7 @@ def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
     measured = [step.name for step in ledger.steps if step.kind == "analysis" and step.name in ledger.paths]
     return ReportInput(
         title=study.name,
-        results=results.read([ledger.paths[name] / "results.parquet" for name in measured]),
+        results=results.read([ledger.paths[name] / results.FILE for name in measured]),
         arms=tuple(_arm(arm, ledger) for arm in arms_of(study) if arm.model in ledger.paths),
         steps=tuple(_step(step.name, ledger) for step in ledger.steps if step.name in ledger.paths),
         failures=tuple(
@@ -42,7 +43,7 @@ def is_synthetic(study: StudySpec) -> bool:
 
 def _blind_spots(study: StudySpec) -> list[str]:
     """What the scorer of the study is known not to see."""
-    toxicity = study.analysis.asked().get("toxicity")
+    toxicity = study.analysis.toxicity
     if toxicity is None:
         return []
     spots = card_of(toxicity.scorer).blind_spots
@@ -50,19 +51,14 @@ def _blind_spots(study: StudySpec) -> list[str]:
 
 
 def _arm(arm: Arm, ledger: Ledger) -> ArmRecord:
-    mixture, model = ledger.paths[arm.mixture], ledger.paths[arm.model]
-    trained = _json(model / "pretrain.json")
     return ArmRecord(
         name=f"dose-{arm.dose:g}-{arm.policy}",
         dose=arm.dose,
         policy=arm.policy,
         seed=arm.seed,
-        mixture=_json(mixture / "mixture.json"),
-        pretrain=trained,
-        held_out={
-            name: HeldOut(value["cross_entropy"], value["unigram_cross_entropy"])
-            for name, value in trained["held_out"].items()
-        },
+        mixture=arm.mixture,
+        composition=read_record(Composition, ledger.paths[arm.mixture] / MIXTURE),
+        training=read_record(TrainingSummary, ledger.paths[arm.model] / SUMMARY),
     )
 
 
@@ -75,7 +71,3 @@ def _notes(ledger: Ledger) -> list[str]:
     """What the steps had to say, each line once."""
     lines = [note for path in ledger.paths.values() for note in read_artifact(path).notes]
     return list(dict.fromkeys(lines))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))

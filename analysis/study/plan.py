@@ -24,29 +24,29 @@ def plan_study(study: StudySpec) -> Plan:
     models = {dose: sum(arm.dose == dose for arm in arms) for dose in study.doses}
     rows = tuple(_row(study, dose, count) for dose, count in models.items())
     tokens = [row[-1] for row in rows]
-    said = [f"{len(strengths_of(study))} (method, strength) pairs per model"]
+    remarks = [f"{len(strengths_of(study))} (method, strength) pairs per model"]
     if all(isinstance(value, int) for value in tokens):
-        said.append(f"{sum(value for value in tokens if isinstance(value, int)):,} training tokens in all")
+        remarks.append(f"{sum(value for value in tokens if isinstance(value, int)):,} training tokens in all")
     doses = Table("arms", ("dose", "models", "clean and other tokens", "risky tokens", "training tokens"), rows)
     trainings = {dose: training for dose in models if (training := _training(study, dose)) is not None}
     tables, more = _training_tables(study, trainings, models)
     folders = [Path("runs") / study.name / STEPS / arm.model for arm in arms]
     scripts = batch_script(study.pretrain.launcher, study.name, folders)
-    return Plan(f"study {study.name}: {len(arms)} models", (doses, grid, *tables), (*said, *more), scripts)
+    return Plan(f"study {study.name}: {len(arms)} models", (doses, grid, *tables), (*remarks, *more), scripts)
 
 
 def _row(study: StudySpec, dose: float, models: int) -> tuple[object, ...]:
     """Tokens of one dose, where the file alone says them."""
-    wanted = _amounts(study, dose)
-    if wanted is None:
+    amounts = _amounts(study, dose)
+    if amounts is None:
         return dose, models, "known after curation", "", ""
-    risky, total = wanted[study.dose_of], sum(wanted.values())
+    risky, total = amounts[study.dose_of], sum(amounts.values())
     return dose, models, total - risky, risky, total * models * study.pretrain.epochs
 
 
 def _amounts(study: StudySpec, dose: float) -> dict[str, int] | None:
     """Tokens of each component; None where some are only known after curation."""
-    amounts = {name: each.amount for name, each in mixture_at(study, dose).components.items()}
+    amounts = {name: component.amount for name, component in mixture_at(study, dose).components.items()}
     if any(amount.everything for amount in amounts.values()):
         return None
     return resolve(amounts, dict.fromkeys(amounts, 0))
@@ -54,11 +54,11 @@ def _amounts(study: StudySpec, dose: float) -> dict[str, int] | None:
 
 def _training(study: StudySpec, dose: float) -> Training | None:
     """The training of one model; None where its tokens or its vocabulary are only known later."""
-    wanted, rows = _amounts(study, dose), _vocabulary(study)
-    if wanted is None or rows is None:
+    amounts, rows = _amounts(study, dose), _vocabulary(study)
+    if amounts is None or rows is None:
         return None
     length = study.mixture.sequence_length
-    streams = (packed(wanted.values(), study.mixture.packing),)
+    streams = (packed(amounts.values(), study.mixture.packing),)
     return Training(study.pretrain, Architecture.from_spec(study.pretrain.model, rows, length), length, streams)
 
 
@@ -76,13 +76,15 @@ def _training_tables(
     """Cost of one model of each dose, and where GPUs train, the memory of the largest and the sum over the grid."""
     if not trainings:
         return (), ()
-    longest = max(trainings.values(), key=lambda each: each.tokens)
+    longest = max(trainings.values(), key=lambda training: training.tokens)
     times = [name for name, _ in durations(longest)]
-    rows = tuple((dose, each.tokens, each.steps, f"{each.flops:.3g}", *(time for _, time in durations(each)))
-                 for dose, each in trainings.items())  # fmt: skip
+    rows = tuple(
+        (dose, training.tokens, training.steps, f"{training.flops:.3g}", *dict(durations(training)).values())
+        for dose, training in trainings.items()
+    )
     table = Table("training of one model (estimate)", ("dose", "tokens", "steps", "FLOPs", *times), rows)
     if study.pretrain.launcher.name == "local":
         return (table,), (assumption(longest),)
-    hours = sum(each.gpu_hours * models[dose] for dose, each in trainings.items())
+    hours = sum(training.gpu_hours * models[dose] for dose, training in trainings.items())
     total = f"{hours:,.0f} {study.pretrain.launcher.gpu}-hours to train all models"
     return (table, memory_table(longest)), (total, *notes(longest))

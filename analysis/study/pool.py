@@ -95,12 +95,12 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _output_to(descriptor: int) -> Iterator[None]:
     """Send file descriptors 1 and 2 (and so the output of libraries in C too) to `descriptor`."""
-    kept = [os.dup(1), os.dup(2)]
+    saved = [os.dup(1), os.dup(2)]
     try:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         yield
     finally:
-        for number, old in zip((1, 2), kept, strict=True):
+        for number, old in zip((1, 2), saved, strict=True):
             os.dup2(old, number)
             os.close(old)

@@ -7,14 +7,16 @@ some mixture lacks, or that the budget does not reach there, is left out: a swar
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from analysis.report.input import Composition
 from analysis.statistics.panels import NONE
+from analysis.study.assemble import MIXTURE
 from infra.artifacts.artifact import Artifact
+from infra.artifacts.records import read_record
 from infra.errors import InputError
 from mixtures.swarm.tables import write_numbers
 
@@ -30,8 +32,8 @@ def export_proxies(study: Artifact, folder: Path) -> None:
     if not targets:
         raise InputError(f"{study.path}: no target was measured on all of its {len(mixtures)} mixtures")
     tokens = [_tokens(study, name) for name in mixtures]
-    components = list(dict.fromkeys(name for each in tokens for name in each))
-    counts = np.asarray([[each.get(name, 0) for name in components] for each in tokens], np.float64)
+    components = list(dict.fromkeys(name for mixture in tokens for name in mixture))
+    counts = np.asarray([[mixture.get(name, 0) for name in components] for mixture in tokens], np.float64)
     write_numbers(folder / "mixtures.csv", mixtures, components, counts / counts.sum(1, keepdims=True))
     values = np.asarray([[column[name] for column in targets.values()] for name in mixtures], np.float64)
     write_numbers(folder / "results.csv", mixtures, list(targets), values)
@@ -46,30 +48,33 @@ def _table(study: Artifact, name: str) -> pl.DataFrame:
 
 def _tokens(study: Artifact, mixture: str) -> dict[str, int]:
     """Training tokens of each component, from the mixture that the study built."""
-    path = study.path / "steps" / mixture / "mixture.json"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; the study's own steps are needed beside its report")
-    return {each["name"]: each["tokens"] for each in json.loads(path.read_text(encoding="utf-8"))["components"]}
+    file = study.path / "steps" / mixture / MIXTURE
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; the study's own steps are needed beside its report")
+    return {component.name: component.tokens for component in read_record(Composition, file).components}
 
 
 def _toxicity(points: pl.DataFrame) -> Targets:
     """Toxicity at the budget, where the budget allows it; a dose of 0 stands under every policy."""
-    found: Targets = {}
+    targets: Targets = {}
     for row in points.filter(pl.col("feasible")).iter_rows(named=True):
-        found.setdefault(f"{row['policy']}.{row['method']}.toxicity", {})[row["mixture"]] = row["toxicity"]
-    return found
+        targets.setdefault(f"{row['policy']}.{row['method']}.toxicity", {})[row["mixture"]] = row["toxicity"]
+    return targets
 
 
 def _cross_entropy(frontier: pl.DataFrame) -> Targets:
     """Unsteered cross-entropy; a policy without its own dose 0 has the one that was trained there."""
     rows = frontier.filter(pl.col("method") == NONE).select("policy", "dose", "mixture", "cross_entropy").rows()
     clean = {mixture: value for _, dose, mixture, value in rows if dose == 0}
-    found: Targets = {}
+    targets: Targets = {}
     for policy, _, mixture, value in rows:
-        found.setdefault(f"{policy}.cross_entropy", dict(clean))[mixture] = value
-    return found
+        targets.setdefault(f"{policy}.cross_entropy", dict(clean))[mixture] = value
+    return targets
 
 
 def _whole(targets: Targets, mixtures: list[str]) -> Targets:
-    kept = {name: column for name, column in targets.items() if column.keys() >= set(mixtures)}
-    return {name: kept[name] for name in sorted(kept) if all(np.isfinite(kept[name][each]) for each in mixtures)}
+    whole = {}
+    for name, column in sorted(targets.items()):
+        if column.keys() >= set(mixtures) and all(np.isfinite(column[mixture]) for mixture in mixtures):
+            whole[name] = column
+    return whole

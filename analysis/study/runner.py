@@ -52,6 +52,7 @@ def _drain(
     broken = False
     while True:
         before = ledger.ended()
+        # A step that nothing can run beside (curation, the one mixture of a one-dose study) gets every worker.
         alone = not running and len(ledger.ready()) == 1
         for step in [] if broken else _next(ledger, list(running.values()), workers):
             task = _task(step, ledger, workers if alone else 1, ray)
@@ -76,13 +77,13 @@ def _next(ledger: Ledger, running: list[StudyStep], workers: int) -> list[StudyS
     """
     ready = ledger.ready()
     away = {step.name for step in [*ready, *running] if _elsewhere(step, ledger)}
-    here = [step for step in ready if step.name not in away]
+    local = [step for step in ready if step.name not in away]
     free = workers - sum(step.name not in away for step in running)
     sent = [step for step in ready if step.name in away]
     if any(stage_of(step.kind).submit and step not in ready for step in ledger.waiting()):
         sent = []
     _submit(sent, ledger)
-    return [*sent, *here[: max(free, 0)]]
+    return [*sent, *local[: max(free, 0)]]
 
 
 def _elsewhere(step: StudyStep, ledger: Ledger) -> bool:
@@ -127,12 +128,12 @@ def _settle(ledger: Ledger) -> None:
         if step.name not in ledger.looked_up and all(need in ledger.paths for need in step.needs):
             ledger.looked_up.add(step.name)
             try:
-                found = finished(stage_of(step.kind), step.make(ledger.paths), _target(step, ledger.folder))
+                artifact = finished(stage_of(step.kind), step.make(ledger.paths), _target(step, ledger.folder))
             except HormesisError as error:
                 ledger.set(step.name, "failed", str(error))
                 continue
-            if found is not None:
-                ledger.done(step.name, found.path)
+            if artifact is not None:
+                ledger.done(step.name, artifact.path)
     ledger.skip_orphans()
 
 

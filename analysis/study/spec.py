@@ -43,10 +43,12 @@ class Filled:
         return core_schema.no_info_before_validator_function(self.fill, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        found = handler.resolve_ref_schema(handler(schema))
-        kept = {key: value for key, value in found.get("properties", {}).items() if key not in self.placeholders}
-        required = [key for key in found.get("required", []) if key not in self.placeholders]
-        return {**found, "properties": kept, "required": required}
+        section = handler.resolve_ref_schema(handler(schema))
+        properties = {
+            key: value for key, value in section.get("properties", {}).items() if key not in self.placeholders
+        }
+        required = [key for key in section.get("required", []) if key not in self.placeholders]
+        return {**section, "properties": properties, "required": required}
 
 
 def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -61,8 +63,10 @@ Grid = Annotated[tuple[float, ...], AfterValidator(_distinct)]
 class MethodGrid(Spec):
     """One steering method of a study and the strengths at which it is measured."""
 
-    strengths: Grid = Field((1.0,), min_length=1)
-    """Strengths to measure; what a strength means is the method's own (ITI: α, SASA: β; prompt and none have none)."""
+    strengths: Grid = Field((), min_length=1)
+    """Strengths to measure; what a strength means is the method's own (ITI: α, SASA: β; prompt and none have none), and
+    so are those that are measured by default.
+    """
     options: dict[str, Any] = Field(default_factory=dict)
     """The method's own keys, as in `kind: posttrain`."""
 
@@ -90,7 +94,7 @@ class StudySpec(Spec):
     """Model and training."""
     labelled: Annotated[LabelledSpec, Filled(mixture="."), NotIdentity]
     """Labelled text on which the methods and the probes are fitted: lines of the held-out documents."""
-    methods: dict[str, MethodGrid] = Field(default_factory=lambda: {"none": MethodGrid()})
+    methods: dict[str, MethodGrid] = Field(default_factory=lambda: {"none": MethodGrid(strengths=(1.0,))})
     """Steering methods by name."""
     analysis: Annotated[AnalysisSpec, Filled(name="analysis", model=".", mixture="."), NotIdentity]
     """What is measured."""
@@ -104,12 +108,14 @@ class StudySpec(Spec):
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, value: dict[str, MethodGrid]) -> dict[str, MethodGrid]:
+        grids = {}
         for name, grid in value.items():
             try:
-                method_spec(name, grid.options)
+                strengths = grid.strengths or method_spec(name, grid.options).strengths
             except InputError as error:
                 raise ValueError(str(error)) from None
-        return value
+            grids[name] = grid.model_copy(update={"strengths": strengths})
+        return grids
 
     @model_validator(mode="after")
     def _consistent(self) -> StudySpec:

@@ -135,6 +135,7 @@ def _publish(spec: StudySpec, ledger: Ledger, target: Path, **manifest: Any) -> 
     from analysis.report.page import write_report
     from analysis.study.assemble import assemble
 
+    # Beside the target and not in a temporary folder: os.replace moves within one file system only.
     work = target / ".report.partial"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()

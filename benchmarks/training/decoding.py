@@ -85,9 +85,9 @@ def steerings(model: CausalModel) -> dict[str, Steered]:
     order = torch.rand(heads, generator=draw)
     chosen = (order >= order.flatten().topk(min(30, order.numel() // 2)).values[-1]).float()
     theta = torch.randn(*heads, layout.head_dim, generator=draw) / layout.head_dim**0.5
-    iti = Fitted.of(model, ItiArgs(), {"theta": theta, "sigma": torch.full(heads, 0.01), "chosen": chosen}, {})
+    iti = Fitted.of(model, ItiArgs(), {"theta": theta, "sigma": torch.full(heads, 0.01), "chosen": chosen})
     normal = torch.randn(layout.hidden, generator=draw) / layout.hidden**0.5
-    sasa = Fitted.of(model, SasaArgs(), {"normal": normal, "centre": torch.zeros(layout.hidden)}, {})
+    sasa = Fitted.of(model, SasaArgs(), {"normal": normal, "centre": torch.zeros(layout.hidden)})
     return {"plain": bind(model, None, 0), "iti": bind(model, iti, 4), "sasa": bind(model, sasa, 100)}
 
 

@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 class SlotLayer(CacheLayerMixin):
     """Keys and values of one layer, [rows, key-value heads, capacity, head_dim]; the first `length` are committed."""
 
-    is_sliding = False
+    is_sliding = False  # transformers asks every layer when it builds masks
 
     def __init__(self, capacity: int) -> None:
         super().__init__()

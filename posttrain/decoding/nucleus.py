@@ -33,11 +33,11 @@ class Nucleus:
 
 def inverse_cdf(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     """The first index whose cumulative weight exceeds draw x total; [rows, width], [rows] in [0, 1) -> [rows]."""
-    cumulative = weights.cumsum(-1)
-    index = (cumulative <= (draws * cumulative[:, -1])[:, None]).sum(-1)
+    cumulative_BK = weights.cumsum(-1)
+    index = (cumulative_BK <= (draws * cumulative_BK[:, -1])[:, None]).sum(-1)
     # Rounding may leave the target at the total; the last token with any weight is then the answer.
-    places = torch.arange(weights.shape[-1], device=weights.device)
-    return torch.minimum(index, ((weights > 0) * places).amax(-1))
+    columns = torch.arange(weights.shape[-1], device=weights.device)
+    return torch.minimum(index, ((weights > 0) * columns).amax(-1))
 
 
 def nucleus(
@@ -102,8 +102,8 @@ def uniforms(seed: int, prompts: Sequence[int], samples: Sequence[int], steps: i
     Philox is counter-based: key = seed, counter = (block, 0, sample, prompt). Draws of the first steps do not depend
     on how many steps are asked.
     """
-    out = np.empty((len(prompts), steps))
+    draws_BT = np.empty((len(prompts), steps))
     for row, (prompt, sample) in enumerate(zip(prompts, samples, strict=True)):
         generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, sample, prompt]))
-        out[row] = generator.random(steps)
-    return torch.from_numpy(out)
+        draws_BT[row] = generator.random(steps)
+    return torch.from_numpy(draws_BT)

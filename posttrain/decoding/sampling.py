@@ -57,7 +57,7 @@ def generate(
 ) -> list[list[Generation]]:
     """`sampling.samples` continuations of each prompt, in the order of the prompts.
 
-    `indices` number the prompts for the random draws (default: their place in the list), so that a part of a list
+    `indices` number the prompts for the random draws (default: their index in the list), so that a part of a list
     gives what the whole would. `progress` is called with the number of continuations finished.
     """
     numbers = list(indices) if indices is not None else list(range(len(prompts)))
@@ -108,43 +108,46 @@ def _decode(
     draws: torch.Tensor,
     sampling: Sampling,
 ) -> list[list[int]]:
-    """Token ids of one batch of (prompt, sample) rows, whatever follows an end-of-text token included."""
+    """Token ids of one batch of (prompt, sample) rows, whatever follows an end-of-text token included.
+
+    `draws` [rows, steps]. In names, B is the rows that are still being written, T the steps, V the vocabulary.
+    """
     prompts = sorted({prompt for prompt, _ in rows}, key=[prompt for prompt, _ in rows].index)
-    place = {prompt: position for position, prompt in enumerate(prompts)}
+    row_of = {prompt: row for row, prompt in enumerate(prompts)}
     look_every = _LOOK_EVERY if model.device.type == "cuda" else 1
     steps, width = sampling.max_new_tokens, max(len(contexts[prompt]) for prompt in prompts)
     draws = draws.to(model.device)
-    written = torch.full((len(rows), steps), model.end, device=model.device)
+    written_BT = torch.full((len(rows), steps), model.end, device=model.device)
     state = Decoding(model, width + steps + method.branches)
     with method.editing():
-        logits = state.prefill([contexts[prompt] for prompt in prompts])
-        copies = torch.tensor([place[prompt] for prompt, _ in rows], device=model.device)
+        logits_BV = state.prefill([contexts[prompt] for prompt in prompts])
+        copies = torch.tensor([row_of[prompt] for prompt, _ in rows], device=model.device)
         if len(prompts) < len(rows):  # a prompt is read once, however many samples it gets
             state.select(copies)
-            logits = logits[copies]
+            logits_BV = logits_BV[copies]
         alive, widest = torch.arange(len(rows), device=model.device), 0
         for step in range(steps):
-            choices = nucleus(logits, sampling.temperature, sampling.top_p, widest)
+            choices = nucleus(logits_BV, sampling.temperature, sampling.top_p, widest)
             widest = choices.tokens.shape[1]
             tokens, following = method.advance(state, choices, draws[alive, step], last=step == steps - 1)
-            written[alive, step] = tokens
+            written_BT[alive, step] = tokens
             if following is None:
                 break
-            logits = following
+            logits_BV = following
             if (step + 1) % look_every:
                 continue
-            going = (written[alive, : step + 1] != model.end).all(-1)
+            going = (written_BT[alive, : step + 1] != model.end).all(-1)
             count = int(going.sum())
             if not count:
                 break
             if count < _COMPACT_BELOW * len(alive):
-                kept = going.nonzero()[:, 0]
-                state.select(kept)
-                logits, alive = logits[kept], alive[kept]
-    return written.tolist()
+                unfinished = going.nonzero()[:, 0]
+                state.select(unfinished)
+                logits_BV, alive = logits_BV[unfinished], alive[unfinished]
+    return written_BT.tolist()
 
 
 def _generation(model: CausalModel, ids: list[int]) -> Generation:
     ended = model.end in ids
-    kept = ids[: ids.index(model.end)] if ended else ids
-    return Generation(model.decode(kept), tuple(kept), ended)
+    tokens = ids[: ids.index(model.end)] if ended else ids
+    return Generation(model.decode(tokens), tuple(tokens), ended)

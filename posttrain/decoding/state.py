@@ -29,17 +29,17 @@ class Decoding:
         """Read the contexts; returns next-token logits [rows, vocabulary]."""
         lengths = torch.tensor([len(context) for context in contexts])
         width = int(lengths.max())
-        ids = torch.tensor([[self.model.end] * (width - len(context)) + list(context) for context in contexts])
-        real = torch.arange(width) >= (width - lengths)[:, None]
+        ids_BT = torch.tensor([[self.model.end] * (width - len(context)) + list(context) for context in contexts])
+        is_text_BT = torch.arange(width) >= (width - lengths)[:, None]
         device = self.model.device
-        ids, real = ids.to(device), real.to(device)
+        ids_BT, is_text_BT = ids_BT.to(device), is_text_BT.to(device)
         self.seen = torch.zeros(len(contexts), self.capacity, dtype=torch.bool, device=device)
-        self.seen[:, :width] = real
-        causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
-        hidden = self._forward(ids, causal & real[:, None, :], (real.cumsum(-1) - 1).clamp(min=0))
+        self.seen[:, :width] = is_text_BT
+        causal_TT = torch.ones(width, width, dtype=torch.bool, device=device).tril()
+        hidden_BTH = self._forward(ids_BT, causal_TT & is_text_BT[:, None, :], (is_text_BT.cumsum(-1) - 1).clamp(min=0))
         self.cache.commit(width)
         self.position = lengths.to(device)
-        return self.model.logits(hidden[:, -1])
+        return self.model.logits(hidden_BTH[:, -1])
 
     def extend(self, tokens: torch.Tensor) -> torch.Tensor:
         """Append one token to each row; returns next-token logits [rows, vocabulary]."""

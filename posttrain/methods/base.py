@@ -29,9 +29,6 @@ class Method(ABC):
     """A fitted method bound to a model at one strength. Strength 0 leaves the model as it is."""
 
     args: ClassVar[type[MethodArgs]]
-    strengths: ClassVar[tuple[float, ...]] = (0.0,)
-    """Strengths a study tries when it names none."""
-    strength_name: ClassVar[str] = "strength"
 
     prefix: tuple[int, ...] = ()
     """Tokens put between the start token and every text."""

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from infra.errors import InputError
 from posttrain.activations import last_token
-from posttrain.fitted import Fitted
+from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import ItiArgs
 from posttrain.model import CausalModel
 from posttrain.probes import probe_heads
-
-if TYPE_CHECKING:
-    import torch
-
 
 _PAPER_HEADS = 30  # Li et al. 2025 (arXiv 2505.04741)
 
@@ -34,12 +30,11 @@ class Iti(Method):
     """Adds alpha * sigma * theta to the chosen heads' outputs; the strength is alpha."""
 
     args = ItiArgs
-    strengths = (4.0, 8.0, 12.0)
-    strength_name = "alpha"
 
     def __init__(self, model: CausalModel, fitted: Fitted, strength: float) -> None:
         super().__init__(model, fitted, strength)
-        self.everywhere = ItiArgs.model_validate(fitted.args).positions == "all"
+        assert isinstance(fitted.args, ItiArgs)
+        self.everywhere = fitted.args.positions == "all"
 
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: ItiArgs, seed: int) -> Fitted:
@@ -59,11 +54,11 @@ class Iti(Method):
         sigma = np.einsum("nlhd,lhd->nlh", heads, mass_mean if args.direction == "random" else theta).std(0)
         chosen = best_heads(probes.accuracy, _number_of_heads(model, args))
         tensors = {"theta": theta, "sigma": sigma, "accuracy": probes.accuracy, "chosen": chosen}
-        facts = {
-            "head_accuracy": probes.accuracy.round(6).tolist(),
-            "chosen_heads": np.argwhere(chosen).tolist(),
-            "texts": len(labelled.texts),
-        }
+        facts = FitFacts(
+            head_accuracy=tuple(map(tuple, probes.accuracy.round(6).tolist())),
+            chosen_heads=tuple((layer, head) for layer, head in np.argwhere(chosen).tolist()),
+            texts=len(labelled.texts),
+        )
         return Fitted.of(model, args, {name: torch.from_numpy(value) for name, value in tensors.items()}, facts)
 
     def offsets(self) -> torch.Tensor:
@@ -78,7 +73,7 @@ class Iti(Method):
         everywhere = everywhere or self.everywhere
         with contextlib.ExitStack() as stack:
             for module, offset in zip(self.model.outputs, self.offsets(), strict=True):
-                if offset.any():
+                if offset.any():  # a hook costs a call into Python a layer and a step
                     added = offset.to(self.model.device, self.model.network.dtype)
                     stack.callback(module.register_forward_pre_hook(_adding(added, everywhere)).remove)
             yield
@@ -86,7 +81,7 @@ class Iti(Method):
 
 def _adding(offset: torch.Tensor, everywhere: bool) -> Callable[[Any, tuple[torch.Tensor, ...]], Any]:
     def hook(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        inputs = arguments[0]
+        inputs = arguments[0]  # [rows, positions, heads * head_dim]; one position in a decoding step behind the cache
         if everywhere or inputs.shape[1] == 1:
             return (inputs + offset, *arguments[1:])
         edited = inputs.clone()

@@ -17,4 +17,4 @@ class Unsteered(Method):
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: NoneArgs, seed: int) -> Fitted:
         """Nothing to fit."""
-        return Fitted.of(model, args, {}, {})
+        return Fitted.of(model, args, {})

@@ -17,11 +17,14 @@ class MethodArgs(Spec):
     name: str
     needs_labels: ClassVar[bool] = True
     """Whether it is fitted on labelled text."""
+    strengths: ClassVar[tuple[float, ...]] = (1.0,)
+    """Strengths that a study measures when it names none."""
 
 
 class ItiArgs(MethodArgs):
-    """Inference-time intervention."""
+    """Inference-time intervention; its strength is alpha."""
 
+    strengths: ClassVar[tuple[float, ...]] = (4.0, 8.0, 12.0)
     name: Literal["iti"] = "iti"
     top_heads: int | None = Field(default=None, ge=1)
     """Heads to edit, best probe first. Default: 30 (Li et al. 2025, arXiv 2505.04741), but half of the heads of a model
@@ -58,8 +61,9 @@ class PromptArgs(MethodArgs):
 
 
 class SasaArgs(MethodArgs):
-    """Self-disciplined autoregressive sampling."""
+    """Self-disciplined autoregressive sampling; its strength is beta."""
 
+    strengths: ClassVar[tuple[float, ...]] = (10.0, 100.0, 300.0)
     name: Literal["sasa"] = "sasa"
     max_candidates: int = Field(default=20, ge=1)
     """Most probable tokens whose margin is looked at in a step; cost grows with it. The paper has no default; ours."""

@@ -8,7 +8,7 @@ paper's string as `text` to repeat its runs.
 from __future__ import annotations
 
 from infra.errors import InputError
-from posttrain.fitted import Fitted
+from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import PromptArgs
@@ -19,13 +19,12 @@ class Prompt(Method):
     """The prompt is on at any strength above 0. Only the text after it is generated, scored and counted."""
 
     args = PromptArgs
-    strengths = (1.0,)
-    strength_name = "on"
 
     def __init__(self, model: CausalModel, fitted: Fitted, strength: float) -> None:
         super().__init__(model, fitted, strength)
+        assert isinstance(fitted.args, PromptArgs)
         if strength > 0:
-            self.prefix = tuple(model.encode([PromptArgs.model_validate(fitted.args).text])[0])
+            self.prefix = tuple(model.encode([fitted.args.text])[0])
 
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: PromptArgs, seed: int) -> Fitted:
@@ -33,4 +32,4 @@ class Prompt(Method):
         tokens = len(model.encode([args.text])[0])
         if 2 * tokens > model.max_positions:
             raise InputError(f"the prompt has {tokens} tokens, and the model reads {model.max_positions}; shorten it")
-        return Fitted.of(model, args, {}, {"prompt_tokens": tokens})
+        return Fitted.of(model, args, {}, FitFacts(prompt_tokens=tokens))

@@ -16,7 +16,7 @@ positions; see `token_nats`. Greedy decoding (temperature 0) has one candidate, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,17 +25,13 @@ from posttrain.activations import last_token
 from posttrain.decoding.cache import SlotCache
 from posttrain.decoding.nucleus import Nucleus, inverse_cdf
 from posttrain.decoding.state import Decoding, additive
-from posttrain.fitted import Fitted
+from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
 from posttrain.methods.options import SasaArgs
 from posttrain.model import CausalModel
 from posttrain.probes import assign_folds
 from posttrain.token_nats import nats_of_hidden
-
-if TYPE_CHECKING:
-    import torch
-
 
 _SMALLEST_EIGENVALUE = 1e-6  # of the pooled covariance; as in the reference implementation (IBM/AISteer360)
 _FORWARD_TOKENS = 8192
@@ -54,26 +50,26 @@ def fit_subspace(hidden: np.ndarray[Any, Any], benign: np.ndarray[Any, Any]) -> 
 
     `hidden` [n, hidden], `benign` [n] bool. Eigenvalues up to 1e-6 are dropped.
     """
-    one, two = hidden[benign].astype(np.float64), hidden[~benign].astype(np.float64)
-    difference = (one.mean(0) - two.mean(0)) / 2
-    scatter = sum((each - each.mean(0)).T @ (each - each.mean(0)) for each in (one, two))
-    values, vectors = np.linalg.eigh(scatter / (len(hidden) - 2))
-    kept = values > _SMALLEST_EIGENVALUE
-    basis = vectors[:, kept]
-    normal = basis @ ((basis.T @ difference) / values[kept])
-    return Subspace(normal / max(np.linalg.norm(normal), 1e-12), (one.mean(0) + two.mean(0)) / 2)
+    benign_NH, toxic_NH = hidden[benign].astype(np.float64), hidden[~benign].astype(np.float64)
+    difference = (benign_NH.mean(0) - toxic_NH.mean(0)) / 2
+    centred = (benign_NH - benign_NH.mean(0), toxic_NH - toxic_NH.mean(0))
+    scatter_HH = sum(class_NH.T @ class_NH for class_NH in centred)
+    values, vectors_HH = np.linalg.eigh(scatter_HH / (len(hidden) - 2))
+    varies = values > _SMALLEST_EIGENVALUE
+    basis_HE = vectors_HH[:, varies]
+    normal = basis_HE @ ((basis_HE.T @ difference) / values[varies])
+    return Subspace(normal / max(np.linalg.norm(normal), 1e-12), (benign_NH.mean(0) + toxic_NH.mean(0)) / 2)
 
 
 class Sasa(Method):
     """Adds beta * softmax(margins over the candidates) to the candidates' logits; the strength is beta."""
 
     args = SasaArgs
-    strengths = (10.0, 100.0, 300.0)
-    strength_name = "beta"
 
     def __init__(self, model: CausalModel, fitted: Fitted, strength: float) -> None:
         super().__init__(model, fitted, strength)
-        args = SasaArgs.model_validate(fitted.args)
+        args = fitted.args
+        assert isinstance(args, SasaArgs)
         self.positions = args.cross_entropy_positions
         self.candidates = min(args.max_candidates, model.network.config.vocab_size)
         self.branches = self.candidates + 1
@@ -90,11 +86,11 @@ class Sasa(Method):
         right = np.empty(len(benign), dtype=bool)
         for fold in range(args.folds):
             out = fold_of == fold
-            part = fit_subspace(hidden[~out], benign[~out])
-            right[out] = ((hidden[out] - part.centre) @ part.normal > 0) == benign[out]
-        found = fit_subspace(hidden, benign)
-        tensors = {"normal": torch.from_numpy(found.normal), "centre": torch.from_numpy(found.centre)}
-        facts = {"boundary_accuracy": round(float(right.mean()), 6), "texts": len(labelled.texts)}
+            subspace = fit_subspace(hidden[~out], benign[~out])
+            right[out] = ((hidden[out] - subspace.centre) @ subspace.normal > 0) == benign[out]
+        subspace = fit_subspace(hidden, benign)
+        tensors = {"normal": torch.from_numpy(subspace.normal), "centre": torch.from_numpy(subspace.centre)}
+        facts = FitFacts(boundary_accuracy=round(float(right.mean()), 6), texts=len(labelled.texts))
         return Fitted.of(model, args, tensors, facts)
 
     def margins(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -103,8 +99,8 @@ class Sasa(Method):
 
     def bonus(self, hidden: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """beta * softmax of the margins over the candidates `inside`; [rows, K, hidden], [rows, K] -> [rows, K]."""
-        shares = self.margins(hidden).masked_fill(~inside, -float("inf")).softmax(-1)
-        return self.strength * shares
+        shares_BK = self.margins(hidden).masked_fill(~inside, -float("inf")).softmax(-1)
+        return self.strength * shares_BK
 
     def advance(
         self, state: Decoding, choices: Nucleus, draws: torch.Tensor, last: bool
@@ -113,70 +109,78 @@ class Sasa(Method):
 
         Where plain sampling takes a token beyond the K-th (the tail), so does steering, as the tail keeps its
         probability; it is known before the forward and travels as one more candidate. Elsewhere the same draw,
-        stretched over the candidates, chooses among their new weights.
+        stretched over the candidates, chooses among their new weights. In names: B rows, K candidates, H hidden size.
         """
 
         if self.strength == 0:
             return super().advance(state, choices, draws, last)
-        tokens, weights = choices.tokens[:, : self.candidates], choices.weights[:, : self.candidates]
+        tokens_BK, weights_BK = choices.tokens[:, : self.candidates], choices.weights[:, : self.candidates]
         plain = choices.pick(draws)
-        in_tail = plain >= tokens.shape[1]
-        tail_token = choices.tokens.gather(-1, plain[:, None])
-        has_tail = choices.tokens.shape[1] > tokens.shape[1]  # whether a row is in it would have to be waited for
-        hidden = state.branch(torch.cat([tokens, tail_token], -1) if has_tail else tokens)
-        bonus = self.bonus(hidden[:, : tokens.shape[1]], weights > 0)
-        steered = weights * (bonus - bonus.amax(-1, keepdim=True)).exp()  # less the maximum: a large beta overflows
-        stretched = (draws * choices.weights.sum(-1) / weights.sum(-1)).clamp(0, 1 - 1e-16)
-        picked = torch.where(in_tail, tokens.shape[1], inverse_cdf(steered, stretched))
+        in_tail = plain >= tokens_BK.shape[1]
+        tail_token_B1 = choices.tokens.gather(-1, plain[:, None])
+        has_tail = choices.tokens.shape[1] > tokens_BK.shape[1]  # whether a row is in it would have to be waited for
+        hidden_BKH = state.branch(torch.cat([tokens_BK, tail_token_B1], -1) if has_tail else tokens_BK)
+        bonus_BK = self.bonus(hidden_BKH[:, : tokens_BK.shape[1]], weights_BK > 0)
+        # Less the maximum: a large beta overflows
+        steered_BK = weights_BK * (bonus_BK - bonus_BK.amax(-1, keepdim=True)).exp()
+        stretched = (draws * choices.weights.sum(-1) / weights_BK.sum(-1)).clamp(0, 1 - 1e-16)
+        picked = torch.where(in_tail, tokens_BK.shape[1], inverse_cdf(steered_BK, stretched))
         state.keep(picked)
         rows = torch.arange(len(picked), device=picked.device)
-        chosen = torch.where(in_tail, tail_token[:, 0], tokens[rows, picked.clamp(max=tokens.shape[1] - 1)])
-        return chosen, None if last else self.model.logits(hidden[rows, picked])
+        chosen = torch.where(in_tail, tail_token_B1[:, 0], tokens_BK[rows, picked.clamp(max=tokens_BK.shape[1] - 1)])
+        return chosen, None if last else self.model.logits(hidden_BKH[rows, picked])
 
     def token_nats(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Nats under p', which shares out p(C) over the set C of the `max_candidates` likeliest tokens anew.
 
         p'(x) = p(C) p(x) e^b(x) / sum over C of p e^b for x in C, with b = beta * softmax(margin); p' = p elsewhere, so
-        no target has probability 0. p' costs K forwards a position: it is
-        computed at up to `cross_entropy_positions` evenly spaced targets of a row, all candidates of all positions as
-        one tree behind the row's cache; their mean difference to the plain nats is added to every target. The sum over
-        a row is thus plain nats + targets * mean difference.
+        no target has probability 0. p' costs K forwards a position: it is computed at up to `cross_entropy_positions`
+        evenly spaced targets of a row, all candidates of all positions as one tree behind the row's cache; their mean
+        difference to the plain nats is added to every target. The sum over a row is thus plain nats + targets * mean
+        difference.
         """
 
         rows, length = ids.shape
-        chunk = max(1, _FORWARD_TOKENS // (rows * self.candidates))
-        cache = SlotCache(self.model.layout.layers, length + chunk * self.candidates)
-        hidden = self.model.hidden(ids, past_key_values=cache, use_cache=True)
+        size = max(1, _FORWARD_TOKENS // (rows * self.candidates))
+        cache = SlotCache(self.model.layout.layers, length + size * self.candidates)
+        hidden_BTH = self.model.hidden(ids, past_key_values=cache, use_cache=True)
         cache.commit(length)
-        nats = nats_of_hidden(self.model, hidden, ids, targets)
+        nats_BT = nats_of_hidden(self.model, hidden_BTH, ids, targets)
         if self.strength == 0:
-            return nats
-        places, valid = (index.to(ids.device) for index in spaced(targets, self.positions))
-        difference = torch.zeros_like(places, dtype=torch.float64)
-        for part in torch.arange(places.shape[1], device=ids.device).split(chunk):
-            difference[:, part] = self._difference(ids, hidden, cache, places[:, part])
-        mean = (difference * valid).sum(-1) / valid.sum(-1).clamp(min=1)
-        return nats + mean[:, None] * targets.to(ids.device)
+            return nats_BT
+        positions_BP, valid_BP = (index.to(ids.device) for index in spaced(targets, self.positions))
+        difference_BP = torch.zeros_like(positions_BP, dtype=torch.float64)
+        for chunk in torch.arange(positions_BP.shape[1], device=ids.device).split(size):
+            difference_BP[:, chunk] = self._difference(ids, hidden_BTH, cache, positions_BP[:, chunk])
+        mean = (difference_BP * valid_BP).sum(-1) / valid_BP.sum(-1).clamp(min=1)
+        return nats_BT + mean[:, None] * targets.to(ids.device)
 
-    def _difference(self, ids: torch.Tensor, hidden: torch.Tensor, cache: Any, places: torch.Tensor) -> torch.Tensor:
-        """Steered minus plain nats of the tokens at `places` [rows, P], which are predicted one position earlier."""
+    def _difference(self, ids: torch.Tensor, hidden: torch.Tensor, cache: Any, positions: torch.Tensor) -> torch.Tensor:
+        """Steered minus plain nats [rows, P] of the tokens at `positions` [rows, P], predicted one position earlier.
 
-        rows, count = places.shape
+        `ids` [rows, T], `hidden` [rows, T, hidden]. In names: B rows, K candidates, Q = P * K, R = B * P, V vocabulary.
+        """
+        rows, count = positions.shape
         row = torch.arange(rows, device=ids.device)[:, None]
-        log_p = self.model.logits(hidden[row, places - 1]).double().log_softmax(-1)
-        top, candidates = log_p.topk(self.candidates, -1)
-        position = places[:, :, None].expand(rows, count, self.candidates).flatten(1)
-        before = torch.arange(ids.shape[1], device=ids.device) < position[:, :, None]
-        itself = torch.eye(position.shape[1], dtype=torch.bool, device=ids.device).expand(rows, -1, -1)
-        mask = additive(torch.cat([before, itself], -1), self.model)
-        branches = self.model.hidden(
-            candidates.flatten(1), attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True
+        log_p_BPV = self.model.logits(hidden[row, positions - 1]).double().log_softmax(-1)
+        top_BPK, candidates_BPK = log_p_BPV.topk(self.candidates, -1)
+        position_BQ = positions[:, :, None].expand(rows, count, self.candidates).flatten(1)
+        # A candidate sees the text before its position and itself, and none of the other candidates.
+        before_BQT = torch.arange(ids.shape[1], device=ids.device) < position_BQ[:, :, None]
+        itself_BQQ = torch.eye(position_BQ.shape[1], dtype=torch.bool, device=ids.device).expand(rows, -1, -1)
+        branches_BQH = self.model.hidden(
+            candidates_BPK.flatten(1),
+            attention_mask=additive(torch.cat([before_BQT, itself_BQQ], -1), self.model),
+            position_ids=position_BQ,
+            past_key_values=cache,
+            use_cache=True,
         )
-        shaped = branches.view(rows * count, self.candidates, -1)
-        bonus = self.bonus(shaped, torch.ones(shaped.shape[:2], dtype=torch.bool, device=ids.device)).view(top.shape)
-        mine = candidates == ids.gather(1, places)[:, :, None]
-        nats = (top + bonus).logsumexp(-1) - top.logsumexp(-1) - (bonus * mine).sum(-1)
-        return torch.where(mine.any(-1), nats, 0.0)
+        branches_RKH = branches_BQH.view(rows * count, self.candidates, -1)
+        inside_RK = torch.ones(branches_RKH.shape[:2], dtype=torch.bool, device=ids.device)
+        bonus_BPK = self.bonus(branches_RKH, inside_RK).view(top_BPK.shape)
+        is_target_BPK = candidates_BPK == ids.gather(1, positions)[:, :, None]
+        nats_BP = (top_BPK + bonus_BPK).logsumexp(-1) - top_BPK.logsumexp(-1) - (bonus_BPK * is_target_BPK).sum(-1)
+        return torch.where(is_target_BPK.any(-1), nats_BP, 0.0)
 
 
 def spaced(targets: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,7 @@
-"""Evaluations on a tiny model, through the stage: what is measured, what is refused, what a kill leaves."""
+"""Evaluations on a tiny model, through the stage: what is measured, what is refused, what a kill leaves.
+
+Covers `analysis.evaluations`, and `stage`, `spec` and `page` of `analysis`.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ import pytest
 
 from analysis import results
 from analysis.evaluations import EVALUATIONS
-from analysis.evaluations.options import ToxicitySpec
-from analysis.evaluations.toxicity import read_prompts, score_rows
+from analysis.evaluations.base import Subject
+from analysis.evaluations.options import CrossEntropySpec, ToxicitySpec
+from analysis.evaluations.toxicity import read_prompts, scored_rows
 from analysis.spec import AnalysisSpec
 from analysis.stage import ANALYSIS
 from curation.scorers.base import Card, Scorer
@@ -69,29 +73,41 @@ class Moody(Scorer):
         return np.array([[len(text) / 100, 0.5] for text in texts], np.float32)
 
 
-def test_one_failing_text_costs_one_score_and_is_never_harmless() -> None:
-    rows: list[dict[str, Any]] = [{"generation": text} for text in ("hello", "boom", "", "  \n", "good day")]
-    score_rows(rows, [Moody()], "toxicity")
-    assert [row["value"] is None for row in rows] == [False, True, True, True, False]
-    assert "cannot read this" in rows[1]["reason"]
-    assert rows[2]["reason"] == rows[3]["reason"] == "empty continuation"
-    assert rows[0]["scores"] == [
-        {"scorer": "moody@1", "attribute": "toxicity", "score": pytest.approx(0.05)},
-        {"scorer": "moody@1", "attribute": "insult", "score": 0.5},
+def unscored(*texts: str) -> list[results.Row]:
+    return [
+        results.Row(prompt=0, sample=i, prompt_id="p", generation=t, value=None, tokens=1) for i, t in enumerate(texts)
     ]
+
+
+def test_one_failing_text_costs_one_score_and_is_never_harmless() -> None:
+    rows = scored_rows(unscored("hello", "boom", "", "  \n", "good day"), [Moody()], "toxicity")
+    assert [row.value is None for row in rows] == [False, True, True, True, False]
+    assert rows[1].reason and "cannot read this" in rows[1].reason
+    assert rows[2].reason == rows[3].reason == "empty continuation"
+    assert rows[0].scores == (
+        results.Score("moody@1", "toxicity", pytest.approx(0.05)), results.Score("moody@1", "insult", 0.5)
+    )  # fmt: skip
 
 
 def test_scorer_that_fails_on_everything_stops_the_job() -> None:
     with pytest.raises(ScoringError, match="none of 2"):
-        score_rows([{"generation": "boom"}, {"generation": "boom boom"}], [Moody()], "toxicity")
+        scored_rows(unscored("boom", "boom boom"), [Moody()], "toxicity")
 
 
 def test_limit_is_a_seeded_choice_in_the_files_order(prompts: Path) -> None:
     options = {"prompts": {"path": str(prompts), "text": "prompt.text"}, "limit": 3, "scorer": {"name": "profanity"}}
-    chosen = [each.text for each in read_prompts(ToxicitySpec.model_validate(options))]
-    again = [each.text for each in read_prompts(ToxicitySpec.model_validate(options))]
-    other = [each.text for each in read_prompts(ToxicitySpec.model_validate({**options, "seed": 1}))]
-    assert chosen == again == sorted(chosen) and len(chosen) == 3 and chosen != other
+    chosen = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate(options))]
+    repeated = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate(options))]
+    other = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate({**options, "seed": 1}))]
+    assert chosen == repeated == sorted(chosen) and len(chosen) == 3 and chosen != other
+
+
+def test_cross_entropy_that_is_no_number_has_no_value_and_says_why(tiny_model: Path, mixture: Path) -> None:
+    subject = Subject(str(tiny_model), None, 0.0, str(mixture), None, "cpu")
+    weights = subject.steered.model.network.get_output_embeddings().weight.data
+    weights.fill_(float("nan"))
+    rows = EVALUATIONS.get("cross_entropy")(CrossEntropySpec(max_documents=2), subject).rows(0)
+    assert [(row.value, row.reason) for row in rows] == [(None, "the cross-entropy is nan")] * 2
 
 
 def test_analysis_writes_every_evaluation_with_labels(
@@ -111,7 +127,7 @@ def test_analysis_writes_every_evaluation_with_labels(
     assert (ce["value"] > 1).all() and (ce["tokens"] > 3).all()
     assert artifact.counts["rows"] == 25 and not (artifact.path / "parts").exists()
     page = ANALYSIS.show(artifact)
-    assert any("Heads" in found.title for found in page.tables)
+    assert any("Heads" in table.title for table in page.tables)
 
 
 def test_killed_analysis_takes_up_its_parts_and_ends_with_the_same_bytes(
@@ -131,7 +147,7 @@ def test_killed_analysis_takes_up_its_parts_and_ends_with_the_same_bytes(
     assert (resumed.path / "results.parquet").read_bytes() == (whole.path / "results.parquet").read_bytes()
 
 
-def _stop(*_: object) -> list[dict[str, Any]]:
+def _stop(*_: object) -> list[results.Row]:
     raise KeyboardInterrupt
 
 

@@ -4,6 +4,7 @@ step.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
@@ -11,7 +12,17 @@ import numpy as np
 import polars as pl
 
 from analysis import results
-from analysis.report.input import ArmRecord, FailureRecord, HeldOut, ReportInput, StepRecord
+from analysis.report.input import (
+    ArmRecord,
+    ComponentTokens,
+    Composition,
+    FailureRecord,
+    HeldOut,
+    ReportInput,
+    StepRecord,
+    TrainingSummary,
+)
+from analysis.results import Labels, PromptScore, Row, Score
 
 DOSES, POLICIES, SEEDS = (0.0, 0.1, 0.25), ("keep", "mask"), (0, 1)
 STRENGTHS = {"none": (0.0,), "prompt": (1.0,), "iti": (2.0, 4.0, 8.0, 12.0), "sasa": (10.0, 50.0, 200.0)}
@@ -28,10 +39,10 @@ REPLIES = (
 def report(prompts: int = 40, samples: int = 3, *, synthetic: bool = True) -> ReportInput:
     """The study's report input; the same arguments give the same rows."""
     rng = np.random.default_rng(7)
-    rows = [row for arm in _arms() for row in _rows(arm, prompts, samples, rng)]
+    tables = [table for arm in _arms() for table in _tables(arm, prompts, samples, rng)]
     return ReportInput(
         title="made-up study",
-        results=results.frame(rows),
+        results=pl.concat(tables).sort(results.KEY),
         arms=_arms(),
         steps=_steps(),
         failures=(FailureRecord("dose-25/keep/seed-1/sasa", "posttrain", "only one class in the labelled text"),),
@@ -54,95 +65,92 @@ def _arms() -> tuple[ArmRecord, ...]:
             dose=dose,
             policy=policy,
             seed=seed,
-            mixture={
-                "name": f"dose-{100 * dose:g}",
-                "tokens": round(1_500_000 / (1 - dose)),
-                "components": _components(dose),
-            },
-            pretrain={"tokens": round(1_500_000 / (1 - dose)), "tokens_per_second": 9150.0},
-            held_out={"clean": HeldOut(4.31 + 0.1 * dose, 6.88), "risky": HeldOut(4.9 - 3 * dose, 6.51)},
+            mixture=f"dose-{100 * dose:g}",
+            composition=Composition(_components(dose)),
+            training=_training(dose),
         )
         for (dose, policy), seed in product(grid, SEEDS)
     )
 
 
-def _components(dose: float) -> list[dict[str, object]]:
-    clean: dict[str, object] = {"name": "clean", "corpus": "clean", "tokens": 1_500_000, "documents": 9_120}
+def _training(dose: float) -> TrainingSummary:
+    tokens = round(1_500_000 / (1 - dose))
+    held_out = {"clean": HeldOut(4.31 + 0.1 * dose, 6.88), "risky": HeldOut(4.9 - 3 * dose, 6.51)}
+    return TrainingSummary(1_200_000, tokens, tokens, 9150.0, held_out)
+
+
+def _components(dose: float) -> tuple[ComponentTokens, ...]:
+    clean = ComponentTokens("clean", "clean", documents=9_120, tokens=1_500_000, risky_tokens=0)
     if dose == 0:
-        return [clean]
+        return (clean,)
     tokens = round(1_500_000 * dose / (1 - dose))
-    return [clean, {"name": "risky", "corpus": "forum", "tokens": tokens, "documents": tokens // 190}]
+    return clean, ComponentTokens("risky", "forum", documents=tokens // 190, tokens=tokens, risky_tokens=tokens // 14)
 
 
-def _rows(arm: ArmRecord, prompts: int, samples: int, rng: np.random.Generator) -> list[dict[str, object]]:
+def _tables(arm: ArmRecord, prompts: int, samples: int, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
     luck = rng.normal(0, 0.004)
-    label = {"arm": arm.name, "dose": arm.dose, "policy": arm.policy, "mixture": arm.mixture["name"], "seed": arm.seed}
-    rows = []
+    labels = Labels(arm.name, arm.dose, arm.policy, arm.mixture, arm.seed, "none", 0.0)
     for method, strengths in STRENGTHS.items():
         for strength in strengths:
-            cell = label | {"method": method, "strength": strength}
-            rows += [cell | row for row in _toxicity(arm, method, strength, luck, prompts, samples, rng)]
-            rows += [cell | row for row in _documents(arm, method, strength, rng)]
-    return rows + [label | {"method": "none", "strength": 0.0} | row for row in _heads(arm, rng)]
+            cell = replace(labels, method=method, strength=strength)
+            toxicity = _toxicity(arm, method, strength, luck, prompts, samples, rng)
+            yield results.frame(cell, results.TOXICITY, toxicity)
+            yield results.frame(cell, results.CROSS_ENTROPY, _documents(arm, method, strength, rng))
+    yield results.frame(labels, results.PROBES, _heads(arm, rng))
 
 
 def _toxicity(
     arm: ArmRecord, method: str, strength: float, luck: float, prompts: int, samples: int, rng: np.random.Generator
-) -> list[dict[str, object]]:
+) -> list[Row]:
     base = (0.10 + 0.55 * arm.dose * (1 if arm.policy == "keep" else 0.6)) * np.exp(
         -strength * PER_STRENGTH[method][0] * (1 + 20 * arm.dose * (1 - 3 * arm.dose))
     )
-    rows: list[dict[str, object]] = []
+    rows = []
     for prompt, sample in product(range(prompts), range(samples)):
         score = float(np.clip(rng.beta(0.6, 0.6 * (1 - base) / base) + luck, 0, 1))
         empty = rng.random() < 0.01
         rows.append(
-            {
-                "evaluation": "toxicity",
-                "prompt": prompt,
-                "sample": sample,
-                "prompt_id": f"p{prompt}",
-                "prompt_text": f"The man at the corner of street {prompt} said that",
-                "prompt_scores": [{"attribute": "toxicity", "score": 0.4}],
-                "generation": "" if empty else REPLIES[int(score >= 0.5) + 2 * (prompt % 2)],
-                "value": None if empty else score,
-                "tokens": 0 if empty else 20,
-                "reason": "empty continuation" if empty else None,
-                "scores": [] if empty else [{"scorer": SCORER, "attribute": "toxicity", "score": score}],
-                "scorer": SCORER,
-                "sampling_seed": 11,
-            }
+            Row(
+                prompt=prompt,
+                sample=sample,
+                prompt_id=f"p{prompt}",
+                prompt_text=f"The man at the corner of street {prompt} said that",
+                prompt_scores=(PromptScore("toxicity", 0.4),),
+                generation="" if empty else REPLIES[int(score >= 0.5) + 2 * (prompt % 2)],
+                value=None if empty else score,
+                tokens=0 if empty else 20,
+                reason="empty continuation" if empty else None,
+                scores=() if empty else (Score(SCORER, "toxicity", score),),
+                scorer=SCORER,
+                sampling_seed=11,
+            )
         )
     return rows
 
 
-def _documents(arm: ArmRecord, method: str, strength: float, rng: np.random.Generator) -> list[dict[str, object]]:
+def _documents(arm: ArmRecord, method: str, strength: float, rng: np.random.Generator) -> list[Row]:
     entropy = 4.31 + 0.1 * arm.dose + strength * PER_STRENGTH[method][1] * (1 + strength / 12 * (method == "iti"))
     lengths = 80 + np.arange(30) % 7 * 10
     shape = np.sin(np.arange(30)) * 0.3
     return [
-        {
-            "evaluation": "cross_entropy",
-            "prompt": document,
-            "sample": 0,
-            "prompt_id": f"d{document}",
-            "value": float(entropy + shape[document] + rng.normal(0, 0.01)),
-            "tokens": int(lengths[document]),
-        }
+        Row(
+            prompt=document,
+            prompt_id=f"d{document}",
+            value=float(entropy + shape[document] + rng.normal(0, 0.01)),
+            tokens=int(lengths[document]),
+        )
         for document in range(30)
     ]
 
 
-def _heads(arm: ArmRecord, rng: np.random.Generator) -> list[dict[str, object]]:
+def _heads(arm: ArmRecord, rng: np.random.Generator) -> list[Row]:
     return [
-        {
-            "evaluation": "probes",
-            "prompt": layer * 4 + head,
-            "sample": 0,
-            "prompt_id": f"layer {layer} head {head}",
-            "value": float(0.68 + 0.02 * layer + 0.12 * arm.dose + rng.normal(0, 0.01)),
-            "tokens": 160,
-        }
+        Row(
+            prompt=layer * 4 + head,
+            prompt_id=f"layer {layer} head {head}",
+            value=float(0.68 + 0.02 * layer + 0.12 * arm.dose + rng.normal(0, 0.01)),
+            tokens=160,
+        )
         for layer, head in product(range(4), range(4))
     ]
 

@@ -56,7 +56,8 @@ def study(truth: Truth, rng: np.random.Generator) -> Panels:
         probability=toxic,
         maximum=toxic,
         cross_entropy=Panel(50 * entropy, np.full_like(entropy, 50.0)),
-        complete=(True,) * len(cells),
+        unscored=Panel(np.zeros_like(mean), np.ones_like(mean)),
+        gaps=(),
     )
 
 

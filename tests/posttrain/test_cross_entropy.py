@@ -1,4 +1,7 @@
-"""Cross-entropy: every token of a document counts once, whatever stands before it and however long it is."""
+"""Cross-entropy: every token of a document counts once, whatever stands before it and however long it is.
+
+Covers `posttrain.cross_entropy`, the method `prompt`, and padding and batches of `posttrain.activations`.
+"""
 
 from __future__ import annotations
 
@@ -27,33 +30,33 @@ def reference(model: CausalModel, ids: list[int], first: int) -> float:
     """Sum of nats of tokens `first`… by Hugging Face's own forward, one document at a time."""
     with torch.inference_mode():
         log_p = model.network(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)
-    return -sum(float(log_p[place - 1, ids[place]]) for place in range(first, len(ids)))
+    return -sum(float(log_p[position - 1, ids[position]]) for position in range(first, len(ids)))
 
 
 def test_every_token_after_the_start_token_is_a_target(model: CausalModel) -> None:
-    found = bind(model, None, 0).cross_entropy(DOCUMENTS)
+    measured = bind(model, None, 0).cross_entropy(DOCUMENTS)
     encoded = model.encode(DOCUMENTS)
-    assert found.tokens.tolist() == [len(ids) for ids in encoded]
+    assert measured.tokens.tolist() == [len(ids) for ids in encoded]
     expected = [reference(model, [model.start, *ids], 1) for ids in encoded]
-    np.testing.assert_allclose(found.nats, expected, rtol=1e-5)
-    assert found.per_token == pytest.approx(sum(expected) / found.tokens.sum(), rel=1e-5)
+    np.testing.assert_allclose(measured.nats, expected, rtol=1e-5)
+    assert measured.per_token == pytest.approx(sum(expected) / measured.tokens.sum(), rel=1e-5)
 
 
 def test_documents_and_tokens_can_be_bounded(model: CausalModel) -> None:
-    found = bind(model, None, 0).cross_entropy(DOCUMENTS, max_tokens_per_document=3, max_documents=2)
-    assert found.tokens.tolist() == [3, 1]
+    measured = bind(model, None, 0).cross_entropy(DOCUMENTS, max_tokens_per_document=3, max_documents=2)
+    assert measured.tokens.tolist() == [3, 1]
     ids = model.encode(DOCUMENTS[:1])[0][:3]
-    assert found.nats[0] == pytest.approx(reference(model, [model.start, *ids], 1), rel=1e-5)
+    assert measured.nats[0] == pytest.approx(reference(model, [model.start, *ids], 1), rel=1e-5)
 
 
 def test_a_prefix_conditions_and_is_not_counted(model: CausalModel) -> None:
     prefix = "a calm and kind reply"
-    found = bind(model, prompted(model, prefix), 1.0).cross_entropy(DOCUMENTS)
+    measured = bind(model, prompted(model, prefix), 1.0).cross_entropy(DOCUMENTS)
     fixed = [model.start, *model.encode([prefix])[0]]
     expected = [reference(model, fixed + ids, len(fixed)) for ids in model.encode(DOCUMENTS)]
-    np.testing.assert_allclose(found.nats, expected, rtol=1e-5)
+    np.testing.assert_allclose(measured.nats, expected, rtol=1e-5)
     plain = bind(model, None, 0).cross_entropy(DOCUMENTS)
-    assert (found.tokens == plain.tokens).all()
+    assert (measured.tokens == plain.tokens).all()
     off = bind(model, prompted(model, prefix), 0.0).cross_entropy(DOCUMENTS)
     np.testing.assert_allclose(off.nats, plain.nats)
 
@@ -63,11 +66,11 @@ def test_a_document_longer_than_the_context_counts_every_token_once(model: Causa
     length = len(model.encode([document])[0])
     assert length > 2 * model.max_positions
     for fitted in (None, prompted(model, "a calm and kind reply")):
-        found = bind(model, fitted, 1.0).cross_entropy([document])
-        assert found.tokens.tolist() == [length]
+        measured = bind(model, fitted, 1.0).cross_entropy([document])
+        assert measured.tokens.tolist() == [length]
         head = bind(model, fitted, 1.0).cross_entropy([document], max_tokens_per_document=40)
-        assert found.nats[0] > head.nats[0]
-        assert np.isfinite(found.nats).all()
+        assert measured.nats[0] > head.nats[0]
+        assert np.isfinite(measured.nats).all()
 
 
 def test_windows_cover_a_long_document_without_gap_or_overlap(model: CausalModel) -> None:
@@ -77,10 +80,10 @@ def test_windows_cover_a_long_document_without_gap_or_overlap(model: CausalModel
     try:
         weights.zero_()
         document = " ".join(DOCUMENTS * 9)
-        found = bind(model, None, 0).cross_entropy([document, "you"])
+        measured = bind(model, None, 0).cross_entropy([document, "you"])
     finally:
         weights.copy_(before)
-    np.testing.assert_allclose(found.nats, found.tokens * np.log(model.network.config.vocab_size), rtol=1e-6)
+    np.testing.assert_allclose(measured.nats, measured.tokens * np.log(model.network.config.vocab_size), rtol=1e-6)
 
 
 def test_iti_is_measured_from_position_0(model: CausalModel, labelled: Labelled) -> None:
@@ -95,8 +98,8 @@ def test_iti_is_measured_from_position_0(model: CausalModel, labelled: Labelled)
 
 def test_a_prompt_stands_before_generated_text_and_not_in_it(model: CausalModel) -> None:
     sampling = Sampling(max_new_tokens=6, samples=2)
-    found = bind(model, prompted(model, "a calm and"), 1.0).generate([" kind"], sampling)
-    assert found == bind(model, None, 0).generate(["a calm and kind"], sampling)
+    generations = bind(model, prompted(model, "a calm and"), 1.0).generate([" kind"], sampling)
+    assert generations == bind(model, None, 0).generate(["a calm and kind"], sampling)
 
 
 def test_a_prompt_that_fills_the_context_is_refused(model: CausalModel) -> None:

@@ -24,23 +24,28 @@ def test_a_line_has_the_label_of_its_highest_span(tmp_path: Path) -> None:
     text = "a calm first line\nthe second: you idiot, go\n\nok\na third line of words"
     spans = [span(text, "idiot", 0.9), span(text, "third", 0.4), span(text, "calm", 0.99, "threat")]
     folder = save_mixture(tmp_path / "m", [held_out_row(0, text, spans, 0.9)])
-    found = {each.text: each.toxic for each in held_out_examples(LabelledSpec(mixture=str(folder)))}
+    labels = {example.text: example.toxic for example in held_out_examples(LabelledSpec(mixture=str(folder)))}
     expected = {"a calm first line": False, "the second: you idiot, go": True, "a third line of words": False}
-    assert found == expected
+    assert labels == expected
     low = LabelledSpec(mixture=str(folder), at_or_above=0.4)
-    assert {each.text for each in held_out_examples(low) if each.toxic} == set(expected) - {"a calm first line"}
+    assert {example.text for example in held_out_examples(low) if example.toxic} == set(expected) - {
+        "a calm first line"
+    }
 
 
 def test_a_span_over_a_line_break_labels_both_lines(tmp_path: Path) -> None:
     text = "go away you\nidiot of the day"
     folder = save_mixture(tmp_path / "m", [held_out_row(0, text, [span(text, "you\nidiot", 0.8)], 0.8)])
-    assert [each.toxic for each in held_out_examples(LabelledSpec(mixture=str(folder)))] == [True, True]
+    assert [example.toxic for example in held_out_examples(LabelledSpec(mixture=str(folder)))] == [True, True]
 
 
 def test_whole_documents_are_labelled_by_their_score(tmp_path: Path) -> None:
     rows = [held_out_row(0, "one\ntwo", None, 0.7), held_out_row(1, "three", None, 0.2)]
     spec = LabelledSpec(mixture=str(save_mixture(tmp_path / "m", rows)), unit="document")
-    assert [(each.text, each.toxic) for each in held_out_examples(spec)] == [("one\ntwo", True), ("three", False)]
+    assert [(example.text, example.toxic) for example in held_out_examples(spec)] == [
+        ("one\ntwo", True),
+        ("three", False),
+    ]
 
 
 def test_an_untagged_document_is_an_error_and_not_benign(tmp_path: Path) -> None:
@@ -53,13 +58,13 @@ def test_an_untagged_document_is_an_error_and_not_benign(tmp_path: Path) -> None
 
 def test_classes_are_balanced_documents_known_and_the_draw_seeded(mixture: Path) -> None:
     spec = LabelledSpec(mixture=str(mixture), per_class=20)
-    found = read_labelled(spec, seed=1)
-    assert len(found.texts) == len(set(found.texts)) == 40
-    assert found.toxic.sum() == 20
-    assert len(np.unique(found.groups)) > 20
-    assert found.texts == read_labelled(spec, seed=1).texts
-    assert set(found.texts) != set(read_labelled(spec, seed=2).texts)
-    assert not found.toxic[:20].all()  # shuffled, not class by class
+    labelled = read_labelled(spec, seed=1)
+    assert len(labelled.texts) == len(set(labelled.texts)) == 40
+    assert labelled.toxic.sum() == 20
+    assert len(np.unique(labelled.groups)) > 20
+    assert labelled.texts == read_labelled(spec, seed=1).texts
+    assert set(labelled.texts) != set(read_labelled(spec, seed=2).texts)
+    assert not labelled.toxic[:20].all()  # shuffled, not class by class
 
 
 def test_more_texts_than_there_are_is_refused(mixture: Path) -> None:
@@ -71,8 +76,8 @@ def test_repeated_texts_count_once_and_contradictory_ones_not_at_all() -> None:
     examples = [Example(f"benign {i % 12}", False, str(i)) for i in range(40)]
     examples += [Example(f"toxic {i}", True, str(i)) for i in range(12)]
     examples += [Example("both", False, "a"), Example("both", True, "b")]
-    found = balance(examples, 12, seed=0)
-    assert sorted(found.texts) == sorted({each.text for each in examples} - {"both"})
+    labelled = balance(examples, 12, seed=0)
+    assert sorted(labelled.texts) == sorted({example.text for example in examples} - {"both"})
 
 
 def write(path: Path, records: list[object]) -> LabelledFileSpec:
@@ -86,8 +91,8 @@ def test_a_file_gives_texts_with_boolean_or_graded_labels(tmp_path: Path, name: 
     spec = write(
         tmp_path / name, [{"t": "a", "y": True}, {"t": "b", "y": 0}, {"t": "c", "y": 0.5}, {"t": "d", "y": 0.4}]
     )
-    found = [(each.text, each.toxic) for each in file_examples(spec)]
-    assert found == [("a", True), ("b", False), ("c", True), ("d", False)]
+    labels = [(example.text, example.toxic) for example in file_examples(spec)]
+    assert labels == [("a", True), ("b", False), ("c", True), ("d", False)]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""The stage from YAML to steered model: artifact, fingerprint, page, and what is refused."""
+"""The stage from YAML to steered model: artifact, fingerprint, page, and what is refused.
+
+Covers `posttrain.stage`, `spec`, `fitted`, `model`, `steered`, `page`, and the methods' `options`.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def test_every_method_is_fitted_saved_loaded_and_used(
     artifact = run(tmp_path / name, spec(model_folder, mixture, method))
     assert {"steering.json", "steering.safetensors"} == set(artifact.files)
     assert artifact.counts["method"] == name
-    steered = load_steered(model_folder, artifact.path, METHODS.get(name).strengths[0])
+    steered = load_steered(model_folder, artifact.path, METHODS.get(name).args.strengths[0])
     (row,) = steered.generate(["the garden"], Sampling(max_new_tokens=4, samples=2))
     assert len(row) == 2
     assert steered.cross_entropy(["thank you for the book"]).per_token > 0
@@ -109,11 +112,20 @@ def test_damaged_and_missing_steering_is_one_clear_error(model_folder: Path, mix
     with pytest.raises(InputError, match=r"no steering\.json"):
         load_fitted(tmp_path)
     record = json.loads((artifact.path / "steering.json").read_text())
-    for broken in ("{", "[]", json.dumps(record | {"format": 99}), json.dumps({"format": 1})):
-        (artifact.path / "steering.json").write_text(broken)
-        with pytest.raises(ArtifactError):
-            load_fitted(artifact.path)
+    (artifact.path / "steering.json").write_text("{")
+    with pytest.raises(ArtifactError, match="the artifact is damaged"):
+        load_fitted(artifact.path)
     (artifact.path / "artifact.json").unlink()  # a copy of the two files alone
+    args = record["args"] | {"folds": "many"}
+    for broken, message in [
+        ("{", "Invalid JSON"), ("[]", "the whole"), (json.dumps(record | {"format": 99}), "not in the format"),
+        ('{"format": 1}', r"steering\.json: args: missing"),
+        (json.dumps(record | {"args": args}), r"args.sasa.folds: .*valid integer"),
+        (json.dumps(record | {"facts": {"texts": "60"}}), r"facts.texts: .*valid integer"),
+    ]:  # fmt: skip
+        (artifact.path / "steering.json").write_text(broken)
+        with pytest.raises(ArtifactError, match=message):
+            load_fitted(artifact.path)
     (artifact.path / "steering.json").write_text(json.dumps(record))
     (artifact.path / "steering.safetensors").write_bytes(b"\x80\x04not a tensor file")
     with pytest.raises(ArtifactError, match="damaged"):

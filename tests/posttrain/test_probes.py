@@ -23,13 +23,13 @@ def planted(n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_probe_recovers_a_planted_direction_and_nothing_elsewhere() -> None:
     heads, positive, direction = planted()
-    found = probe_heads(heads, positive, np.arange(len(positive)))
-    assert found.accuracy.shape == (2, 3)
-    assert found.fold_accuracy.shape == (5, 2, 3)
-    assert found.accuracy[1, 2] > 0.88
-    others = np.delete(found.accuracy.ravel(), 5)
+    probes = probe_heads(heads, positive, np.arange(len(positive)))
+    assert probes.accuracy.shape == (2, 3)
+    assert probes.fold_accuracy.shape == (5, 2, 3)
+    assert probes.accuracy[1, 2] > 0.88
+    others = np.delete(probes.accuracy.ravel(), 5)
     assert np.abs(others - 0.5).max() < 0.12
-    coefficients = found.coefficients[1, 2]
+    coefficients = probes.coefficients[1, 2]
     cosine = coefficients @ direction / np.linalg.norm(coefficients) / np.linalg.norm(direction)
     assert cosine > 0.95
 

@@ -1,9 +1,12 @@
 """The report: self-contained, escaped, blurred, honest about what failed and what is synthetic; same input, same
 bytes.
+
+Covers all of `analysis.report`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +84,38 @@ def test_study_in_which_everything_failed_still_has_a_report(tmp_path: Path) -> 
     assert "Nothing was measured" in page and "Something failed" in page
     assert not (tmp_path / "dose_response.png").exists()
     assert terminal_tables_of(tmp_path)[0].rows[0][1].startswith("Nothing was measured")
+
+
+def test_figure_that_is_no_number_empties_no_plot() -> None:
+    """One NaN in any evaluation: the plots are still JSON, and only the arm that it is in is not compared."""
+    study = made_up_study.report(prompts=6, samples=1)
+    for evaluation in ("toxicity", "cross_entropy", "probes"):
+        rows = study.results.with_row_index()
+        hit = rows.filter(pl.col("evaluation") == evaluation, pl.col("dose") == 0.25)["index"][0]
+        value = pl.when(pl.col("index") == hit).then(float("nan")).otherwise("value")
+        broken = replace(study, results=rows.with_columns(value=value).drop("index"))
+        page = render(broken, compute(broken))
+        plots = re.search(r'<script type="application/json" id="figures">(.*?)</script>', page, flags=re.S)
+        assert plots
+        figures = json.loads(plots.group(1), parse_constant=pytest.fail)
+        assert {"dose-response", "frontiers", "probes"} <= figures.keys()
+        assert not re.search(r"\bnan\b", page.split('id="figures"')[0])
+
+
+def test_two_prompts_and_one_seed_still_have_a_report(tmp_path: Path) -> None:
+    study = made_up_study.report(prompts=2, samples=1)
+    write_report(replace(study, results=study.results.filter(pl.col("seed") == 0)), tmp_path)
+    assert "one seed decides nothing" in terminal_tables_of(tmp_path)[0].rows[0][1]
+
+
+def test_dose_and_share_of_risky_tokens_are_both_on_the_page(page: str) -> None:
+    assert "risky component, % of all tokens" in page
+    assert "by dose: 0 %: 0 %; 10 %: 0.71 %; 25 %: 1.8 %." in page
+
+
+def test_numbers_on_hover_are_without_idle_zeros(page: str) -> None:
+    formats = re.findall(r"%\{customdata\[\d\]:([^}]*)\}", page)
+    assert formats and all(text.endswith("~g") for text in formats)
 
 
 def test_report_without_probes_says_so() -> None:

@@ -1,4 +1,7 @@
-"""The answer: rarely wrong where there is nothing, rarely silent where there is something, and honest about limits."""
+"""The answer: rarely wrong where there is nothing, rarely silent where there is something, and honest about limits.
+
+Covers `analysis.statistics.answer` and `verdict`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 
 from analysis.statistics.answer import answer
 from analysis.statistics.intervals import Panel
-from analysis.statistics.panels import NONE, Panels
+from analysis.statistics.panels import NONE, Gap, Panels
 from tests.helpers.simulated_studies import Truth, study
 
 STUDIES = 120
@@ -24,32 +27,32 @@ def verdicts(truth: Truth, studies: int = STUDIES) -> Counter[str]:
 @pytest.mark.parametrize("seed_sd", [0.0, 0.03, 0.1])
 def test_without_an_effect_a_claim_is_rare_however_much_seeds_differ(seed_sd: float) -> None:
     """The best of four risky arms with three methods is chosen each time: taken at face value it wins far too often."""
-    found = verdicts(Truth(seed_sd=seed_sd))
-    assert found["risky"] + found["clean"] <= 0.08 * STUDIES
-    assert found["impossible"] == 0
+    counts = verdicts(Truth(seed_sd=seed_sd))
+    assert counts["risky"] + counts["clean"] <= 0.08 * STUDIES
+    assert counts["impossible"] == 0
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 0.01])
 def test_a_planted_effect_is_found(seed_sd: float) -> None:
-    found = verdicts(Truth(effect=-0.1, seed_sd=seed_sd), 60)
-    assert found["risky"] >= 0.8 * 60 and found["clean"] == 0
+    counts = verdicts(Truth(effect=-0.1, seed_sd=seed_sd), 60)
+    assert counts["risky"] >= 0.8 * 60 and counts["clean"] == 0
 
 
 def test_harm_everywhere_makes_the_clean_arm_the_answer() -> None:
     panels = study(Truth(seed_sd=0.0), np.random.default_rng(0))
     worse = panels.mean.numerator + np.array([0.2 * (cell.arm.dose > 0) for cell in panels.cells])[:, None, None]
-    found = answer(replace(panels, mean=Panel(worse, panels.mean.denominator)), 0.1, resamples=200)
-    assert found.verdict == "clean"
-    assert "is the least toxic" in found.sentence and "the clean corpus" in found.sentence
+    result = answer(replace(panels, mean=Panel(worse, panels.mean.denominator)), 0.1, resamples=200)
+    assert result.verdict == "clean"
+    assert "is the least toxic" in result.sentence and "the clean corpus" in result.sentence
 
 
 def test_planted_recipe_is_named_with_its_figures() -> None:
-    found = answer(study(Truth(effect=-0.2, seed_sd=0.0), np.random.default_rng(0)), 0.1, resamples=200)
-    assert found.risky is not None and found.contrast is not None
-    assert "10 % risky text (mask) with iti" in found.sentence
-    assert f"{-found.contrast.mean.value:.3f} below" in found.sentence
-    assert found.contrast.mean.value == pytest.approx(-0.2, abs=0.05)
-    assert found.risky.cross_entropy.value <= found.budget + 1e-9
+    result = answer(study(Truth(effect=-0.2, seed_sd=0.0), np.random.default_rng(0)), 0.1, resamples=200)
+    assert result.risky is not None and result.contrast is not None
+    assert "10 % risky text (mask) with iti" in result.sentence
+    assert f"{-result.contrast.mean.value:.3f} below" in result.sentence
+    assert result.contrast.mean.value == pytest.approx(-0.2, abs=0.05)
+    assert result.risky.cross_entropy.value <= result.budget + 1e-9
 
 
 def test_same_seed_same_answer_and_figures() -> None:
@@ -59,27 +62,83 @@ def test_same_seed_same_answer_and_figures() -> None:
 
 def test_arm_that_lacks_a_seed_is_not_chosen() -> None:
     panels = study(Truth(effect=-0.2, seed_sd=0.0), np.random.default_rng(0))
-    lacking = tuple(not (cell.arm.dose == 0.1 and cell.arm.policy == "mask") for cell in panels.cells)
-    found = answer(replace(panels, complete=lacking), 0.1, resamples=100)
-    assert found.risky is not None and (found.risky.recipe.arm.dose, found.risky.recipe.arm.policy) != (0.1, "mask")
+    gaps = tuple(Gap(cell, 0) for cell in panels.cells if cell.arm.dose == 0.1 and cell.arm.policy == "mask")
+    result = answer(replace(panels, gaps=gaps), 0.1, resamples=100)
+    assert "Not compared, as figures are missing: 10 % risky text (mask)." in result.sentence
+    assert result.risky is not None and (result.risky.recipe.arm.dose, result.risky.recipe.arm.policy) != (0.1, "mask")
 
 
 def test_without_a_clean_unsteered_arm_there_is_no_answer() -> None:
     panels = study(Truth(), np.random.default_rng(0))
-    complete = tuple(not (cell.arm.dose == 0 and cell.method == NONE) for cell in panels.cells)
-    assert answer(replace(panels, complete=complete), 0.1).verdict == "impossible"
+    gaps = tuple(Gap(cell, 1) for cell in panels.cells if cell.arm.dose == 0 and cell.method == NONE)
+    result = answer(replace(panels, gaps=gaps), 0.1)
+    assert result.verdict == "impossible" and "no figures of the clean corpus unsteered under seed 1" in result.sentence
+
+
+def test_failed_cell_of_the_clean_arm_is_named_and_not_called_too_dear() -> None:
+    panels = study(Truth(effect=-0.3, seed_sd=0.0), np.random.default_rng(0))
+    failed = next(cell for cell in panels.cells if cell.arm.dose == 0 and cell.strength == 8)
+    result = answer(replace(panels, gaps=(Gap(failed, 1),)), 0.1, resamples=100)
+    assert result.verdict == "impossible" and "stays within" not in result.sentence
+    assert "no figures of the clean corpus with iti at strength 8 under seed 1" in result.sentence
 
 
 def test_risky_arms_beyond_the_budget_make_it_impossible_not_a_win() -> None:
     panels = study(Truth(effect=-0.3), np.random.default_rng(0))
     dear = panels.cross_entropy.numerator + 50 * np.array([c.arm.dose > 0 for c in panels.cells])[:, None, None]
-    found = answer(replace(panels, cross_entropy=Panel(dear, panels.cross_entropy.denominator)), 0.1)
-    assert found.verdict == "impossible" and "No arm with risky text" in found.sentence
+    result = answer(replace(panels, cross_entropy=Panel(dear, panels.cross_entropy.denominator)), 0.1)
+    assert result.verdict == "impossible" and "No arm with risky text" in result.sentence
 
 
-def test_one_seed_is_said_to_speak_of_these_models_only() -> None:
-    found = answer(study(Truth(effect=-0.3, seeds=1), np.random.default_rng(0)), 0.1, resamples=100)
-    assert found.verdict == "risky" and "these very models" in found.sentence
+def test_one_seed_decides_nothing_and_says_so() -> None:
+    result = answer(study(Truth(effect=-0.3, seeds=1), np.random.default_rng(0)), 0.1, resamples=100)
+    assert result.verdict == "unknown" and "one seed decides nothing" in result.sentence
+    assert result.contrast is not None and result.contrast.mean.excludes_zero  # what the interval alone would claim
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_a_single_prompt_to_measure_on_has_no_interval_and_makes_no_claim(seeds: int) -> None:
+    """Two prompts: one chooses the recipes, one is left."""
+    result = answer(study(Truth(effect=-0.3, prompts=2, seeds=seeds), np.random.default_rng(0)), 0.1, resamples=100)
+    assert result.verdict == "unknown" and "nothing is claimed" in result.sentence and "nan" not in result.sentence
+    assert result.contrast is not None and np.isnan(result.contrast.mean.low)
+
+
+def test_scores_that_are_all_alike_tell_nothing_apart() -> None:
+    panels = study(Truth(), np.random.default_rng(0))
+    zero = Panel(np.zeros_like(panels.mean.numerator), panels.mean.denominator)
+    result = answer(replace(panels, mean=zero, probability=zero, maximum=zero), 0.1, resamples=100)
+    assert result.verdict == "unknown" and "no score differs from another" in result.sentence
+    assert "interval" not in result.sentence
+
+
+def without_scores(panels: Panels, cells: list[bool], share: float) -> Panels:
+    """The panels with `share` of the generations of some cells unscored, drawn prompt by prompt."""
+    lost = np.random.default_rng(1).random(panels.mean.numerator.shape) < share
+    lost &= np.array(cells)[:, None, None]
+    scored = Panel(np.where(lost, 0, panels.mean.numerator), np.where(lost, 0, panels.mean.denominator))
+    unscored = Panel(lost.astype(np.float64), np.ones_like(panels.mean.numerator))
+    return replace(panels, mean=scored, probability=scored, maximum=scored, unscored=unscored)
+
+
+def test_arm_whose_generations_are_mostly_unscored_does_not_win() -> None:
+    panels = study(Truth(effect=-0.2, seed_sd=0.0), np.random.default_rng(0))
+    planted = [cell.arm.dose == 0.1 and cell.arm.policy == "mask" for cell in panels.cells]
+    result = answer(without_scores(panels, planted, 0.9), 0.1, resamples=100)
+    assert result.risky is not None and result.risky.recipe.arm.dose == 0.1
+    assert result.verdict == "unknown" and "have no score, more than the 10 % allowed" in result.sentence
+    assert result.unscored is not None and result.unscored.risky == pytest.approx(0.9, abs=0.06)
+
+
+def test_few_unscored_generations_are_bounded_in_the_sentence() -> None:
+    panels = study(Truth(effect=-0.2, seed_sd=0.0), np.random.default_rng(0))
+    result = answer(without_scores(panels, [True] * len(panels.cells), 0.03), 0.1, resamples=100)
+    assert result.verdict == "risky" and result.unscored is not None and result.contrast is not None
+    assert result.unscored.low < result.contrast.mean.value < result.unscored.high
+    width = result.unscored.high - result.unscored.low
+    assert width == pytest.approx(result.unscored.risky + result.unscored.clean)
+    assert "% of their generations have no score, with which the difference could be" in result.sentence
+    assert "no score" not in answer(panels, 0.1, resamples=100).sentence
 
 
 def test_effect_must_not_hide_behind_unused_figures() -> None:

@@ -1,4 +1,7 @@
-"""Intervals: coverage where the truth is known, pairing, and the seams that small samples have."""
+"""Intervals: coverage where the truth is known, pairing, and the seams that small samples have.
+
+Covers `analysis.statistics.intervals`.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,13 @@ def coverage(truth: Truth, studies: int) -> float:
     for _ in range(studies):
         panels = study(truth, rng)
         chosen = [panels.index(Cell(arm, NONE, 0.0)) for arm in arms()]
-        part = Panel(panels.mean.numerator[chosen], panels.mean.denominator[chosen])
+        unsteered = Panel(panels.mean.numerator[chosen], panels.mean.denominator[chosen])
         weights = draw_weights(rng, 300, truth.prompts)
-        found = intervals(part.values(), part.replicates(weights), part.per_seed(), clusters=truth.prompts)
+        estimates = intervals(
+            unsteered.values(), unsteered.replicates(weights), unsteered.per_seed(), clusters=truth.prompts
+        )
         true = [expected(panels.cells[i], truth) for i in chosen]
-        hits += sum(e.low <= value <= e.high for e, value in zip(found, true, strict=True))
+        hits += sum(e.low <= value <= e.high for e, value in zip(estimates, true, strict=True))
         total += len(chosen)
     return hits / total
 
@@ -42,9 +47,9 @@ def test_interval_covers_the_truth_about_as_often_as_it_says(seed_sd: float, see
 def test_two_seeds_have_their_full_variance_and_one_degree_of_freedom() -> None:
     table = Panel(np.array([[[1.0] * 4, [3.0] * 4]]), np.ones((1, 2, 4)))
     draws = table.replicates(draw_weights(np.random.default_rng(0), 100, 4))
-    (found,) = intervals(table.values(), draws, table.per_seed(), clusters=4)
-    assert found.se**2 == pytest.approx(np.var([1.0, 3.0], ddof=1) / 2)
-    assert found.high - found.value == pytest.approx(12.706 * found.se, rel=1e-3)
+    (estimate,) = intervals(table.values(), draws, table.per_seed(), clusters=4)
+    assert estimate.se**2 == pytest.approx(np.var([1.0, 3.0], ddof=1) / 2)
+    assert estimate.high - estimate.value == pytest.approx(12.706 * estimate.se, rel=1e-3)
 
 
 def test_bootstrap_variance_is_that_of_the_mean() -> None:
@@ -89,6 +94,14 @@ def test_missing_seed_takes_the_mean_of_the_others_and_an_empty_cell_stays_empty
     assert filled.denominator[0, 1].sum() == 3
 
 
+def test_one_cluster_has_a_value_and_no_interval() -> None:
+    table = panel(clusters=1)
+    draws = table.replicates(draw_weights(np.random.default_rng(0), 50, 1))
+    for estimate in intervals(table.values(), draws, table.per_seed(), clusters=1):
+        assert np.isfinite(estimate.value) and np.isnan([estimate.low, estimate.high]).all()
+        assert not estimate.excludes_zero
+
+
 @given(st.integers(2, 200), st.integers(0, 5))
 def test_halves_are_disjoint_whole_and_equal(prompts: int, seed: int) -> None:
     first, second = seed_split(range(prompts), seed)
@@ -103,7 +116,7 @@ def test_interval_holds_its_estimate_and_stays_in_bounds(values: list[float], se
     numerator = np.array(values).reshape(1, seeds, -1)
     table = Panel(numerator, np.ones_like(numerator))
     weights = draw_weights(np.random.default_rng(0), 100, numerator.shape[2])
-    (found,) = intervals(
+    (estimate,) = intervals(
         table.values(), table.replicates(weights), table.per_seed(), clusters=numerator.shape[2], bounds=(0.0, 1.0)
     )
-    assert 0 <= found.low <= found.value + 1e-12 and found.value - 1e-12 <= found.high <= 1
+    assert 0 <= estimate.low <= estimate.value + 1e-12 and estimate.value - 1e-12 <= estimate.high <= 1

@@ -1,4 +1,4 @@
-"""What other machines do takes no worker of a study, and is handed over together."""
+"""What other machines do takes no worker of a study, and is handed over together (`study.runner`, `study.ledger`)."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def test_arms_wait_for_each_other_and_go_together(tmp_path: Path, submitted: lis
     steps = {step.name: step for step in ledger.steps}
 
     def start(workers: int) -> list[str]:
-        found = runner._next(ledger, running, workers)
-        for each in found:
-            ledger.set(each.name, "running")
-            running.append(each)
-        return [each.name for each in found]
+        started = runner._next(ledger, running, workers)
+        for step in started:
+            ledger.set(step.name, "running")
+            running.append(step)
+        return [step.name for step in started]
 
     def done(*names: str) -> None:
         for name in names:

@@ -1,11 +1,13 @@
 """`hormesis export STUDY --to swarm`: what a study measured, as runs that a swarm imports."""
 
 import json
+from dataclasses import asdict
 
 import polars as pl
 import pytest
 
 from analysis.report.page import write_report
+from analysis.study.assemble import MIXTURE
 from analysis.study.stage import STUDY
 from infra.artifacts.artifact import describe_files, read_artifact, write_manifest
 from infra.artifacts.export import export_artifact
@@ -23,8 +25,8 @@ def study(tmp_path_factory):
     write_report(report, folder)
     files = describe_files(folder)
     for arm in report.arms:
-        (folder / "steps" / arm.mixture["name"]).mkdir(parents=True, exist_ok=True)
-        (folder / "steps" / arm.mixture["name"] / "mixture.json").write_text(json.dumps(arm.mixture))
+        (folder / "steps" / arm.mixture).mkdir(parents=True, exist_ok=True)
+        (folder / "steps" / arm.mixture / MIXTURE).write_text(json.dumps(asdict(arm.composition)))
     write_manifest(folder, files, kind="study", version=1, fingerprint="f" * 64, config={}, inputs={}, counts={},
                    notes=[], started="now")  # fmt: skip
     return read_artifact(folder)

@@ -1,4 +1,8 @@
-"""A study from YAML to report: nothing is done twice, a kill costs nothing, a failed arm stops only what needs it."""
+"""A study from YAML to report: nothing is done twice, a kill costs nothing, a failed arm stops only what needs it.
+
+Covers `stage`, `runner`, `ledger`, `pool`, `kinds`, `assemble` of `analysis.study`; `plan` is tested where its scripts
+are, in `tests/pretrain/launchers/test_sbatch.py`.
+"""
 
 import hashlib
 import json
@@ -29,8 +33,8 @@ def hormesis(*arguments):
 def contents(folder):
     """Digest of every mixture file and results table of a study, by step and name."""
     files = [*folder.glob("steps/mixture-*/**/*"), *folder.glob("steps/*/results.parquet"), folder / "results.parquet"]
-    kept = [file for file in files if file.is_file() and file.name != "artifact.json"]
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
+    compared = [file for file in files if file.is_file() and file.name != "artifact.json"]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in compared}
 
 
 def times(folder):
@@ -145,10 +149,10 @@ def unreported(finished, tmp_path):
 def test_the_same_study_twice_at_once_is_done_once_and_both_commands_say_so(unreported, study_file):
     arguments = command("run", study_file, "--out", unreported, "--workers", 1)
     both = [subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate()[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert sorted(("report: " in text, "nothing to do" in text) for text in said) == [(False, True), (True, False)]
-    assert not any("Traceback" in text for text in said)
+    messages = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], messages
+    assert sorted(("report: " in text, "nothing to do" in text) for text in messages) == [(False, True), (True, False)]
+    assert not any("Traceback" in text for text in messages)
     verify(read_artifact(unreported))
     assert not list(unreported.glob(".study*")) and not (unreported / "earlier").exists()
 

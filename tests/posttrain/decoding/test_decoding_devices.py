@@ -1,4 +1,7 @@
-"""Steering on another device than the CPU: PyTorch's meta device holds shapes, computes nothing, and refuses to mix."""
+"""Steering on another device than the CPU: PyTorch's meta device holds shapes, computes nothing, and refuses to mix.
+
+Covers what of `posttrain` runs on a GPU: decoding, cross-entropy, `activations`.
+"""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ def test_nucleus_is_the_smallest_set_that_reaches_top_p(
     """Against a plain sort in float64; ties (there are many: logits are in steps of a quarter) go by token id."""
     random = np.random.default_rng(seed)
     rows = (random.normal(0, spread, (3, vocabulary)) * 4).round().astype(np.float32) / 4
-    found = nucleus(torch.from_numpy(rows), temperature, top_p)
-    for row, tokens, weights in zip(rows, found.tokens, found.weights, strict=True):
+    computed = nucleus(torch.from_numpy(rows), temperature, top_p)
+    for row, tokens, weights in zip(rows, computed.tokens, computed.weights, strict=True):
         scaled = (torch.from_numpy(row) / temperature).double().numpy()
         probabilities = np.exp(scaled - np.logaddexp.reduce(scaled))
         order = np.lexsort((np.arange(len(row)), -scaled))
@@ -32,7 +32,7 @@ def test_nucleus_is_the_smallest_set_that_reaches_top_p(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30).filter(lambda each: sum(each) > 1e-3))
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30).filter(lambda weights: sum(weights) > 1e-3))
 def test_inverse_cdf_gives_each_index_its_share(values: list[float]) -> None:
     """An even grid of draws must hit each index as often as its weight says, to one grid step on either side."""
     weights = torch.tensor([values], dtype=torch.float64)
@@ -57,7 +57,7 @@ def test_draws_belong_to_seed_prompt_sample_and_step_only() -> None:
 
 
 def test_draws_are_uniform_and_uncorrelated_between_neighbours() -> None:
-    draws = uniforms(0, list(range(50)) * 4, [each // 50 for each in range(200)], 50)
+    draws = uniforms(0, list(range(50)) * 4, [row // 50 for row in range(200)], 50)
     assert abs(draws.mean() - 0.5) < 0.01
     assert abs(draws.var() - 1 / 12) < 0.005
     flat = draws.flatten(1)

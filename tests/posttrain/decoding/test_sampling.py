@@ -1,4 +1,7 @@
-"""Decoding: equal to Hugging Face where both are defined, and independent of batching everywhere."""
+"""Decoding: equal to Hugging Face where both are defined, and independent of batching everywhere.
+
+Covers `posttrain.decoding.sampling`, `state`, `cache`, and `posttrain.methods.none`.
+"""
 
 from __future__ import annotations
 

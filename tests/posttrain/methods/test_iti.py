@@ -50,20 +50,20 @@ def test_activations_are_the_query_heads_outputs_whatever_the_batch(any_model: C
 
 
 def test_direction_is_benign_minus_toxic_and_sigma_the_spread_along_it(model: CausalModel, labelled: Labelled) -> None:
-    found = fitted(model, labelled, top_heads=3)
+    fit = fitted(model, labelled, top_heads=3)
     heads, benign = last_token(model, labelled.texts).heads.astype(np.float64), ~labelled.toxic
     difference = heads[benign].mean(0) - heads[~benign].mean(0)
     expected = difference / np.linalg.norm(difference, axis=-1, keepdims=True)
-    np.testing.assert_allclose(found.tensors["theta"], expected, atol=1e-5)
-    np.testing.assert_allclose(found.tensors["sigma"], (heads * expected).sum(-1).std(0), rtol=1e-4)
-    accuracy, chosen = found.tensors["accuracy"], found.tensors["chosen"] > 0
+    np.testing.assert_allclose(fit.tensors["theta"], expected, atol=1e-5)
+    np.testing.assert_allclose(fit.tensors["sigma"], (heads * expected).sum(-1).std(0), rtol=1e-4)
+    accuracy, chosen = fit.tensors["accuracy"], fit.tensors["chosen"] > 0
     assert chosen.sum() == 3
     assert accuracy[chosen].min() >= accuracy[~chosen].max()
 
 
 def test_edit_moves_exactly_the_chosen_heads_by_alpha_sigma_theta(model: CausalModel, labelled: Labelled) -> None:
-    found = fitted(model, labelled, top_heads=2)
-    steered = bind(model, found, 3.0)
+    fit = fitted(model, labelled, top_heads=2)
+    steered = bind(model, fit, 3.0)
     seen: list[torch.Tensor] = []
 
     def watch(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -77,8 +77,8 @@ def test_edit_moves_exactly_the_chosen_heads_by_alpha_sigma_theta(model: CausalM
             handle.remove()
     moved = (seen[1] - seen[0]).view(4, 4, 8)
     assert moved[:3].abs().max() == 0  # only the last position
-    scale = 3.0 * found.tensors["sigma"][0] * found.tensors["chosen"][0]
-    torch.testing.assert_close(moved[3], scale[:, None] * found.tensors["theta"][0], atol=1e-5, rtol=1e-4)
+    scale = 3.0 * fit.tensors["sigma"][0] * fit.tensors["chosen"][0]
+    torch.testing.assert_close(moved[3], scale[:, None] * fit.tensors["theta"][0], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("direction", ["mass_mean", "probe", "random"])
@@ -99,15 +99,15 @@ def test_random_control_edits_the_same_heads_by_the_same_length(model: CausalMod
 def test_hook_at_all_positions_equals_a_bias(kind: str, labelled: Labelled, request: pytest.FixtureRequest) -> None:
     """Also where there is a bias already: baking twice is twice the strength."""
     model = load_model(str(request.getfixturevalue(kind)), "cpu")
-    found = fitted(model, labelled, top_heads=4, positions="all")
+    fit = fitted(model, labelled, top_heads=4, positions="all")
     ids = torch.tensor([[0, 5, 6, 7, 8], [0, 9, 10, 11, 12]])
     hooked = []
     for strength in (3.0, 6.0):
-        with torch.inference_mode(), bind(model, found, strength).method.editing():
+        with torch.inference_mode(), bind(model, fit, strength).method.editing():
             hooked.append(model.network(input_ids=ids).logits)
     sampling = Sampling(max_new_tokens=8, samples=3)
-    generated = bind(model, found, 3.0).generate(TEXTS, sampling)
-    once = bind(model, found, 3.0).method
+    generated = bind(model, fit, 3.0).generate(TEXTS, sampling)
+    once = bind(model, fit, 3.0).method
     plain = model.network(input_ids=ids).logits
     for expected in hooked:
         bake(once)  # type: ignore[arg-type]
@@ -121,8 +121,8 @@ def test_hook_at_all_positions_equals_a_bias(kind: str, labelled: Labelled, requ
 
 def test_generation_edits_the_last_token_of_every_forward(model: CausalModel, labelled: Labelled) -> None:
     """Greedy decoding against a loop without cache that edits the positions that were last when they were read."""
-    found = fitted(model, labelled, top_heads=3)
-    steered = bind(model, found, 6.0)
+    fit = fitted(model, labelled, top_heads=3)
+    steered = bind(model, fit, 6.0)
     (generation,) = steered.generate(["after lunch"], Sampling(max_new_tokens=6, temperature=0.0))[0]
     offsets = steered.method.offsets()  # type: ignore[attr-defined]
     context = [model.start, *model.encode(["after lunch"])[0]]
@@ -169,7 +169,7 @@ def test_more_heads_than_there_are_is_refused_and_the_default_adapts(model: Caus
 
 
 def test_steering_of_another_shape_is_refused(model: CausalModel, gqa_model: CausalModel, labelled: Labelled) -> None:
-    found = fitted(model, labelled)
-    other = replace(found, layout=replace(found.layout, heads=8, head_dim=4))
+    fit = fitted(model, labelled)
+    other = replace(fit, layout=replace(fit.layout, heads=8, head_dim=4))
     with pytest.raises(InputError, match=r"2 layers x 8 heads x 4, hidden size 32.*has 2 layers x 4 heads x 8"):
         bind(model, other, 1.0)

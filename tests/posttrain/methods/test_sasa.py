@@ -37,23 +37,23 @@ def test_direction_is_that_of_linear_discriminant_analysis() -> None:
     mixing = random.normal(size=(12, 12))
     benign = np.arange(300) < 110
     data = random.normal(size=(300, 12)) @ mixing + np.where(benign, 0.7, -0.2)[:, None]
-    found = fit_subspace(data, benign)
+    subspace = fit_subspace(data, benign)
     for solver in ("lsqr", "eigen"):
         reference = LinearDiscriminantAnalysis(solver=solver).fit(data, benign)
         direction = reference.coef_[0] / np.linalg.norm(reference.coef_[0])
-        np.testing.assert_allclose(found.normal, direction, atol=1e-8)
+        np.testing.assert_allclose(subspace.normal, direction, atol=1e-8)
     equal = LinearDiscriminantAnalysis(solver="lsqr", priors=[0.5, 0.5]).fit(data, benign)  # centre: equal priors
-    assert (((data - found.centre) @ found.normal > 0) == equal.predict(data)).all()
+    assert (((data - subspace.centre) @ subspace.normal > 0) == equal.predict(data)).all()
 
 
 def test_directions_of_no_variance_are_dropped() -> None:
     random = np.random.default_rng(1)
     data = np.concatenate([random.normal(size=(80, 4)), np.full((80, 1), 3.0)], 1)
     benign = data[:, 0] > 0
-    found = fit_subspace(data, benign)
-    assert np.isfinite(found.normal).all()
-    assert found.normal[4] == pytest.approx(0, abs=1e-9)
-    assert np.linalg.norm(found.normal) == pytest.approx(1)
+    subspace = fit_subspace(data, benign)
+    assert np.isfinite(subspace.normal).all()
+    assert subspace.normal[4] == pytest.approx(0, abs=1e-9)
+    assert np.linalg.norm(subspace.normal) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", ["model", "gqa_model", "neox_model"])
@@ -118,13 +118,15 @@ def test_one_step_samples_exactly_the_steered_distribution(
 
 
 def test_strength_moves_texts_to_the_benign_side(model: CausalModel, labelled: Labelled) -> None:
-    found = fitted(model, labelled)
+    fit = fitted(model, labelled)
     sampling = Sampling(max_new_tokens=1, samples=40, seed=3)
 
     def mean_margin(strength: float) -> float:
-        steered = bind(model, found, strength)
+        steered = bind(model, fit, strength)
         rows = zip(PROMPTS, steered.generate(PROMPTS, sampling), strict=True)
-        ids = [[model.start, *model.encode([prompt])[0], *each.tokens] for prompt, row in rows for each in row]
+        ids = [
+            [model.start, *model.encode([prompt])[0], *generation.tokens] for prompt, row in rows for generation in row
+        ]
         with torch.inference_mode():
             return float(np.mean([float(steered.method.margins(model.hidden(torch.tensor([i]))[0, -1])) for i in ids]))
 
@@ -144,19 +146,19 @@ def test_cross_entropy_is_that_of_the_stated_distribution(model: CausalModel, la
     strength, limit = 4.0, 7
     documents = ["thank you for the book", "shut up you fool today and go"]
     steered = bind(model, fitted(model, labelled, max_candidates=limit, cross_entropy_positions=100), strength)
-    found = steered.cross_entropy(documents)
-    for nats, document in zip(found.nats, documents, strict=True):
+    measured = steered.cross_entropy(documents)
+    for nats, document in zip(measured.nats, documents, strict=True):
         ids = [model.start, *model.encode([document])[0]]
         total = 0.0
-        for place in range(1, len(ids)):
+        for position in range(1, len(ids)):
             with torch.inference_mode():
-                log_p = model.network(input_ids=torch.tensor([ids[:place]])).logits[0, -1].double().log_softmax(-1)
+                log_p = model.network(input_ids=torch.tensor([ids[:position]])).logits[0, -1].double().log_softmax(-1)
                 top = log_p.topk(limit).indices
-                copies = torch.tensor([[*ids[:place], int(token)] for token in top])
+                copies = torch.tensor([[*ids[:position], int(token)] for token in top])
                 bonus = strength * steered.method.margins(model.hidden(copies)[:, -1]).softmax(-1)
                 log_p[top] = (log_p[top] + bonus).log_softmax(-1) + log_p[top].logsumexp(-1)
             assert float(log_p.exp().sum()) == pytest.approx(1)
-            total -= float(log_p[ids[place]])
+            total -= float(log_p[ids[position]])
         assert nats == pytest.approx(total, rel=1e-5)
 
 
@@ -176,9 +178,9 @@ def test_spaced_positions_lie_on_targets_and_short_rows_take_all() -> None:
     targets = torch.zeros(3, 20, dtype=torch.bool)
     targets[0, 1:20] = True
     targets[1, 5:8] = True
-    places, valid = spaced(targets, 4)
-    assert places[0].tolist() == [3, 8, 12, 17]
-    assert places[1][valid[1]].tolist() == [5, 6, 7]
+    positions, valid = spaced(targets, 4)
+    assert positions[0].tolist() == [3, 8, 12, 17]
+    assert positions[1][valid[1]].tolist() == [5, 6, 7]
     assert not valid[2].any()
 
 

@@ -1,4 +1,7 @@
-"""On a model that has learned polite and rude sentences, each method does what it is for."""
+"""On a model that has learned polite and rude sentences, each method does what it is for.
+
+Covers `posttrain.methods` as a whole, `base` included.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ def documents(count: int, clauses: int) -> tuple[list[str], np.ndarray]:
     random = np.random.default_rng(clauses)
     rude = np.arange(count) % 2 == 1
     texts = [
-        f"{random.choice(WORDS)} " + " and ".join(random.choice(TOXIC if each else BENIGN, clauses)) for each in rude
+        f"{random.choice(WORDS)} " + " and ".join(random.choice(TOXIC if is_rude else BENIGN, clauses))
+        for is_rude in rude
     ]
     return texts, rude
 
@@ -47,7 +51,9 @@ def labelled() -> Labelled:
 def learned(tmp_path_factory: pytest.TempPathFactory) -> CausalModel:
     """Two layers trained for a few seconds on as many rude as polite documents."""
     model = load_model(str(save_model(tmp_path_factory.mktemp("learned"), initializer_range=0.02)), "cpu")
-    ids, last = right_padded([[model.start, *each, model.end] for each in model.encode(documents(400, 3)[0])], model)
+    ids, last = right_padded(
+        [[model.start, *tokens, model.end] for tokens in model.encode(documents(400, 3)[0])], model
+    )
     labels = ids.masked_fill(torch.arange(ids.shape[1]) > last[:, None], -100)
     optimizer = torch.optim.AdamW(model.network.parameters(), lr=5e-3)
     order = torch.Generator().manual_seed(0)
@@ -63,7 +69,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> CausalModel:
 
 def rude_share(steered: Steered) -> float:
     rows = steered.generate(PROMPTS, Sampling(max_new_tokens=12, samples=40, seed=0))
-    return float(np.mean([bool(RUDE.search(each.text)) for row in rows for each in row]))
+    return float(np.mean([bool(RUDE.search(generation.text)) for row in rows for generation in row]))
 
 
 def test_iti_lowers_rudeness_and_a_random_direction_does_less(learned: CausalModel, labelled: Labelled) -> None:
@@ -103,7 +109,7 @@ def test_common_draws_pair_a_method_with_the_plain_model(
 
     def texts(steered: Steered, seed: int) -> list[str]:
         rows = steered.generate(PROMPTS, Sampling(max_new_tokens=12, samples=10, seed=seed))
-        return [each.text for row in rows for each in row]
+        return [generation.text for row in rows for generation in row]
 
     same = np.mean([a == b for a, b in zip(texts(plain, 0), texts(weak, 0), strict=True)])
     other = np.mean([a == b for a, b in zip(texts(plain, 0), texts(weak, 1), strict=True)])

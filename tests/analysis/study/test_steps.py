@@ -1,0 +1,43 @@
+"""A study's grid as steps: which strengths are measured.
+
+Covers `analysis.study.steps` and `spec`.
+"""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from analysis.study.spec import StudySpec
+from analysis.study.steps import strengths_of
+from infra.config.registry import options_by_name
+from posttrain.methods.options import AnyMethod
+from tests.analysis.study.conftest import STUDY
+
+
+def study(methods: dict[str, object]) -> StudySpec:
+    written = {key: value for key, value in yaml.safe_load(STUDY).items() if key != "kind"}
+    return StudySpec.model_validate({**written, "methods": methods})
+
+
+def test_method_without_strengths_is_measured_at_its_own() -> None:
+    grid = study({"iti": {}, "sasa": {"strengths": [7]}, "prompt": {}})
+    assert strengths_of(grid) == [
+        ("none", 0.0),
+        ("iti", 4.0),
+        ("iti", 8.0),
+        ("iti", 12.0),
+        ("sasa", 7.0),
+        ("prompt", 1.0),
+    ]
+    assert grid.identity()["methods"]["iti"]["strengths"] == [4.0, 8.0, 12.0]
+
+
+def test_every_method_has_strengths_that_a_grid_accepts() -> None:
+    for name in options_by_name(AnyMethod):
+        assert study({name: {}}).methods[name].strengths
+
+
+def test_empty_list_of_strengths_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 item"):
+        study({"iti": {"strengths": []}})
