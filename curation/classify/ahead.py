@@ -71,12 +71,12 @@ class Ahead:
 
         windows = self._cutter(texts)
         rows: list[int] = []
-        parts: list[torch.Tensor] = []
+        batch_scores: list[torch.Tensor] = []
         with torch.inference_mode():
             for batch in buckets(list(map(len, windows.ids)), self.batch_tokens):
                 rows += batch
-                parts += self._batch([windows.ids[row] for row in batch])
-            return Queued(windows, rows, *_on_its_way(torch.cat(parts)))
+                batch_scores += self._batch([windows.ids[row] for row in batch])
+            return Queued(windows, rows, *_on_its_way(torch.cat(batch_scores)))
 
     def _batch(self, windows: list[tuple[int, ...]]) -> Iterator[torch.Tensor]:
         """Scores of windows of like length, in one batch, or in as many as the memory asks for."""

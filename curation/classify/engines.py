@@ -52,22 +52,22 @@ class TorchEngine:
         """See Engine."""
         import torch
 
-        asked = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         with torch.inference_mode():
-            found = self._model(**{name: value.to(self.device) for name, value in asked.items()}).logits
-            return found.float().cpu().numpy()
+            logits = self._model(**{name: value.to(self.device) for name, value in inputs.items()}).logits
+            return logits.float().cpu().numpy()
 
     def launch(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> torch.Tensor:
         """The same logits, left on the device: this returns when the work is queued, not when it is done."""
         import torch
 
-        asked = {"input_ids": self._sent(torch.from_numpy(ids))}
+        inputs = {"input_ids": self._sent(torch.from_numpy(ids))}
         if not self._takes_ready_masks:
-            asked["attention_mask"] = self._sent(torch.from_numpy(mask))
+            inputs["attention_mask"] = self._sent(torch.from_numpy(mask))
         elif not mask.all():  # of a mask [rows, tokens] transformers would ask the device the same, and wait for it
-            asked["attention_mask"] = self._sent(torch.from_numpy(mask).bool()[:, None, None, :])
+            inputs["attention_mask"] = self._sent(torch.from_numpy(mask).bool()[:, None, None, :])
         with torch.inference_mode():
-            return self._model(**asked).logits
+            return self._model(**inputs).logits
 
     def _sent(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device; a copy from pinned memory is queued like a kernel."""
@@ -89,8 +89,7 @@ class OnnxEngine:
 
     def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """See Engine."""
-        found = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
-        return found[0]
+        return self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
 
 
 def _with_int8_layers(model: Any) -> Any:

@@ -110,17 +110,17 @@ def _measure(
         candidates = ("float32", "bfloat16")
     elif can_export():
         candidates = (*candidates, "onnx-int8")
-    found: dict[str, Measured] = {}
+    measured: dict[str, Measured] = {}
     reference = None
     for precision in candidates:
         engine = make_engine(make_model().eval(), key, precision, device, threads)
-        hopeless = _HOPELESS * found["float32"].tokens_per_second if found else 0.0
+        hopeless = _HOPELESS * measured["float32"].tokens_per_second if measured else 0.0
         speed = _speed(engine, ids, hopeless, device)
         rows = slice(None if speed >= hopeless else 2)
         scores = probabilities(torch.from_numpy(engine.logits(sample[rows], mask[rows]))).numpy()
         reference = scores if reference is None else reference
-        found[precision] = Measured(speed, float(np.abs(scores - reference[rows]).max()))
-    return found
+        measured[precision] = Measured(speed, float(np.abs(scores - reference[rows]).max()))
+    return measured
 
 
 def _speed(engine: Engine, ids: NDArray[np.int64], hopeless: float, device: Device) -> float:
@@ -148,4 +148,5 @@ def _processor() -> list[str]:
 
 def _read(file: Path) -> ChosenPrecision:
     record = json.loads(file.read_text(encoding="utf-8"))
-    return ChosenPrecision(record["precision"], {name: Measured(**each) for name, each in record["measured"].items()})
+    measured = {name: Measured(**figures) for name, figures in record["measured"].items()}
+    return ChosenPrecision(record["precision"], measured)

@@ -59,24 +59,24 @@ def _document(document: Document) -> dict[str, Any]:
 def attributes_of(document: Document, spanned: list[str]) -> dict[str, list[list[float]]]:
     """Scores and spans under Dolma's keys; an attribute of `spanned` without a span has the empty list."""
     end = len(document.text)
-    found: dict[str, list[list[float]]] = {
+    attributes: dict[str, list[list[float]]] = {
         document_key(attribute): [[0, end, score]] for attribute, score in document.scores.items()
     }
     if document.spans is not None:
-        found |= {spans_key(attribute): [] for attribute in spanned}
+        attributes |= {spans_key(attribute): [] for attribute in spanned}
         for span in document.spans:
-            found[spans_key(span.attribute)].append([span.start, span.end, span.score])
-    return found
+            attributes[spans_key(span.attribute)].append([span.start, span.end, span.score])
+    return attributes
 
 
 def _spanned(corpus: TaggedCorpus) -> list[str]:
     """Attributes that the corpus has spans of: those of its scores, and what else its taggers found."""
-    found = set(corpus.attributes)
+    names = set(corpus.attributes)
     for shard in corpus.shards:
         with pq.ParquetFile(corpus.path / shard) as file:
             for batch in file.iter_batches(columns=["spans"]):
-                found.update(batch.column(0).flatten().field("attribute").unique().to_pylist())
-    return sorted(found)
+                names.update(batch.column(0).flatten().field("attribute").unique().to_pylist())
+    return sorted(names)
 
 
 @contextmanager

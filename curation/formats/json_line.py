@@ -47,5 +47,5 @@ def beyond_64_bits(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value) and abs(value) >= BEYOND
 
 
-def _null(found: re.Match[bytes]) -> bytes:
-    return found[0] if found[0].startswith(b'"') else b"null"
+def _null(match: re.Match[bytes]) -> bytes:
+    return match[0] if match[0].startswith(b'"') else b"null"

@@ -42,8 +42,8 @@ class Calibration:
 
     def apply(self, scores: NDArray[np.float32], attributes: tuple[str, ...]) -> NDArray[np.float32]:
         """Scores [n, attributes] on the reference's scale; columns without a curve stay as they are."""
-        columns = [self.curves[name].apply(scores[:, place]) if name in self.curves else scores[:, place]
-                   for place, name in enumerate(attributes)]  # fmt: skip
+        columns = [self.curves[name].apply(scores[:, column]) if name in self.curves else scores[:, column]
+                   for column, name in enumerate(attributes)]  # fmt: skip
         return np.stack(columns, axis=1)
 
 
@@ -59,5 +59,5 @@ def read_calibration(folder: str | Path, scorer: str, possible_weights: Collecti
             f"{folder}: fitted to {record['scorer']}, and this is another scorer, or the same one with other weights "
             f"or another precision; fit it again with this one ({scorer})"
         )
-    curves = {name: Curve(tuple(each["x"]), tuple(each["y"])) for name, each in record["attributes"].items()}
+    curves = {name: Curve(tuple(points["x"]), tuple(points["y"])) for name, points in record["attributes"].items()}
     return Calibration(curves, artifact.fingerprint)

@@ -48,7 +48,7 @@ class FasttextTraining(Spec):
     minCount: int = Field(2, ge=1)
     """Words seen less often than this are left out."""
     bucket: int = Field(200_000, ge=1)
-    """Places that n-grams are hashed to."""
+    """WordSpans that n-grams are hashed to."""
     loss: Literal["softmax", "ova"] = "softmax"
     """ova (one against all): labels that do not exclude one another."""
     seed: Seed = 0
@@ -66,15 +66,15 @@ class FasttextModel:
 
     def probabilities(self, texts: list[str]) -> NDArray[np.float32]:
         """Probability of every label: float32 [texts, labels], in [0, 1]."""
-        places = {f"{_PREFIX}{label}": place for place, label in enumerate(self.labels)}
-        found = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
+        columns = {f"{_PREFIX}{label}": column for column, label in enumerate(self.labels)}
+        table = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         if not texts:
-            return found
+            return table
         names, values = self._model.predict(list(map(one_line, texts)), k=-1)
         for row, (row_names, row_values) in enumerate(zip(names, values, strict=True)):
             for name, value in zip(row_names, row_values, strict=True):
-                found[row, places[name]] = value
-        return found.clip(0, 1)  # fastText returns up to 1.00001; a NaN stays a NaN
+                table[row, columns[name]] = value
+        return table.clip(0, 1)  # fastText returns up to 1.00001; a NaN stays a NaN
 
     def known_words(self, text: str) -> tuple[int, int]:
         """How many words with letters are in the vocabulary, and how many there are; (0, 0) with letter runs."""
@@ -83,7 +83,7 @@ class FasttextModel:
         words = [word for word in one_line(text).split() if any(map(str.isalpha, word))]
         return sum(self._model.get_word_id(word) >= 0 for word in words), len(words)
 
-    def place_of(self, label: str) -> int:
+    def column_of(self, label: str) -> int:
         """Column of `label`, with or without fastText's prefix. Raises InputError with the nearest label."""
         plain = label.removeprefix(_PREFIX)
         if plain not in self.labels:

@@ -37,8 +37,8 @@ class Student:
         from scipy.special import expit
 
         logits = _weighed(self._runs.transform(texts), self.rarity) @ self.weights + np.array(self.bias)
-        found: NDArray[np.float32] = expit(logits).astype(np.float32)
-        return found
+        scores: NDArray[np.float32] = expit(logits).astype(np.float32)
+        return scores
 
     @cached_property
     def _runs(self) -> Any:

@@ -46,13 +46,13 @@ class Detoxify(TransformerScorer):
     options = DetoxifySpec
 
     @classmethod
-    def parts(cls, spec: DetoxifySpec) -> ModelFiles:
+    def model_files(cls, spec: DetoxifySpec) -> ModelFiles:
         """Read files, or GitHub's and the hub's caches, or fetch from there if they can be reached soon."""
         from transformers import AutoTokenizer
 
         loaded, folder = _files(spec)
         classes = loaded["config"]["dataset"]["args"]["classes"]
-        outputs = Outputs("sigmoid", {_RENAMED.get(name, name): (place,) for place, name in enumerate(classes)})
+        outputs = Outputs("sigmoid", {_RENAMED.get(name, name): (index,) for index, name in enumerate(classes)})
         name = Path(spec.checkpoint).stem if spec.checkpoint else spec.model
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return ModelFiles(f"detoxify-{name}", tokenizer, outputs, lambda: _model(spec))
@@ -99,8 +99,8 @@ def _model(spec: DetoxifySpec) -> Any:
     except RuntimeError as error:
         missing = [str(error).splitlines()[-1].strip()]
     if wrong := [key for key in missing if "position_ids" not in key]:
-        which = spec.checkpoint or spec.model
-        raise InputError(f"{which}: the checkpoint does not fit {folder} ({wrong[0]}); is that its base model?")
+        checkpoint = spec.checkpoint or spec.model
+        raise InputError(f"{checkpoint}: the checkpoint does not fit {folder} ({wrong[0]}); is that its base model?")
     return model
 
 

@@ -41,10 +41,10 @@ class RowsWriter(ParquetWriter):
         if not unfinished.exists():
             unfinished.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(self.schema.empty_table(), unfinished, compression="zstd")
-        os.replace(unfinished, self.folder / f"{self.shards[rank].place}.parquet")
+        os.replace(unfinished, self.folder / f"{self.shards[rank].stem}.parquet")
 
     def _unfinished(self, rank: int) -> str:
-        return f"{self.shards[rank].place}.{self._suffix}"
+        return f"{self.shards[rank].stem}.{self._suffix}"
 
     def _get_output_filename(self, document: Document, rank: int | str = 0, **kwargs: Any) -> str:
         return rank if isinstance(rank, str) else self._unfinished(rank)  # a str: datatrove's statistics

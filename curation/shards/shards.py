@@ -40,14 +40,14 @@ class Shard:
     corpus: str
     number: int
     label: str
-    parts: tuple[SourcePart, ...] = ()
+    input_files: tuple[SourcePart, ...] = ()
     limit: int | None = None
     stored: str = ""
     piece: str = ""
     crowd: bool = False
 
     @property
-    def place(self) -> str:
+    def stem(self) -> str:
         """`CORPUS/NNNNN`: the shard's files are called so, with a suffix, wherever they lie."""
         return f"{self.corpus}/{self.number:05d}"
 
@@ -128,7 +128,7 @@ class StoreShard(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
         shard = self.shards[rank]
-        with atomic_path(self.target / f"{shard.place}{SUFFIX}") as temporary:
+        with atomic_path(self.target / f"{shard.stem}{SUFFIX}") as temporary:
             store(data, temporary)
         self.removals.finish()
         _record(self.folder, shard, Summary(), self.removals)
@@ -159,7 +159,7 @@ class StoreRuns(PipelineStep):
         yield from ()
 
     def _store(self, documents: Iterable[Document], shard: Shard, number: int) -> None:
-        with atomic_path(self.target / shard.place / f"{number:05d}{SUFFIX}") as temporary:
+        with atomic_path(self.target / shard.stem / f"{number:05d}{SUFFIX}") as temporary:
             store(documents, temporary)
 
 
@@ -205,7 +205,7 @@ class WriteShard(PipelineStep):
 def _record(folder: Path, shard: Shard, summary: Summary, removals: Removals, **more: Any) -> None:
     """What `finish` will want to know of a shard's pass."""
     removed: list[list[Any]] = [[step, reason, count] for (step, reason), count in sorted(removals.counts.items())]
-    write_json(folder / f"{shard.place}.json", {"summary": summary.to_json(), "removed": removed, **more})
+    write_json(folder / f"{shard.stem}.json", {"summary": summary.to_json(), "removed": removed, **more})
 
 
 def pass_folder(work: Path, number: int) -> Path:

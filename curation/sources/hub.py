@@ -31,8 +31,8 @@ def commit_of(source: SourceSpec) -> str:
     folder = Path(dataset_name(source))
     if folder.is_dir():
         files = _files(folder)
-        found = zip(files, input_digests(files), strict=True)
-        return digest([[file.relative_to(folder).as_posix(), sha256] for file, sha256 in found])
+        digests = zip(files, input_digests(files), strict=True)
+        return digest([[file.relative_to(folder).as_posix(), sha256] for file, sha256 in digests])
     if _COMMIT.fullmatch(source.revision):
         return source.revision
     return _commit(str(folder), source.revision)
@@ -40,7 +40,7 @@ def commit_of(source: SourceSpec) -> str:
 
 @cache
 def _commit(name: str, revision: str) -> str:
-    """Asked once for a command, however often the branch moves while it works."""
+    """CommandLineSections once for a command, however often the branch moves while it works."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 

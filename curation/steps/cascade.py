@@ -58,7 +58,7 @@ class Cascade(Step):
         """Add the scores. Raises ScoringError naming the document that could not be scored."""
         shard, tally, reasons = context.shards[rank], Tally(), Counter[str]()
         gate = CascadeThreshold(**json.loads((context.folder / "gate.json").read_text(encoding="utf-8")))
-        known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.place)
+        known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.stem)
         row = 0
         for batch in batches(documents, _TOGETHER):
             audited = [next(audit) < self.spec.audit for _ in batch]
@@ -74,7 +74,7 @@ class Cascade(Step):
                 else:
                     yield document
         tell_unscored(context, rank, reasons)
-        write_json(context.folder / "tallies" / f"{shard.place}.json", asdict(tally))
+        write_json(context.folder / "tallies" / f"{shard.stem}.json", asdict(tally))
 
     def _give(
         self,
@@ -89,11 +89,11 @@ class Cascade(Step):
         cheap = dict(zip(new, self.gate_scores([batch[index] for index in new]).tolist(), strict=True)) if new else {}
         look = [index for index in new if cheap[index] >= gate.threshold or audited[index]]
         costly = self.costly_scores([batch[index] for index in look]).tolist() if look else []
-        found = dict(zip(look, costly, strict=True))
+        costly_by_index = dict(zip(look, costly, strict=True))
         estimates = [gate.estimates[name] for name in self._costly.attributes]
         for index, document in enumerate(batch):
-            at_gate, scores = known[index] if index in known else (cheap[index], found.get(index, estimates))
-            seen = index in known or index in found
+            at_gate, scores = known[index] if index in known else (cheap[index], costly_by_index.get(index, estimates))
+            seen = index in known or index in costly_by_index
             named = zip(self.attributes(), (*scores, float(seen), at_gate), strict=True)
             marks_of(document).scores.update(named)
             self._count(tally, index in known, at_gate >= gate.threshold, seen, scores)
@@ -142,11 +142,11 @@ class Cascade(Step):
         """[documents, attributes of the costly scorer]."""
         return document_scores(batch, self._costly, self.spec.passage)
 
-    def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], whole: bool) -> CascadeThreshold:
-        """The gate that a survey sets. A survey of the `whole` corpus leaves nothing to decide: all has been seen."""
+    def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], is_census: bool) -> CascadeThreshold:
+        """The gate that a survey sets. One of all documents, a census, leaves nothing to decide: all have been seen."""
         names = self._costly.attributes
         risky = costly[:, self._columns()].max(axis=1, initial=0) >= self.spec.at_or_above
-        threshold = 0.0 if whole else threshold_of(gate, risky, self.spec.recall, self.spec.confidence)
+        threshold = 0.0 if is_census else threshold_of(gate, risky, self.spec.recall, self.spec.confidence)
         below = costly[gate < threshold]
         means = below.mean(axis=0, dtype=np.float64).tolist() if len(below) else [0.0] * len(names)
         return CascadeThreshold(threshold, len(gate), int(risky.sum()), dict(zip(names, means, strict=True)))
@@ -177,7 +177,7 @@ class Cascade(Step):
         gate = json.loads((context.folder / "gate.json").read_text(encoding="utf-8"))
         tally = Tally()
         for shard in context.shards:
-            file = context.folder / "tallies" / f"{shard.place}.json"
+            file = context.folder / "tallies" / f"{shard.stem}.json"
             tally.take(Tally(**json.loads(file.read_text(encoding="utf-8"))))
         looked_at = tally.surveyed + tally.above + tally.audited
         recall, card = tally.recall(self.spec.confidence), card_of(self.spec.scorer)

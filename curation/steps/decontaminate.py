@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def build_index(spec: BenchmarksSpec, folder: str) -> None:
     """Write `NAME.index.hashes` for every benchmark. Raises InputError where one gives no n-gram at all."""
     holder = ngram_filter(spec, folder)
     for name in spec.against:
-        write_index(spec, name, {each for hashes in hashes_of_texts(spec, name, holder) for each in hashes}, folder)
+        write_index(spec, name, set(chain.from_iterable(hashes_of_texts(spec, name, holder))), folder)
 
 
 def write_index(spec: BenchmarksSpec, name: str, hashes: set[int], folder: str) -> None:

@@ -31,13 +31,13 @@ class Trained:
 
     def spans(self, texts: list[str], floor: float) -> list[list[Span]]:
         """For each text its words at or above `floor`."""
-        return [spans_of(found, self.attribute) for found in self.model.score(texts, floor)]
+        return [spans_of(words, self.attribute) for words in self.model.score(texts, floor)]
 
 
-def spans_of(found: WordScores, attribute: str) -> list[Span]:
+def spans_of(words: WordScores, attribute: str) -> list[Span]:
     """Scored words as spans."""
-    scores = found.scores.tolist()
-    return [Span(start, end, attribute, score) for (start, end), score in zip(found.places, scores, strict=True)]
+    scores = words.scores.tolist()
+    return [Span(start, end, attribute, score) for (start, end), score in zip(words.spans, scores, strict=True)]
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

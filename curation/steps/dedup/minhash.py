@@ -97,8 +97,8 @@ def rewrite_removals(clusters: str, remove: str) -> None:
     seen: set[int] = set()
     for file in sorted(Path(clusters).glob("*.clusters")):
         later = [document for document, cluster in cluster_pairs(file).tolist() if not _first(cluster, seen)]
-        if later:
-            write_bytes(Path(remove) / f"{file.stem}.remove", b"".join(each.to_bytes(4, "little") for each in later))
+        if later:  # datatrove reads them back as numbers of 4 bytes
+            write_bytes(Path(remove) / f"{file.stem}.remove", np.array(later, dtype="<u4").tobytes())
 
 
 def cluster_pairs(file: Path) -> NDArray[np.uint32]:

@@ -61,10 +61,10 @@ class FilterStep(Step):
             judge.language = BoundedTokenizer(judge.language)
         for document in documents:
             text = document.text
-            kept, reason = get_filter_result(judge.filter(document))
-            if not (kept and self.spec.edits_text):
+            passed, reason = get_filter_result(judge.filter(document))
+            if not (passed and self.spec.edits_text):
                 document.text = text
-            if kept:
+            if passed:
                 yield document
             else:
                 context.removed.remove(document, reason or "")

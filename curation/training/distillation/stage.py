@@ -44,7 +44,7 @@ _BATCH = 1024
 def identity(spec: DistillationSpec) -> Identity:
     """Settings, content of the texts, weights of the teacher."""
     definite = resolved(spec)
-    contents = {f"sources[{number}]": digest(content_of(each)) for number, each in enumerate(spec.sources)}
+    contents = {f"sources[{number}]": digest(content_of(source)) for number, source in enumerate(spec.sources)}
     return Identity(definite.identity(), {"scorer": weights_of(definite.scorer), **contents})
 
 
@@ -78,12 +78,12 @@ def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:
 
 def drawn(spec: DistillationSpec, read: Reader = read_source) -> list[str]:
     """At most `texts` distinct pieces, drawn uniformly and by their content: their order does not matter."""
-    kept: dict[str, str] = {}
+    pieces: dict[str, str] = {}
     for piece in _pieces(spec, read):
-        kept[digest([spec.seed, "draw", piece])] = piece
-        if len(kept) == 2 * spec.texts:  # never more than this many in memory
-            kept = dict(heapq.nsmallest(spec.texts, kept.items()))
-    return [piece for _, piece in heapq.nsmallest(spec.texts, kept.items())]
+        pieces[digest([spec.seed, "draw", piece])] = piece
+        if len(pieces) == 2 * spec.texts:  # never more than this many in memory
+            pieces = dict(heapq.nsmallest(spec.texts, pieces.items()))
+    return [piece for _, piece in heapq.nsmallest(spec.texts, pieces.items())]
 
 
 def _pieces(spec: DistillationSpec, read: Reader) -> Iterator[str]:
@@ -102,12 +102,12 @@ def _scorable(teacher: Scorer, texts: list[str], workspace: Workspace) -> list[s
 
 def _taught(teacher: Scorer, texts: list[str], workspace: Workspace) -> NDArray[np.float32]:
     """The teacher's scores [texts, attributes]."""
-    found = []
+    batch_scores = []
     with workspace.progress(f"scoring with {teacher.identity}", len(texts), "texts") as advance:
         for start in range(0, len(texts), _BATCH):
-            found.append(teacher.score(texts[start : start + _BATCH]))
-            advance(len(found[-1]))
-    return np.concatenate(found)
+            batch_scores.append(teacher.score(texts[start : start + _BATCH]))
+            advance(len(batch_scores[-1]))
+    return np.concatenate(batch_scores)
 
 
 def judge(student: Student, texts: list[str], scores: NDArray[np.float32]) -> dict[str, dict[str, Any]]:
@@ -116,17 +116,17 @@ def judge(student: Student, texts: list[str], scores: NDArray[np.float32]) -> di
     """
     from scipy.stats import spearmanr
 
-    given = student.scores(texts)
-    found: dict[str, dict[str, Any]] = {}
-    for place, name in enumerate(student.attributes):
-        risky = scores[:, place] >= RISKY
-        rising = np.sort(given[risky, place])
-        rank = spearmanr(given[:, place], scores[:, place]).statistic if np.ptp(scores[:, place]) else np.nan
-        passes = {f"{recall:g}": float((given[:, place] >= rising[int(len(rising) * (1 - recall))]).mean())
+    guesses = student.scores(texts)
+    figures: dict[str, dict[str, Any]] = {}
+    for column, name in enumerate(student.attributes):
+        risky = scores[:, column] >= RISKY
+        rising = np.sort(guesses[risky, column])
+        rank = spearmanr(guesses[:, column], scores[:, column]).statistic if np.ptp(scores[:, column]) else np.nan
+        passes = {f"{recall:g}": float((guesses[:, column] >= rising[int(len(rising) * (1 - recall))]).mean())
                   for recall in _RECALLS if len(rising)}  # fmt: skip
-        found[name] = {"rank_correlation": None if np.isnan(rank) else float(rank), "risky": len(rising),
+        figures[name] = {"rank_correlation": None if np.isnan(rank) else float(rank), "risky": len(rising),
                        "passes_at_recall": passes}  # fmt: skip
-    return found
+    return figures
 
 
 def _speed(student: Student, texts: list[str]) -> float:
@@ -138,7 +138,7 @@ def _speed(student: Student, texts: list[str]) -> float:
 
 def plan(spec: DistillationSpec) -> Plan:
     """Which texts, which teacher."""
-    rows = tuple((each.path,) for each in spec.sources)
+    rows = tuple((source.path,) for source in spec.sources)
     note = (
         f"{spec.scorer.name} scores at most {spec.texts:,} pieces of {spec.passage} characters; fitting takes seconds"
     )
@@ -148,11 +148,10 @@ def plan(spec: DistillationSpec) -> Plan:
 def show(artifact: Artifact) -> Page:
     """What the student is worth."""
     card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
-    columns = ("attribute", "rank correlation", "risky", *(f"passes at recall {each:g}" for each in _RECALLS))
-    rows = tuple(
-        (name, each["rank_correlation"], each["risky"], *(each["passes_at_recall"].get(f"{r:g}") for r in _RECALLS))
-        for name, each in card["attributes"].items()
-    )
+    recalls = [f"{recall:g}" for recall in _RECALLS]
+    columns = ("attribute", "rank correlation", "risky", *(f"passes at recall {recall}" for recall in recalls))
+    rows = tuple((name, figures["rank_correlation"], figures["risky"], *map(figures["passes_at_recall"].get, recalls))
+                 for name, figures in card["attributes"].items())  # fmt: skip
     title = f"Against {card['teacher']}, on {card['held_out']:,} pieces held out"
     table = Table(title, columns, rows)
     return Page(f"distillation {artifact.config['name']}", (table,), table_html(table))

@@ -71,11 +71,11 @@ def run(spec: LinearSpec, workspace: Workspace) -> dict[str, Any]:
 
 def _divided(rows: list[Row], spec: LinearSpec) -> tuple[list[Row], list[Row], list[Row]]:
     """Texts to learn from, to calibrate on and to judge on, by their content."""
-    parts: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
+    shares: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
     for row in rows:
         held = is_held_out(row.text, spec.held_out, spec.seed)
-        parts[1 + is_held_out(row.text, 0.5, spec.seed + 1) if held else 0].append(row)
-    return parts
+        shares[1 + is_held_out(row.text, 0.5, spec.seed + 1) if held else 0].append(row)
+    return shares
 
 
 def _check_kinds(rows: list[Row], attributes: tuple[str, ...], spec: LinearSpec) -> None:
@@ -107,11 +107,11 @@ def _judge(model: LinearModel, test: list[Row]) -> dict[str, dict[str, float | i
     scores, truth = model.scores(_texts(test)), _table(test, model.attributes)
     worth: dict[str, dict[str, float | int | None]] = {}
     for column, name in enumerate(model.attributes):
-        given, true = scores[:, column], truth[:, column]
-        auc = float(roc_auc_score(true, given)) if 0 < true.sum() < len(true) else None
-        f1 = float(f1_score(true, given >= 0.5, zero_division=0.0))
+        chances, true = scores[:, column], truth[:, column]
+        auc = float(roc_auc_score(true, chances)) if 0 < true.sum() < len(true) else None
+        f1 = float(f1_score(true, chances >= 0.5, zero_division=0.0))
         worth[name] = {"texts": int(true.sum()), "auc": auc, "f1": f1,
-                       "brier": float(np.mean((given - true) ** 2)) if len(true) else None}  # fmt: skip
+                       "brier": float(np.mean((chances - true) ** 2)) if len(true) else None}  # fmt: skip
     return worth
 
 

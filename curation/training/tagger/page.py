@@ -50,13 +50,17 @@ def _false_alarms(card: dict[str, Any]) -> str:
 
 def _quality(card: dict[str, Any]) -> Table:
     sets = {"validation (threshold and calibration fitted here)": card["validation"], **card["tests"]}
-    rows = [(name, each["texts"], each["words"], *each["f1"], each["calibration"]["brier"], each["calibration"]["ece"])
-            for name, each in sets.items()]  # fmt: skip
+    rows = []
+    for name, figures in sets.items():
+        calibration = figures["calibration"]
+        rows.append(
+            (name, figures["texts"], figures["words"], *figures["f1"], calibration["brier"], calibration["ece"])
+        )
     columns = ("texts of", "texts", "words", "character F1", "95 % from", "to", "Brier", "calibration error")
     return Table("Quality", columns, tuple(rows))
 
 
 def _calibration(card: dict[str, Any]) -> Table:
-    name, each = next(iter(card["tests"].items()), ("validation", card["validation"]))
-    rows = [(one["words"], one["score"], one["risky"]) for one in each["calibration"]["bins"]]
+    name, figures = next(iter(card["tests"].items()), ("validation", card["validation"]))
+    rows = [(one["words"], one["score"], one["risky"]) for one in figures["calibration"]["bins"]]
     return Table(f"Calibration on {name}", ("words", "mean score", "share risky"), tuple(rows))

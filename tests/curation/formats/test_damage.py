@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from curation.corpus.records import BadLine, RawDocument
 from curation.corpus.tagged import TaggedCorpus
-from curation.sources.parts import parts_of
-from curation.sources.read import read_part
+from curation.sources.parts import input_files_of
+from curation.sources.read import read_input_file
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError, InputError, JobError, RanksFailed
 from tests.helpers.corpora import SCORE, TAG, Curate, write_jsonl
@@ -33,9 +33,9 @@ def read(path: Path, **options: Any) -> tuple[list[str], list[BadLine], list[tup
     bad: list[BadLine] = []
     skipped: list[tuple[RawDocument, str]] = []
     source = SourceSpec(path=str(path), **options)
-    parts = parts_of(source, 0)
+    parts = input_files_of(source, 0)
     documents = (
-        each for part in parts for each in read_part(part, bad.append, lambda *left: skipped.append(left), True)
+        each for part in parts for each in read_input_file(part, bad.append, lambda *left: skipped.append(left), True)
     )
     return [document.text for document in documents], bad, skipped
 
@@ -262,7 +262,7 @@ def test_a_bucket_that_cannot_be_read_is_one_clear_message(monkeypatch: pytest.M
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (Closed(), "bucket/a.jsonl"))
     with pytest.raises(InputError, match=r"s3://bucket/a.jsonl: cannot be listed: Unable to locate credentials"):
-        parts_of(SourceSpec(path="s3://bucket/a.jsonl"), 0)
+        input_files_of(SourceSpec(path="s3://bucket/a.jsonl"), 0)
 
 
 def test_metadata_that_json_cannot_hold_is_made_plain_or_named(tmp_path: Path) -> None:
@@ -271,7 +271,9 @@ def test_metadata_that_json_cannot_hold_is_made_plain_or_named(tmp_path: Path) -
     rows = {"text": ["one", "two"], "when": [datetime(2026, 1, 2, tzinfo=UTC)] * 2, "n": [float("nan"), 1.5]}
     pq.write_table(pa.table(rows | {"raw": [b"\xff", b"x"]}), tmp_path / "a.parquet")
     source = SourceSpec(path=str(tmp_path / "a.parquet"), keep=("when", "n"))
-    found = [document.metadata for part in parts_of(source, 0) for document in read_part(part, lambda bad: None)]
+    found = [
+        document.metadata for part in input_files_of(source, 0) for document in read_input_file(part, lambda bad: None)
+    ]
     assert found == [{"when": "2026-01-02 00:00:00+00:00", "n": None}, {"when": "2026-01-02 00:00:00+00:00", "n": 1.5}]
     _, bad, _ = read(tmp_path / "a.parquet", keep=("raw",))
     assert [line.reason for line in bad] == ['the key "raw" holds a bytes, which cannot be kept'] * 2

@@ -15,8 +15,8 @@ import zstandard
 
 from curation.corpus.records import BadLine
 from curation.corpus.tagged import TaggedCorpus
-from curation.sources.parts import parts_of
-from curation.sources.read import read_part
+from curation.sources.parts import input_files_of
+from curation.sources.read import read_input_file
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError, RanksFailed
 from tests.helpers.corpora import Curate, write_jsonl
@@ -32,8 +32,8 @@ PACKED = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
 def read(path: Path, **options: Any) -> tuple[list[str], list[BadLine]]:
     """Texts and bad lines of a file, where damaged files are kept."""
     bad: list[BadLine] = []
-    parts = parts_of(SourceSpec(path=str(path), **options), 0)
-    return [each.text for part in parts for each in read_part(part, bad.append, None, True)], bad
+    parts = input_files_of(SourceSpec(path=str(path), **options), 0)
+    return [each.text for part in parts for each in read_input_file(part, bad.append, None, True)], bad
 
 
 def among_good(folder: Path, name: str, data: bytes) -> dict[str, str]:
@@ -82,7 +82,7 @@ def test_a_broken_half_of_a_utf16_pair_costs_its_line_and_a_cut_file_is_damaged(
     assert (texts, [line.line for line in bad]) == (["one", "three"], [2])
     (tmp_path / "a.txt").write_bytes(codecs.BOM_UTF16_LE + content[:-1])
     with pytest.raises(DataError, match=r"a.txt:3: damaged utf-16-le"):
-        list(read_part(parts_of(SourceSpec(path=str(tmp_path / "a.txt")), 0)[0], lambda bad: None))
+        list(read_input_file(input_files_of(SourceSpec(path=str(tmp_path / "a.txt")), 0)[0], lambda bad: None))
 
 
 def test_nuls_that_begin_in_mid_file_cost_their_lines(tmp_path: Path) -> None:

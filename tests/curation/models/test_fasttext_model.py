@@ -24,7 +24,7 @@ def test_it_tells_what_it_learned_apart(model_file: Path) -> None:
     model = load_fasttext(model_file)
     assert sorted(model.labels) == ["clean", "toxic"]
     found = model.probabilities(["stupid idiot", "sunny day"])
-    assert found[0, model.place_of("toxic")] > 0.9 and found[1, model.place_of("__label__clean")] > 0.9
+    assert found[0, model.column_of("toxic")] > 0.9 and found[1, model.column_of("__label__clean")] > 0.9
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-3)
     assert model.probabilities([]).shape == (0, 2)
 
@@ -41,7 +41,7 @@ def test_another_model_at_the_same_path_is_seen(tmp_path: Path) -> None:
     turned = [(text, ["clean" if labels == ["toxic"] else "toxic"]) for text, labels in _ROWS]
     train_fasttext(turned, _TRAINING, path)
     model = load_fasttext(path)
-    assert np.abs(model.probabilities(["stupid idiot"])[0, model.place_of("clean")] - 1) < 0.1
+    assert np.abs(model.probabilities(["stupid idiot"])[0, model.column_of("clean")] - 1) < 0.1
     assert first.shape == (1, 2)
 
 
@@ -67,6 +67,6 @@ def test_what_is_no_classifier_is_refused(tmp_path: Path, model_file: Path) -> N
     with pytest.raises(InputError, match=r"text.bin: not a fastText model"):
         load_fasttext(tmp_path / "text.bin")
     with pytest.raises(InputError, match=r'no label "toxi"; it has .*did you mean "toxic"'):
-        load_fasttext(model_file).place_of("toxi")
+        load_fasttext(model_file).column_of("toxi")
     with pytest.raises(InputError, match="at least two labels"):
         train_fasttext([("a", ["one"])], _TRAINING, tmp_path / "one.bin")

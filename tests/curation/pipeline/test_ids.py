@@ -44,7 +44,7 @@ def test_they_are_those_that_counting_finds_in_the_same_order(
             places[name].append(f"{number:05d}.parquet:{row}")
     expected = {name: where for name, where in places.items() if len(where) > 1}
     found = found_in(corpus(tmp_path, *shards), tmp_path)
-    assert list(found.places.items()) == list(expected.items()) and len(expected) > 100
+    assert list(found.locations.items()) == list(expected.items()) and len(expected) > 100
     assert found.count == len(expected) and found.complete
 
 
@@ -59,11 +59,11 @@ def test_every_id_is_read_once_and_nothing_is_left_on_disk(tmp_path: Path, monke
 
 
 def test_what_is_named_is_bounded_and_what_is_counted_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicate_ids, "_MOST_NAMED", 5)
+    monkeypatch.setattr(duplicate_ids, "_MAX_NAMED", 5)
     names = [f"document {n}" for n in range(10)]
     found = found_in(corpus(tmp_path, names, names), tmp_path)
     assert found.count == 10 and not found.complete
-    assert found.places == {f"document {n}": [f"00000.parquet:{n}", f"00001.parquet:{n}"] for n in range(2)}
+    assert found.locations == {f"document {n}": [f"00000.parquet:{n}", f"00001.parquet:{n}"] for n in range(2)}
 
 
 def test_ids_whose_hashes_clash_are_not_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_ids_whose_hashes_clash_are_not_shared(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(duplicate_ids, "_hashes", clashing)
     found = found_in(corpus(tmp_path, ["a", "b", "cc", "a", "dd"]), tmp_path)
-    assert found.places == {"a": ["00000.parquet:0", "00000.parquet:3"]} and found.count == 1
+    assert found.locations == {"a": ["00000.parquet:0", "00000.parquet:3"]} and found.count == 1
 
 
 def test_a_corpus_without_documents_has_none(tmp_path: Path) -> None:

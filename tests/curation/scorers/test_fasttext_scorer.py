@@ -108,7 +108,7 @@ def test_the_order_of_the_texts_makes_no_difference_to_what_is_learnt(tmp_path: 
             for number in range(100) for text in texts]  # fmt: skip
     options = FasttextTraining(dim=4, bucket=1000, epoch=1, lr=1.0)
     model = train_fasttext(rows, options, tmp_path / "model.bin")
-    toxic = model.place_of("toxic")
+    toxic = model.column_of("toxic")
     rude, kind = (model.probabilities(texts)[:, toxic] for texts in (_RUDE, _KIND))
     assert rude.min() > 0.5 > kind.max()
     again = train_fasttext(rows, options, tmp_path / "again.bin")

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from curation.corpus.tagged import TaggedCorpus
-from curation.sources.parts import parts_of
+from curation.sources.parts import input_files_of
 from curation.sources.spec import SourceSpec
 from curation.stage import CURATION
 from infra.errors import InputError
@@ -22,7 +22,7 @@ def make(folder: Path, *names: str) -> None:
 
 
 def labels(pattern: str | Path) -> list[str]:
-    return [part.label for part in parts_of(SourceSpec(path=str(pattern)), 0)]
+    return [part.label for part in input_files_of(SourceSpec(path=str(pattern)), 0)]
 
 
 HIDDEN = ("._a.jsonl", ".ipynb_checkpoints/a.jsonl", "b/.git/x.jsonl", "b/_temporary/0/part.jsonl", "_delta_log/0.json")
@@ -125,4 +125,4 @@ def test_where_only_hidden_files_match_the_message_says_so(tmp_path: Path) -> No
 def test_a_web_server_that_does_not_answer_is_no_missing_file(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
     with pytest.raises(InputError, match=r"http://127.0.0.1:9/a.jsonl: cannot be listed: .*127.0.0.1:9"):
-        parts_of(SourceSpec(path="http://127.0.0.1:9/a.jsonl"), 0)
+        input_files_of(SourceSpec(path="http://127.0.0.1:9/a.jsonl"), 0)

@@ -58,7 +58,7 @@ def seen(artifact: Artifact) -> list[tuple[str, str, str]]:
 def groups(folder: Path, path: str, **settings: Any) -> list[int]:
     """How many files each shard of this source reads."""
     spec = load(folder, {"it": {"sources": [{"path": path}]}}, **settings)
-    return [len(piece.shard.parts) for piece in pieces_of(spec, lambda parts: {})]
+    return [len(piece.shard.input_files) for piece in pieces_of(spec, lambda parts: {})]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "jsonl.zst", "txt", "parquet"])

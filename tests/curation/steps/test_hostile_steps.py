@@ -42,7 +42,7 @@ def stepped(folder: Path, name: str, **options: Any) -> Work:
     kind = STEPS.get(name)
     made = kind(kind.options(step=name, **options))
     context: Any = SimpleNamespace(removed=SimpleNamespace(remove=lambda *removed: None), folder=folder,
-                                   shards=[SimpleNamespace(place="it/00000", corpus="it")],
+                                   shards=[SimpleNamespace(stem="it/00000", corpus="it")],
                                    tagged=frozenset())  # fmt: skip
     return lambda text: list(made.apply(iter([document(text)]), context, 0))
 

@@ -56,7 +56,7 @@ def test_lexical_scores_are_those_of_the_text_alone_to_the_bit(texts: list[str])
     together = model.score(texts)
     for text, found in zip(texts, together, strict=True):
         (alone,) = model.score([text])
-        assert found.places == alone.places == word_spans(text)
+        assert found.spans == alone.spans == word_spans(text)
         assert np.array_equal(found.scores, alone.scores) and found.scores.dtype == np.float32
 
 
@@ -78,7 +78,7 @@ def test_every_word_of_strange_texts_has_a_finite_score(name: str, request: pyte
     model = request.getfixturevalue(name)
     texts = STRANGE if name == "lexical" else [text for text in STRANGE if "\ud800" not in text]
     for text, found in zip(texts, model.score(texts), strict=True):
-        assert found.places == word_spans(text) and len(found.scores) == len(found.places)
+        assert found.spans == word_spans(text) and len(found.scores) == len(found.spans)
         assert np.isfinite(found.scores).all() and (found.scores >= 0).all() and (found.scores <= 1).all()
 
 
@@ -87,14 +87,14 @@ def test_the_floor_leaves_out_words_and_changes_none(name: str, request: pytest.
     model = request.getfixturevalue(name)
     texts = ["The fence near the river was painted red.", "you idiot"]
     for every, some in zip(model.score(texts), model.score(texts, 0.5), strict=True):
-        kept = [(place, score) for place, score in zip(every.places, every.scores, strict=True) if score >= 0.5]
-        assert list(zip(some.places, some.scores, strict=True)) == kept
+        kept = [(place, score) for place, score in zip(every.spans, every.scores, strict=True) if score >= 0.5]
+        assert list(zip(some.spans, some.scores, strict=True)) == kept
 
 
 def test_a_forgotten_vocabulary_changes_nothing(lexical: LexicalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["The fence near the river.", "Another text with other words.", "The fence again."]
     expected = [found.scores for found in lexical.score(texts)]
-    monkeypatch.setattr("curation.token_models.lexical._MOST_WORDS", 2)
+    monkeypatch.setattr("curation.token_models.lexical._MAX_WORDS", 2)
     for text, scores in zip(texts, expected, strict=True):
         assert np.array_equal(lexical.score([text])[0].scores, scores)
 

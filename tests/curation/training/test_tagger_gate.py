@@ -87,7 +87,7 @@ def test_silent_words_have_score_0_whatever_else_is_in_the_batch(gated: Artifact
     texts = [row["text"] for row in (*clean(5), *comments(5))]
     together = model.score(texts)
     for text, words in zip(texts, together, strict=True):
-        assert words.places == word_spans(text)
+        assert words.spans == word_spans(text)
         assert np.array_equal(words.scores, model.score([text])[0].scores)
     assert all((words.scores == 0).all() for words in together[:5])
 
