@@ -16,7 +16,6 @@ from scipy.stats import beta, binom
 from infra.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from curation.classify.windows import Windows, buckets, highest, padded
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from curation.classify.engines import TorchEngine
@@ -67,8 +66,6 @@ class Ahead:
         return self._thread.submit(self._queue, texts)
 
     def _queue(self, texts: list[str]) -> Queued:
-        import torch
-
         windows = self._cutter(texts)
         rows: list[int] = []
         batch_scores: list[torch.Tensor] = []
@@ -80,8 +77,6 @@ class Ahead:
 
     def _batch(self, windows: list[tuple[int, ...]]) -> Iterator[torch.Tensor]:
         """Scores of windows of like length, in one batch, or in as many as the memory asks for."""
-        import torch
-
         tokens = len(windows) * max(map(len, windows))
         if tokens <= self.batch_tokens or len(windows) == 1:
             try:
@@ -100,8 +95,6 @@ class Ahead:
 
 def _on_its_way(scores: torch.Tensor) -> tuple[torch.Tensor, Any]:
     """A copy in the host's memory that is queued behind the computation, and the event after which it is there."""
-    import torch
-
     if scores.device.type != "cuda":
         return scores.cpu(), None
     with torch.cuda.device(scores.device):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from curation.classify.devices import gpu_name
 from curation.classify.engines import Engine, make_engine
@@ -28,8 +29,6 @@ from infra.atomic import write_json
 from infra.files.digest_cache import cache_folder
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 SAMPLE = tuple(
@@ -96,8 +95,6 @@ def _measure(
     make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, key: str,
     threads: int, device: Device,
 ) -> dict[str, Measured]:  # fmt: skip
-    import torch
-
     if device == "cpu":
         torch.set_num_threads(threads)
     model = make_model().eval()

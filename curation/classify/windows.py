@@ -16,7 +16,6 @@ import numpy as np
 from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 

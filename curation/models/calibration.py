@@ -14,7 +14,6 @@ from infra.artifacts.inputs import open_input
 from infra.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 

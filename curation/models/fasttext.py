@@ -22,7 +22,6 @@ from infra.config.spec import Seed, Spec
 from infra.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _PREFIX = "__label__"

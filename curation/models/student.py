@@ -15,7 +15,6 @@ from infra.atomic import atomic_path, write_json
 from infra.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 WEIGHTS, RARITY, MODEL = "weights.npy", "rarity.npy", "model.json"

@@ -12,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import torch
 
 from curation.classify.ahead import CHUNK, DEPTH, Ahead, Queued
 from curation.classify.batch_size import ON_CPU, choose_batch
@@ -26,8 +27,6 @@ from infra.artifacts.fingerprint import digest
 from infra.errors import UnavailableError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 _SHIFTED = ("roberta", "camembert", "longformer", "mpnet", "data2vec")  # positions begin after that of padding
@@ -55,8 +54,6 @@ class Outputs:
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Scores [n, attributes] in float32; can be differentiated."""
-        import torch
-
         logits = logits.float()
         by_class = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=-1)
         columns = []
@@ -88,8 +85,6 @@ class TransformerScorer(Scorer):
     """Most tokens, special tokens included, that the model is given at once."""
 
     def __init__(self, spec: TransformerSpec, model_files: ModelFiles) -> None:
-        import torch
-
         if spec.device == "cpu":
             torch.set_num_threads(spec.threads)
         self._made: Any = model_files.make_model().eval()
@@ -229,8 +224,6 @@ class TransformerScorer(Scorer):
 
     def _in_turn(self, texts: list[str]) -> NDArray[np.float32]:
         """Batch by batch, as a CPU does it."""
-        import torch
-
         windows = cut(self.tokenizer, texts, self.window, self._overlap)
         scores = np.full((len(windows.ids), len(self.attributes)), np.nan, dtype=np.float32)
         for rows in buckets(list(map(len, windows.ids)), _settled(self._spec).batch_tokens):

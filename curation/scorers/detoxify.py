@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from curation.classify.folders import digest_folder, digest_model_file, model_folder
 from curation.scorers.base import Card
 from curation.scorers.base_transformer import ModelFiles, Outputs, TransformerScorer
@@ -106,8 +108,6 @@ def _model(spec: DetoxifySpec) -> Any:
 
 def _read(file: Path) -> dict[str, Any]:
     """A checkpoint, without running what a foreign pickle may hold."""
-    import torch
-
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -121,8 +121,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _released(model: str) -> Path:
     """The released checkpoint, from torch.hub's cache or, in one attempt, from GitHub."""
-    import torch
-
     file = Path(torch.hub.get_dir()) / "checkpoints" / RELEASED[model].split("/")[1]
     if file.is_file():
         return file

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Union
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Discriminator
 
-from curation.scorers import SCORERS, card_of, load_scorer, weights_of
+from curation.scorers import card_of, load_scorer, weights_of
 from curation.scorers.base import Card, Scorer
-from curation.scorers.options import EnsembleSpec, ScorerSpec
+from curation.scorers.options import EnsembleSpec
 from infra.artifacts.fingerprint import digest
 from infra.errors import InputError
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    import numpy as np
     from numpy.typing import NDArray
-
-    Member: TypeAlias = ScorerSpec
-else:  # an ensemble of ensembles is refused: it says nothing that one ensemble cannot say
-    _MEMBERS = tuple(SCORERS.get(name).options for name in SCORERS.names() if name != "ensemble")
-    Member = Annotated[Union[_MEMBERS], Discriminator("name")]  # noqa: UP007
 
 
 class Ensemble(Scorer):

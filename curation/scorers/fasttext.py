@@ -16,7 +16,6 @@ from curation.scorers.options import FasttextScorerSpec
 from infra.artifacts.fingerprint import digest
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 

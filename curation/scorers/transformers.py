@@ -11,6 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from curation.classify.folders import digest_folder, model_folder, pinned_revision
 from curation.classify.padding import settle_padding
 from curation.scorers.base import Card
@@ -82,7 +84,6 @@ def _folder(spec: TransformersSpec) -> Path:
 
 
 def _model(folder: Path, config: Any) -> Any:
-    import torch
     from transformers import AutoModelForSequenceClassification
 
     try:

@@ -12,7 +12,6 @@ from curation.text.passages import passages
 from infra.errors import ScoringError
 
 if TYPE_CHECKING:
-    import numpy as np
     from datatrove.data import Document
     from numpy.typing import NDArray
 

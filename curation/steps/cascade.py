@@ -26,7 +26,6 @@ from infra.errors import InputError
 from infra.jobs.base import Job
 
 if TYPE_CHECKING:
-    import numpy as np
     from datatrove.data import Document
     from numpy.typing import NDArray
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curation.sources.parts import fingerprint_of_sources
+from curation.sources.read import read_source
 from curation.steps.base import Context, Step
 from curation.steps.filters.base_filter import language_known, told
 from curation.steps.options import BenchmarksSpec, DecontaminateSpec
@@ -91,8 +92,6 @@ def write_index(spec: BenchmarksSpec, name: str, hashes: set[int], folder: str) 
 
 def hashes_of_texts(spec: BenchmarksSpec, name: str, holder: NGramsDecontFilter) -> Iterator[list[int]]:
     """Hashes of the n-grams of each text of a benchmark; none where it is shorter than an n-gram."""
-    from curation.sources.read import read_source
-
     for raw in read_source(spec.against[name]):
         query = raw.metadata.get(spec.query) if spec.query else None
         yield hashes_of(raw.text, query, holder)

@@ -16,13 +16,13 @@ from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
 from curation.scorers.options import ScorerSpec
 from curation.taggers.base import Tagger
+from curation.taggers.base_attribution import METHODS, probabilities
 from curation.taggers.options import AttributionSpec
 from curation.token_models.windows import Window, per_word, windows_of
 from infra.config.faults import nearest
 from infra.errors import InputError, ScoringError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -63,8 +63,6 @@ class Attribution(Tagger):
 
     def _scores(self, windows: list[Window]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
         """Words of each window, and their scores."""
-        from curation.taggers.base_attribution import METHODS, probabilities
-
         spec = self._spec
         contributions = METHODS[spec.method](self._scorer, windows, self._column, spec.batch_tokens, spec.steps)
         window_probabilities = probabilities(self._scorer, windows, self._column, spec.batch_tokens)

@@ -10,7 +10,6 @@ import numpy as np
 from curation.text.words import word_spans
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 

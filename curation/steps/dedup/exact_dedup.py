@@ -16,7 +16,6 @@ from infra.jobs.base import Job
 if TYPE_CHECKING:
     from datatrove.data import Document
     from datatrove.pipeline.base import PipelineStep
-    from datatrove.pipeline.dedup import ExactDedupConfig
 
 
 _MAX_SHARDS = 65_534  # datatrove keeps a document's priority in 16 bits, and 0 is taken

@@ -24,9 +24,6 @@ from infra.atomic import write_bytes
 from infra.jobs.base import Job
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
     from datatrove.pipeline.base import PipelineStep
     from numpy.typing import NDArray
 

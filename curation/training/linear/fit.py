@@ -11,7 +11,6 @@ from curation.text.disguises import plain_spelling
 from curation.training.linear.spec import LinearSpec
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 

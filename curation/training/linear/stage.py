@@ -23,7 +23,6 @@ from infra.render.page import Page, Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from curation.models.linear import LinearModel

@@ -22,7 +22,6 @@ from curation.token_models.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from scipy.sparse import csr_matrix
 
     from curation.training.tagger.spec import LexicalSpec
 
