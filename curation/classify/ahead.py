@@ -87,7 +87,7 @@ class Ahead:
                     raise
             self.batch_tokens = tokens // 2
             if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+                torch.cuda.empty_cache()  # what was allocated in vain is in pieces too small for the halves
         half = len(windows) // 2
         yield from self._batch(windows[:half])
         yield from self._batch(windows[half:])

@@ -73,7 +73,7 @@ def _export(model: Any, target: Path) -> None:
         Logits().eval(), (ids, mask), dynamo=True, input_names=["input_ids", "attention_mask"],
         output_names=["logits"], dynamic_shapes=(axes, axes),
     )  # fmt: skip
-    assert program is not None
+    assert program is not None  # as torch annotates it; only without `dynamo` there is none
     program.save(str(target))
 
 

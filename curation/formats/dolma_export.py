@@ -9,7 +9,6 @@ import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -48,12 +47,9 @@ def _write_shard(corpus: TaggedCorpus, shard: str, spanned: list[str], folder: P
         _gzipped(folder / "attributes" / FOLDER / file) as attributes,
     ):
         for document in corpus.documents_of(shard):
-            documents.write(json_bytes(_document(document)))
+            record = {"id": document.id, "text": document.text, "source": document.source}
+            documents.write(json_bytes({**record, "metadata": document.metadata}))
             attributes.write(json_bytes({"id": document.id, "attributes": attributes_of(document, spanned)}))
-
-
-def _document(document: Document) -> dict[str, Any]:
-    return {"id": document.id, "text": document.text, "source": document.source, "metadata": document.metadata}
 
 
 def attributes_of(document: Document, spanned: list[str]) -> dict[str, list[list[float]]]:

@@ -16,6 +16,7 @@ import orjson
 JSONDecodeError = orjson.JSONDecodeError
 BEYOND = 2.0**63
 """Floats from here on, up or down, may have been whole numbers."""
+# strings are matched so that a NaN within one stays; an unclosed one up to its end, so that none is looked at twice
 _STRING_OR_CONSTANT = re.compile(rb'"(?:[^"\\]|\\.)*+"?|-?Infinity|NaN', re.DOTALL)
 
 

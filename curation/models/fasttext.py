@@ -1,6 +1,7 @@
 """fastText models: loaded with care, asked for the probability of labels, and trained so that a repeat is equal.
 
-Of the bindings that install the module `fasttext`, only fasttext-community works with numpy 2 and trains without NaN.
+Of the bindings that install the module `fasttext`, only fasttext-community works with numpy 2 (of the others:
+messense/fasttext-wheel issue 10) and trains without NaN.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class FasttextModel:
         table = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         if not texts:
             return table
-        names, values = self._model.predict(list(map(one_line, texts)), k=-1)
+        names, values = self._model.predict(list(map(one_line, texts)), k=-1)  # by falling probability, row by row
         for row, (row_names, row_values) in enumerate(zip(names, values, strict=True)):
             for name, value in zip(row_names, row_values, strict=True):
                 table[row, columns[name]] = value
@@ -109,9 +110,12 @@ def train_fasttext(rows: Iterable[tuple[str, Iterable[str]]], options: FasttextT
     fasttext, lines = _package(), target.with_name(f"{target.name}.train.txt")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        seen = _write_lines(_shuffled(rows, options.seed), lines)
+        shuffled = list(rows)
+        random.Random(options.seed).shuffle(shuffled)
+        seen = _write_lines(shuffled, lines)
         if len(seen) < 2:
             raise InputError(f"a fastText classifier needs at least two labels to learn, and there are {len(seen)}")
+        # one thread: with more, the order of their updates would be another every time
         model = fasttext.train_supervised(input=str(lines), thread=1, verbose=0, **options.model_dump())
     finally:
         lines.unlink(missing_ok=True)
@@ -124,12 +128,6 @@ def one_line(text: str) -> str:
     """A text as fastText reads it: on one line, without its end-of-text sign, and valid in UTF-8."""
     plain = text.replace("\x00", " ").replace(_END, "< /s>")  # it would stop reading there, and not say so
     return " ".join(plain.split()).encode("utf-8", "replace").decode()
-
-
-def _shuffled(rows: Iterable[tuple[str, Iterable[str]]], seed: int) -> list[tuple[str, Iterable[str]]]:
-    listed = list(rows)
-    random.Random(seed).shuffle(listed)
-    return listed
 
 
 def _write_lines(rows: Iterable[tuple[str, Iterable[str]]], file: Path) -> set[str]:

@@ -88,7 +88,7 @@ class Features:
 
         blocks = []
         for number, hashed in enumerate(counted(texts, self.size)):
-            hashed.data *= self.rarity[hashed.indices + number * self.size]
+            hashed.data *= self.rarity[hashed.indices + number * self.size]  # in place: no second matrix of that size
             blocks.append(normalize(hashed, copy=False))
         return sparse.hstack(blocks, format="csr", dtype="float32")
 

@@ -73,6 +73,7 @@ def _write_buckets(shards: Sequence[Path], buckets: list[Path], advance: Advance
 def _hashes(shard: Path) -> Iterator[NDArray[np.uint64]]:
     with pq.ParquetFile(shard) as file:
         for batch in file.iter_batches(_AT_ONCE, columns=["id"]):
+            # polars promises equal hashes within one version only: the buckets are never read by another run
             yield pl.Series(batch.column("id")).hash().to_numpy()
 
 

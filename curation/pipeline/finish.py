@@ -47,7 +47,9 @@ def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
             with open(file, "rb") as lines:
                 shutil.copyfileobj(lines, out)
     _collect_removed(curation, workspace.path)
-    write_json(workspace.path / MANIFEST, {"steps": _steps(curation), "corpora": corpora, **_tolerated(spec)})
+    # what was put up with of bad input: the fingerprint does not hold it
+    tolerance = {"max_bad_share": spec.max_bad_share, "damaged_files": spec.damaged_files}
+    write_json(workspace.path / MANIFEST, {"steps": _steps(curation), "corpora": corpora, **tolerance})
     remove_unfinished(workspace.path / "corpora")  # by a worker of a killed run, after this one began
     shutil.rmtree(work)
     names = ("documents", "characters", "words", "bad_lines")
@@ -62,11 +64,6 @@ def _quarantines(work: Path, shards: Iterable[Shard]) -> Iterator[Path]:
             yield cut_folder(work) / "quarantine" / f"{shard.piece}.jsonl"
         elif not shard.stored:
             yield work / "quarantine" / f"{shard.stem}.jsonl"
-
-
-def _tolerated(spec: CurationSpec) -> dict[str, Any]:
-    """What was put up with of bad input; the fingerprint does not hold it."""
-    return {"max_bad_share": spec.max_bad_share, "damaged_files": spec.damaged_files}
 
 
 def _steps(curation: Curation) -> list[dict[str, Any]]:

@@ -148,7 +148,8 @@ class Curation:
         pipeline = [self._read(pass_, removals)]
         for step, context in zip(pass_.steps, contexts, strict=True):
             if context.shards:
-                pipeline += _led(step, context)
+                steps = step.pipeline(context)
+                pipeline += steps if context.whole else [Within(tuple(steps), context.ranks)]
         pipeline.append(self._write(pass_, removals, workspace.path))
         labels = tuple(shard.label for shard in self.shards)
         execute(Job(_name(pass_), tuple(pipeline), labels, folder / "jobs"), workspace, workers)
@@ -185,12 +186,6 @@ def _cut(steps: tuple[Step, ...]) -> tuple[Pass, ...]:
             groups.append([])
         groups[-1].append(step)
     return tuple(Pass(number, tuple(group), number == len(groups) - 1) for number, group in enumerate(groups))
-
-
-def _led(step: Step, context: Context) -> list[PipelineStep]:
-    """A step's part of the pass, kept to its corpora."""
-    steps = step.pipeline(context)
-    return steps if context.whole else [Within(tuple(steps), context.ranks)]
 
 
 def _name(pass_: Pass) -> str:

@@ -1,8 +1,8 @@
 """The scorer `detoxify`: a transformer fine-tuned on Jigsaw's comments, one column per kind of toxicity.
 
-The package's own loader unpickles freely and needs the hub even for a local checkpoint; this one reads the same files
-with `weights_only=True` and builds the model from a local folder. The package cuts a text at 512 tokens; here a longer
-one is scored in windows.
+The package's own loader unpickles freely and needs the hub even for a local checkpoint (detoxify pull request 126);
+this one reads the same files with `weights_only=True` and builds the model from a local folder. The package cuts a
+text at 512 tokens; here a longer one is scored in windows.
 """
 
 from __future__ import annotations

@@ -93,7 +93,10 @@ class ReadSources(PipelineStep):
 
 
 def packed(shards: Iterable[Shard]) -> ReadOnly[bytes]:
-    """What every shard reads, so that a worker unpacks only its own: all together may be a million files."""
+    """What every shard reads, so that a worker unpacks only its own: all together may be a million files.
+
+    Pickled one by one because datatrove pickles a whole pipeline for every worker.
+    """
     return ReadOnly(pickle.dumps(shard.input_files) for shard in shards)
 
 

@@ -26,6 +26,7 @@ _MISSING = object()
 _STAR = "*"
 _DEEPEST = 100  # of nested values that are kept
 _MANY = 100  # records; where none of so many has a text or an id, the key is not the one that was meant
+# `*+` does not go back: a `<br` and a megabyte of spaces would be looked through from each of them
 _LINE_END, _TAG = re.compile(r"<br\s*+/?>|</p>", re.IGNORECASE), re.compile(r"<[^>]*>")
 _LONG_REFERENCE = 20
 _LONG_NUMBER = re.compile(r"&#0*+([0-9]*+)")

@@ -73,6 +73,7 @@ def rows(source: SourceSpec) -> Iterator[dict[str, Any]]:
     """The data set's rows, in order, through datatrove's reader. Raises UnavailableError when it cannot be loaded."""
     from datatrove.pipeline.readers import HuggingFaceDatasetReader
 
+    # the row travels whole, as metadata: a row without text, which the reader would drop, must come out to be counted
     def adapter(self: Any, row: dict[str, Any], path: str, number: int | str) -> dict[str, Any]:
         return {"text": "row", "id": str(number), "metadata": {"row": row}}
 
@@ -92,14 +93,11 @@ def _files(folder: Path) -> list[Path]:
     """Without what lies in hidden folders, which `datasets` does not read. Raises InputError for a link that leads
     nowhere.
     """
-    paths = [path for path in folder.rglob("*") if not any(map(_is_hidden, path.relative_to(folder).parts))]
+    paths = [path for path in folder.rglob("*")
+             if not any(name.startswith(".") for name in path.relative_to(folder).parts)]  # fmt: skip
     if broken := [path for path in paths if not path.exists()]:
         raise InputError(f"{min(broken)}: the link leads nowhere")
     return sorted(path for path in paths if path.is_file())
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
 
 
 def _first_line(error: Exception) -> str:

@@ -170,7 +170,9 @@ def read_at_once(input_file: SourcePart) -> bytes:
 
 @lru_cache(maxsize=4)
 def _opened_archive(file: str) -> AbstractFileSystem:
-    """fsspec closes a zip file as soon as nobody holds its file system, with streams out of it still open."""
+    """fsspec closes a zip file as soon as nobody holds its file system (`ZipFileSystem.__del__`), with streams out of
+    it still open.
+    """
     import fsspec
 
     return fsspec.filesystem("zip", fo=file)

@@ -142,7 +142,7 @@ class ParquetReader:
         import pyarrow.parquet as pq
 
         try:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            file = pq.ParquetFile(stream, page_checksum_verification=True)  # Arrow does not look at them by default
             names, groups = file.schema_arrow.names, _rows_of_groups(file.metadata)
         except Exception as error:  # whatever Arrow makes of a damaged footer
             if looks := other_than(stream, b"PAR1"):

@@ -46,7 +46,7 @@ def version_of(file: str, like: Version = ()) -> Version:
     if "://" not in file:
         return local_version(os.stat(file))
     filesystem, path = located(file)
-    filesystem.invalidate_cache(path)
+    filesystem.invalidate_cache(path)  # fsspec answers from its last listing, in which the file is as it was
     return remote_version(filesystem.info(path), [str(like[0])] if like else _KEYS)
 
 

@@ -49,18 +49,14 @@ class Decontaminate(Step):
         """Remove documents with an n-gram of the index; the reason names the benchmark."""
         judge = ngram_filter(self.spec, str(context.folder / "index"))
         for document in documents:
-            if judge.filter(document) is True:
+            if judge.filter(document) is True:  # else a pair, which is true as well
                 yield document
             else:
-                context.removed.remove(document, _reason(document))
+                context.removed.remove(document, f"an n-gram of {document.metadata.pop('contaminated_task')}")
 
     def describe(self) -> str:
         """`decontaminate: mmlu, boolq`."""
         return f"decontaminate: {', '.join(self.spec.against)}"
-
-
-def _reason(document: Document) -> str:
-    return f"an n-gram of {document.metadata.pop('contaminated_task')}"
 
 
 def contents_of(spec: BenchmarksSpec) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Statistics(Step):
                 for name, value in block.extract_stats(document).items():
                     counts[name] += value
             yield document
-        _save(counts.to_dict(), context, rank)
+        write_json(context.folder / "counts" / f"{context.shards[rank].stem}.json", counts.to_dict())
 
     def report(self, context: Context) -> dict[str, Any]:
         """The sums over all shards, by corpus."""
@@ -65,7 +65,3 @@ class Statistics(Step):
         tongue = {"language": BoundedTokenizer(self.spec.language)}
         return [kinds[name](str(folder), **(tongue if name in ("word", "sentence") else {}))
                 for name in self.spec.blocks]  # fmt: skip
-
-
-def _save(counts: dict[str, Any], context: Context, rank: int) -> None:
-    write_json(context.folder / "counts" / f"{context.shards[rank].stem}.json", counts)

@@ -15,8 +15,7 @@ from curation.taggers.options import WordsSpec
 from curation.text.words import word_spans
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 _MAX_WORDS = 2_000_000  # of the cache; about 400 MB
 
@@ -47,12 +46,10 @@ class Words(Tagger):
         return [self._spans(text, spans) for text, spans in zip(texts, spans_by_text, strict=True)]
 
     def _learn(self, words: list[str]) -> None:
-        for word, scores in zip(words, self._scorer.score(words), strict=True):
-            self._scores[word] = self._above_floor(scores)
-
-    def _above_floor(self, scores: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
-        pairs = zip(self._scorer.attributes, scores.tolist(), strict=True)
-        return tuple((attribute, score) for attribute, score in pairs if score >= self._floor)
+        """Score words, and remember what is at or above the floor."""
+        for word, scores in zip(words, self._scorer.score(words).tolist(), strict=True):
+            pairs = zip(self._scorer.attributes, scores, strict=True)
+            self._scores[word] = tuple((attribute, score) for attribute, score in pairs if score >= self._floor)
 
     def _spans(self, text: str, bounds: list[tuple[int, int]]) -> list[Span]:
         scores_by_word = self._scores

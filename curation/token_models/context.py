@@ -98,6 +98,7 @@ def _highest_before(logits: NDArray[np.float64], text: NDArray[np.int64]) -> NDA
     if not len(logits):
         return logits
     lifted = logits + _APART * text
+    # `origin` moves scipy's window, which is centred, so that it ends with the word itself
     trailing = maximum_filter1d(lifted, SIDE, mode="constant", cval=-_APART, origin=(SIDE - 1) // 2)
     highest = np.concatenate([[-_APART], trailing[:-1]]) - _APART * text
     return np.where(highest < -_APART / 2, _LOWEST, highest)

@@ -94,10 +94,8 @@ def _answer(author: str, last: _Post, rng: random.Random) -> str:
 
 
 def _filled(template: str, topic: str, who: str) -> str:
-    return _capital(template.replace("{topic}", topic).replace("{who}", who))
-
-
-def _capital(text: str) -> str:
+    """A template with its slots filled, and a capital in front."""
+    text = template.replace("{topic}", topic).replace("{who}", who)
     return text[:1].upper() + text[1:]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
 
 
-_MAX_SHARDS = 65_534  # datatrove keeps a document's priority in 16 bits, and 0 is taken
+_MAX_SHARDS = 65_534  # datatrove keeps a document's priority in 16 bits, and refuses 0 (datatrove issue 337)
 
 
 class ExactDedup(DedupStep):
@@ -36,7 +36,7 @@ class ExactDedup(DedupStep):
                              "raise `shard_documents`, or use the step minhash")  # fmt: skip
         workers = self.spec.finder_workers
         hashes, duplicates = folder_of(context, "hashes"), folder_of(context, "found")
-        for worker in range(workers):  # a part without a hash has no folder else, and would not be found
+        for worker in range(workers):  # a worker without a hash has no folder else, and would not be found
             folder_of(context, f"hashes/{worker:04d}")
         sign = ExactDedupSignature(hashes, _config(), workers)
         find = ExactFindDedups(hashes, duplicates, _config(), lines_to_buffer=1000)

@@ -46,7 +46,8 @@ class Minhash(DedupStep):
         return [
             context.job("signatures", context.documents(), sign),
             context.job("pairs", match, labels=bands, open_files=files),
-            context.job("clusters", cluster, _keep_first(clusters, remove),
+            # datatrove keeps the root of each cluster, which is any of its documents; the rewriting keeps the first
+            context.job("clusters", cluster, Call(rewrite_removals, clusters, remove),
                         labels=(f"{context.name}: clusters",), open_files=files),
         ]  # fmt: skip
 
@@ -71,6 +72,7 @@ def minhash_steps(
     """datatrove's stages, given their folders: signatures (a rank a shard), pairs (a rank a band), clusters (one)."""
 
     config = MinhashConfig(spec.n_grams, spec.num_buckets, spec.hashes_per_bucket, spec.seed)
+    # `lines_to_buffer`: by default datatrove reads five signatures of a file at a time, a system call for each five
     return (
         MinhashDedupSignature(signatures, config, BoundedTokenizer(spec.language)),
         MinhashDedupBuckets(signatures, pairs, config=config, lines_to_buffer=1000),
@@ -81,11 +83,6 @@ def minhash_steps(
 def band_labels(spec: NearDuplicatesSpec) -> tuple[str, ...]:
     """What each rank of the second stage looks at."""
     return tuple(f"band {band + 1} of {spec.num_buckets}" for band in range(spec.num_buckets))
-
-
-def _keep_first(clusters: str, remove: str) -> PipelineStep:
-    """datatrove keeps the root of each cluster, which is any of its documents; this keeps the first."""
-    return Call(rewrite_removals, clusters, remove)
 
 
 def rewrite_removals(clusters: str, remove: str) -> None:

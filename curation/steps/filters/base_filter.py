@@ -57,7 +57,7 @@ class FilterStep(Step):
         from curation.text.word_tokenizer import BoundedTokenizer
 
         judge = self.filter(**self.parameters())
-        if hasattr(judge, "language"):
+        if hasattr(judge, "language"):  # datatrove loads its tokenizer by it, when it first judges
             judge.language = BoundedTokenizer(judge.language)
         for document in documents:
             text = document.text

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
-from curation.corpus.records import RawDocument, Span
+from curation.corpus.records import RawDocument
 from curation.scoring.unscored import LeftOut
 from curation.sources.bad_lines import Reader
 from curation.sources.extract import UnreadableError
@@ -50,11 +50,8 @@ def distilled(spec: DistilSpec, attribute: str, read: Reader, left_out: LeftOut)
     first = islice(scorable, spec.limit)
     while batch := list(islice(first, _BATCH)):
         for document, spans in zip(batch, teacher.tag([document.text for document in batch]), strict=True):
-            yield LabelledText(document.text, _of(attribute, spans), document.id)
-
-
-def _of(attribute: str, spans: list[Span]) -> tuple[tuple[int, int, float], ...]:
-    return tuple((span.start, span.end, span.score) for span in spans if span.attribute == attribute)
+            labels = tuple((span.start, span.end, span.score) for span in spans if span.attribute == attribute)
+            yield LabelledText(document.text, labels, document.id)
 
 
 def _spans(document: RawDocument, key: str) -> tuple[tuple[int, int, float], ...]:

@@ -39,7 +39,7 @@ def fit_transformer(
     """Train on `texts`; `advance` is called with the texts of each batch. `checkpoint` is a file for resuming."""
     torch.manual_seed(seed)
     model = _fresh(spec, encoder)
-    torch.set_num_threads(spec.threads)
+    torch.set_num_threads(spec.threads)  # after `_fresh`: a TransformerModel sets one thread, for scoring
     windows = _windows(model, texts)
     plan = [_batches(windows, spec.batch_tokens, seed + epoch) for epoch in range(spec.epochs)]
     optimizer, schedule = _optimizer(model.encoder, spec, sum(len(batches) for batches in plan))
@@ -133,7 +133,7 @@ def _resume(file: Path, *modules: Any) -> int:
     """Epochs that are done already, their state taken over."""
     if not file.is_file():
         return 0
-    saved = torch.load(file, map_location="cpu", weights_only=True)
+    saved = torch.load(file, map_location="cpu", weights_only=True)  # a work folder may be another's: no free pickle
     for module, state in zip(modules, saved["parts"], strict=True):
         module.load_state_dict(state)
     return int(saved["epochs"])
