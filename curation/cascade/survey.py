@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ import numpy as np
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
+from curation.cascade.threshold import CascadeThreshold
 from curation.corpus.documents import batches
+from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from infra.jobs.base import ReadOnly
 
 _BLOCK = 4096  # numbers drawn at once
+_DRAW, _GATE = "draw.json", "gate.json"
 
 
 def draws(seed: int, purpose: str, stem: str) -> Iterator[float]:
@@ -51,6 +55,14 @@ class Count(PipelineStep):
         yield from ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawRecord:
+    """Documents of all shards, and the share of them that the survey is to hold."""
+
+    documents: int
+    share: float
+
+
 class Draw(PipelineStep):
     """Adds the counts up, and says which share of the documents the survey is to hold."""
 
@@ -64,7 +76,8 @@ class Draw(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
         documents = sum(_read(self.folder / "counts" / f"{shard.stem}.json") for shard in self.shards)
-        write_json(self.folder / "draw.json", {"documents": documents, "share": self.survey / max(1, documents)})
+        draw = DrawRecord(documents=documents, share=self.survey / max(1, documents))
+        write_json(self.folder / _DRAW, to_json(draw))
         yield from ()
 
 
@@ -98,7 +111,7 @@ class Survey(PipelineStep):
         """The documents that belong to the survey; where they stand in the shard goes to `rows`. Those that the costly
         scorer can tell nothing about are None in `scores_by_row`.
         """
-        share = _read(self.folder / "draw.json")["share"]
+        share = read_record(DrawRecord, self.folder / _DRAW).share
         for row, (document, drawn) in enumerate(zip(data, draws(self.step.spec.seed, "survey", stem), strict=False)):
             if drawn >= share:
                 continue
@@ -126,9 +139,14 @@ class SetGate(PipelineStep):
         gate = np.array([cheap for cheap, _ in scores], dtype=np.float32)
         costly = np.array([row for _, row in scores], dtype=np.float32)
         costly = costly.reshape(len(scores), self.step.costly_attributes)
-        is_census = drawn == _read(self.folder / "draw.json")["documents"]
-        write_json(self.folder / "gate.json", self.step.gate_of(gate, costly, is_census).to_json())
+        is_census = drawn == read_record(DrawRecord, self.folder / _DRAW).documents
+        write_json(self.folder / _GATE, to_json(self.step.gate_of(gate, costly, is_census)))
         yield from ()
+
+
+def gate_set(folder: Path) -> CascadeThreshold:
+    """The gate that the survey in the step's `folder` has set. Raises ArtifactError where it is missing or damaged."""
+    return read_record(CascadeThreshold, folder / _GATE)
 
 
 def surveyed(folder: Path, shard: Shard) -> dict[int, tuple[float, list[float]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import beta, binom
@@ -29,10 +29,6 @@ class CascadeThreshold:
     surveyed: int
     risky: int
     estimates: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 def tolerated(risky: int, recall: float, confidence: float) -> int:

@@ -207,11 +207,9 @@ def _trained(folder: str, spans: bool, all_spans: bool) -> Filter:
     from curation.token_models.trained import read_card
 
     card = read_card(Path(folder))
-    sections = _checked(tagger={"name": card["model"]["name"], "path": folder, "keep_at_or_above": _EVERY})
+    sections = _checked(tagger={"name": card.model.name, "path": folder, "keep_at_or_above": _EVERY})
     assert sections.tagger is not None
-    return Filter(
-        None, make_tagger(sections.tagger), card["attribute"], 0, None if all_spans else card["threshold"], spans
-    )
+    return Filter(None, make_tagger(sections.tagger), card.attribute, 0, None if all_spans else card.threshold, spans)
 
 
 def _with_scorer(tagger: dict[str, Any], scorer: dict[str, Any], attribute: str, all_spans: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from curation.pipeline.duplicate_ids import SharedIds, shared_ids
 from curation.pipeline.passes import Curation
 from curation.pipeline.split import cut_folder, cut_record
 from curation.shards.removed import Removals
-from curation.shards.shards import Shard, pass_folder, remove_unfinished
+from curation.shards.shards import PassRecord, Shard, pass_folder, remove_unfinished
 from curation.sources.bad_lines import QUARANTINE, SHOWN, tolerated
 from curation.spec import CurationSpec
 from infra.atomic import atomic_path, write_json, write_text
@@ -82,12 +82,12 @@ def _removed_in_all(corpus: dict[str, Any]) -> int:
 def _corpus(curation: Curation, name: str, shards: list[Shard], bad: int) -> dict[str, Any]:
     """A corpus's entry in the manifest."""
     records = {shard: list(_records(curation, shard)) for shard in shards}
-    summaries = {shard: Summary.from_json(by_pass[-1]["summary"]) for shard, by_pass in records.items()}
+    summaries = {shard: Summary.from_json(by_pass[-1].summary) for shard, by_pass in records.items()}
     total = Summary.total(summaries.values(), bad_lines=bad)
     files = [{"name": f"{shard.number:05d}.parquet", "documents": summary.documents, "characters": summary.characters}
              for shard, summary in summaries.items()]  # fmt: skip
     removed: dict[str, dict[str, int]] = {}
-    rows = [row for by_pass in records.values() for record in by_pass for row in record["removed"]]
+    rows = [row for by_pass in records.values() for record in by_pass for row in record.removed]
     for step, reason, count in sorted(rows):
         reasons = removed.setdefault(step, {})
         reasons[reason] = reasons.get(reason, 0) + count
@@ -97,13 +97,12 @@ def _corpus(curation: Curation, name: str, shards: list[Shard], bad: int) -> dic
             "removed": removed}  # fmt: skip
 
 
-def _records(curation: Curation, shard: Shard) -> Iterator[dict[str, Any]]:
+def _records(curation: Curation, shard: Shard) -> Iterator[PassRecord]:
     """What is known of a shard, pass by pass; of the cutting where it was the first of a piece."""
     if shard.piece:
         yield cut_record(curation.work, shard.piece)
     for pass_ in curation.passes:
-        file = pass_folder(curation.work, pass_.number) / "records" / f"{shard.stem}.json"
-        yield json.loads(file.read_text(encoding="utf-8"))
+        yield PassRecord.from_json(pass_folder(curation.work, pass_.number), shard.stem)
 
 
 def _lines(file: Path) -> int:

@@ -9,14 +9,12 @@ from the sources and the settings alone.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from curation.shards.shards import Shard
+from curation.shards.shards import PassRecord, Shard
 from curation.shards.spill import SUFFIX
 from curation.sources.parts import SourcePart, beside, input_files_of
 from curation.sources.spec import ForumSpec, SourceSpec
@@ -78,9 +76,9 @@ def cut_folder(work: Path) -> Path:
     return work / "cut"
 
 
-def cut_record(work: Path, stem: str) -> dict[str, Any]:
-    """What is known of a piece that was cut."""
-    return json.loads((cut_folder(work) / "records" / f"{stem}.json").read_text(encoding="utf-8"))
+def cut_record(work: Path, stem: str) -> PassRecord:
+    """What is known of a piece that was cut. Raises ArtifactError."""
+    return PassRecord.from_json(cut_folder(work), stem)
 
 
 def _shards_of(piece: ReadingUnit, work: Path) -> Iterator[Shard]:
@@ -88,7 +86,7 @@ def _shards_of(piece: ReadingUnit, work: Path) -> Iterator[Shard]:
         yield piece.shard
         return
     stem = piece.shard.stem
-    for run in range(cut_record(work, stem)["runs"]):
+    for run in range(cut_record(work, stem).runs or 0):
         stored = f"cut/stored/{stem}/{run:05d}{SUFFIX}"
         label = f"{piece.shard.label}, shard {run + 1}"
         first = stem if run == 0 else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.cascade.survey import Count, Draw, SetGate, Survey, draws, surveyed
+from curation.cascade.survey import Count, Draw, SetGate, Survey, draws, gate_set, surveyed
 from curation.cascade.threshold import CascadeThreshold, Tally, threshold_of
 from curation.corpus.documents import batches, marks_of
 from curation.scorers import Scorer, card_of, loaded_scorer, weights_of
@@ -20,6 +19,7 @@ from curation.scoring.unscored import out_of_languages, why_unscored
 from curation.steps.base import Context, Step
 from curation.steps.base_unscored import tell_unscored, unscored_in
 from curation.steps.options import CascadeSpec
+from infra.artifacts.records import read_record
 from infra.atomic import write_json
 from infra.config.faults import nearest
 from infra.errors import InputError
@@ -56,7 +56,7 @@ class Cascade(Step):
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Add the scores. Raises ScoringError naming the document that could not be scored."""
         shard, tally, reasons = context.shards[rank], Tally(), Counter[str]()
-        gate = CascadeThreshold(**json.loads((context.folder / "gate.json").read_text(encoding="utf-8")))
+        gate = gate_set(context.folder)
         known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.stem)
         row = 0
         for batch in batches(documents, _TOGETHER):
@@ -173,11 +173,9 @@ class Cascade(Step):
         """The gate, what share it let through, and the recall that it reached."""
         if not context.shards:
             return {}
-        gate = json.loads((context.folder / "gate.json").read_text(encoding="utf-8"))
-        tally = Tally()
+        gate, tally = gate_set(context.folder), Tally()
         for shard in context.shards:
-            file = context.folder / "tallies" / f"{shard.stem}.json"
-            tally.take(Tally(**json.loads(file.read_text(encoding="utf-8"))))
+            tally.take(read_record(Tally, context.folder / "tallies" / f"{shard.stem}.json"))
         looked_at = tally.surveyed + tally.above + tally.audited
         recall, card = tally.recall(self.spec.confidence), card_of(self.spec.scorer)
         return {
@@ -185,8 +183,8 @@ class Cascade(Step):
             "languages": list(card.languages), "blind_spots": card.blind_spots,
             "gate": loaded_scorer(self.spec.gate).identity, "scorer": self._costly.identity,
             "recall": {"asked": self.spec.recall, **(recall or {"reached": None}), "confidence": self.spec.confidence},
-            "threshold": gate["threshold"], "estimates": gate["estimates"],
-            "survey": {"documents": gate["surveyed"], "risky": gate["risky"]},
+            "threshold": gate.threshold, "estimates": gate.estimates,
+            "survey": {"documents": gate.surveyed, "risky": gate.risky},
             "outside the survey": asdict(tally),
             "unscored": unscored_in(context),
             "seen by the costly scorer": looked_at / tally.documents if tally.documents else 1.0,

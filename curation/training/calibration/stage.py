@@ -8,20 +8,22 @@ from itertools import compress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.corpus.records import RawDocument
-from curation.models.calibration import FILE, Curve
+from curation.models.calibration import FILE
 from curation.scorers import Scorer, load_scorer, weights_of
 from curation.scoring.resolve import resolved
 from curation.scoring.unscored import LeftOut, why_unscored
 from curation.sources.bad_lines import BadLines, Reader
 from curation.sources.extract import UnreadableError
 from curation.sources.parts import content_of
-from curation.training.calibration.fit import fit_curve, judge
+from curation.training.calibration.fit import CalibrationRecord, FittedCurve, errors, fit_curve, gain_of
 from curation.training.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.training.held_out import is_held_out
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.fingerprint import digest
+from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.render.html import table_html
@@ -60,10 +62,12 @@ def run(spec: CalibrationSpec, workspace: Workspace) -> dict[str, Any]:
     columns = [scorer.attributes.index(name) for name in attributes]
     fitted = {name: _fit(name, scores[:, column], np.array(references[name], dtype=np.float64), held_out, spec.seed)
               for name, column in zip(attributes, columns, strict=True)}  # fmt: skip
-    record = {"scorer": scorer.identity, "weights": weights_of(spec.scorer), "attributes": fitted}
-    write_json(workspace.path / FILE, record)
-    return {"texts": len(texts), **{name: {key: value[key] for key in ("fitted_on", "held_out", "unscored")}
-                                    for name, value in fitted.items()}}  # fmt: skip
+    record = CalibrationRecord(scorer=scorer.identity, weights=weights_of(spec.scorer), attributes=fitted)
+    write_json(workspace.path / FILE, to_json(record))
+    counts: dict[str, Any] = {"texts": len(texts)}
+    for name, curve in fitted.items():
+        counts[name] = {"fitted_on": curve.fitted_on, "held_out": curve.held_out, "unscored": curve.unscored}
+    return counts
 
 
 def _referenced(spec: CalibrationSpec, attributes: tuple[str, ...]) -> list[str]:
@@ -117,18 +121,22 @@ def _score(document: RawDocument, key: str | None) -> float | None:
     return float(value)
 
 
-def _fit(name: str, scores: Any, references: Any, held_out: Any, seed: int) -> dict[str, Any]:
-    """Curve and errors of one attribute."""
-
+def _fit(
+    name: str, scores: NDArray[np.float64], references: NDArray[np.float64], held_out: NDArray[np.bool_], seed: int
+) -> FittedCurve:
+    """Curve and errors of one attribute, from scores and references [texts]; NaN where there is no reference."""
     known = np.isfinite(references)
     fit, test = known & ~held_out, known & held_out
     if min(fit.sum(), test.sum()) < _FEWEST:
         counted = f"{fit.sum()} texts to fit and {test.sum()} held out"
         raise InputError(f"{name}: {counted} have a reference score; at least {_FEWEST} of each are needed")
     curve = fit_curve(scores[fit], references[fit])
-    after = Curve(tuple(curve["x"]), tuple(curve["y"])).apply(scores[test])
-    counts = {"fitted_on": int(fit.sum()), "held_out": int(test.sum()), "unscored": int((~known).sum())}
-    return {**curve, **counts, **judge(scores[test], after.astype(np.float64), references[test], seed)}
+    before, truth = scores[test], references[test]
+    after = curve.apply(before).astype(np.float64)
+    return FittedCurve(
+        x=curve.x, y=curve.y, fitted_on=int(fit.sum()), held_out=int(test.sum()), unscored=int((~known).sum()),
+        before=errors(before, truth), after=errors(after, truth), gain=gain_of(before, after, truth, seed),
+    )  # fmt: skip
 
 
 def plan(spec: CalibrationSpec) -> Plan:
@@ -142,19 +150,19 @@ def plan(spec: CalibrationSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """Errors before and after, by attribute."""
-    record = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
-    rows = tuple(_row(name, fitted) for name, fitted in record["attributes"].items())
+    record = read_record(CalibrationRecord, artifact.path / FILE)
+    rows = tuple(_row(name, fitted) for name, fitted in record.attributes.items())
     columns = ("attribute", "fitted on", "held out", "MAE before", "MAE after", "its fall, 95 %", "RMSE before",
                "RMSE after", "ECE before", "ECE after")  # fmt: skip
-    table = Table(f"Error of {record['scorer']} on held-out texts", columns, rows)
+    table = Table(f"Error of {record.scorer} on held-out texts", columns, rows)
     return Page(f"calibration {artifact.config['name']}", (table,), table_html(table))
 
 
-def _row(name: str, fitted: dict[str, Any]) -> tuple[object, ...]:
-    before, after, gain = fitted["before"], fitted["after"], fitted["gain"]
-    interval = f"{gain['mae']:.4f} [{gain['low']:.4f}, {gain['high']:.4f}]"
-    pairs = [value for key in ("rmse", "ece") for value in (before[key], after[key])]
-    return (name, fitted["fitted_on"], fitted["held_out"], before["mae"], after["mae"], interval, *pairs)
+def _row(name: str, fitted: FittedCurve) -> tuple[object, ...]:
+    before, after, gain = fitted.before, fitted.after, fitted.gain
+    interval = f"{gain.mae:.4f} [{gain.low:.4f}, {gain.high:.4f}]"
+    return (name, fitted.fitted_on, fitted.held_out, before.mae, after.mae, interval, before.rmse, after.rmse,
+            before.ece, after.ece)  # fmt: skip
 
 
 CALIBRATION: Stage[CalibrationSpec] = Stage("calibration", 2, CalibrationSpec, identity, run, plan, show)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from curation.training.distillation.spec import DistillationSpec
 from curation.training.held_out import is_held_out
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.fingerprint import digest
+from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.render.html import table_html
@@ -38,6 +39,27 @@ RISKY = 0.5
 """The teacher's score from which a piece counts as risky in the card."""
 _RECALLS = (0.9, 0.95, 0.99)
 _BATCH = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateWorth:
+    """What the student is worth as a gate for one attribute: rank correlation with the teacher, risky pieces, and the
+    share of pieces that a gate lets through at some recalls of them. None where there is nothing to tell.
+    """
+
+    rank_correlation: float | None
+    risky: int
+    passes_at_recall: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentCard:
+    """card.json: the teacher, pieces of text that were learnt from and held out, and what it is worth by attribute."""
+
+    teacher: str
+    learnt_from: int
+    held_out: int
+    attributes: dict[str, GateWorth]
 
 
 def identity(spec: DistillationSpec) -> Identity:
@@ -64,13 +86,9 @@ def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:
     known = [texts[number] for number in seen]
     student = fit(known, scores[seen], teacher.attributes, spec.ngrams, spec.hash_bits, spec.penalty)
     student.save(workspace.path)
-    card = {
-        "teacher": teacher.identity,
-        "learnt_from": len(seen),
-        "held_out": len(held),
-        "attributes": judge(student, [texts[number] for number in held], scores[held]),
-    }
-    write_json(workspace.path / CARD, card)
+    worth = judge(student, [texts[number] for number in held], scores[held])
+    card = StudentCard(teacher=teacher.identity, learnt_from=len(seen), held_out=len(held), attributes=worth)
+    write_json(workspace.path / CARD, to_json(card))
     workspace.note(f"{_speed(student, texts):,.0f} texts a second on one core")
     return {"texts": len(texts), "learnt_from": len(seen), "held_out": len(held), "teacher": teacher.identity}
 
@@ -109,23 +127,21 @@ def _taught(teacher: Scorer, texts: list[str], workspace: Workspace) -> NDArray[
     return np.concatenate(batch_scores)
 
 
-def judge(student: Student, texts: list[str], scores: NDArray[np.float32]) -> dict[str, dict[str, Any]]:
-    """For each attribute: rank correlation with the teacher, risky pieces, and the share of pieces that a gate lets
-    through at some recalls of them; None where there is nothing to tell.
-    """
+def judge(student: Student, texts: list[str], scores: NDArray[np.float32]) -> dict[str, GateWorth]:
+    """By attribute, on texts that were held out and the teacher's `scores` [texts, attributes] of them."""
     from scipy.stats import spearmanr
 
     guesses = student.scores(texts)
-    figures: dict[str, dict[str, Any]] = {}
+    worth = {}
     for column, name in enumerate(student.attributes):
         risky = scores[:, column] >= RISKY
         rising = np.sort(guesses[risky, column])
         rank = spearmanr(guesses[:, column], scores[:, column]).statistic if np.ptp(scores[:, column]) else np.nan
         passes = {f"{recall:g}": float((guesses[:, column] >= rising[int(len(rising) * (1 - recall))]).mean())
                   for recall in _RECALLS if len(rising)}  # fmt: skip
-        figures[name] = {"rank_correlation": None if np.isnan(rank) else float(rank), "risky": len(rising),
-                       "passes_at_recall": passes}  # fmt: skip
-    return figures
+        correlation = None if np.isnan(rank) else float(rank)
+        worth[name] = GateWorth(rank_correlation=correlation, risky=len(rising), passes_at_recall=passes)
+    return worth
 
 
 def _speed(student: Student, texts: list[str]) -> float:
@@ -146,12 +162,12 @@ def plan(spec: DistillationSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """What the student is worth."""
-    card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
+    card = read_record(StudentCard, Path(artifact.path, CARD))
     recalls = [f"{recall:g}" for recall in _RECALLS]
     columns = ("attribute", "rank correlation", "risky", *(f"passes at recall {recall}" for recall in recalls))
-    rows = tuple((name, figures["rank_correlation"], figures["risky"], *map(figures["passes_at_recall"].get, recalls))
-                 for name, figures in card["attributes"].items())  # fmt: skip
-    title = f"Against {card['teacher']}, on {card['held_out']:,} pieces held out"
+    rows = tuple((name, worth.rank_correlation, worth.risky, *map(worth.passes_at_recall.get, recalls))
+                 for name, worth in card.attributes.items())  # fmt: skip
+    title = f"Against {card.teacher}, on {card.held_out:,} pieces held out"
     table = Table(title, columns, rows)
     return Page(f"distillation {artifact.config['name']}", (table,), table_html(table))
 

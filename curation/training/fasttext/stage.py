@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from curation.training.fasttext.spec import ExamplesSpec, FasttextStageSpec
 from curation.training.held_out import is_held_out
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.fingerprint import digest
+from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.render.html import table_html
@@ -29,6 +31,26 @@ from infra.stages.stage import Identity, Stage, Workspace
 
 MODEL, CARD = "model.bin", "card.json"
 Labelled = tuple[str, list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelWorth:
+    """On texts held out: how many have a label, area under the ROC curve (None where all or none have it), and F1 at
+    probability 0.5.
+    """
+
+    texts: int
+    auc: float | None
+    f1: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FasttextCard:
+    """card.json: texts that were trained on and held out, and what the model is worth by label."""
+
+    trained_on: int
+    held_out: int
+    labels: dict[str, LabelWorth]
 
 
 def identity(spec: FasttextStageSpec) -> Identity:
@@ -50,8 +72,8 @@ def run(spec: FasttextStageSpec, workspace: Workspace) -> dict[str, Any]:
     with workspace.progress(f"training {spec.name}", len(train), "texts") as advance:
         model = train_fasttext(train, spec.training, workspace.path / MODEL)
         advance(len(train))
-    card = {"trained_on": len(train), "held_out": len(test), "labels": _judge(model, test)}
-    write_json(workspace.path / CARD, card)
+    card = FasttextCard(trained_on=len(train), held_out=len(test), labels=_judge(model, test))
+    write_json(workspace.path / CARD, to_json(card))
     workspace.note(f"{_speed(model, test):,.0f} texts a second on one core")
     return {"texts": len(rows), "trained_on": len(train), "held_out": len(test), "labels": list(model.labels)}
 
@@ -81,19 +103,19 @@ def _labels(document: RawDocument, example: ExamplesSpec) -> list[str]:
     return [example.names.get(value, value) for value in plain]
 
 
-def _judge(model: FasttextModel, test: list[Labelled]) -> dict[str, dict[str, float | int | None]]:
-    """For each label: how many have it, area under the ROC curve, and F1 at probability 0.5, on texts held out."""
+def _judge(model: FasttextModel, test: list[Labelled]) -> dict[str, LabelWorth]:
+    """By label, on texts held out."""
     from sklearn.metrics import f1_score, roc_auc_score
 
     table = model.probabilities([text for text, _ in test])
-    figures: dict[str, dict[str, float | int | None]] = {}
+    worth = {}
     for column, label in enumerate(model.labels):
         truth = np.array([label in labels for _, labels in test])
         both = 0 < truth.sum() < len(truth)
         auc = float(roc_auc_score(truth, table[:, column])) if both else None
         f1 = float(f1_score(truth, table[:, column] >= 0.5, zero_division=0.0))
-        figures[label] = {"texts": int(truth.sum()), "auc": auc, "f1": f1}
-    return figures
+        worth[label] = LabelWorth(texts=int(truth.sum()), auc=auc, f1=f1)
+    return worth
 
 
 def _speed(model: FasttextModel, test: list[Labelled]) -> float:
@@ -115,9 +137,9 @@ def plan(spec: FasttextStageSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """What it is worth, label by label."""
-    card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
-    rows = tuple((label, figures["texts"], figures["auc"], figures["f1"]) for label, figures in card["labels"].items())
-    title = f"On {card['held_out']:,} texts held out of {card['held_out'] + card['trained_on']:,}"
+    card = read_record(FasttextCard, Path(artifact.path, CARD))
+    rows = tuple((label, worth.texts, worth.auc, worth.f1) for label, worth in card.labels.items())
+    title = f"On {card.held_out:,} texts held out of {card.held_out + card.trained_on:,}"
     table = Table(title, ("label", "texts", "AUC", "F1 at 0.5"), rows)
     return Page(f"fasttext {artifact.config['name']}", (table,), table_html(table))
 

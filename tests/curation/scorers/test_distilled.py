@@ -15,7 +15,7 @@ from curation.scorers.options import DistilledSpec, ProfanitySpec
 from curation.scoring.unscored import why_unscored
 from curation.stage import CURATION
 from curation.training.distillation.spec import DistillationSpec
-from curation.training.distillation.stage import DISTILLATION, drawn, judge
+from curation.training.distillation.stage import DISTILLATION, GateWorth, drawn, judge
 from infra.artifacts.artifact import Artifact
 from infra.errors import InputError
 from infra.stages.stage import run_stage
@@ -73,11 +73,11 @@ def test_the_card_says_how_much_a_gate_lets_through() -> None:
     texts = ["x", "x", "y", "x", *("y" * 6)]
     scores = np.array([[0.9], [0.8], [0.7], *([0.1],) * 7], np.float32)
     found = judge(student, texts, scores)["a"]
-    assert found["risky"] == 3
-    assert found["passes_at_recall"] == {"0.9": 1.0, "0.95": 1.0, "0.99": 1.0}  # the risky y counts, so every y passes
+    assert found.risky == 3
+    assert found.passes_at_recall == {"0.9": 1.0, "0.95": 1.0, "0.99": 1.0}  # the risky y counts, so every y passes
     scores[2] = 0.1
-    assert judge(student, texts, scores)["a"]["passes_at_recall"]["0.99"] == pytest.approx(0.3)
-    assert judge(student, texts, scores * 0)["a"] == {"rank_correlation": None, "risky": 0, "passes_at_recall": {}}
+    assert judge(student, texts, scores)["a"].passes_at_recall["0.99"] == pytest.approx(0.3)
+    assert judge(student, texts, scores * 0)["a"] == GateWorth(rank_correlation=None, risky=0, passes_at_recall={})
 
 
 def test_the_same_texts_give_the_same_bytes_in_whatever_order(trained: Artifact, tmp_path: Path) -> None:

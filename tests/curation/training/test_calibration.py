@@ -11,7 +11,7 @@ import pytest
 from curation.scorers import load_scorer, weights_of
 from curation.scorers.options import ProfanitySpec
 from curation.sources.spec import SourceSpec
-from curation.training.calibration.fit import errors, fit_curve, judge
+from curation.training.calibration.fit import errors, fit_curve, gain_of
 from curation.training.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.training.calibration.stage import CALIBRATION
 from infra.artifacts.artifact import Artifact
@@ -49,8 +49,8 @@ def test_a_curve_never_falls_and_meets_the_references() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random(2000)
     curve = fit_curve(scores, np.clip(scores**2 + rng.normal(0, 0.05, 2000), 0, 1))
-    assert (np.diff(curve["y"]) >= 0).all()
-    assert np.abs(np.interp([0.2, 0.5, 0.9], curve["x"], curve["y"]) - [0.04, 0.25, 0.81]).max() < 0.05
+    assert (np.diff(curve.y) >= 0).all()
+    assert np.abs(curve.apply(np.array([0.2, 0.5, 0.9])) - [0.04, 0.25, 0.81]).max() < 0.05
 
 
 def test_errors_are_those_of_the_textbook() -> None:
@@ -62,9 +62,9 @@ def test_errors_are_those_of_the_textbook() -> None:
 def test_the_gain_comes_with_an_interval_that_knows_when_there_is_none() -> None:
     rng = np.random.default_rng(1)
     references, noise = rng.uniform(0.3, 0.7, 400), rng.uniform(-0.1, 0.1, (2, 400))
-    nothing = judge(references + noise[0], references + noise[1], references, 0)["gain"]
-    much = judge(references + 0.3, references + noise[1], references, 0)["gain"]
-    assert nothing["low"] < 0 < nothing["high"] and 0 < much["low"] < much["mae"] < much["high"]
+    nothing = gain_of(references + noise[0], references + noise[1], references, 0)
+    much = gain_of(references + 0.3, references + noise[1], references, 0)
+    assert nothing.low < 0 < nothing.high and 0 < much.low < much.mae < much.high
 
 
 def test_a_calibrated_scorer_gives_scores_on_the_scale_of_the_reference(fitted: Artifact) -> None:

@@ -129,7 +129,7 @@ def test_reliability_is_zero_for_honest_scores_and_tells_how_far_others_are_off(
 
 
 def rude_share(artifact: Artifact, texts: list[str], spec: type) -> list[set[str]]:
-    tagger = make_tagger(spec(path=str(artifact.path), keep_at_or_above=read_card(artifact.path)["threshold"]))
+    tagger = make_tagger(spec(path=str(artifact.path), keep_at_or_above=read_card(artifact.path).threshold))
     return [{text[span.start : span.end] for span in spans}
             for text, spans in zip(texts, tagger.tag(texts), strict=True)]  # fmt: skip
 
@@ -150,15 +150,14 @@ def test_the_card_states_quality_threshold_and_calibration_and_the_page_shows_th
 ) -> None:
     artifact = request.getfixturevalue(kind)
     card = read_card(artifact.path)
-    sets = [card["validation"], *card["tests"].values()]
-    for each in sets:
-        value, low, high = each["f1"]
-        assert 0.9 < low <= value <= high <= 1 and each["calibration"]["ece"] < 0.1
-        assert sum(one["words"] for one in each["calibration"]["bins"]) == each["words"]
-    assert 0 < card["threshold"] < 1 and artifact.counts["tokens_per_second"] > 0
+    for quality in (card.validation, *card.tests.values()):
+        value, low, high = quality.f1
+        assert 0.9 < low <= value <= high <= 1 and quality.calibration.ece < 0.1
+        assert sum(tenth.words for tenth in quality.calibration.bins) == quality.words
+    assert 0 < card.threshold < 1 and artifact.counts["tokens_per_second"] > 0
     page = TAGGER.show(artifact)
     assert "Blind" not in page.title and "blind spots" in str(page.tables[0].rows)
-    assert "Quality" in page.html and f"{card['validation']['texts']:,}" in page.html
+    assert "Quality" in page.html and f"{card.validation.texts:,}" in page.html
 
 
 def test_training_twice_gives_the_same_bytes_and_other_labels_another_fingerprint(tmp_path: Path) -> None:
@@ -178,7 +177,7 @@ def test_a_tagger_distilled_from_another_marks_the_same_words(tmp_path: Path) ->
     teacher = {"name": "words", "scorer": {"name": "profanity"}}
     sources = [{"path": "plain.jsonl"}]
     artifact = train(tmp_path, learn_from={"sources": sources, "tagger": teacher, "limit": 140})
-    assert read_card(artifact.path)["training"]["texts"] + read_card(artifact.path)["validation"]["texts"] == 140
+    assert read_card(artifact.path).training.texts + read_card(artifact.path).validation.texts == 140
     found = rude_share(artifact, [f"And you, {word}, know it." for word in ("idiot", "moron")], LexicalTaggerSpec)
     assert found == [{"idiot"}, {"moron"}]
     other = {"sources": sources, "tagger": teacher}
