@@ -1,4 +1,7 @@
-"""The step `cascade` in a whole curation: what it gives to every document, and whether the recall it states is true."""
+"""The step `cascade` in a whole curation: what it gives to every document, and whether the recall it states is true.
+
+Covers curation.cascade.survey and curation.steps.cascade.
+"""
 
 from __future__ import annotations
 

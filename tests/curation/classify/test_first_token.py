@@ -1,4 +1,7 @@
-"""Classifiers that read their first token: the same logits from less work."""
+"""Classifiers that read their first token: the same logits from less work.
+
+Covers curation.classify.first_token.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Number formats: each within its tolerance, the fastest sound one chosen, once, and sent along."""
+"""Number formats: each within its tolerance, the fastest sound one chosen, once, and sent along.
+
+Covers curation.classify.precision, curation.classify.engines, curation.classify.onnx_export,
+curation.classify.scaled_rows and curation.classify.devices.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Records as forums and other programs give them: NaN, absent keys, long ids, nested keys, booleans."""
+"""Records as forums and other programs give them: NaN, absent keys, long ids, nested keys, booleans.
+
+Covers curation.corpus.records, curation.formats.json_line and curation.sources.extract.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`hormesis score`: a filter that keeps what it is given, adds what it is asked for and names what it cannot read."""
+"""`hormesis score`: a filter that keeps what it is given, adds what it is asked for and names what it cannot read.
+
+Covers curation.filter.score_lines and curation.filter.line_records.
+"""
 
 from __future__ import annotations
 

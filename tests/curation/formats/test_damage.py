@@ -1,4 +1,8 @@
-"""Damaged and outsized input: what is whole arrives, what is not is named, and nothing is silent."""
+"""Damaged and outsized input: what is whole arrives, what is not is named, and nothing is silent.
+
+Covers curation.formats.lines, curation.formats.encodings, curation.sources.readers, curation.sources.read and
+curation.shards.parquet_rows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Dolma documents and attributes: what is written is Dolma's format to the letter, and reads back as it was."""
+"""Dolma documents and attributes: what is written is Dolma's format to the letter, and reads back as it was.
+
+Covers curation.formats.dolma_export, curation.formats.dolma_spec and curation.sources.dolma_attributes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A file that is not what its name says stops the run, whatever lies beside it, and is told by what it looks like."""
+"""A file that is not what its name says stops the run, whatever lies beside it, and is told by what it looks like.
+
+Covers curation.formats.appearance and curation.formats.lines.
+"""
 
 from __future__ import annotations
 

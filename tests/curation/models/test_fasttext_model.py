@@ -1,4 +1,7 @@
-"""fastText models: probabilities of every label, equal on repetition, and foreign files refused."""
+"""fastText models: probabilities of every label, equal on repetition, and foreign files refused.
+
+Covers curation.models.fasttext.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Big files become several shards, so that all workers have work, and nothing but the files' layout shows it."""
+"""Big files become several shards, so that all workers have work, and nothing but the files' layout shows it.
+
+Covers curation.pipeline.split and curation.sources.footers.
+"""
 
 from __future__ import annotations
 

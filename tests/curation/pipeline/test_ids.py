@@ -1,5 +1,7 @@
 """Shared ids: the same as by counting all of them, whatever the number of buckets; one reading; what is named is
 bounded.
+
+Covers curation.pipeline.duplicate_ids.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Where a device is decided: by whoever scores, once for a run; the command's machine needs no GPU to start one."""
+"""Where a device is decided: by whoever scores, once for a run; the command's machine needs no GPU to start one.
+
+Covers curation.pipeline.placement and curation.scoring.resolve.
+"""
 
 from __future__ import annotations
 

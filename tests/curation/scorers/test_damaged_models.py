@@ -1,4 +1,8 @@
-"""A flipped byte in a model's artifact is one message, not another score under the same fingerprint."""
+"""A flipped byte in a model's artifact is one message, not another score under the same fingerprint.
+
+Covers curation.models.calibration, curation.models.fasttext, curation.models.linear, curation.models.student and
+curation.token_models.trained.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A linear student of a scorer: what it learns, what its card says, and that a cascade can take it as its gate."""
+"""A linear student of a scorer: what it learns, what its card says, and that a cascade can take it as its gate.
+
+Covers curation.scorers.distilled, curation.scorers.base_stored, curation.models.student,
+curation.training.distillation.spec and curation.training.distillation.stage.
+"""
 
 from __future__ import annotations
 

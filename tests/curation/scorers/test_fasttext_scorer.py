@@ -1,4 +1,8 @@
-"""The scorer `fasttext` and the stage that trains one; the scorer `ensemble`."""
+"""The scorer `fasttext` and the stage that trains one; the scorer `ensemble`.
+
+Covers curation.scorers.fasttext, curation.scorers.ensemble, curation.training.fasttext.spec and
+curation.training.fasttext.stage.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Transformer classifiers: their own probabilities, long texts read to the end, foreign files treated as foreign."""
+"""Transformer classifiers: their own probabilities, long texts read to the end, foreign files treated as foreign.
+
+Covers curation.scorers.base_transformer, curation.scorers.detoxify, curation.scorers.transformers,
+curation.classify.folders, curation.classify.padding and curation.classify.windows.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Scoring on a GPU, held without one: on PyTorch's device `meta`, which refuses to mix devices and has no numbers to
 give, the real model runs through the real path up to the copy back; on the processor the same path gives real scores.
+
+Covers curation.classify.ahead, curation.classify.batch_size and curation.scoring.documents.
 """
 
 from __future__ import annotations

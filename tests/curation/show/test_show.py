@@ -1,4 +1,8 @@
-"""`hormesis show` of a curation: figures that can be counted by hand, and toxic text that nobody meets unasked."""
+"""`hormesis show` of a curation: figures that can be counted by hand, and toxic text that nobody meets unasked.
+
+Covers curation.show.drawings, curation.show.page, curation.show.samples, curation.show.tables, curation.corpus.summary
+and curation.corpus.risk_levels.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every training puts up with as many bad lines as a curation, tells them in the same words, and stops above that."""
+"""Every training puts up with as many bad lines as a curation, tells them in the same words, and stops above that.
+
+Covers curation.sources.bad_lines.
+"""
 
 from __future__ import annotations
 

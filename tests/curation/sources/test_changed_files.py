@@ -1,4 +1,7 @@
-"""What is fingerprinted is what is read: a file that changes under a run stops it, and nothing of it is kept."""
+"""What is fingerprinted is what is read: a file that changes under a run stops it, and nothing of it is kept.
+
+Covers curation.sources.versions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The synthetic forum: gold spans that point at the clause, no thread twice, the same threads for the same numbers."""
+"""The synthetic forum: gold spans that point at the clause, no thread twice, the same threads for the same numbers.
+
+Covers curation.sources.synthetic.forum, curation.sources.synthetic.grammar, curation.sources.synthetic.phrases and
+curation.sources.synthetic.threads.
+"""
 
 from __future__ import annotations
 

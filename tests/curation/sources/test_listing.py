@@ -1,4 +1,7 @@
-"""What a pattern means: nothing that matches it is passed over without a word, before anything is read."""
+"""What a pattern means: nothing that matches it is passed over without a word, before anything is read.
+
+Covers curation.sources.listing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sources in a bucket, and an artifact published there, against a local S3 server."""
+"""Sources in a bucket, and an artifact published there, against a local S3 server.
+
+Covers curation.sources.listing, curation.sources.parts and curation.sources.versions.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Very many small files share shards: the same documents in the same order with the same ids, in far fewer files, and
 what is wrong with one of them is told of that one.
+
+Covers curation.pipeline.split and curation.sources.parts.
 """
 
 from __future__ import annotations

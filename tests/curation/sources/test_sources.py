@@ -1,4 +1,8 @@
-"""Sources: every kind gives its documents, and what cannot be read is told clearly."""
+"""Sources: every kind gives its documents, and what cannot be read is told clearly.
+
+Covers curation.sources.spec, curation.sources.parts, curation.sources.read, curation.sources.readers,
+curation.sources.hub and curation.sources.wheels.
+"""
 
 from __future__ import annotations
 

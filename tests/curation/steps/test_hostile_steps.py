@@ -1,5 +1,8 @@
 """Much of what makes an expression go back and forth, for the steps that read a corpus or ask a model.
 
+Covers curation.steps.decontaminate, curation.steps.dedup.exact_dedup, curation.steps.dedup.minhash and
+curation.steps.tag.
+
 The steps run as in a curation, less its processes; what is slow for every byte (a transformer) gets less text, and time
 of the processor that four times the text may take not much more than four times.
 """

@@ -1,4 +1,7 @@
-"""fastText steps on models trained here, the model out of the wheel where it can be had, and datatrove's statistics."""
+"""fastText steps on models trained here, the model out of the wheel where it can be had, and datatrove's statistics.
+
+Covers curation.steps.fasttext, curation.steps.language and curation.steps.statistics.
+"""
 
 from __future__ import annotations
 

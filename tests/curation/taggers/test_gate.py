@@ -1,4 +1,7 @@
-"""The statistics of a cascade, against simulation and against counting by hand."""
+"""The statistics of a cascade, against simulation and against counting by hand.
+
+Covers curation.cascade.threshold.
+"""
 
 from __future__ import annotations
 

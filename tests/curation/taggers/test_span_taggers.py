@@ -1,4 +1,8 @@
-"""Taggers on top of scorers: sentences as SLUNG has them, and the words to which a transformer owes its score."""
+"""Taggers on top of scorers: sentences as SLUNG has them, and the words to which a transformer owes its score.
+
+Covers curation.taggers.attribution, curation.taggers.base, curation.taggers.base_attribution, curation.taggers.options,
+curation.taggers.sentences and curation.steps.tag.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Token models: scores that belong to the text alone, offsets that hold for any text, windows that lose no word."""
+"""Token models: scores that belong to the text alone, offsets that hold for any text, windows that lose no word.
+
+Covers curation.token_models.base, curation.token_models.context, curation.token_models.features,
+curation.token_models.labels, curation.token_models.lexical, curation.token_models.transformer,
+curation.token_models.windows and curation.classify.quiet.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """1 MB of what makes an expression go back and forth: every step, tagger and reader takes time linear in the text.
 
+Covers curation.text.sentences, curation.text.word_tokenizer, curation.steps.pii and curation.steps.cascade.
+
 The oracles are the expressions that were used before, which are right and slow.
 """
 

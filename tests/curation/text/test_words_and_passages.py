@@ -1,4 +1,7 @@
-"""Words, passages and the word tagger: offsets that hold for any text."""
+"""Words, passages and the word tagger: offsets that hold for any text.
+
+Covers curation.text.passages, curation.text.spans, curation.text.words and curation.taggers.words.
+"""
 
 from __future__ import annotations
 

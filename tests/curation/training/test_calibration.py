@@ -1,4 +1,8 @@
-"""Calibration: a rising curve, the error on texts held out, and no scorer but the one it was fitted to."""
+"""Calibration: a rising curve, the error on texts held out, and no scorer but the one it was fitted to.
+
+Covers curation.models.calibration, curation.training.calibration.fit, curation.training.calibration.spec and
+curation.training.calibration.stage.
+"""
 
 from __future__ import annotations
 

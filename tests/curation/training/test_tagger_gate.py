@@ -1,4 +1,7 @@
-"""The gate of a tagger: texts without a span are silent, an insult in a long text is not, old taggers load."""
+"""The gate of a tagger: texts without a span are silent, an insult in a long text is not, old taggers load.
+
+Covers curation.token_models.gate, curation.training.tagger.choice and curation.training.tagger.fit_gate.
+"""
 
 from __future__ import annotations
 

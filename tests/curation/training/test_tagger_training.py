@@ -1,4 +1,11 @@
-"""`kind: tagger`: labels as people write them, a fair split, models that learn and a card that says how well."""
+"""`kind: tagger`: labels as people write them, a fair split, models that learn and a card that says how well.
+
+Covers curation.taggers.base_trained, curation.taggers.lexical, curation.taggers.transformer,
+curation.token_models.logistic, curation.token_models.trained, curation.training.intervals,
+curation.training.tagger.encoder, curation.training.tagger.examples, curation.training.tagger.fit_lexical,
+curation.training.tagger.fit_transformer, curation.training.tagger.page, curation.training.tagger.quality,
+curation.training.tagger.spec, curation.training.tagger.stage and curation.training.tagger.train.
+"""
 
 from __future__ import annotations
 
