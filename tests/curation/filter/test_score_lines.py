@@ -111,9 +111,9 @@ def test_lines_keep_their_order_over_batches_and_blocks() -> None:
     texts = [f"{number} {'you idiot' if number % 3 else 'a fine day'}" for number in range(700)]
     lines = [json.dumps({"text": text}).encode() for text in texts]
     answers = [json.loads(line) for line in chosen.lines([lines[:300], [], lines[300:301], lines[301:]])]
-    assert [each["text"] for each in answers] == texts
+    assert [answer["text"] for answer in answers] == texts
     expected = load_scorer(ProfanitySpec()).score(texts)[:, 0].tolist()
-    assert [each["scores"]["toxicity"] for each in answers] == pytest.approx(expected)
+    assert [answer["scores"]["toxicity"] for answer in answers] == pytest.approx(expected)
 
 
 def test_many_lines_are_one_call_of_the_scorer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,9 +26,9 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_tells_what_it_learned_apart(model_file: Path) -> None:
     model = load_fasttext(model_file)
     assert sorted(model.labels) == ["clean", "toxic"]
-    found = model.probabilities(["stupid idiot", "sunny day"])
-    assert found[0, model.column_of("toxic")] > 0.9 and found[1, model.column_of("__label__clean")] > 0.9
-    np.testing.assert_allclose(found.sum(1), 1, atol=1e-3)
+    table = model.probabilities(["stupid idiot", "sunny day"])
+    assert table[0, model.column_of("toxic")] > 0.9 and table[1, model.column_of("__label__clean")] > 0.9
+    np.testing.assert_allclose(table.sum(1), 1, atol=1e-3)
     assert model.probabilities([]).shape == (0, 2)
 
 
@@ -52,8 +52,8 @@ def test_another_model_at_the_same_path_is_seen(tmp_path: Path) -> None:
     "text", ["", "\n\n", "a\nb", "\x00", "\ud800 lone", "שלום 🙂", "day </s> idiot", "__label__toxic"]
 )
 def test_any_text_has_probabilities(model_file: Path, text: str) -> None:
-    found = load_fasttext(model_file).probabilities([text])
-    assert np.isfinite(found).all() and (found >= 0).all() and (found <= 1).all()
+    table = load_fasttext(model_file).probabilities([text])
+    assert np.isfinite(table).all() and (table >= 0).all() and (table <= 1).all()
 
 
 def test_a_sign_for_the_end_of_a_text_does_not_hide_what_follows(model_file: Path) -> None:

@@ -25,7 +25,7 @@ def make(folder: Path, *names: str) -> None:
 
 
 def labels(pattern: str | Path) -> list[str]:
-    return [part.label for part in input_files_of(SourceSpec(path=str(pattern)), 0)]
+    return [input_file.label for input_file in input_files_of(SourceSpec(path=str(pattern)), 0)]
 
 
 HIDDEN = ("._a.jsonl", ".ipynb_checkpoints/a.jsonl", "b/.git/x.jsonl", "b/_temporary/0/part.jsonl", "_delta_log/0.json")
@@ -56,7 +56,7 @@ def test_what_is_left_out_is_named_by_the_run_and_by_the_plan(tmp_path: Path, cu
     (tmp_path / "data" / "more").symlink_to("../other")
     path = {"path": "data/**/*.jsonl"}
     artifact = curate(path, steps=[])
-    assert [each.text for each in TaggedCorpus.open(artifact.path, "it").documents()] == ["data/a.jsonl"]
+    assert [document.text for document in TaggedCorpus.open(artifact.path, "it").documents()] == ["data/a.jsonl"]
     (note,) = [note for note in artifact.notes if "left out" in note]
     assert "._a.jsonl, .old/: hidden" in note and "more: a link to a folder" in note and str(tmp_path) not in note
     assert note in CURATION.plan(load(tmp_path, {"it": {"sources": [path]}}, steps=[])).notes

@@ -58,9 +58,9 @@ def test_a_curve_never_falls_and_meets_the_references() -> None:
 
 
 def test_errors_are_those_of_the_textbook() -> None:
-    found = errors(np.array([0.05, 0.05, 0.95, 1.0]), np.array([0.0, 0.1, 0.95, 0.8]))
-    assert found.mae == pytest.approx(0.075) and found.rmse == pytest.approx((0.045 / 4) ** 0.5)
-    assert found.ece == pytest.approx(0.05)  # the first two cancel out
+    distances = errors(np.array([0.05, 0.05, 0.95, 1.0]), np.array([0.0, 0.1, 0.95, 0.8]))
+    assert distances.mae == pytest.approx(0.075) and distances.rmse == pytest.approx((0.045 / 4) ** 0.5)
+    assert distances.ece == pytest.approx(0.05)  # the first two cancel out
 
 
 def test_the_gain_comes_with_an_interval_that_knows_when_there_is_none() -> None:
