@@ -1,7 +1,7 @@
 """Number formats: each within its tolerance, the fastest sound one chosen, once, and sent along.
 
-Covers curation.classify.precision, curation.classify.engines, curation.classify.onnx_export,
-curation.classify.scaled_rows and curation.classify.devices.
+Covers curation.classify.number_formats, curation.classify.precision, curation.classify.engines,
+curation.classify.onnx_export, curation.classify.scaled_rows and curation.classify.devices.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_a_calibration_without_its_curves_says_which_key_is_missing_in_which_fil
     write_manifest(tmp_path, describe_files(tmp_path), config={}, inputs={}, counts={}, notes=[], **about)
     message = r"calibration\.json: weights: input should be a valid string; attributes: missing; run its stage again"
     with pytest.raises(ArtifactError, match=message):
-        read_calibration(tmp_path, ProfanitySpec())
+        read_calibration(tmp_path, "profanity", {"weights"})
 
 
 def test_a_flipped_byte_of_a_tagger_is_noticed_by_score(tmp_path: Path) -> None:
