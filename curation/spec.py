@@ -42,15 +42,15 @@ class CorpusSpec(Spec):
     def _same_attributes(self) -> CorpusSpec:
         """A score that only some documents have is none."""
         for what in ("score", "spans"):
-            found = {tuple(sorted(_brought(source, what))) for source in self.sources}
-            if len(found) > 1:
-                named = " and ".join(", ".join(names) or "none" for names in sorted(found))
+            attribute_sets = {tuple(sorted(_brought(source, what))) for source in self.sources}
+            if len(attribute_sets) > 1:
+                named = " and ".join(", ".join(names) or "none" for names in sorted(attribute_sets))
                 raise ValueError(f"all sources of a corpus must have the same attributes; here some give {named}")
         return self
 
 
 def _brought(source: AnySource, what: str) -> tuple[str, ...]:
-    return tuple(name for each in getattr(source, "attributes", ()) if (name := getattr(each, what)))
+    return tuple(name for spec in getattr(source, "attributes", ()) if (name := getattr(spec, what)))
 
 
 class CurationSpec(Spec):
@@ -92,7 +92,7 @@ class CurationSpec(Spec):
                                      f"{nearest(corpus, self.corpora)}")  # fmt: skip
             if not spec.edits_text:
                 continue
-            earlier = next((each for each in self.steps[:number] if each.step in _JUDGE_TEXT), None)
+            earlier = next((step for step in self.steps[:number] if step.step in _JUDGE_TEXT), None)
             if earlier:
                 raise ValueError(f"steps[{number}]: {spec.step} changes the text, so it must stand before the step "
                                  f"{earlier.step}, whose scores and offsets are those of the text")  # fmt: skip

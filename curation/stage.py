@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.corpus.tagged import KIND
-from curation.sources.parts import content_of, files_of, parts_of, stored_bytes
+from curation.sources.parts import content_of, files_of, input_files_of, stored_bytes
 from curation.sources.spec import ForumSpec
 from curation.spec import CurationSpec
 from curation.steps import make_step
@@ -29,11 +29,11 @@ def identity(spec: CurationSpec) -> Identity:
     from curation.pipeline.placement import placed
     from curation.pipeline.split import files_of_a_shard
 
-    steps = [make_step(each) for each in placed(spec).steps]
+    steps = [make_step(step_spec) for step_spec in placed(spec).steps]
     config = spec.identity() | {"steps": [step.identity() for step in steps]}
     files = {name: [files_of(source, number) for number, source in enumerate(corpus.sources)]
              for name, corpus in spec.corpora.items()}  # fmt: skip
-    if any(files_of_a_shard(chain.from_iterable(each), spec.shard_documents) > 1 for each in files.values()):
+    if any(files_of_a_shard(chain.from_iterable(listed), spec.shard_documents) > 1 for listed in files.values()):
         config["small_files"] = "merged"  # another layout than that of versions which gave each a shard
     inputs = {f"corpora.{name}": digest(list(map(content_of, corpus.sources, files[name])))
               for name, corpus in spec.corpora.items()}  # fmt: skip
@@ -71,9 +71,9 @@ def plan(spec: CurationSpec) -> Plan:
     rows = []
     for name, corpus in spec.corpora.items():
         for number, source in enumerate(corpus.sources):
-            parts = parts_of(source, number)
+            input_files = input_files_of(source, number)
             threads = source.documents if isinstance(source, ForumSpec) else None
-            rows.append((name, source.path, len(parts), threads, stored_bytes(parts)))
+            rows.append((name, source.path, len(input_files), threads, stored_bytes(input_files)))
     columns = ("corpus", "source", "parts", "threads", "bytes as stored")
     table = Table("Sources", columns, tuple(rows))
     steps = Table("Steps", ("step", "corpora"), tuple(

@@ -50,7 +50,7 @@ def spec_of(data: str) -> CurationSpec:
 def plan(data: str, size: int) -> None:
     """Everything that a run decides before its first pass."""
     shards = shards_of(pieces_of(spec_of(data), _no_rows), Path(data))
-    assert sum(len(shard.parts) for shard in shards) == size
+    assert sum(len(shard.input_files) for shard in shards) == size
 
 
 def _no_rows(parquet: list[SourcePart]) -> dict[str, int | None]:

@@ -119,7 +119,7 @@ def measure(data: Path, out: Path, without: list[str]) -> Iterator[Row]:
         yield row("gradient x input", lambda: make_tagger(gradient))
 
     def of_artifact(name: str, path: str, kind: type[LexicalTaggerSpec] | type[TransformerTaggerSpec]) -> Row:
-        return row(name, lambda: make_tagger(kind(path=path, keep_at_or_above=_EVERY)), read_card(path)["threshold"])
+        return row(name, lambda: make_tagger(kind(path=path, keep_at_or_above=_EVERY)), read_card(path).threshold)
 
     sizes = {"lexical": LexicalTaggerSpec, "transformer": TransformerTaggerSpec}
     plain = trained(tagger_spec("lexical", train, gate=False), out / "lexical-plain")

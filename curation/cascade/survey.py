@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ import numpy as np
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
+from curation.cascade.threshold import CascadeThreshold
 from curation.corpus.documents import batches
+from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 
 if TYPE_CHECKING:
@@ -24,12 +27,13 @@ if TYPE_CHECKING:
     from infra.jobs.base import ReadOnly
 
 _BLOCK = 4096  # numbers drawn at once
+_DRAW, _GATE = "draw.json", "gate.json"
 
 
-def draws(seed: int, purpose: str, place: str) -> Iterator[float]:
+def draws(seed: int, purpose: str, stem: str) -> Iterator[float]:
     """Uniform numbers in [0, 1), one for each document of a shard, in order."""
 
-    key = hashlib.blake2b(f"{seed}/{purpose}/{place}".encode(), digest_size=16).digest()
+    key = hashlib.blake2b(f"{seed}/{purpose}/{stem}".encode(), digest_size=16).digest()
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
     while True:
         yield from generator.random(_BLOCK).tolist()
@@ -47,8 +51,16 @@ class Count(PipelineStep):
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
-        write_json(self.folder / "counts" / f"{self.shards[rank].place}.json", sum(1 for _ in data))
+        write_json(self.folder / "counts" / f"{self.shards[rank].stem}.json", sum(1 for _ in data))
         yield from ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawRecord:
+    """Documents of all shards, and the share of them that the survey is to hold."""
+
+    documents: int
+    share: float
 
 
 class Draw(PipelineStep):
@@ -63,8 +75,9 @@ class Draw(PipelineStep):
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
-        documents = sum(_read(self.folder / "counts" / f"{shard.place}.json") for shard in self.shards)
-        write_json(self.folder / "draw.json", {"documents": documents, "share": self.survey / max(1, documents)})
+        documents = sum(_read(self.folder / "counts" / f"{shard.stem}.json") for shard in self.shards)
+        draw = DrawRecord(documents=documents, share=self.survey / max(1, documents))
+        write_json(self.folder / _DRAW, to_json(draw))
         yield from ()
 
 
@@ -80,30 +93,30 @@ class Survey(PipelineStep):
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
-        place = self.shards[rank].place
-        found: dict[int, list[Any] | None] = {}
+        stem = self.shards[rank].stem
+        scores_by_row: dict[int, list[Any] | None] = {}
         rows: list[int] = []
         scored = 0
-        for batch in batches(self._drawn(data, place, rows, found)):
+        for batch in batches(self._drawn(data, stem, rows, scores_by_row)):
             gate, costly = self.step.gate_scores(batch), self.step.costly_scores(batch)
             for document_gate, document_costly in zip(gate.tolist(), costly.tolist(), strict=True):
-                found[rows[scored]] = [document_gate, document_costly]
+                scores_by_row[rows[scored]] = [document_gate, document_costly]
                 scored += 1
-        write_json(self.folder / "survey" / f"{place}.json", found)
+        write_json(self.folder / "survey" / f"{stem}.json", scores_by_row)
         yield from ()
 
     def _drawn(
-        self, data: Iterable[Document], place: str, rows: list[int], found: dict[int, list[Any] | None]
+        self, data: Iterable[Document], stem: str, rows: list[int], scores_by_row: dict[int, list[Any] | None]
     ) -> Iterator[Document]:
-        """The documents that belong to the survey; their places in the shard go to `rows`. In `found`, None is put
-        down for those that the costly scorer can tell nothing about.
+        """The documents that belong to the survey; where they stand in the shard goes to `rows`. Those that the costly
+        scorer can tell nothing about are None in `scores_by_row`.
         """
-        share = _read(self.folder / "draw.json")["share"]
-        for row, (document, drawn) in enumerate(zip(data, draws(self.step.spec.seed, "survey", place), strict=False)):
+        share = read_record(DrawRecord, self.folder / _DRAW).share
+        for row, (document, drawn) in enumerate(zip(data, draws(self.step.spec.seed, "survey", stem), strict=False)):
             if drawn >= share:
                 continue
             if self.step.why_unscored(document):
-                found[row] = None
+                scores_by_row[row] = None
             else:
                 rows.append(row)
                 yield document
@@ -122,25 +135,29 @@ class SetGate(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
         drawn = sum(len(_read(_survey_of(self.folder, shard))) for shard in self.shards)
-        scores = [each for shard in self.shards for each in surveyed(self.folder, shard).values()]
+        scores = [row_scores for shard in self.shards for row_scores in surveyed(self.folder, shard).values()]
         gate = np.array([cheap for cheap, _ in scores], dtype=np.float32)
         costly = np.array([row for _, row in scores], dtype=np.float32)
         costly = costly.reshape(len(scores), self.step.costly_attributes)
-        whole = drawn == _read(self.folder / "draw.json")["documents"]
-        found = self.step.gate_of(gate, costly, whole)
-        write_json(self.folder / "gate.json", found.to_json())
+        is_census = drawn == read_record(DrawRecord, self.folder / _DRAW).documents
+        write_json(self.folder / _GATE, to_json(self.step.gate_of(gate, costly, is_census)))
         yield from ()
+
+
+def gate_set(folder: Path) -> CascadeThreshold:
+    """The gate that the survey in the step's `folder` has set. Raises ArtifactError where it is missing or damaged."""
+    return read_record(CascadeThreshold, folder / _GATE)
 
 
 def surveyed(folder: Path, shard: Shard) -> dict[int, tuple[float, list[float]]]:
     """By place in the shard, the gate score and the costly scores of the documents that were drawn and have some."""
-    found = _read(_survey_of(folder, shard))
+    survey = _read(_survey_of(folder, shard))
     return {int(row): (scores[0], scores[1])
-            for row, scores in sorted(found.items(), key=lambda item: int(item[0])) if scores is not None}  # fmt: skip
+            for row, scores in sorted(survey.items(), key=lambda item: int(item[0])) if scores is not None}  # fmt: skip
 
 
 def _survey_of(folder: Path, shard: Shard) -> Path:
-    return folder / "survey" / f"{shard.place}.json"
+    return folder / "survey" / f"{shard.stem}.json"
 
 
 def _read(file: Path) -> Any:

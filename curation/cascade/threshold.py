@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import beta, binom
@@ -16,7 +16,6 @@ from scipy.stats import beta, binom
 from infra.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -30,10 +29,6 @@ class CascadeThreshold:
     surveyed: int
     risky: int
     estimates: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 def tolerated(risky: int, recall: float, confidence: float) -> int:

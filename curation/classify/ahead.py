@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from curation.classify.windows import Windows, buckets, highest, padded
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from curation.classify.engines import TorchEngine
@@ -67,21 +66,17 @@ class Ahead:
         return self._thread.submit(self._queue, texts)
 
     def _queue(self, texts: list[str]) -> Queued:
-        import torch
-
         windows = self._cutter(texts)
         rows: list[int] = []
-        parts: list[torch.Tensor] = []
+        batch_scores: list[torch.Tensor] = []
         with torch.inference_mode():
             for batch in buckets(list(map(len, windows.ids)), self.batch_tokens):
                 rows += batch
-                parts += self._batch([windows.ids[row] for row in batch])
-            return Queued(windows, rows, *_on_its_way(torch.cat(parts)))
+                batch_scores += self._batch([windows.ids[row] for row in batch])
+            return Queued(windows, rows, *_on_its_way(torch.cat(batch_scores)))
 
     def _batch(self, windows: list[tuple[int, ...]]) -> Iterator[torch.Tensor]:
         """Scores of windows of like length, in one batch, or in as many as the memory asks for."""
-        import torch
-
         tokens = len(windows) * max(map(len, windows))
         if tokens <= self.batch_tokens or len(windows) == 1:
             try:
@@ -92,7 +87,7 @@ class Ahead:
                     raise
             self.batch_tokens = tokens // 2
             if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+                torch.cuda.empty_cache()  # what was allocated in vain is in pieces too small for the halves
         half = len(windows) // 2
         yield from self._batch(windows[:half])
         yield from self._batch(windows[half:])
@@ -100,8 +95,6 @@ class Ahead:
 
 def _on_its_way(scores: torch.Tensor) -> tuple[torch.Tensor, Any]:
     """A copy in the host's memory that is queued behind the computation, and the event after which it is there."""
-    import torch
-
     if scores.device.type != "cuda":
         return scores.cpu(), None
     with torch.cuda.device(scores.device):

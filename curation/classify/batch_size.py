@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from curation.classify.devices import gpu_name, torch_device
 from curation.classify.engines import TorchEngine, make_engine
@@ -23,7 +24,6 @@ from infra.atomic import write_json
 from infra.files.digest_cache import cache_folder
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 ON_CPU = 2048
@@ -58,8 +58,6 @@ def fastest_batch(fits: Callable[[int], bool], speed: Callable[[int], float]) ->
 
 
 def _measured(make_model: Callable[[], Any], key: str, precision: Precision) -> dict[str, Any]:
-    import torch
-
     model = make_model().eval()
     longest = min(_LONGEST, int(getattr(model.config, "max_position_embeddings", _LONGEST)) - 2)
     vocabulary = int(model.config.vocab_size)
@@ -84,8 +82,6 @@ def _drawn(tokens: int, window: int, vocabulary: int) -> tuple[NDArray[np.int64]
 
 def _fits(engine: TorchEngine, batch: tuple[NDArray[np.int64], NDArray[np.int64]]) -> bool:
     """Whether the batch of longest windows leaves enough of the memory free."""
-    import torch
-
     device = torch_device("cuda")
     torch.cuda.reset_peak_memory_stats(device)
     try:
@@ -98,8 +94,6 @@ def _fits(engine: TorchEngine, batch: tuple[NDArray[np.int64], NDArray[np.int64]
 
 def _speed(engine: TorchEngine, batch: tuple[NDArray[np.int64], NDArray[np.int64]]) -> float:
     """Tokens a second, of the faster of two rounds behind one that warms up."""
-    import torch
-
     best = 0.0
     for warm in (False, True, True):
         start = time.perf_counter()

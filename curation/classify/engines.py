@@ -6,13 +6,16 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+
 from curation.classify.devices import torch_device
+from curation.classify.first_token import is_of_berts_kind, read_first_token_only
 from curation.classify.onnx_export import exported
+from curation.classify.scaled_rows import scale_rows
 from curation.scorers.options import Device, Precision
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 
@@ -27,8 +30,6 @@ def make_engine(model: Any, key: str, precision: Precision, device: Device, thre
     """The engine of `model`, which is changed in place, in this precision; `key` names its weights in the cache of
     exported models.
     """
-    from curation.classify.first_token import read_first_token_only
-
     model = read_first_token_only(model)
     if precision in ("onnx", "onnx-int8"):
         return OnnxEngine(exported(model, key, int8=precision == "onnx-int8"), device, threads)
@@ -39,10 +40,6 @@ class TorchEngine:
     """The model itself, in one of torch's number formats. `device` is any of torch's."""
 
     def __init__(self, model: Any, precision: Precision, device: str) -> None:
-        import torch
-
-        from curation.classify.first_token import is_of_berts_kind
-
         if precision == "int8":
             model = _with_int8_layers(model)
         self.device, self._takes_ready_masks = device, is_of_berts_kind(model)
@@ -50,24 +47,20 @@ class TorchEngine:
 
     def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """See Engine."""
-        import torch
-
-        asked = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         with torch.inference_mode():
-            found = self._model(**{name: value.to(self.device) for name, value in asked.items()}).logits
-            return found.float().cpu().numpy()
+            logits = self._model(**{name: value.to(self.device) for name, value in inputs.items()}).logits
+            return logits.float().cpu().numpy()
 
     def launch(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> torch.Tensor:
         """The same logits, left on the device: this returns when the work is queued, not when it is done."""
-        import torch
-
-        asked = {"input_ids": self._sent(torch.from_numpy(ids))}
+        inputs = {"input_ids": self._sent(torch.from_numpy(ids))}
         if not self._takes_ready_masks:
-            asked["attention_mask"] = self._sent(torch.from_numpy(mask))
+            inputs["attention_mask"] = self._sent(torch.from_numpy(mask))
         elif not mask.all():  # of a mask [rows, tokens] transformers would ask the device the same, and wait for it
-            asked["attention_mask"] = self._sent(torch.from_numpy(mask).bool()[:, None, None, :])
+            inputs["attention_mask"] = self._sent(torch.from_numpy(mask).bool()[:, None, None, :])
         with torch.inference_mode():
-            return self._model(**asked).logits
+            return self._model(**inputs).logits
 
     def _sent(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device; a copy from pinned memory is queued like a kernel."""
@@ -89,16 +82,11 @@ class OnnxEngine:
 
     def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """See Engine."""
-        found = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
-        return found[0]
+        return self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
 
 
 def _with_int8_layers(model: Any) -> Any:
     """The model with linear layers of 8-bit weights, one scale an output, and inputs scaled token by token."""
-    import torch
-
-    from curation.classify.scaled_rows import scale_rows
-
     model = scale_rows(model)
     layers = {torch.nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
     with warnings.catch_warnings():

@@ -25,13 +25,13 @@ class FirstTokenLayer(torch.nn.Module):
     def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor | None = None, *_: Any, **__: Any) -> Any:
         """`attention_mask` [rows, 1, tokens, tokens], bool or to be added to attention scores."""
         attention, first = self.layer.attention, hidden[:, :1]
-        own = attention.self
+        heads = attention.self  # transformers calls the module so
         query, key, value = (
-            product.unflatten(-1, (-1, own.attention_head_size)).transpose(1, 2)
-            for product in (own.query(first), own.key(hidden), own.value(hidden))
+            product.unflatten(-1, (-1, heads.attention_head_size)).transpose(1, 2)
+            for product in (heads.query(first), heads.key(hidden), heads.value(hidden))
         )
         seen = None if attention_mask is None else attention_mask[:, :, :1]
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=own.scaling)
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=heads.scaling)
         return self.layer.feed_forward_chunk(attention.output(attended.transpose(1, 2).flatten(2), first))
 
 

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from curation.classify.number_formats import LAYERS
+from curation.classify.scaled_rows import scale_rows
 from infra.artifacts.artifact import version_of
 from infra.artifacts.fingerprint import digest
 from infra.atomic import atomic_path
@@ -40,8 +43,6 @@ def exported(model: Any, key: str, *, int8: bool) -> Path:
     file = cache_folder() / "onnx" / f"{digest([key, int8, versions, LAYERS])}.onnx"
     if file.is_file():
         return file
-    from curation.classify.scaled_rows import scale_rows
-
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder, atomic_path(file) as target, _in_silence():
         plain = Path(folder, "model.onnx")
@@ -55,7 +56,6 @@ def exported(model: Any, key: str, *, int8: bool) -> Path:
 
 def _export(model: Any, target: Path) -> None:
     """Trace the model with both axes free; weights stay within the file."""
-    import torch
 
     class Logits(torch.nn.Module):
         def __init__(self) -> None:
@@ -73,7 +73,7 @@ def _export(model: Any, target: Path) -> None:
         Logits().eval(), (ids, mask), dynamo=True, input_names=["input_ids", "attention_mask"],
         output_names=["logits"], dynamic_shapes=(axes, axes),
     )  # fmt: skip
-    assert program is not None
+    assert program is not None  # as torch annotates it; only without `dynamo` there is none
     program.save(str(target))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from curation.classify.devices import gpu_name
 from curation.classify.engines import Engine, make_engine
@@ -28,8 +29,6 @@ from infra.atomic import write_json
 from infra.files.digest_cache import cache_folder
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 SAMPLE = tuple(
@@ -96,8 +95,6 @@ def _measure(
     make_model: Callable[[], Any], probabilities: Callable[[torch.Tensor], torch.Tensor], tokenizer: Any, key: str,
     threads: int, device: Device,
 ) -> dict[str, Measured]:  # fmt: skip
-    import torch
-
     if device == "cpu":
         torch.set_num_threads(threads)
     model = make_model().eval()
@@ -110,17 +107,17 @@ def _measure(
         candidates = ("float32", "bfloat16")
     elif can_export():
         candidates = (*candidates, "onnx-int8")
-    found: dict[str, Measured] = {}
+    measured: dict[str, Measured] = {}
     reference = None
     for precision in candidates:
         engine = make_engine(make_model().eval(), key, precision, device, threads)
-        hopeless = _HOPELESS * found["float32"].tokens_per_second if found else 0.0
+        hopeless = _HOPELESS * measured["float32"].tokens_per_second if measured else 0.0
         speed = _speed(engine, ids, hopeless, device)
         rows = slice(None if speed >= hopeless else 2)
         scores = probabilities(torch.from_numpy(engine.logits(sample[rows], mask[rows]))).numpy()
         reference = scores if reference is None else reference
-        found[precision] = Measured(speed, float(np.abs(scores - reference[rows]).max()))
-    return found
+        measured[precision] = Measured(speed, float(np.abs(scores - reference[rows]).max()))
+    return measured
 
 
 def _speed(engine: Engine, ids: NDArray[np.int64], hopeless: float, device: Device) -> float:
@@ -148,4 +145,5 @@ def _processor() -> list[str]:
 
 def _read(file: Path) -> ChosenPrecision:
     record = json.loads(file.read_text(encoding="utf-8"))
-    return ChosenPrecision(record["precision"], {name: Measured(**each) for name, each in record["measured"].items()})
+    measured = {name: Measured(**figures) for name, figures in record["measured"].items()}
+    return ChosenPrecision(record["precision"], measured)

@@ -16,7 +16,6 @@ import numpy as np
 from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -67,7 +66,7 @@ def _distinct(texts: int, pieces: Iterable[tuple[int, list[int]]]) -> Windows:
 def buckets(lengths: list[int], budget: int) -> Iterator[list[int]]:
     """Rows of similar length, so that padding stays small: at most `budget` tokens a batch, padding included."""
     rows: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda each: (lengths[each], each)):
+    for row in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
         if rows and lengths[row] * (len(rows) + 1) > budget:
             yield rows
             rows = []

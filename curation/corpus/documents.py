@@ -53,12 +53,12 @@ def metadata_of(document: Document) -> dict[str, Any]:
     return {key: value for key, value in document.metadata.items() if key != MARKS}
 
 
-def batches(documents: Iterable[Document], most: int = BATCH) -> Iterator[list[Document]]:
+def batches(documents: Iterable[Document], max_documents: int = BATCH) -> Iterator[list[Document]]:
     """Documents in batches that are bounded by number and by characters, so that memory is."""
     batch: list[Document] = []
     size = 0
     for document in documents:
-        if batch and (len(batch) == most or size + len(document.text) > BATCH_CHARACTERS):
+        if batch and (len(batch) == max_documents or size + len(document.text) > BATCH_CHARACTERS):
             yield batch
             batch, size = [], 0
         batch.append(document)

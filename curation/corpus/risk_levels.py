@@ -65,10 +65,10 @@ class SourceRisk:
         return [sum(counts[index:]) for index in range(1, len(counts))]
 
     def _of(self, attribute: str) -> Levels:
-        found = self.levels.get(attribute)
-        if found is None:
-            found = self.levels[attribute] = Levels()
-        return found
+        levels = self.levels.get(attribute)
+        if levels is None:
+            levels = self.levels[attribute] = Levels()
+        return levels
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> SourceRisk:

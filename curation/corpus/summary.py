@@ -13,7 +13,7 @@ from curation.corpus.risk_levels import SourceRisk
 
 BINS = 20
 """Bins of a score histogram over [0, 1]; the last one holds 1.0."""
-_MOST_WORDS = 200  # risky words that a shard's summary keeps
+_MAX_WORDS = 200  # risky words that a shard's summary keeps
 _LONGEST_WORD = 40  # characters; a span over more is a sentence, and there are too many of those to count each
 
 
@@ -67,16 +67,16 @@ class Summary:
         self.nulls.update(other.nulls)
 
     @classmethod
-    def total(cls, parts: Iterable[Summary], bad_lines: int = 0) -> Summary:
+    def total(cls, summaries: Iterable[Summary], bad_lines: int = 0) -> Summary:
         """The sum of several, which stay as they are."""
-        found = cls(bad_lines=bad_lines)
-        for part in parts:
-            found.take(part)
-        return found
+        total = cls(bad_lines=bad_lines)
+        for summary in summaries:
+            total.take(summary)
+        return total
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, the most frequent risky words first; ties go by the alphabet, so that equal runs are equal."""
-        words = sorted(self.risky_words.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]
+        words = sorted(self.risky_words.items(), key=lambda item: (-item[1], item[0]))[:_MAX_WORDS]
         counters = {"risky": dict(sorted(self.risky.items())), "risky_words": [list(word) for word in words],
                     "nulls": dict(sorted(self.nulls.items()))}  # fmt: skip
         return {**asdict(self), **counters}

@@ -66,9 +66,9 @@ class TaggedCorpus:
     @classmethod
     def open_all(cls, artifact: str | Path) -> dict[str, TaggedCorpus]:
         """Every corpus of an artifact, whose manifest is read once. Raises InputError or ArtifactError."""
-        found = read_artifact(artifact, KIND)
-        corpora = read_manifest(found.path)["corpora"]
-        return {name: cls(found.path / "corpora" / name, name, found.fingerprint, manifest)
+        curation = read_artifact(artifact, KIND)
+        corpora = read_manifest(curation.path)["corpora"]
+        return {name: cls(curation.path / "corpora" / name, name, curation.fingerprint, manifest)
                 for name, manifest in corpora.items()}  # fmt: skip
 
     @property

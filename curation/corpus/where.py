@@ -74,27 +74,27 @@ class Where:
         check_names(self.names, f"where {self.text!r}", attributes, corpus, extra)
 
     def evaluate(
-        self, columns: Mapping[str, Column], documents: int, place: Callable[[int], str] = "document {}".format
+        self, columns: Mapping[str, Column], documents: int, location: Callable[[int], str] = "document {}".format
     ) -> Mask:
         """Which of `documents` documents pass; `columns` holds one array of that length for each of `names`, and
-        `place` says where a document stands. Raises InputError where a word is compared with what is none.
+        `location` says where a document stands. Raises InputError where a word is compared with what is none.
         """
         try:
             return np.broadcast_to(_truth(self.tree, columns), (documents,))
         except UnlikeError as error:
-            raise InputError(f"{place(error.row)}: where {self.text!r} {error}") from None
+            raise InputError(f"{location(error.row)}: where {self.text!r} {error}") from None
 
 
 def check_names(
-    names: Iterable[str], said: str, attributes: Iterable[str], corpus: str, extra: Iterable[str] = ()
+    names: Iterable[str], subject: str, attributes: Iterable[str], corpus: str, extra: Iterable[str] = ()
 ) -> None:
-    """Raise InputError, in what was `said`, when one of the names is neither a word of the language nor a score."""
+    """Raise InputError, in what was `subject`, when one of the names is neither a word of the language nor a score."""
     known = [*attributes, *WORDS, *LANGUAGE, *extra]
     for name in sorted(names):
         word = RISKY_SHARE if is_share(name) else name
         if word not in known and not name.startswith(METADATA):
             have = f"it has {', '.join(known)}{nearest(word, known)}"
-            raise InputError(f"{said}: corpus {corpus!r} has no score {word!r}; {have}")
+            raise InputError(f"{subject}: corpus {corpus!r} has no score {word!r}; {have}")
 
 
 def is_share(name: str) -> bool:
@@ -207,14 +207,14 @@ def _name(node: ast.expr) -> str:
 
 def _metadata_key(node: ast.expr) -> str | None:
     """`a.b` for metadata.a.b and for metadata["a.b"]; None for what is not of the metadata."""
-    parts: list[str] = []
+    keys: list[str] = []
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         key = node.attr if isinstance(node, ast.Attribute) else _subscript(node)
         if key is None:
             return None
-        parts.append(key)
+        keys.append(key)
         node = node.value
-    return ".".join(reversed(parts)) if parts and isinstance(node, ast.Name) and node.id == "metadata" else None
+    return ".".join(reversed(keys)) if keys and isinstance(node, ast.Name) and node.id == "metadata" else None
 
 
 def _subscript(node: ast.Subscript) -> str | None:

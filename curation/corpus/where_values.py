@@ -87,20 +87,20 @@ def _holds(ufunc: Callable[[Any, Any], Any], row: int, left: Any, right: Any) ->
     return bool(_OPERATORS[ufunc](left, right))
 
 
-def _inside(metadata: Mapping[str, Any], parts: list[str]) -> Any:
-    """The value in the kept record with the longest name that `parts` begin with."""
-    for end in range(len(parts) - 1, 0, -1):
-        if (value := metadata.get(".".join(parts[:end]), _ABSENT)) is not _ABSENT:
-            return _down(value, parts[end:])
-    raise KeyError(".".join(parts))
+def _inside(metadata: Mapping[str, Any], segments: list[str]) -> Any:
+    """The value in the kept record with the longest name that `segments` begin with."""
+    for end in range(len(segments) - 1, 0, -1):
+        if (value := metadata.get(".".join(segments[:end]), _ABSENT)) is not _ABSENT:
+            return _down(value, segments[end:])
+    raise KeyError(".".join(segments))
 
 
-def _down(value: Any, parts: list[str]) -> Any:
-    for part in parts:
+def _down(value: Any, segments: list[str]) -> Any:
+    for segment in segments:
         if isinstance(value, dict):
-            value = value.get(part)
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
+            value = value.get(segment)
+        elif isinstance(value, list) and segment.isdecimal() and int(segment) < len(value):
+            value = value[int(segment)]
         else:
             return None
     return value

@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.errors import DataError
 
-GIVEN = ("scores", "spans", "unscored")
+WRITTEN = ("scores", "spans", "unscored")
 """Keys that the filter writes. What a record brings under them is kept as `scores_before` and so on."""
 
 
@@ -35,7 +35,7 @@ def renamed(record: dict[str, Any], added: dict[str, Any]) -> dict[str, str]:
     `scores_before_2`, and so on.
     """
     names: dict[str, str] = {}
-    for key in GIVEN:
+    for key in WRITTEN:
         if key in record and (key in added or key == "unscored"):
             name, number = f"{key}_before", 2
             while name in record:
@@ -46,9 +46,9 @@ def renamed(record: dict[str, Any], added: dict[str, Any]) -> dict[str, str]:
 
 def line_of(number: int, record: dict[str, Any], names: dict[str, str], added: dict[str, Any]) -> bytes:
     """The line of a record with what was added. Raises DataError where it is nested too deep to be written."""
-    whole = {**{names.get(key, key): value for key, value in record.items()}, **added}
+    extended = {**{names.get(key, key): value for key, value in record.items()}, **added}
     try:
-        return _json(whole) + b"\n"
+        return _json(extended) + b"\n"
     except RecursionError:
         raise _too_deep(number) from None
 

@@ -38,7 +38,7 @@ _READ = 1 << 20
 _TRAINED = "tagger:"
 
 
-class Asked(Spec):
+class CommandLineSections(Spec):
     """A scorer and a tagger as they stand on the command line."""
 
     scorer: AnyScorer | None = None
@@ -162,9 +162,9 @@ def arriving(descriptor: int) -> Iterator[list[bytes]]:
     """Lines of a pipe or file, as many together as are there: when the writer pauses, what it has written comes out."""
     rest: list[bytes] = []
     while data := _there(descriptor):
-        whole, end, begun = data.rpartition(b"\n")
+        lines, end, begun = data.rpartition(b"\n")
         if end:
-            yield b"".join([*rest, whole]).split(b"\n")
+            yield b"".join([*rest, lines]).split(b"\n")
             rest = []
         rest.append(begun)
     if last := b"".join(rest):
@@ -173,12 +173,12 @@ def arriving(descriptor: int) -> Iterator[list[bytes]]:
 
 def _there(descriptor: int) -> bytes:
     """Wait for some bytes; return all that can be had without waiting for more. Nothing: the end."""
-    parts = [os.read(descriptor, _READ)]
-    size = len(parts[0])
-    while parts[-1] and size < _AT_ONCE and select.select([descriptor], [], [], 0)[0]:
-        parts.append(os.read(descriptor, _READ))
-        size += len(parts[-1])
-    return b"".join(parts)
+    chunks = [os.read(descriptor, _READ)]
+    size = len(chunks[0])
+    while chunks[-1] and size < _AT_ONCE and select.select([descriptor], [], [], 0)[0]:
+        chunks.append(os.read(descriptor, _READ))
+        size += len(chunks[-1])
+    return b"".join(chunks)
 
 
 def prepare(scorer: str, spans: bool, all_spans: bool, tagger: str, attribute: str | None, passage: int) -> Filter:
@@ -191,9 +191,9 @@ def prepare(scorer: str, spans: bool, all_spans: bool, tagger: str, attribute: s
         return _trained(scorer.removeprefix(_TRAINED), spans, all_spans)
 
     section = _section(scorer)
-    asked = _checked(scorer=section)
-    assert asked.scorer is not None
-    loaded = loaded_scorer(asked.scorer)
+    sections = _checked(scorer=section)
+    assert sections.scorer is not None
+    loaded = loaded_scorer(sections.scorer)
     chosen = attribute or loaded.attributes[0]
     if chosen not in loaded.attributes:
         known = ", ".join(loaded.attributes) + nearest(chosen, loaded.attributes)
@@ -207,11 +207,9 @@ def _trained(folder: str, spans: bool, all_spans: bool) -> Filter:
     from curation.token_models.trained import read_card
 
     card = read_card(Path(folder))
-    asked = _checked(tagger={"name": card["model"]["name"], "path": folder, "keep_at_or_above": _EVERY})
-    assert asked.tagger is not None
-    return Filter(
-        None, make_tagger(asked.tagger), card["attribute"], 0, None if all_spans else card["threshold"], spans
-    )
+    sections = _checked(tagger={"name": card.model.name, "path": folder, "keep_at_or_above": _EVERY})
+    assert sections.tagger is not None
+    return Filter(None, make_tagger(sections.tagger), card.attribute, 0, None if all_spans else card.threshold, spans)
 
 
 def _with_scorer(tagger: dict[str, Any], scorer: dict[str, Any], attribute: str, all_spans: bool) -> dict[str, Any]:
@@ -221,21 +219,22 @@ def _with_scorer(tagger: dict[str, Any], scorer: dict[str, Any], attribute: str,
     return {"scorer": scorer, "keep_at_or_above": floor, **of_one, **tagger}
 
 
-def _section(given: str) -> dict[str, Any]:
+def _section(argument: str) -> dict[str, Any]:
     """A name, or a mapping in YAML's flow style."""
     try:
-        loaded = yaml_value(given)
+        loaded = yaml_value(argument)
     except ConfigError:
         loaded = None
     if isinstance(loaded, str):
         return {"name": loaded}
     if not isinstance(loaded, dict):
-        raise ConfigError([Problem("command line", given, "write a name, or a section like {name: ..., key: value}")])
+        advice = "write a name, or a section like {name: ..., key: value}"
+        raise ConfigError([Problem("command line", argument, advice)])
     return loaded
 
 
-def _checked(**sections: dict[str, Any]) -> Asked:
+def _checked(**sections: dict[str, Any]) -> CommandLineSections:
     """The sections against their models; relative paths are relative to the working folder."""
-    asked = validate(YamlDocument(Path("command line"), sections, {(): "command line"}), Asked)
-    assert isinstance(asked, Asked)
-    return asked
+    checked = validate(YamlDocument(Path("command line"), sections, {(): "command line"}), CommandLineSections)
+    assert isinstance(checked, CommandLineSections)
+    return checked

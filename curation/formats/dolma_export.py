@@ -9,7 +9,6 @@ import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -48,35 +47,32 @@ def _write_shard(corpus: TaggedCorpus, shard: str, spanned: list[str], folder: P
         _gzipped(folder / "attributes" / FOLDER / file) as attributes,
     ):
         for document in corpus.documents_of(shard):
-            documents.write(json_bytes(_document(document)))
+            record = {"id": document.id, "text": document.text, "source": document.source}
+            documents.write(json_bytes({**record, "metadata": document.metadata}))
             attributes.write(json_bytes({"id": document.id, "attributes": attributes_of(document, spanned)}))
-
-
-def _document(document: Document) -> dict[str, Any]:
-    return {"id": document.id, "text": document.text, "source": document.source, "metadata": document.metadata}
 
 
 def attributes_of(document: Document, spanned: list[str]) -> dict[str, list[list[float]]]:
     """Scores and spans under Dolma's keys; an attribute of `spanned` without a span has the empty list."""
     end = len(document.text)
-    found: dict[str, list[list[float]]] = {
+    attributes: dict[str, list[list[float]]] = {
         document_key(attribute): [[0, end, score]] for attribute, score in document.scores.items()
     }
     if document.spans is not None:
-        found |= {spans_key(attribute): [] for attribute in spanned}
+        attributes |= {spans_key(attribute): [] for attribute in spanned}
         for span in document.spans:
-            found[spans_key(span.attribute)].append([span.start, span.end, span.score])
-    return found
+            attributes[spans_key(span.attribute)].append([span.start, span.end, span.score])
+    return attributes
 
 
 def _spanned(corpus: TaggedCorpus) -> list[str]:
     """Attributes that the corpus has spans of: those of its scores, and what else its taggers found."""
-    found = set(corpus.attributes)
+    names = set(corpus.attributes)
     for shard in corpus.shards:
         with pq.ParquetFile(corpus.path / shard) as file:
             for batch in file.iter_batches(columns=["spans"]):
-                found.update(batch.column(0).flatten().field("attribute").unique().to_pylist())
-    return sorted(found)
+                names.update(batch.column(0).flatten().field("attribute").unique().to_pylist())
+    return sorted(names)
 
 
 @contextmanager

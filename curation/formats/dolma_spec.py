@@ -33,10 +33,10 @@ class DolmaAttributeSpec(Spec):
 
 def attribute_file(location: str, folder: str) -> str:
     """Path or URL of the attribute file of a document file. Raises InputError where that is not below `documents/`."""
-    root, found, part = location.rpartition(_DOCUMENTS)
-    if not found:
+    root, documents, name = location.rpartition(_DOCUMENTS)
+    if not documents:
         raise InputError(f"{location}: Dolma attributes are found only of files below a folder named documents")
-    return f"{root}/attributes/{folder}/{part}"
+    return f"{root}/attributes/{folder}/{name}"
 
 
 def attribute_files(location: str, specs: Iterable[DolmaAttributeSpec]) -> dict[str, str]:

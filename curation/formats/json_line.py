@@ -16,6 +16,7 @@ import orjson
 JSONDecodeError = orjson.JSONDecodeError
 BEYOND = 2.0**63
 """Floats from here on, up or down, may have been whole numbers."""
+# strings are matched so that a NaN within one stays; an unclosed one up to its end, so that none is looked at twice
 _STRING_OR_CONSTANT = re.compile(rb'"(?:[^"\\]|\\.)*+"?|-?Infinity|NaN', re.DOTALL)
 
 
@@ -47,5 +48,5 @@ def beyond_64_bits(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value) and abs(value) >= BEYOND
 
 
-def _null(found: re.Match[bytes]) -> bytes:
-    return found[0] if found[0].startswith(b'"') else b"null"
+def _null(match: re.Match[bytes]) -> bytes:
+    return match[0] if match[0].startswith(b'"') else b"null"

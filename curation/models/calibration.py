@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from infra.artifacts.inputs import open_input
+from infra.artifacts.records import read_record
 from infra.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -28,9 +27,20 @@ class Curve:
     x: tuple[float, ...]
     y: tuple[float, ...]
 
-    def apply(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def apply(self, scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Calibrated scores."""
         return np.interp(scores, self.x, self.y).astype(np.float32).clip(0, 1)
+
+
+@dataclass(frozen=True)
+class StoredCurves:
+    """calibration.json, as far as scorers need it: the scorer that it was fitted to, by name and by the checksum of its
+    weights, and the curves by attribute.
+    """
+
+    scorer: str
+    weights: str
+    attributes: dict[str, Curve]
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,8 @@ class Calibration:
 
     def apply(self, scores: NDArray[np.float32], attributes: tuple[str, ...]) -> NDArray[np.float32]:
         """Scores [n, attributes] on the reference's scale; columns without a curve stay as they are."""
-        columns = [self.curves[name].apply(scores[:, place]) if name in self.curves else scores[:, place]
-                   for place, name in enumerate(attributes)]  # fmt: skip
+        columns = [self.curves[name].apply(scores[:, column]) if name in self.curves else scores[:, column]
+                   for column, name in enumerate(attributes)]  # fmt: skip
         return np.stack(columns, axis=1)
 
 
@@ -53,11 +63,10 @@ def read_calibration(folder: str | Path, scorer: str, possible_weights: Collecti
     Raises InputError where it is none, or was fitted to another scorer.
     """
     artifact = open_input(folder, "calibration")
-    record: dict[str, Any] = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
-    if record["weights"] not in possible_weights:
+    record = read_record(StoredCurves, artifact.path / FILE)
+    if record.weights not in possible_weights:
         raise InputError(
-            f"{folder}: fitted to {record['scorer']}, and this is another scorer, or the same one with other weights "
+            f"{folder}: fitted to {record.scorer}, and this is another scorer, or the same one with other weights "
             f"or another precision; fit it again with this one ({scorer})"
         )
-    curves = {name: Curve(tuple(each["x"]), tuple(each["y"])) for name, each in record["attributes"].items()}
-    return Calibration(curves, artifact.fingerprint)
+    return Calibration(record.attributes, artifact.fingerprint)

@@ -1,6 +1,7 @@
 """fastText models: loaded with care, asked for the probability of labels, and trained so that a repeat is equal.
 
-Of the bindings that install the module `fasttext`, only fasttext-community works with numpy 2 and trains without NaN.
+Of the bindings that install the module `fasttext`, only fasttext-community works with numpy 2 (of the others:
+messense/fasttext-wheel issue 10) and trains without NaN.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from infra.config.spec import Seed, Spec
 from infra.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _PREFIX = "__label__"
@@ -48,7 +48,7 @@ class FasttextTraining(Spec):
     minCount: int = Field(2, ge=1)
     """Words seen less often than this are left out."""
     bucket: int = Field(200_000, ge=1)
-    """Places that n-grams are hashed to."""
+    """WordSpans that n-grams are hashed to."""
     loss: Literal["softmax", "ova"] = "softmax"
     """ova (one against all): labels that do not exclude one another."""
     seed: Seed = 0
@@ -66,15 +66,15 @@ class FasttextModel:
 
     def probabilities(self, texts: list[str]) -> NDArray[np.float32]:
         """Probability of every label: float32 [texts, labels], in [0, 1]."""
-        places = {f"{_PREFIX}{label}": place for place, label in enumerate(self.labels)}
-        found = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
+        columns = {f"{_PREFIX}{label}": column for column, label in enumerate(self.labels)}
+        table = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         if not texts:
-            return found
-        names, values = self._model.predict(list(map(one_line, texts)), k=-1)
+            return table
+        names, values = self._model.predict(list(map(one_line, texts)), k=-1)  # by falling probability, row by row
         for row, (row_names, row_values) in enumerate(zip(names, values, strict=True)):
             for name, value in zip(row_names, row_values, strict=True):
-                found[row, places[name]] = value
-        return found.clip(0, 1)  # fastText returns up to 1.00001; a NaN stays a NaN
+                table[row, columns[name]] = value
+        return table.clip(0, 1)  # fastText returns up to 1.00001; a NaN stays a NaN
 
     def known_words(self, text: str) -> tuple[int, int]:
         """How many words with letters are in the vocabulary, and how many there are; (0, 0) with letter runs."""
@@ -83,7 +83,7 @@ class FasttextModel:
         words = [word for word in one_line(text).split() if any(map(str.isalpha, word))]
         return sum(self._model.get_word_id(word) >= 0 for word in words), len(words)
 
-    def place_of(self, label: str) -> int:
+    def column_of(self, label: str) -> int:
         """Column of `label`, with or without fastText's prefix. Raises InputError with the nearest label."""
         plain = label.removeprefix(_PREFIX)
         if plain not in self.labels:
@@ -110,9 +110,12 @@ def train_fasttext(rows: Iterable[tuple[str, Iterable[str]]], options: FasttextT
     fasttext, lines = _package(), target.with_name(f"{target.name}.train.txt")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        seen = _write_lines(_shuffled(rows, options.seed), lines)
+        shuffled = list(rows)
+        random.Random(options.seed).shuffle(shuffled)
+        seen = _write_lines(shuffled, lines)
         if len(seen) < 2:
             raise InputError(f"a fastText classifier needs at least two labels to learn, and there are {len(seen)}")
+        # one thread: with more, the order of their updates would be another every time
         model = fasttext.train_supervised(input=str(lines), thread=1, verbose=0, **options.model_dump())
     finally:
         lines.unlink(missing_ok=True)
@@ -125,12 +128,6 @@ def one_line(text: str) -> str:
     """A text as fastText reads it: on one line, without its end-of-text sign, and valid in UTF-8."""
     plain = text.replace("\x00", " ").replace(_END, "< /s>")  # it would stop reading there, and not say so
     return " ".join(plain.split()).encode("utf-8", "replace").decode()
-
-
-def _shuffled(rows: Iterable[tuple[str, Iterable[str]]], seed: int) -> list[tuple[str, Iterable[str]]]:
-    listed = list(rows)
-    random.Random(seed).shuffle(listed)
-    return listed
 
 
 def _write_lines(rows: Iterable[tuple[str, Iterable[str]]], file: Path) -> set[str]:

@@ -28,7 +28,6 @@ from infra.atomic import atomic_path, write_json
 from infra.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 WEIGHTS, MODEL = "linear.safetensors", "model.json"
@@ -89,7 +88,7 @@ class Features:
 
         blocks = []
         for number, hashed in enumerate(counted(texts, self.size)):
-            hashed.data *= self.rarity[hashed.indices + number * self.size]
+            hashed.data *= self.rarity[hashed.indices + number * self.size]  # in place: no second matrix of that size
             blocks.append(normalize(hashed, copy=False))
         return sparse.hstack(blocks, format="csr", dtype="float32")
 

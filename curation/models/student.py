@@ -15,7 +15,6 @@ from infra.atomic import atomic_path, write_json
 from infra.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 WEIGHTS, RARITY, MODEL = "weights.npy", "rarity.npy", "model.json"
@@ -37,8 +36,8 @@ class Student:
         from scipy.special import expit
 
         logits = _weighed(self._runs.transform(texts), self.rarity) @ self.weights + np.array(self.bias)
-        found: NDArray[np.float32] = expit(logits).astype(np.float32)
-        return found
+        scores: NDArray[np.float32] = expit(logits).astype(np.float32)
+        return scores
 
     @cached_property
     def _runs(self) -> Any:

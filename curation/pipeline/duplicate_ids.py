@@ -23,18 +23,18 @@ from infra.render.progress import Advance
 
 _IN_BUCKET = 4_000_000  # ids of a bucket: 64 MB, and about as much again to sort their hashes
 _AT_ONCE = 1 << 18  # ids that are hashed together
-_MOST_NAMED = 1_000_000  # documents that are named: some 300 MB as text
+_MAX_NAMED = 1_000_000  # documents that are named: some 300 MB as text
 _PAIR = np.dtype([("hash", "<u8"), ("row", "<u8")])
 
 
 @dataclass(frozen=True)
 class SharedIds:
-    """`count` ids stand more than once. `places` names them in the corpus's order, each with its places
+    """`count` ids stand more than once. `locations` names them in the corpus's order, each with where it stands
     ("00000.parquet:12", rows from 0): all, or where not `complete` those of the first million documents.
     """
 
     count: int
-    places: dict[str, list[str]]
+    locations: dict[str, list[str]]
     complete: bool
 
 
@@ -45,14 +45,14 @@ def shared_ids(shards: Sequence[Path], documents: int, work: Path, advance: Adva
     buckets = [work / f"{number:05d}" for number in range(max(1, allow(1 + documents // _IN_BUCKET)))]
     starts = _write_buckets(shards, buckets, advance)
     count, firsts, rows = _repeated(buckets)
-    complete = len(rows) < _MOST_NAMED
+    complete = len(rows) < _MAX_NAMED
     if not complete and firsts[0] != firsts[-1]:  # the last ones may lack their other places
         firsts, rows = firsts[firsts != firsts[-1]], rows[firsts != firsts[-1]]
-    places: dict[str, list[str]] = {}
-    for same in _split(rows, firsts, _Places(shards, starts, rows)):
+    locations: dict[str, list[str]] = {}
+    for same in _split(rows, firsts, _Locations(shards, starts, rows)):
         count += len(same) - 1  # 0 of a hash whose ids only clash
-        places |= same
-    return SharedIds(count, places, complete)
+        locations |= same
+    return SharedIds(count, locations, complete)
 
 
 def _write_buckets(shards: Sequence[Path], buckets: list[Path], advance: Advance) -> NDArray[np.int64]:
@@ -73,6 +73,7 @@ def _write_buckets(shards: Sequence[Path], buckets: list[Path], advance: Advance
 def _hashes(shard: Path) -> Iterator[NDArray[np.uint64]]:
     with pq.ParquetFile(shard) as file:
         for batch in file.iter_batches(_AT_ONCE, columns=["id"]):
+            # polars promises equal hashes within one version only: the buckets are never read by another run
             yield pl.Series(batch.column("id")).hash().to_numpy()
 
 
@@ -95,11 +96,11 @@ def _repeated(buckets: list[Path]) -> tuple[int, NDArray[np.int64], NDArray[np.i
     count = 0
     firsts = rows = np.empty(0, np.int64)
     for bucket in buckets:
-        found, first, row = _repeated_in(np.fromfile(bucket, _PAIR))
+        repeated, first, row = _repeated_in(np.fromfile(bucket, _PAIR))
         bucket.unlink()
-        count += found
+        count += repeated
         firsts, rows = np.concatenate([firsts, first]), np.concatenate([rows, row])
-        order = np.lexsort((rows, firsts))[:_MOST_NAMED]
+        order = np.lexsort((rows, firsts))[:_MAX_NAMED]
         firsts, rows = firsts[order], rows[order]
     return count, firsts, rows
 
@@ -114,25 +115,25 @@ def _repeated_in(pairs: NDArray[np.void]) -> tuple[int, NDArray[np.int64], NDArr
     return len(repeated), rows[at][group], rows
 
 
-def _split(rows: NDArray[np.int64], firsts: NDArray[np.int64], places: _Places) -> Iterator[dict[str, list[str]]]:
+def _split(rows: NDArray[np.int64], firsts: NDArray[np.int64], locations: _Locations) -> Iterator[dict[str, list[str]]]:
     """For the rows of each hash, the places of every id that stands more than once."""
     for group in np.split(rows, np.flatnonzero(np.diff(firsts)) + 1) if len(rows) else ():
-        found: dict[str, list[str]] = {}
+        locations_by_id: dict[str, list[str]] = {}
         for row in group.tolist():
-            found.setdefault(places.ids[row], []).append(places.of(row))
-        yield {name: where for name, where in found.items() if len(where) > 1}
+            locations_by_id.setdefault(locations.ids[row], []).append(locations.of(row))
+        yield {name: where for name, where in locations_by_id.items() if len(where) > 1}
 
 
-class _Places:
+class _Locations:
     """Where rows of the corpus stand, and the ids of some of them."""
 
     def __init__(self, shards: Sequence[Path], starts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
         self._shards, self._starts = shards, starts
         self.ids: dict[int, str] = {}
-        asked = np.sort(rows)
-        shard_of = self._shard_of(asked)
+        rising = np.sort(rows)
+        shard_of = self._shard_of(rising)
         for number in np.unique(shard_of).tolist():
-            inside = asked[shard_of == number]
+            inside = rising[shard_of == number]
             self.ids.update(zip(inside.tolist(), _ids_at(shards[number], inside - starts[number]), strict=True))
 
     def of(self, row: int) -> str:

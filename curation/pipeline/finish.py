@@ -17,7 +17,7 @@ from curation.pipeline.duplicate_ids import SharedIds, shared_ids
 from curation.pipeline.passes import Curation
 from curation.pipeline.split import cut_folder, cut_record
 from curation.shards.removed import Removals
-from curation.shards.shards import Shard, pass_folder, remove_unfinished
+from curation.shards.shards import PassRecord, Shard, pass_folder, remove_unfinished
 from curation.sources.bad_lines import QUARANTINE, SHOWN, tolerated
 from curation.spec import CurationSpec
 from infra.atomic import atomic_path, write_json, write_text
@@ -47,7 +47,9 @@ def finish(curation: Curation, workspace: Workspace) -> dict[str, Any]:
             with open(file, "rb") as lines:
                 shutil.copyfileobj(lines, out)
     _collect_removed(curation, workspace.path)
-    write_json(workspace.path / MANIFEST, {"steps": _steps(curation), "corpora": corpora, **_tolerated(spec)})
+    # what was put up with of bad input: the fingerprint does not hold it
+    tolerance = {"max_bad_share": spec.max_bad_share, "damaged_files": spec.damaged_files}
+    write_json(workspace.path / MANIFEST, {"steps": _steps(curation), "corpora": corpora, **tolerance})
     remove_unfinished(workspace.path / "corpora")  # by a worker of a killed run, after this one began
     shutil.rmtree(work)
     names = ("documents", "characters", "words", "bad_lines")
@@ -61,21 +63,16 @@ def _quarantines(work: Path, shards: Iterable[Shard]) -> Iterator[Path]:
         if shard.piece:
             yield cut_folder(work) / "quarantine" / f"{shard.piece}.jsonl"
         elif not shard.stored:
-            yield work / "quarantine" / f"{shard.place}.jsonl"
-
-
-def _tolerated(spec: CurationSpec) -> dict[str, Any]:
-    """What was put up with of bad input; the fingerprint does not hold it."""
-    return {"max_bad_share": spec.max_bad_share, "damaged_files": spec.damaged_files}
+            yield work / "quarantine" / f"{shard.stem}.jsonl"
 
 
 def _steps(curation: Curation) -> list[dict[str, Any]]:
     """What each step used and found."""
-    found = []
+    reports = []
     for number, step in enumerate(curation.steps):
         context = curation.context(number, 0, Removals(curation.shards, curation.work))
-        found.append({"name": context.name, "describe": step.describe(), **step.report(context)})
-    return found
+        reports.append({"name": context.name, "describe": step.describe(), **step.report(context)})
+    return reports
 
 
 def _removed_in_all(corpus: dict[str, Any]) -> int:
@@ -85,12 +82,13 @@ def _removed_in_all(corpus: dict[str, Any]) -> int:
 def _corpus(curation: Curation, name: str, shards: list[Shard], bad: int) -> dict[str, Any]:
     """A corpus's entry in the manifest."""
     records = {shard: list(_records(curation, shard)) for shard in shards}
-    summaries = {shard: Summary.from_json(found[-1]["summary"]) for shard, found in records.items()}
+    summaries = {shard: Summary.from_json(by_pass[-1].summary) for shard, by_pass in records.items()}
     total = Summary.total(summaries.values(), bad_lines=bad)
-    files = [{"name": f"{shard.number:05d}.parquet", "documents": each.documents, "characters": each.characters}
-             for shard, each in summaries.items()]  # fmt: skip
+    files = [{"name": f"{shard.number:05d}.parquet", "documents": summary.documents, "characters": summary.characters}
+             for shard, summary in summaries.items()]  # fmt: skip
     removed: dict[str, dict[str, int]] = {}
-    for step, reason, count in sorted(row for found in records.values() for each in found for row in each["removed"]):
+    rows = [row for by_pass in records.values() for record in by_pass for row in record.removed]
+    for step, reason, count in sorted(rows):
         reasons = removed.setdefault(step, {})
         reasons[reason] = reasons.get(reason, 0) + count
     tags = curation.tags(name)
@@ -99,13 +97,12 @@ def _corpus(curation: Curation, name: str, shards: list[Shard], bad: int) -> dic
             "removed": removed}  # fmt: skip
 
 
-def _records(curation: Curation, shard: Shard) -> Iterator[dict[str, Any]]:
+def _records(curation: Curation, shard: Shard) -> Iterator[PassRecord]:
     """What is known of a shard, pass by pass; of the cutting where it was the first of a piece."""
     if shard.piece:
         yield cut_record(curation.work, shard.piece)
-    for each in curation.passes:
-        file = pass_folder(curation.work, each.number) / "records" / f"{shard.place}.json"
-        yield json.loads(file.read_text(encoding="utf-8"))
+    for pass_ in curation.passes:
+        yield PassRecord.from_json(pass_folder(curation.work, pass_.number), shard.stem)
 
 
 def _lines(file: Path) -> int:
@@ -128,14 +125,14 @@ def _weigh(spec: CurationSpec, name: str, corpus: dict[str, Any], files: list[Pa
 
 def _in_words(reasons: dict[str, int]) -> str:
     """The most frequent reasons of a step."""
-    most = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:_REASONS]
-    return ", ".join(f"{count} {reason}" for reason, count in most)
+    frequent = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:_REASONS]
+    return ", ".join(f"{count} {reason}" for reason, count in frequent)
 
 
 def _tell_nulls(spec: CurationSpec, name: str, corpus: dict[str, Any], workspace: Workspace) -> None:
     """Name the keys that were to be kept and that no document has: one may be misspelt."""
-    asked = dict.fromkeys(key for source in spec.corpora[name].sources for key in getattr(source, "keep", ()))
-    if nowhere := [key for key in asked if corpus["nulls"].get(key) == corpus["documents"]]:
+    requested = dict.fromkeys(key for source in spec.corpora[name].sources for key in getattr(source, "keep", ()))
+    if nowhere := [key for key in requested if corpus["nulls"].get(key) == corpus["documents"]]:
         workspace.note(f"corpus {name}: no document has {', '.join(nowhere)}, which `keep` asks for: null everywhere")
 
 
@@ -143,16 +140,16 @@ def _tell_duplicates(spec: CurationSpec, name: str, corpus: dict[str, Any], work
     """Name the ids that several documents share. Ids that we give ourselves (file:line) are never shared."""
     if not any(getattr(source, "id", None) for source in spec.corpora[name].sources):
         return
-    found = _shared_ids(name, corpus, workspace)
-    corpus["shared_ids"] = found.count
-    if found.places:
-        rows = [json.dumps({"id": each, "places": places}, ensure_ascii=False)
-                for each, places in found.places.items()]  # fmt: skip
+    shared = _shared_ids(name, corpus, workspace)
+    corpus["shared_ids"] = shared.count
+    if shared.locations:
+        rows = [json.dumps({"id": shared_id, "places": locations}, ensure_ascii=False)
+                for shared_id, locations in shared.locations.items()]  # fmt: skip
         write_text(workspace.path / "shared_ids" / f"{name}.jsonl", "".join(row + "\n" for row in rows))
-        first, places = next(iter(found.places.items()))
-        named = "" if found.complete else "the first of them in "
-        workspace.note(f"corpus {name}: {found.count} ids belong to several documents, all of which are kept; see "
-                       f"{named}shared_ids/{name}.jsonl: {first} at {', '.join(places[:3])}")  # fmt: skip
+        first, locations = next(iter(shared.locations.items()))
+        named = "" if shared.complete else "the first of them in "
+        workspace.note(f"corpus {name}: {shared.count} ids belong to several documents, all of which are kept; see "
+                       f"{named}shared_ids/{name}.jsonl: {first} at {', '.join(locations[:3])}")  # fmt: skip
 
 
 def _shared_ids(name: str, corpus: dict[str, Any], workspace: Workspace) -> SharedIds:
@@ -165,31 +162,31 @@ def _shared_ids(name: str, corpus: dict[str, Any], workspace: Workspace) -> Shar
 
 
 def _first(files: list[Path]) -> list[str]:
-    found: list[str] = []
+    shown: list[str] = []
     for file in files:
         with open(file, encoding="utf-8") as lines:
-            for line, _ in zip(lines, range(SHOWN - len(found)), strict=False):
+            for line, _ in zip(lines, range(SHOWN - len(shown)), strict=False):
                 record = json.loads(line)
-                found.append(f"{record['file']}:{record['line']}: {record['reason']}")
-    return found
+                shown.append(f"{record['file']}:{record['line']}: {record['reason']}")
+    return shown
 
 
 def _collect_removed(curation: Curation, target: Path) -> None:
     """Put what the passes removed together: `excluded/CORPUS/NNNNN.parquet` for every shard that lost something."""
     for shard in curation.shards:
-        files = [pass_folder(curation.work, each.number) / "removed" / f"{shard.place}.parquet"
-                 for each in curation.passes]  # fmt: skip
+        files = [pass_folder(curation.work, pass_.number) / "removed" / f"{shard.stem}.parquet"
+                 for pass_ in curation.passes]  # fmt: skip
         if shard.piece:
             files.insert(0, cut_folder(curation.work) / "removed" / f"{shard.piece}.parquet")
         files = [file for file in files if file.exists()]
-        place = target / "excluded" / f"{shard.place}.parquet"
+        merged = target / "excluded" / f"{shard.stem}.parquet"
         if len(files) == 1:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(files[0], place)
+            merged.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(files[0], merged)
         if len(files) <= 1:
             continue
         with (
-            atomic_path(place) as temporary,
+            atomic_path(merged) as temporary,
             pq.ParquetWriter(temporary, removed_schema(), compression="zstd") as out,
         ):
             for file in files:

@@ -48,9 +48,9 @@ class Curation:
 
     def __init__(self, spec: CurationSpec, work: Path) -> None:
         self.spec, self.work = spec, work
-        self.steps = tuple(make_step(each) for each in spec.steps)
+        self.steps = tuple(make_step(step_spec) for step_spec in spec.steps)
         self.passes = _cut(self.steps)
-        self._parts: ReadOnly[bytes] = ReadOnly()
+        self._packed_files: ReadOnly[bytes] = ReadOnly()
         self.shards: ReadOnly[Shard] = ReadOnly()
         """Known when the big files have been cut; without their parts, which only the first pass needs."""
 
@@ -88,36 +88,36 @@ class Curation:
         step = self.steps[number]
         name = f"{number}-{step.spec.step}"
         ranks = [rank for rank, shard in enumerate(self.shards) if self.applies(step, shard.corpus)]
-        places = _stored_by(stored, self.shards)
+        shards = _stored_by(stored, self.shards)
         known = {corpus: self.attributes(corpus, number) for corpus in self.spec.corpora}
         tagged = frozenset(corpus for corpus in self.spec.corpora if self.tags(corpus, number))
-        return Context(name, self.work / "steps" / name, self.work, ReadOnly(places[rank] for rank in ranks),
-                       ReadOnly(ranks), Removed(removals, name), len(ranks) == len(places), known, tagged)  # fmt: skip
+        return Context(name, self.work / "steps" / name, self.work, ReadOnly(shards[rank] for rank in ranks),
+                       ReadOnly(ranks), Removed(removals, name), len(ranks) == len(shards), known, tagged)  # fmt: skip
 
     def run(self, workspace: Workspace, workers: Workers) -> None:
         """Run every job that is not done yet. Raises RanksFailed."""
         for folder in (workspace.path / "corpora", self.work):
             remove_unfinished(folder)
         self._cut_pieces(workspace, workers)
-        for each in self.passes:
-            self._run(each, workspace, workers)
+        for pass_ in self.passes:
+            self._run(pass_, workspace, workers)
 
     def _cut_pieces(self, workspace: Workspace, workers: Workers) -> None:
         """Make shards of what is big; then all shards are known."""
-        pieces = pieces_of(self.spec, lambda parts: row_counts(parts, self.work / "rows.json", workspace.progress))
+        pieces = pieces_of(self.spec, lambda files: row_counts(files, self.work / "rows.json", workspace.progress))
         for note in left_out(self.spec):
             workspace.note(note)
         self._check_open_files([piece.shard for piece in pieces], workspace)  # before anything is read
         if cut_first := [piece.shard for piece in pieces if piece.cut]:
-            big, parts = _without_parts(cut_first), packed(cut_first)
+            big, packed_files = _without_files(cut_first), packed(cut_first)
             folder = cut_folder(self.work)
             removals = Removals(big, folder / "removed")
-            read = ReadSources(big, parts, self.work, folder / "quarantine", removals, self._keeps_damaged)
+            read = ReadSources(big, packed_files, self.work, folder / "quarantine", removals, self._keeps_damaged)
             cut = StoreRuns(big, folder / "stored", folder / "records", removals, self.spec.shard_documents)
             labels = tuple(shard.label for shard in big)
             execute(Job("read and cut", (read, cut), labels, folder / "jobs"), workspace, workers)
         shards = shards_of(pieces, self.work)
-        self.shards, self._parts = _without_parts(shards), packed(shards)
+        self.shards, self._packed_files = _without_files(shards), packed(shards)
         self._check_open_files(self.shards, workspace)
 
     def _check_open_files(self, shards: Sequence[Shard], workspace: Workspace) -> None:
@@ -135,44 +135,47 @@ class Curation:
     def _keeps_damaged(self) -> bool:
         return self.spec.damaged_files == "keep"
 
-    def _run(self, each: Pass, workspace: Workspace, workers: Workers) -> None:
+    def _run(self, pass_: Pass, workspace: Workspace, workers: Workers) -> None:
         """The jobs of a pass's first step, then the pass, then its input is no longer needed."""
-        folder = pass_folder(self.work, each.number)
+        folder = pass_folder(self.work, pass_.number)
         removals = Removals(self.shards, folder / "removed")
-        first = sum(len(earlier.steps) for earlier in self.passes[: each.number])
-        contexts = [self.context(first + index, each.number - 1, removals) for index in range(len(each.steps))]
-        for step, context in zip(each.steps, contexts, strict=True):
+        first = sum(len(earlier.steps) for earlier in self.passes[: pass_.number])
+        contexts = [self.context(first + index, pass_.number - 1, removals) for index in range(len(pass_.steps))]
+        for step, context in zip(pass_.steps, contexts, strict=True):
             context.folder.mkdir(parents=True, exist_ok=True)
             for job in step.phases(context) if context.shards else []:
                 execute(job, workspace, workers)
-        middle = [_led(step, context) for step, context in zip(each.steps, contexts, strict=True) if context.shards]
-        pipeline = (self._read(each, removals), *(one for led in middle for one in led),
-                    self._write(each, removals, workspace.path))  # fmt: skip
+        pipeline = [self._read(pass_, removals)]
+        for step, context in zip(pass_.steps, contexts, strict=True):
+            if context.shards:
+                steps = step.pipeline(context)
+                pipeline += steps if context.whole else [Within(tuple(steps), context.ranks)]
+        pipeline.append(self._write(pass_, removals, workspace.path))
         labels = tuple(shard.label for shard in self.shards)
-        execute(Job(_name(each), pipeline, labels, folder / "jobs"), workspace, workers)
-        before = pass_folder(self.work, each.number - 1) if each.number > 0 else cut_folder(self.work)
+        execute(Job(_name(pass_), tuple(pipeline), labels, folder / "jobs"), workspace, workers)
+        before = pass_folder(self.work, pass_.number - 1) if pass_.number > 0 else cut_folder(self.work)
         shutil.rmtree(before / "stored", ignore_errors=True)
 
-    def _read(self, each: Pass, removals: Removals) -> PipelineStep:
-        if each.number == 0:
+    def _read(self, pass_: Pass, removals: Removals) -> PipelineStep:
+        if pass_.number == 0:
             quarantine = self.work / "quarantine"
-            return ReadSources(self.shards, self._parts, self.work, quarantine, removals, self._keeps_damaged)
-        return ReadStored(ReadOnly(_stored_by(each.number - 1, self.shards)), self.work, removals)
+            return ReadSources(self.shards, self._packed_files, self.work, quarantine, removals, self._keeps_damaged)
+        return ReadStored(ReadOnly(_stored_by(pass_.number - 1, self.shards)), self.work, removals)
 
-    def _write(self, each: Pass, removals: Removals, target: Path) -> PipelineStep:
-        folder = pass_folder(self.work, each.number)
-        if each.last:
+    def _write(self, pass_: Pass, removals: Removals, target: Path) -> PipelineStep:
+        folder = pass_folder(self.work, pass_.number)
+        if pass_.last:
             return WriteShard(self.shards, target / "corpora", folder / "records", removals)
         return StoreShard(self.shards, folder / "stored", folder / "records", removals)
 
 
-def _without_parts(shards: Sequence[Shard]) -> ReadOnly[Shard]:
-    return ReadOnly(replace(shard, parts=()) for shard in shards)
+def _without_files(shards: Sequence[Shard]) -> ReadOnly[Shard]:
+    return ReadOnly(replace(shard, input_files=()) for shard in shards)
 
 
 def _stored_by(number: int, shards: Sequence[Shard]) -> list[Shard]:
     """The shards as a pass has stored them."""
-    return [replace(shard, stored=f"passes/{number}/stored/{shard.place}{SUFFIX}") for shard in shards]
+    return [replace(shard, stored=f"passes/{number}/stored/{shard.stem}{SUFFIX}") for shard in shards]
 
 
 def _cut(steps: tuple[Step, ...]) -> tuple[Pass, ...]:
@@ -185,21 +188,15 @@ def _cut(steps: tuple[Step, ...]) -> tuple[Pass, ...]:
     return tuple(Pass(number, tuple(group), number == len(groups) - 1) for number, group in enumerate(groups))
 
 
-def _led(step: Step, context: Context) -> list[PipelineStep]:
-    """A step's part of the pass, kept to its corpora."""
-    found = step.pipeline(context)
-    return found if context.whole else [Within(tuple(found), context.ranks)]
-
-
-def _name(each: Pass) -> str:
-    names = ", ".join(step.spec.step for step in each.steps) or "read"
+def _name(pass_: Pass) -> str:
+    names = ", ".join(step.spec.step for step in pass_.steps) or "read"
     return names if len(names) <= _LABEL else names[: _LABEL - 1] + "…"
 
 
-def _distinct(given: list[tuple[str, tuple[str, ...]]], what: str) -> tuple[str, ...]:
+def _distinct(contributions: list[tuple[str, tuple[str, ...]]], what: str) -> tuple[str, ...]:
     """All names in order. Raises InputError where two steps give the same one."""
     owner: dict[str, str] = {}
-    for giver, names in given:
+    for giver, names in contributions:
         for name in names:
             if name in owner:
                 raise InputError(f'steps: "{owner[name]}" and "{giver}" both give {what} called "{name}"; '

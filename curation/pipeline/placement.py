@@ -17,7 +17,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from curation.scorers import SCORERS
 from curation.scorers.options import ScorerSpec
-from curation.scoring.resolve import deferred, each_scorer, on_this_machine, resolved, with_scorers
+from curation.scoring.resolve import deferred, on_this_machine, resolved, scorers_in, with_scorers
 from curation.spec import CurationSpec
 from infra.atomic import write_json
 from infra.errors import UnavailableError, UserError
@@ -59,7 +59,7 @@ def settled(spec: CurationSpec, workspace: Workspace, workers: Workers) -> Curat
     """The curation as its workers run it, with a definite device, format and batch for every scorer. Raises
     UnavailableError where they do not have what is asked for, RanksFailed.
     """
-    scorers = each_scorer(spec)
+    scorers = scorers_in(spec)
     if deferred(spec) is spec and not any("worker" in scorer.model_dump().values() for scorer in scorers):
         return spec
     folder = workspace.path / "work" / "machine"
@@ -68,16 +68,16 @@ def settled(spec: CurationSpec, workspace: Workspace, workers: Workers) -> Curat
     answer = json.loads(file.read_text(encoding="utf-8"))
     if "refused" in answer:
         shutil.rmtree(folder)  # the next run asks anew: other workers may have it
-        raise UnavailableError(f"{answer['refused']} ({_asked(spec, workspace)})")
+        raise UnavailableError(f"{answer['refused']} ({_answering_worker(spec, workspace)})")
     options = answer["scorers"]
-    for each in options:
-        if "device" in each:
-            workspace.note(f"{each['name']}: on {each['device']}, {each['precision']}, {each['batch_tokens']:,} tokens "
-                           "a batch, as a worker chose")  # fmt: skip
-    return with_scorers(spec, [SCORERS.get(each["name"]).options.model_validate(each) for each in options])
+    for scorer in options:
+        if "device" in scorer:
+            workspace.note(f"{scorer['name']}: on {scorer['device']}, {scorer['precision']}, "
+                           f"{scorer['batch_tokens']:,} tokens a batch, as a worker chose")  # fmt: skip
+    return with_scorers(spec, [SCORERS.get(scorer["name"]).options.model_validate(scorer) for scorer in options])
 
 
-def _asked(spec: CurationSpec, workspace: Workspace) -> str:
+def _answering_worker(spec: CurationSpec, workspace: Workspace) -> str:
     """Who was asked, and what would bring GPUs to it."""
     if workspace.ray is not None:
         return "asked on a worker of the Ray cluster; `execution.ray.gpus` is what Ray gives a worker"

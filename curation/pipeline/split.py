@@ -9,15 +9,14 @@ from the sources and the settings alone.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from curation.shards.shards import Shard
+from curation.shards.shards import PassRecord, Shard
 from curation.shards.spill import SUFFIX
-from curation.sources.parts import SourcePart, beside, parts_of
+from curation.sources.parts import SourcePart, beside, input_files_of
 from curation.sources.spec import ForumSpec, SourceSpec
 from curation.spec import CurationSpec
 
@@ -39,19 +38,22 @@ class ReadingUnit:
 
 def pieces_of(spec: CurationSpec, count_rows: CountRows) -> list[ReadingUnit]:
     """All pieces in the order of the corpora, sources and files."""
-    parts = {name: [part for number, source in enumerate(corpus.sources) for part in parts_of(source, number)]
-             for name, corpus in spec.corpora.items()}  # fmt: skip
-    rows = count_rows([part for name, corpus in spec.corpora.items() if not corpus.limit
-                       for part in parts[name] if _is_cut_by_rows(part)])  # fmt: skip
-    found = []
+    files_by_corpus = {}
+    cut_by_rows: list[SourcePart] = []
     for name, corpus in spec.corpora.items():
-        most = files_of_a_shard(parts[name], spec.shard_documents)
-        groups = (
-            [(tuple(parts[name]), True)] if corpus.limit else _groups(parts[name], spec.shard_documents, most, rows)
-        )
-        found += [ReadingUnit(Shard(name, number, f"{name}: {_label(group)}", group, corpus.limit, crowd=most > 1), cut)
-                  for number, (group, cut) in enumerate(groups)]  # fmt: skip
-    return found
+        files_by_corpus[name] = [*chain.from_iterable(map(input_files_of, corpus.sources, itertools.count()))]
+        if not corpus.limit:
+            cut_by_rows += filter(_is_cut_by_rows, files_by_corpus[name])
+    rows = count_rows(cut_by_rows)  # of all corpora at once: footers are read side by side
+    pieces = []
+    for name, corpus in spec.corpora.items():
+        input_files, documents = files_by_corpus[name], spec.shard_documents
+        together = files_of_a_shard(input_files, documents)
+        groups = [(tuple(input_files), True)] if corpus.limit else _groups(input_files, documents, together, rows)
+        for number, (group, cut) in enumerate(groups):
+            label = f"{name}: {_label(group)}"
+            pieces.append(ReadingUnit(Shard(name, number, label, group, corpus.limit, crowd=together > 1), cut))
+    return pieces
 
 
 def left_out(spec: CurationSpec) -> list[str]:
@@ -64,8 +66,8 @@ def shards_of(pieces: list[ReadingUnit], work: Path) -> list[Shard]:
     """The shards, when the pieces that are to be cut have been."""
     shards: list[Shard] = []
     for _, group in itertools.groupby(pieces, lambda piece: piece.shard.corpus):
-        found = [shard for piece in group for shard in _shards_of(piece, work)]
-        shards += [replace(shard, number=number) for number, shard in enumerate(found)]
+        shards_of_corpus = [shard for piece in group for shard in _shards_of(piece, work)]
+        shards += [replace(shard, number=number) for number, shard in enumerate(shards_of_corpus)]
     return shards
 
 
@@ -74,85 +76,85 @@ def cut_folder(work: Path) -> Path:
     return work / "cut"
 
 
-def cut_record(work: Path, place: str) -> dict[str, Any]:
-    """What is known of a piece that was cut."""
-    return json.loads((cut_folder(work) / "records" / f"{place}.json").read_text(encoding="utf-8"))
+def cut_record(work: Path, stem: str) -> PassRecord:
+    """What is known of a piece that was cut. Raises ArtifactError."""
+    return PassRecord.from_json(cut_folder(work), stem)
 
 
 def _shards_of(piece: ReadingUnit, work: Path) -> Iterator[Shard]:
     if not piece.cut:
         yield piece.shard
         return
-    place = piece.shard.place
-    for run in range(cut_record(work, place)["runs"]):
-        stored = f"cut/stored/{place}/{run:05d}{SUFFIX}"
+    stem = piece.shard.stem
+    for run in range(cut_record(work, stem).runs or 0):
+        stored = f"cut/stored/{stem}/{run:05d}{SUFFIX}"
         label = f"{piece.shard.label}, shard {run + 1}"
-        first = place if run == 0 else ""
+        first = stem if run == 0 else ""
         yield Shard(piece.shard.corpus, 0, label, stored=stored, piece=first, crowd=piece.shard.crowd)
 
 
-def files_of_a_shard(parts: Iterable[SourcePart], documents: int) -> int:
+def files_of_a_shard(input_files: Iterable[SourcePart], documents: int) -> int:
     """How many small files of a corpus share a shard, at most: 1 unless there are very many of them."""
-    return max(1, min(documents, sum(map(_is_small_file, parts)) // _SHARDS))
+    return max(1, min(documents, sum(map(_is_small_file, input_files)) // _SHARDS))
 
 
 def _groups(
-    parts: list[SourcePart], documents: int, most: int, rows: dict[str, int | None]
+    input_files: list[SourcePart], documents: int, files_together: int, rows: dict[str, int | None]
 ) -> Iterator[tuple[tuple[SourcePart, ...], bool]]:
-    """(parts, whether to cut) for each piece of a corpus; `most` small files share one."""
-    for small, run in itertools.groupby(parts, _is_small_file):
+    """(input files, whether to cut) for each piece of a corpus; `files_together` small files share one."""
+    for small, run in itertools.groupby(input_files, _is_small_file):
         if small:
-            yield from ((group, False) for group in _together(run, most))
+            yield from ((group, False) for group in _together(run, files_together))
             continue
-        for part in run:
-            if _is_cut_by_rows(part):
-                yield from (((piece,), False) for piece in _by_rows(part, documents, rows[part.location]))
+        for input_file in run:
+            if _is_cut_by_rows(input_file):
+                yield from (((piece,), False) for piece in _by_rows(input_file, documents, rows[input_file.location]))
             else:
-                yield (part,), not _is_small(part)
+                yield (input_file,), not _is_small(input_file)
 
 
-def _together(parts: Iterable[SourcePart], most: int) -> Iterator[tuple[SourcePart, ...]]:
+def _together(input_files: Iterable[SourcePart], files_together: int) -> Iterator[tuple[SourcePart, ...]]:
     """Neighbours, up to so many and up to what is one shard of bytes; a file whose size nobody knows counts as full."""
     group: list[SourcePart] = []
     size = 0
-    for part in parts:
-        held = CUT_ABOVE if part.size is None else part.size
-        if group and (len(group) == most or size + held > CUT_ABOVE):
+    for input_file in input_files:
+        held = CUT_ABOVE if input_file.size is None else input_file.size
+        if group and (len(group) == files_together or size + held > CUT_ABOVE):
             yield tuple(group)
             group, size = [], 0
-        group.append(part)
+        group.append(input_file)
         size += held
     if group:
         yield tuple(group)
 
 
-def _is_small(part: SourcePart) -> bool:
-    """Whether a part is one shard as it is."""
-    return isinstance(part.source, ForumSpec) or bool(part.location and (part.size or 0) <= CUT_ABOVE)
+def _is_small(input_file: SourcePart) -> bool:
+    """Whether an input file is one shard as it is."""
+    return isinstance(input_file.source, ForumSpec) or bool(input_file.location and (input_file.size or 0) <= CUT_ABOVE)
 
 
-def _is_small_file(part: SourcePart) -> bool:
-    """Whether a part may share a shard: a file of its own, not one in a wheel, which a fingerprint does not open."""
-    return part.archive is None and part.location != "" and (part.size or 0) <= CUT_ABOVE
+def _is_small_file(input_file: SourcePart) -> bool:
+    """Whether an input file may share a shard: one by itself, not one in a wheel, which a fingerprint does not open."""
+    return input_file.archive is None and input_file.location != "" and (input_file.size or 0) <= CUT_ABOVE
 
 
-def _is_cut_by_rows(part: SourcePart) -> bool:
-    if not part.location.endswith(".parquet") or _is_small(part):
+def _is_cut_by_rows(input_file: SourcePart) -> bool:
+    if not input_file.location.endswith(".parquet") or _is_small(input_file):
         return False
-    return isinstance(part.source, SourceSpec) and not part.source.unique
+    return isinstance(input_file.source, SourceSpec) and not input_file.source.unique
 
 
-def _by_rows(part: SourcePart, documents: int, rows: int | None) -> Iterator[SourcePart]:
+def _by_rows(input_file: SourcePart, documents: int, rows: int | None) -> Iterator[SourcePart]:
     """A Parquet file by its rows; one that has few, or that cannot be opened, which the reader tells, stays whole."""
     if rows is None or rows <= documents:
-        yield part
+        yield input_file
         return
     for first in range(0, max(rows, 1), documents):
-        yield part._replace(first=first, count=documents)
+        yield input_file._replace(first=first, count=documents)
 
 
-def _label(parts: tuple[SourcePart, ...]) -> str:
-    part = parts[0]
-    rows = f", rows from {part.first + 1}" if part.count and part.location else ""
-    more = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
-    return f"{part.label}{rows}{more}"
+def _label(input_files: tuple[SourcePart, ...]) -> str:
+    first = input_files[0]
+    rows = f", rows from {first.first + 1}" if first.count and first.location else ""
+    more = f" and {len(input_files) - 1} more" if len(input_files) > 1 else ""
+    return f"{first.label}{rows}{more}"

@@ -64,7 +64,7 @@ def weights_of(spec: ScorerSpec) -> str:
 def possible_weights(spec: ScorerSpec) -> set[str]:
     """What `weights_of` may turn out to be where part of `spec` is left to the machine that scores."""
     kind = SCORERS.get(spec.name)
-    return {kind.weights(each) for each in kind.possible(spec)}
+    return {kind.weights(definite) for definite in kind.possible(spec)}
 
 
 def uncalibrated(spec: ScorerSpec) -> ScorerSpec:

@@ -13,7 +13,6 @@ from curation.scorers.options import ScorerSpec
 from infra.errors import ScoringError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from curation.models.calibration import Calibration

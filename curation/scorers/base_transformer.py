@@ -12,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import torch
 
 from curation.classify.ahead import CHUNK, DEPTH, Ahead, Queued
 from curation.classify.batch_size import ON_CPU, choose_batch
@@ -26,8 +27,6 @@ from infra.artifacts.fingerprint import digest
 from infra.errors import UnavailableError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 _SHIFTED = ("roberta", "camembert", "longformer", "mpnet", "data2vec")  # positions begin after that of padding
@@ -55,16 +54,13 @@ class Outputs:
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Scores [n, attributes] in float32; can be differentiated."""
-        import torch
-
         logits = logits.float()
-        each = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=-1)
-        columns = [
-            torch.stack([each[..., place] for place in which], dim=-1).sum(-1) for which in self.classes.values()
-        ]
-        return torch.stack(columns, dim=-1).clamp(
-            0, 1
-        )  # a list as an index would be copied to the device, and waited for
+        by_class = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=-1)
+        columns = []
+        for indices in self.classes.values():  # one by one: a list as an index would be copied to the device
+            members = [by_class[..., index] for index in indices]
+            columns.append(torch.stack(members, dim=-1).sum(-1))
+        return torch.stack(columns, dim=-1).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -88,16 +84,14 @@ class TransformerScorer(Scorer):
     window: int
     """Most tokens, special tokens included, that the model is given at once."""
 
-    def __init__(self, spec: TransformerSpec, parts: ModelFiles) -> None:
-        import torch
-
+    def __init__(self, spec: TransformerSpec, model_files: ModelFiles) -> None:
         if spec.device == "cpu":
             torch.set_num_threads(spec.threads)
-        self._made: Any = parts.make_model().eval()
-        self.identity = f"{parts.called}@{self.weights(spec)[:12]}"
-        self.attributes, self.tokenizer = tuple(parts.outputs.classes), parts.tokenizer
-        self.window = _window(spec, self._made.config, parts.tokenizer)
-        self._spec, self._parts, self._overlap = spec, parts, min(spec.overlap, self.window // 2)
+        self._made: Any = model_files.make_model().eval()
+        self.identity = f"{model_files.called}@{self.weights(spec)[:12]}"
+        self.attributes, self.tokenizer = tuple(model_files.outputs.classes), model_files.tokenizer
+        self.window = _window(spec, self._made.config, model_files.tokenizer)
+        self._spec, self._model_files, self._overlap = spec, model_files, min(spec.overlap, self.window // 2)
         if spec.device == "cuda":
             self.documents_together, self.texts_together = _MANY, CHUNK
         if spec.device == "cpu" and _is_settled(spec):
@@ -105,7 +99,7 @@ class TransformerScorer(Scorer):
 
     @classmethod
     @abstractmethod
-    def parts(cls, spec: Any) -> ModelFiles:
+    def model_files(cls, spec: Any) -> ModelFiles:
         """Read the files. Raises InputError, UnavailableError."""
 
     @staticmethod
@@ -117,7 +111,7 @@ class TransformerScorer(Scorer):
     def load(cls, spec: Any) -> TransformerScorer:
         """Load the model; it goes to its device with the first text. Raises InputError, UnavailableError."""
         definite = spec if _is_settled(spec) or _is_deferred(spec) else cls.resolved(spec)
-        return cls(definite, cls.parts(definite))
+        return cls(definite, cls.model_files(definite))
 
     @classmethod
     def weights(cls, spec: Any) -> str:
@@ -139,14 +133,16 @@ class TransformerScorer(Scorer):
         if precision in _OPEN:
             precision = cls._fastest(spec, device)
         if batch == "auto":
-            batch = ON_CPU if device == "cpu" else choose_batch(cls.parts(spec).make_model, cls.files(spec), precision)
+            batch = ON_CPU
+            if device == "cuda":
+                batch = choose_batch(cls.model_files(spec).make_model, cls.files(spec), precision)
         return spec.model_copy(update={"device": device, "precision": precision, "batch_tokens": batch})
 
     @classmethod
     def deferred(cls, spec: Any) -> Any:
         """The same with `worker` for what only the machine that scores can tell."""
-        asked = {name: "worker" for name in ("device", "precision") if getattr(spec, name) == "auto"}
-        return spec.model_copy(update=asked) if asked else spec
+        marked = {name: "worker" for name in ("device", "precision") if getattr(spec, name) == "auto"}
+        return spec.model_copy(update=marked) if marked else spec
 
     @classmethod
     def possible(cls, spec: Any) -> list[Any]:
@@ -163,10 +159,9 @@ class TransformerScorer(Scorer):
 
     @classmethod
     def _fastest(cls, spec: Any, device: Device) -> Precision:
-        parts = cls.parts(spec)
-        probabilities = parts.outputs.probabilities
-        choice = choose(parts.make_model, probabilities, parts.tokenizer, cls.files(spec), spec.threads, device)
-        return choice.precision
+        read = cls.model_files(spec)
+        checksum, probabilities = cls.files(spec), read.outputs.probabilities
+        return choose(read.make_model, probabilities, read.tokenizer, checksum, spec.threads, device).precision
 
     @property
     def precision(self) -> Precision:
@@ -207,11 +202,11 @@ class TransformerScorer(Scorer):
     @cached_property
     def model(self) -> Any:
         """The model in float32, for gradients, whatever precision texts are scored in. Made when first asked for."""
-        return self._parts.make_model().eval().to(self.device)
+        return self._model_files.make_model().eval().to(self.device)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """The model's logits [n, classes] as scores [n, attributes]; can be differentiated."""
-        return self._parts.outputs.probabilities(logits)
+        return self._model_files.outputs.probabilities(logits)
 
     def score_all(self, chunks: Iterable[list[str]]) -> Iterator[NDArray[np.float32]]:
         """See Scorer; on a GPU chunks are tokenised while others are computed."""
@@ -229,8 +224,6 @@ class TransformerScorer(Scorer):
 
     def _in_turn(self, texts: list[str]) -> NDArray[np.float32]:
         """Batch by batch, as a CPU does it."""
-        import torch
-
         windows = cut(self.tokenizer, texts, self.window, self._overlap)
         scores = np.full((len(windows.ids), len(self.attributes)), np.nan, dtype=np.float32)
         for rows in buckets(list(map(len, windows.ids)), _settled(self._spec).batch_tokens):

@@ -1,8 +1,8 @@
 """The scorer `detoxify`: a transformer fine-tuned on Jigsaw's comments, one column per kind of toxicity.
 
-The package's own loader unpickles freely and needs the hub even for a local checkpoint; this one reads the same files
-with `weights_only=True` and builds the model from a local folder. The package cuts a text at 512 tokens; here a longer
-one is scored in windows.
+The package's own loader unpickles freely and needs the hub even for a local checkpoint (detoxify pull request 126);
+this one reads the same files with `weights_only=True` and builds the model from a local folder. The package cuts a
+text at 512 tokens; here a longer one is scored in windows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import pickle
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from curation.classify.folders import digest_folder, digest_model_file, model_folder
 from curation.scorers.base import Card
@@ -46,13 +48,13 @@ class Detoxify(TransformerScorer):
     options = DetoxifySpec
 
     @classmethod
-    def parts(cls, spec: DetoxifySpec) -> ModelFiles:
+    def model_files(cls, spec: DetoxifySpec) -> ModelFiles:
         """Read files, or GitHub's and the hub's caches, or fetch from there if they can be reached soon."""
         from transformers import AutoTokenizer
 
         loaded, folder = _files(spec)
         classes = loaded["config"]["dataset"]["args"]["classes"]
-        outputs = Outputs("sigmoid", {_RENAMED.get(name, name): (place,) for place, name in enumerate(classes)})
+        outputs = Outputs("sigmoid", {_RENAMED.get(name, name): (index,) for index, name in enumerate(classes)})
         name = Path(spec.checkpoint).stem if spec.checkpoint else spec.model
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return ModelFiles(f"detoxify-{name}", tokenizer, outputs, lambda: _model(spec))
@@ -99,15 +101,13 @@ def _model(spec: DetoxifySpec) -> Any:
     except RuntimeError as error:
         missing = [str(error).splitlines()[-1].strip()]
     if wrong := [key for key in missing if "position_ids" not in key]:
-        which = spec.checkpoint or spec.model
-        raise InputError(f"{which}: the checkpoint does not fit {folder} ({wrong[0]}); is that its base model?")
+        checkpoint = spec.checkpoint or spec.model
+        raise InputError(f"{checkpoint}: the checkpoint does not fit {folder} ({wrong[0]}); is that its base model?")
     return model
 
 
 def _read(file: Path) -> dict[str, Any]:
     """A checkpoint, without running what a foreign pickle may hold."""
-    import torch
-
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -121,8 +121,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _released(model: str) -> Path:
     """The released checkpoint, from torch.hub's cache or, in one attempt, from GitHub."""
-    import torch
-
     file = Path(torch.hub.get_dir()) / "checkpoints" / RELEASED[model].split("/")[1]
     if file.is_file():
         return file

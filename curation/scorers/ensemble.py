@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Union
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Discriminator
 
-from curation.scorers import SCORERS, card_of, load_scorer, weights_of
+from curation.scorers import card_of, load_scorer, weights_of
 from curation.scorers.base import Card, Scorer
-from curation.scorers.options import EnsembleSpec, ScorerSpec
+from curation.scorers.options import EnsembleSpec
 from infra.artifacts.fingerprint import digest
 from infra.errors import InputError
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    import numpy as np
     from numpy.typing import NDArray
-
-    Member: TypeAlias = ScorerSpec
-else:  # an ensemble of ensembles is refused: it says nothing that one ensemble cannot say
-    _MEMBERS = tuple(SCORERS.get(name).options for name in SCORERS.names() if name != "ensemble")
-    Member = Annotated[Union[_MEMBERS], Discriminator("name")]  # noqa: UP007
 
 
 class Ensemble(Scorer):
@@ -31,30 +22,30 @@ class Ensemble(Scorer):
     options = EnsembleSpec
 
     def __init__(self, spec: EnsembleSpec, members: list[Scorer]) -> None:
-        shared = [name for name in members[0].attributes if all(name in each.attributes for each in members)]
+        shared = [name for name in members[0].attributes if all(name in member.attributes for member in members)]
         if not shared:
-            have = "; ".join(f"{each.identity} has {', '.join(each.attributes)}" for each in members)
+            have = "; ".join(f"{member.identity} has {', '.join(member.attributes)}" for member in members)
             raise InputError(f"an ensemble needs an attribute that all its scorers have: {have}")
         self._spec, self._members = spec, members
-        self._places = [[each.attributes.index(name) for name in shared] for each in members]
+        self._columns = [[member.attributes.index(name) for name in shared] for member in members]
         self.attributes = tuple(shared)
-        self.identity = f"{spec.combine}({', '.join(each.identity for each in members)})"
+        self.identity = f"{spec.combine}({', '.join(member.identity for member in members)})"
 
     @classmethod
     def load(cls, spec: EnsembleSpec) -> Ensemble:
         """Load every member."""
-        return cls(spec, [load_scorer(each) for each in spec.scorers])
+        return cls(spec, [load_scorer(member) for member in spec.scorers])
 
     @classmethod
     def weights(cls, spec: EnsembleSpec) -> str:
         """Over the members' weights and the way they are put together."""
-        return digest([[weights_of(each) for each in spec.scorers], spec.combine, spec.weights])
+        return digest([[weights_of(member) for member in spec.scorers], spec.combine, spec.weights])
 
     @staticmethod
     def card(spec: EnsembleSpec) -> Card:
         """Languages that all members have; every member's blind spots."""
-        cards = [card_of(each) for each in spec.scorers]
-        shared = tuple(each for each in cards[0].languages if all(each in card.languages for card in cards))
+        cards = [card_of(member) for member in spec.scorers]
+        shared = tuple(language for language in cards[0].languages if all(language in card.languages for card in cards))
         return Card(shared, "; ".join(dict.fromkeys(card.blind_spots for card in cards)))
 
     def known_words(self, text: str) -> tuple[int, int]:
@@ -63,8 +54,8 @@ class Ensemble(Scorer):
         return min(known, key=lambda counts: counts[0] / counts[1], default=(0, 0))
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
-        table = np.stack([member.score(texts)[:, places]
-                          for member, places in zip(self._members, self._places, strict=True)])  # fmt: skip
+        table = np.stack([member.score(texts)[:, columns]
+                          for member, columns in zip(self._members, self._columns, strict=True)])  # fmt: skip
         if self._spec.combine == "max":
             return table.max(axis=0)
         return np.average(table, axis=0, weights=self._spec.weights).clip(0, 1)

@@ -16,7 +16,6 @@ from curation.scorers.options import FasttextScorerSpec
 from infra.artifacts.fingerprint import digest
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -26,11 +25,12 @@ class FasttextScorer(Scorer):
     options = FasttextScorerSpec
 
     def __init__(self, spec: FasttextScorerSpec, model: FasttextModel) -> None:
-        wanted = {attribute: (which,) if isinstance(which, str) else which for attribute, which in spec.labels.items()}
-        wanted = wanted or {label: (label,) for label in model.labels}
+        groups: dict[str, tuple[str, ...]] = {label: (label,) for label in model.labels}
+        if spec.labels:
+            groups = {name: (labels,) if isinstance(labels, str) else labels for name, labels in spec.labels.items()}
         self._model = model
-        self._places = [[model.place_of(label) for label in group] for group in wanted.values()]
-        self.attributes = tuple(wanted)
+        self._columns = [[model.column_of(label) for label in group] for group in groups.values()]
+        self.attributes = tuple(groups)
         self.identity = f"fasttext-{model.path.stem}@{self.weights(spec)[:12]}"
 
     @classmethod
@@ -53,8 +53,8 @@ class FasttextScorer(Scorer):
         return self._model.known_words(text)
 
     def _raw_scores(self, texts: list[str]) -> NDArray[np.float32]:
-        found = self._model.probabilities(texts)
-        return np.stack([found[:, places].sum(axis=1) for places in self._places], axis=1).clip(0, 1)
+        table = self._model.probabilities(texts)
+        return np.stack([table[:, columns].sum(axis=1) for columns in self._columns], axis=1).clip(0, 1)
 
 
 def _file(spec: FasttextScorerSpec) -> Path:

@@ -77,10 +77,10 @@ class Profanity(Scorer):
 
 
 def _folder() -> Path:
-    found = importlib.util.find_spec("profanity_check")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("profanity_check")
+    if package is None or not package.submodule_search_locations:
         raise UnavailableError("the scorer profanity needs a package: pip install alt-profanity-check==1.9.1")
-    return Path(found.submodule_search_locations[0]) / "data"
+    return Path(package.submodule_search_locations[0]) / "data"
 
 
 @cache

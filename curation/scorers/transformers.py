@@ -7,8 +7,11 @@ The open successors of Perspective are of this kind (`s-nlp/roberta_toxicity_cla
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from curation.classify.folders import digest_folder, model_folder, pinned_revision
 from curation.classify.padding import settle_padding
@@ -28,7 +31,7 @@ class Transformers(TransformerScorer):
     options = TransformersSpec
 
     @classmethod
-    def parts(cls, spec: TransformersSpec) -> ModelFiles:
+    def model_files(cls, spec: TransformersSpec) -> ModelFiles:
         """Read a folder, the hub's cache, or from the hub. Raises InputError, UnavailableError."""
         from transformers import AutoConfig, AutoTokenizer
 
@@ -56,7 +59,7 @@ class Transformers(TransformerScorer):
     @staticmethod
     def files(spec: TransformersSpec) -> str:
         """SHA-256 over the folder's files and the options that say what the classes mean."""
-        labels = {attribute: list(_group(which)) for attribute, which in spec.labels.items()}
+        labels = {attribute: list(_group(labels)) for attribute, labels in spec.labels.items()}
         return digest([digest_folder(_folder(spec)), labels, spec.activation])
 
     @staticmethod
@@ -81,11 +84,10 @@ def _folder(spec: TransformersSpec) -> Path:
 
 
 def _model(folder: Path, config: Any) -> Any:
-    import torch
     from transformers import AutoModelForSequenceClassification
 
     try:
-        model, found = AutoModelForSequenceClassification.from_pretrained(
+        model, loading_info = AutoModelForSequenceClassification.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
@@ -95,28 +97,28 @@ def _model(folder: Path, config: Any) -> Any:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}") from None
-    if missing := sorted(found["missing_keys"]):  # transformers would make them up at random
+    if missing := sorted(loading_info["missing_keys"]):  # transformers would make them up at random
         raise InputError(f"{folder}: the weights lack {missing[0]}: it is no sequence classifier")
     return model
 
 
 def _outputs(spec: TransformersSpec, config: Any) -> Outputs:
     """Classes by attribute. Raises InputError for a class that the model has not, or whose meaning nobody has said."""
-    names: list[str] = [config.id2label[place] for place in sorted(config.id2label)]
-    wanted = {attribute: _group(which) for attribute, which in spec.labels.items()}
-    if not wanted and any(map(_UNNAMED.fullmatch, names)):
+    names: list[str] = [config.id2label[index] for index in sorted(config.id2label)]
+    groups = {attribute: _group(labels) for attribute, labels in spec.labels.items()}
+    if not groups and any(map(_UNNAMED.fullmatch, names)):
         raise InputError(
             f"{spec.model}: the model calls its classes {', '.join(names)}, which says nothing; "
             f"write what they mean, as labels: {{toxicity: {names[-1]}}}"
         )
-    for which in (each for group in wanted.values() for each in group):
-        if which not in names:
-            raise InputError(f'{spec.model}: no class "{which}"; it has {", ".join(names)}{nearest(which, names)}')
-    classes = {attribute: tuple(map(names.index, group)) for attribute, group in wanted.items()}
+    for label in chain.from_iterable(groups.values()):
+        if label not in names:
+            raise InputError(f'{spec.model}: no class "{label}"; it has {", ".join(names)}{nearest(label, names)}')
+    classes = {attribute: tuple(map(names.index, group)) for attribute, group in groups.items()}
     independent = len(names) == 1 or config.problem_type == "multi_label_classification"
     activation = spec.activation if spec.activation != "auto" else "sigmoid" if independent else "softmax"
-    return Outputs(activation, classes or {name.lower(): (place,) for place, name in enumerate(names)})
+    return Outputs(activation, classes or {name.lower(): (index,) for index, name in enumerate(names)})
 
 
-def _group(which: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (which,) if isinstance(which, str) else which
+def _group(labels: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (labels,) if isinstance(labels, str) else labels

@@ -12,7 +12,6 @@ from curation.text.passages import passages
 from infra.errors import ScoringError
 
 if TYPE_CHECKING:
-    import numpy as np
     from datatrove.data import Document
     from numpy.typing import NDArray
 
@@ -79,7 +78,7 @@ def scored(
         raise
 
 
-def _groups(texts: Sequence[str], longest: int, most: int) -> Iterator[tuple[list[int], list[str]]]:
+def _groups(texts: Sequence[str], longest: int, max_passages: int) -> Iterator[tuple[list[int], list[str]]]:
     """(number of the text, passage) of all passages, at most so many at a time."""
     owners: list[int] = []
     pieces: list[str] = []
@@ -87,7 +86,7 @@ def _groups(texts: Sequence[str], longest: int, most: int) -> Iterator[tuple[lis
         for piece in passages(text, longest):
             owners.append(number)
             pieces.append(piece)
-            if len(pieces) == most:
+            if len(pieces) == max_passages:
                 yield owners, pieces
                 owners, pieces = [], []
     if pieces:

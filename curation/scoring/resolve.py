@@ -34,10 +34,10 @@ def on_this_machine(spec: S) -> S:
     """`spec` as workers of this machine run it: resolved where processors score; left to them where a GPU may, since
     Ray hides it from those that asked for none. Raises InputError, UnavailableError.
     """
-    return deferred(spec) if any(_may_take_a_gpu(scorer) for scorer in each_scorer(spec)) else resolved(spec)
+    return deferred(spec) if any(_may_take_a_gpu(scorer) for scorer in scorers_in(spec)) else resolved(spec)
 
 
-def each_scorer(spec: Spec) -> list[ScorerSpec]:
+def scorers_in(spec: Spec) -> list[ScorerSpec]:
     """Every scorer in `spec`, at whatever depth; the members of an ensemble, not the ensemble."""
     seen: list[ScorerSpec] = []
 
@@ -50,7 +50,7 @@ def each_scorer(spec: Spec) -> list[ScorerSpec]:
 
 
 def with_scorers(spec: S, scorers: Iterable[ScorerSpec]) -> S:
-    """`spec` with `scorers` in place of what `each_scorer` gives."""
+    """`spec` with `scorers` in place of what `scorers_in` gives."""
     following = iter(scorers)
     return _changed(spec, lambda _: next(following))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FEWEST_KNOWN = 0.3
 """Share of known words below which a text is not in a language that the scorer was taught."""
-MOST_UNSCORED = 0.5
+MAX_UNSCORED = 0.5
 """Share of a training's texts above which its teacher is the wrong one for them."""
 _SURE = 0.65  # probability of a language, as the step `language` writes it, above which it counts
 
@@ -48,11 +48,11 @@ class LeftOut:
     """Texts that a teacher can tell nothing about, and from which nothing is learnt, by reason."""
 
     reasons: Counter[str] = field(default_factory=Counter)
-    asked: int = 0
+    texts: int = 0
 
     def takes(self, why: str) -> bool:
         """Count a text and why it has no score; whether it is learnt from."""
-        self.asked += 1
+        self.texts += 1
         self.reasons.update([why] if why else [])
         return not why
 
@@ -61,9 +61,9 @@ class LeftOut:
         count = self.reasons.total()
         if not count:
             return
-        told = (f"{teacher} can tell nothing about {count:,} of {self.asked:,} texts ("
+        told = (f"{teacher} can tell nothing about {count:,} of {self.texts:,} texts ("
                 + ", ".join(f"{number:,} {why}" for why, number in sorted(self.reasons.items())) + ")")  # fmt: skip
-        if count > MOST_UNSCORED * self.asked:
-            raise DataError(f"{told}, and at most a share of {MOST_UNSCORED:g} may be left out; give texts in the "
+        if count > MAX_UNSCORED * self.texts:
+            raise DataError(f"{told}, and at most a share of {MAX_UNSCORED:g} may be left out; give texts in the "
                             "languages of the teacher, or a teacher of theirs")  # fmt: skip
         workspace.note(f"{told}; they are left out")

@@ -38,11 +38,11 @@ class ReadSources(PipelineStep):
     type = "curation"
 
     def __init__(
-        self, shards: ReadOnly[Shard], parts: ReadOnly[bytes], work: Path, quarantine: Path, removals: Removals,
+        self, shards: ReadOnly[Shard], packed_files: ReadOnly[bytes], work: Path, quarantine: Path, removals: Removals,
         keep_damaged: bool,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.shards, self.parts, self.work, self.quarantine = shards, parts, work, quarantine
+        self.shards, self.packed_files, self.work, self.quarantine = shards, packed_files, work, quarantine
         self.removals, self.keep_damaged = removals, keep_damaged
         self._begun: SourcePart | None = None
 
@@ -53,23 +53,25 @@ class ReadSources(PipelineStep):
         if shard.stored:
             yield from stored(self.work / shard.stored)
             return
-        target = self.quarantine / f"{shard.place}.jsonl"
+        target = self.quarantine / f"{shard.stem}.jsonl"
         with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as quarantine:
-            parts = unpacked(self.parts[rank])
-            documents = self._documents(parts, shard.limit is None, quarantine)
+            input_files = unpacked(self.packed_files[rank])
+            documents = self._documents(input_files, shard.limit is None, quarantine)
             yield from map(as_datatrove, islice(documents, shard.limit))
             if shard.limit is not None and self._begun is not None:  # the limit may have ended it within a part
                 check_unchanged(self._begun)
 
-    def _documents(self, parts: tuple[SourcePart, ...], all_damage: bool, quarantine: Any) -> Iterator[RawDocument]:
-        """Documents of all parts; under `all_damage` the others are still read after a damaged file, so that everything
+    def _documents(
+        self, input_files: tuple[SourcePart, ...], all_damage: bool, quarantine: Any
+    ) -> Iterator[RawDocument]:
+        """Documents of all files; under `all_damage` the others are still read after a damaged file, so that everything
         is told at once (not where a limit asks for the first ones only, as that could be the whole corpus).
         """
         damage: list[DataError] = []
-        for part in parts:
-            self._begun = part
+        for input_file in input_files:
+            self._begun = input_file
             try:
-                for document in self._read(part, quarantine):
+                for document in self._read(input_file, quarantine):
                     if not damage:
                         yield document
             except DataError as error:
@@ -80,24 +82,27 @@ class ReadSources(PipelineStep):
             more = f"; and {len(damage) - _SHOWN} more files" if len(damage) > _SHOWN else ""
             raise DataError("; ".join(map(str, damage[:_SHOWN])) + more)
 
-    def _read(self, part: SourcePart, quarantine: Any) -> Iterator[RawDocument]:
+    def _read(self, input_file: SourcePart, quarantine: Any) -> Iterator[RawDocument]:
         def on_bad(line: BadLine) -> None:
             quarantine.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
 
         def on_skip(document: RawDocument, reason: str) -> None:
             self.removals.add(as_datatrove(document), "read", reason)
 
-        return read_hopefully(part, on_bad, on_skip, self.keep_damaged)
+        return read_hopefully(input_file, on_bad, on_skip, self.keep_damaged)
 
 
 def packed(shards: Iterable[Shard]) -> ReadOnly[bytes]:
-    """What every shard reads, so that a worker unpacks only its own: all together may be a million files."""
-    return ReadOnly(pickle.dumps(shard.parts) for shard in shards)
+    """What every shard reads, so that a worker unpacks only its own: all together may be a million files.
+
+    Pickled one by one because datatrove pickles a whole pipeline for every worker.
+    """
+    return ReadOnly(pickle.dumps(shard.input_files) for shard in shards)
 
 
-def unpacked(parts: bytes) -> tuple[SourcePart, ...]:
+def unpacked(packed_files: bytes) -> tuple[SourcePart, ...]:
     """The inverse of `packed`, for one shard."""
-    return pickle.loads(parts)  # noqa: S301  # our own
+    return pickle.loads(packed_files)  # noqa: S301  # our own
 
 
 class ReadStored(PipelineStep):

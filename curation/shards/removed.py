@@ -63,6 +63,7 @@ class Removed(DiskWriter):
     name = "removed"
 
     def __init__(self, removals: Removals, step: str) -> None:
+        # not DiskWriter's: it would open a folder; datatrove's filters use `write` and `close`, and check the type
         self.removals, self.step = removals, step
 
     def write(self, document: Document, rank: int = 0, **kwargs: Any) -> None:

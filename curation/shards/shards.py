@@ -22,6 +22,7 @@ from curation.shards.parquet_rows import UNFINISHED, RowsWriter
 from curation.shards.removed import Removals
 from curation.shards.spill import SUFFIX, store
 from curation.sources.parts import SourcePart, pattern_of
+from infra.artifacts.records import JsonObject, read_record, to_json
 from infra.atomic import atomic_path, write_json
 from infra.jobs.base import ReadOnly
 
@@ -40,14 +41,14 @@ class Shard:
     corpus: str
     number: int
     label: str
-    parts: tuple[SourcePart, ...] = ()
+    input_files: tuple[SourcePart, ...] = ()
     limit: int | None = None
     stored: str = ""
     piece: str = ""
     crowd: bool = False
 
     @property
-    def place(self) -> str:
+    def stem(self) -> str:
         """`CORPUS/NNNNN`: the shard's files are called so, with a suffix, wherever they lie."""
         return f"{self.corpus}/{self.number:05d}"
 
@@ -128,7 +129,7 @@ class StoreShard(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield nothing."""
         shard = self.shards[rank]
-        with atomic_path(self.target / f"{shard.place}{SUFFIX}") as temporary:
+        with atomic_path(self.target / f"{shard.stem}{SUFFIX}") as temporary:
             store(data, temporary)
         self.removals.finish()
         _record(self.folder, shard, Summary(), self.removals)
@@ -159,7 +160,7 @@ class StoreRuns(PipelineStep):
         yield from ()
 
     def _store(self, documents: Iterable[Document], shard: Shard, number: int) -> None:
-        with atomic_path(self.target / shard.place / f"{number:05d}{SUFFIX}") as temporary:
+        with atomic_path(self.target / shard.stem / f"{number:05d}{SUFFIX}") as temporary:
             store(documents, temporary)
 
 
@@ -202,10 +203,28 @@ class WriteShard(PipelineStep):
         yield from ()
 
 
-def _record(folder: Path, shard: Shard, summary: Summary, removals: Removals, **more: Any) -> None:
+@dataclass(frozen=True, kw_only=True)
+class PassRecord:
+    """What a pass, or the cutting, leaves of a shard beside its documents: `records/CORPUS/NNNNN.json`."""
+
+    summary: JsonObject
+    """As of `Summary.to_json`."""
+    removed: tuple[tuple[str, str, int], ...]
+    """Documents by step and reason, sorted."""
+    runs: int | None = None
+    """Of the cutting alone: shards that the piece has become."""
+
+    @classmethod
+    def from_json(cls, folder: Path, stem: str) -> PassRecord:
+        """The record of a shard below a pass's `folder`. Raises ArtifactError where it is missing or damaged."""
+        return read_record(cls, folder / "records" / f"{stem}.json")
+
+
+def _record(folder: Path, shard: Shard, summary: Summary, removals: Removals, runs: int | None = None) -> None:
     """What `finish` will want to know of a shard's pass."""
-    removed: list[list[Any]] = [[step, reason, count] for (step, reason), count in sorted(removals.counts.items())]
-    write_json(folder / f"{shard.place}.json", {"summary": summary.to_json(), "removed": removed, **more})
+    removed = tuple((step, reason, count) for (step, reason), count in sorted(removals.counts.items()))
+    record = PassRecord(summary=summary.to_json(), removed=removed, runs=runs)
+    write_json(folder / f"{shard.stem}.json", to_json(record))
 
 
 def pass_folder(work: Path, number: int) -> Path:

@@ -45,7 +45,7 @@ def stored(file: Path) -> Iterator[Document]:
     """The documents of a stored file. Raises DataError where it is damaged."""
     with open(file, "rb") as raw:
         for _, line in numbered_lines(raw, file.name):
-            name, text, source, metadata, scores, spans = orjson.loads(line)
+            name, text, source, metadata, scores, rows = orjson.loads(line)
             metadata = json.loads(metadata) if isinstance(metadata, str) else metadata
-            found = None if spans is None else [Span(*span) for span in spans]
-            yield Document(text=text, id=name, metadata={**metadata, MARKS: Marks(source, scores, found)})
+            spans = None if rows is None else [Span(*row) for row in rows]
+            yield Document(text=text, id=name, metadata={**metadata, MARKS: Marks(source, scores, spans)})

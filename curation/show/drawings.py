@@ -32,10 +32,10 @@ def histogram(attribute: str, counts: list[int]) -> str:
 
 def fate(corpus: Manifest) -> str:
     """What became of the documents that were read, as bars: removed by each step, then those kept."""
-    kept = corpus["documents"]
-    read = kept + removed_of(corpus)
+    remaining = corpus["documents"]
+    read = remaining + removed_of(corpus)
     lost = [(step, sum(reasons.values()), "bar lost") for step, reasons in corpus["removed"].items()]
-    rows = "".join(_fate_row(name, count, read, style) for name, count, style in [*lost, ("kept", kept, "bar")])
+    rows = "".join(_fate_row(name, count, read, style) for name, count, style in [*lost, ("kept", remaining, "bar")])
     head = "<thead><tr><th>step</th><th>documents</th><th></th><th>share of what was read</th></tr></thead>"
     return (
         f"<div class=scroll><table><caption>{read:,} documents read</caption>{head}<tbody>{rows}</tbody></table></div>"
@@ -48,16 +48,16 @@ def _fate_row(name: str, count: int, read: int, style: str) -> str:
             f"<td>{bar}</td></tr>")  # fmt: skip
 
 
-def shaded(found: list[Share], what: str, caption: str) -> str:
+def shaded(shares: list[Share], what: str, caption: str) -> str:
     """Shares by source, attribute and threshold; the larger, the redder (by square root)."""
     thresholds = "".join(f"<th>{threshold:g}</th>" for threshold in THRESHOLDS)
-    rows = "".join(_shaded_row(share) for share in found)
+    rows = "".join(_shaded_row(share) for share in shares)
     head = f"<tr><th>source</th><th>attribute</th><th>{what}</th>{thresholds}</tr>"
     return (f"<div class=scroll><table class=shade><caption>{escape(caption)}</caption><thead>{head}</thead>"
             f"<tbody>{rows}</tbody></table></div>")  # fmt: skip
 
 
 def _shaded_row(share: Share) -> str:
-    cells = "".join(f'<td class=n style="--risk:{each**0.5:.3f}">{percent(each)}</td>' for each in share.shares)
+    cells = "".join(f'<td class=n style="--risk:{value**0.5:.3f}">{percent(value)}</td>' for value in share.shares)
     return (f"<tr><td>{escape(share.source)}</td><td>{escape(share.attribute)}</td><td class=n>{share.total:,}</td>"
             f"{cells}</tr>")  # fmt: skip

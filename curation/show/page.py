@@ -39,15 +39,17 @@ def page_of(artifact: Artifact) -> Page:
 
 def _corpus(artifact: Artifact, name: str, corpus: dict[str, Any], markers: set[str]) -> str:
     """A corpus's part of the page."""
-    histograms = [drawings.histogram(*each) for each in corpus["histogram"].items() if each[0] not in markers]
-    parts = [f"<h2>{escape(name)}</h2>", drawings.fate(corpus), "<div class=histograms>", *histograms, "</div>"]
+    histograms = [drawings.histogram(attribute, counts) for attribute, counts in corpus["histogram"].items()
+                  if attribute not in markers]  # fmt: skip
+    sections = [f"<h2>{escape(name)}</h2>", drawings.fate(corpus), "<div class=histograms>", *histograms, "</div>"]
     for what in _KINDS:
-        found = tables.shares({name: corpus}, what, _ON_PAGE, markers)
-        if found:
+        shares = tables.shares({name: corpus}, what, _ON_PAGE, markers)
+        if shares:
             left_out = len(corpus["sources"]) - _ON_PAGE
             more = f"; the {_ON_PAGE} largest sources, {left_out} more are left out" if left_out > 0 else ""
-            parts.append(drawings.shaded(found, what, tables.share_table([], what).title + more))
-    parts += ["<h3>Samples, the riskiest first</h3>", samples.kept(TaggedCorpus.open(artifact.path, name), markers)]
+            sections.append(drawings.shaded(shares, what, tables.share_table([], what).title + more))
+    tagged = TaggedCorpus.open(artifact.path, name)
+    sections += ["<h3>Samples, the riskiest first</h3>", samples.remaining(tagged, markers)]
     if gone := samples.removed(artifact.path, name):
-        parts += ["<h3>Removed, one for each reason</h3>", gone]
-    return "".join(parts)
+        sections += ["<h3>Removed, one for each reason</h3>", gone]
+    return "".join(sections)

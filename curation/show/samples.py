@@ -19,21 +19,22 @@ _SHOWN = 1200  # characters of a sample
 _REASONS = 12  # of removal that samples are shown of
 
 
-def kept(corpus: TaggedCorpus, markers: set[str]) -> str:
+def remaining(corpus: TaggedCorpus, markers: set[str]) -> str:
     """The riskiest, the least decided and the most harmless among documents from all over the corpus; a score that is
     one of the `markers` says nothing about risk.
     """
-    found = _chosen(corpus, markers)
-    return "".join(_drawn(document.id, _scores(document), document.text, document.spans) for document in found)
+    documents = _chosen(corpus, markers)
+    return "".join(_drawn(document.id, _scores(document), document.text, document.spans) for document in documents)
 
 
 def _chosen(corpus: TaggedCorpus, markers: set[str]) -> list[Document]:
     shards = _spread(corpus.shards)
-    found = [document for shard in shards for document in islice(corpus.documents_of(shard), _LOOKED_AT)]
-    risk = {id(document): _risk(document, markers) for document in found}
-    found.sort(key=lambda document: -risk[id(document)])
-    riskiest, rest = found[:_RISKIEST], found[_RISKIEST:]
-    undecided = {id(each) for each in sorted(rest, key=lambda document: abs(risk[id(document)] - 0.5))[:_UNDECIDED]}
+    documents = [document for shard in shards for document in islice(corpus.documents_of(shard), _LOOKED_AT)]
+    risk = {id(document): _risk(document, markers) for document in documents}
+    documents.sort(key=lambda document: -risk[id(document)])
+    riskiest, rest = documents[:_RISKIEST], documents[_RISKIEST:]
+    by_doubt = sorted(rest, key=lambda document: abs(risk[id(document)] - 0.5))
+    undecided = {id(document) for document in by_doubt[:_UNDECIDED]}
     harmless = [document for document in rest if id(document) not in undecided][-_HARMLESS:]
     return [*riskiest, *(document for document in rest if id(document) in undecided), *harmless]
 
@@ -74,13 +75,13 @@ def _first(artifact: Path, corpus: str) -> Iterator[tuple[str, str, str, str]]:
                 yield *sort, row["id"], row["text"]
 
 
-def _drawn(name: str, said: str, text: str, spans: list[Span] | None) -> str:
+def _drawn(name: str, caption: str, text: str, spans: list[Span] | None) -> str:
     start = _window(text, spans or [])
     end = start + _SHOWN
     before, after = "…" if start else "", "…" if end < len(text) else ""
     marks = [(len(before) + span.start - start, len(before) + span.end - start, span.score)
              for span in spans or () if span.end > start and span.start < end]  # fmt: skip
-    return f"<h4>{escape(name)}</h4><p>{escape(said)}</p>{heatmap(before + text[start:end] + after, marks)}"
+    return f"<h4>{escape(name)}</h4><p>{escape(caption)}</p>{heatmap(before + text[start:end] + after, marks)}"
 
 
 def _window(text: str, spans: list[Span]) -> int:

@@ -76,7 +76,7 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_short(each)}" for key, each in value.items() if each is not None)
+        return ", ".join(f"{key} {_short(inner)}" for key, inner in value.items() if inner is not None)
     return ", ".join(map(_short, value)) if isinstance(value, list) else str(value)
 
 
@@ -95,21 +95,21 @@ def removed(corpora: dict[str, Manifest]) -> Table:
     return Table("Removed documents", ("corpus", "step", "reason", "documents", "share"), tuple(rows))
 
 
-def shares(corpora: dict[str, Manifest], what: What, most: int, without: set[str]) -> list[Share]:
-    """Risky shares of every corpus and of its largest sources, `most` of them, but for the markers `without`."""
-    return [share for name, corpus in corpora.items() for source, each in _sources(corpus, most)
-            for share in _shares(name, source, each, what) if share.attribute not in without]  # fmt: skip
+def shares(corpora: dict[str, Manifest], what: What, max_sources: int, without: set[str]) -> list[Share]:
+    """Risky shares of every corpus and of its largest sources, `max_sources` of them, but for the markers `without`."""
+    return [share for name, corpus in corpora.items() for source, risk in _sources(corpus, max_sources)
+            for share in _shares(name, source, risk, what) if share.attribute not in without]  # fmt: skip
 
 
-def _sources(corpus: Manifest, most: int) -> Iterator[tuple[str, SourceRisk]]:
+def _sources(corpus: Manifest, max_sources: int) -> Iterator[tuple[str, SourceRisk]]:
     """The corpus as a whole, then its sources from the largest on, unless there is only one."""
-    found = {name: SourceRisk.from_json(record) for name, record in corpus["sources"].items()}
-    whole = SourceRisk()
-    for each in found.values():
-        whole.take(each)
-    yield ALL, whole
-    if len(found) > 1:
-        yield from sorted(found.items(), key=lambda item: (-item[1].words, item[0]))[:most]
+    risks = {name: SourceRisk.from_json(record) for name, record in corpus["sources"].items()}
+    total = SourceRisk()
+    for risk in risks.values():
+        total.take(risk)
+    yield ALL, total
+    if len(risks) > 1:
+        yield from sorted(risks.items(), key=lambda item: (-item[1].words, item[0]))[:max_sources]
 
 
 def _shares(corpus: str, name: str, source: SourceRisk, what: What) -> Iterator[Share]:
@@ -120,12 +120,12 @@ def _shares(corpus: str, name: str, source: SourceRisk, what: What) -> Iterator[
             yield Share(corpus, name, attribute, total, tuple(count / total if total else 0.0 for count in counts))
 
 
-def share_table(found: list[Share], what: What) -> Table:
+def share_table(shares: list[Share], what: What) -> Table:
     """Shares as a table: a column a threshold."""
     title = f"Share of {what} that score at least …" if what == "documents" else (
         "Share of words in a span that scores at least …")  # fmt: skip
     columns = ("corpus", "source", "attribute", what, *(f"{threshold:g}" for threshold in THRESHOLDS))
-    rows = [(each.corpus, each.source, each.attribute, each.total, *map(percent, each.shares)) for each in found]
+    rows = [(share.corpus, share.source, share.attribute, share.total, *map(percent, share.shares)) for share in shares]
     return Table(title, columns, tuple(rows))
 
 

@@ -21,15 +21,15 @@ Reader = Callable[[AnySource, OnBad | None, Check | None], Iterator[RawDocument]
 """`read_source`, or what reads through it."""
 
 
-def tolerated(what: str, bad: int, good: int, first: Iterable[object], most: float) -> str:
+def tolerated(what: str, bad: int, good: int, first: Iterable[object], max_share: float) -> str:
     """What to say of the bad lines of `what`, '' where there are none. Raises DataError where their share is above
-    `most`; `first` are some of them.
+    `max_share`; `first` are some of them.
     """
     shown = "; ".join(map(str, first))
     share = bad / (bad + good) if bad else 0.0
-    if share > most:
+    if share > max_share:
         raise DataError(f"{shown}\n{what}: {bad} of {bad + good} lines are bad, a share of {share:.3g}, "
-                        f"and max_bad_share is {most:g}")  # fmt: skip
+                        f"and max_bad_share is {max_share:g}")  # fmt: skip
     return f"{what}: {bad} of {bad + good} lines are bad; left out, see {QUARANTINE}: {shown}" if bad else ""
 
 
@@ -37,7 +37,7 @@ def tolerated(what: str, bad: int, good: int, first: Iterable[object], most: flo
 class BadLines:
     """The bad lines of a training's sources, left out as long as they are few."""
 
-    most: float
+    max_share: float
     lines: list[BadLine] = field(default_factory=list)
     _bad: int = 0
     _good: int = 0
@@ -53,7 +53,7 @@ class BadLines:
     def weigh(self, what: str, workspace: Workspace) -> None:
         """Note the bad lines of what has been read since this was last asked. Raises DataError where they are many."""
         new = self.lines[self._bad :]
-        note = tolerated(what, len(new), self._good, new[:SHOWN], self.most)
+        note = tolerated(what, len(new), self._good, new[:SHOWN], self.max_share)
         self._bad, self._good = len(self.lines), 0
         if note:
             rows = [json.dumps(asdict(line), ensure_ascii=False) + "\n" for line in self.lines]

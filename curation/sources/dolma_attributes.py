@@ -50,12 +50,12 @@ class AttributeLines:
 
         Raises UnreadableError where its attributes are not there or not right, DataError where a file ends early.
         """
-        found = {folder: self._attributes(folder, number, document) for folder in self._lines}
+        attributes = {folder: self._attributes(folder, number, document) for folder in self._lines}
         scores: dict[str, float] = {}
         spans: list[Span] | None = [] if any(spec.spans for spec in self._specs) else None
         for spec in self._specs:
             where = f"attributes/{spec.folder}"
-            values = _values(found[spec.folder], spec.key, len(text), where)
+            values = _values(attributes[spec.folder], spec.key, len(text), where)
             if spec.score is not None:
                 if not values:
                     raise UnreadableError(f'{where}: "{spec.key}" of document {document} is empty: no score')
@@ -95,8 +95,8 @@ def _values(attributes: dict[str, Any], key: str, length: int, where: str) -> li
 
 def _checked(value: tuple[Any, Any, Any], key: str, length: int, where: str) -> tuple[int, int, float]:
     start, end, score = value
-    whole = all(isinstance(offset, int) and not isinstance(offset, bool) for offset in (start, end))
-    if not (whole and 0 <= start <= end <= length):
+    integers = all(isinstance(offset, int) and not isinstance(offset, bool) for offset in (start, end))
+    if not (integers and 0 <= start <= end <= length):
         raise UnreadableError(f'{where}: "{key}" has the span {start} to {end} in a text of {length} characters')
     if not isinstance(score, int | float) or not 0 <= score <= 1 + _ABOVE_ONE:
         raise UnreadableError(f'{where}: "{key}" has the score {score!r}, which is not in [0, 1]')

@@ -26,6 +26,7 @@ _MISSING = object()
 _STAR = "*"
 _DEEPEST = 100  # of nested values that are kept
 _MANY = 100  # records; where none of so many has a text or an id, the key is not the one that was meant
+# `*+` does not go back: a `<br` and a megabyte of spaces would be looked through from each of them
 _LINE_END, _TAG = re.compile(r"<br\s*+/?>|</p>", re.IGNORECASE), re.compile(r"<[^>]*>")
 _LONG_REFERENCE = 20
 _LONG_NUMBER = re.compile(r"&#0*+([0-9]*+)")
@@ -67,11 +68,11 @@ class Extractor:
         """
         if not isinstance(record, dict):
             raise UnreadableError(f"a {type(record).__name__} where an object is needed")
-        name, kept = self._id(record, line, exact), self._kept(record, exact)
+        name, metadata = self._id(record, line, exact), self._metadata(record, exact)
         self._records += 1
         value = self._needed(record, self.source.text, line)
         text = self._cut(self._text(None if value is _MISSING else value))
-        document = RawDocument(name, text, self.label, kept)
+        document = RawDocument(name, text, self.label, metadata)
         reason = "" if text.strip() else "empty text" if value is not _MISSING else f'no key "{self.source.text}"'
         if self.check is not None and not reason:
             self.check(document)
@@ -134,7 +135,7 @@ class Extractor:
             raise UnreadableError(f'the id key "{key}" holds a {type(value).__name__}; allowed: a string or a number')
         return f"{self.number}/{self.label}:{line}" if value is None else str(value)
 
-    def _kept(self, record: dict[str, Any], exact: bool) -> dict[str, Any]:
+    def _metadata(self, record: dict[str, Any], exact: bool) -> dict[str, Any]:
         return {key: plain(self._optional(record, key), key, exact=exact) for key in self.source.keep}
 
     def _optional(self, record: dict[str, Any], key: str) -> Any:
@@ -189,31 +190,31 @@ def _get(record: dict[str, Any], dotted: str) -> Any:
     return _deep(record, dotted.split("."), dotted)
 
 
-def _deep(value: Any, parts: list[str], dotted: str) -> Any:
-    """The value that `parts` lead to; from a star on, a list of those that are there."""
-    for index, part in enumerate(parts):
-        if isinstance(value, list) and part == _STAR:
-            return list(_each(value, parts[index + 1 :], dotted))
-        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        elif isinstance(value, dict) and part in value:
-            value = value[part]
+def _deep(value: Any, segments: list[str], dotted: str) -> Any:
+    """The value that `segments` lead to; from a star on, a list of those that are there."""
+    for index, segment in enumerate(segments):
+        if isinstance(value, list) and segment == _STAR:
+            return list(_starred(value, segments[index + 1 :], dotted))
+        if isinstance(value, list) and segment.isdecimal() and int(segment) < len(value):
+            value = value[int(segment)]
+        elif isinstance(value, dict) and segment in value:
+            value = value[segment]
         else:
-            here = ", ".join(sorted(value)[:8]) if isinstance(value, dict) else f"a {type(value).__name__}"
-            raise _why_absent(value, part)(f'no key "{dotted}" (there is: {here})')
+            available = ", ".join(sorted(value)[:8]) if isinstance(value, dict) else f"a {type(value).__name__}"
+            raise _why_absent(value, segment)(f'no key "{dotted}" (there is: {available})')
     return value
 
 
-def _why_absent(value: Any, part: str) -> type[UnreadableError]:
+def _why_absent(value: Any, segment: str) -> type[UnreadableError]:
     """A record may lack the key, or be null; a word has none, and a star wants a list."""
-    may_lack = value is None or isinstance(value, list) or (isinstance(value, dict) and part != _STAR)
+    may_lack = value is None or isinstance(value, list) or (isinstance(value, dict) and segment != _STAR)
     return AbsentError if may_lack else UnreadableError
 
 
-def _each(items: list[Any], parts: list[str], dotted: str) -> Iterator[Any]:
+def _starred(items: list[Any], segments: list[str], dotted: str) -> Iterator[Any]:
     for item in items:
         with contextlib.suppress(AbsentError):
-            yield _deep(item, parts, dotted)
+            yield _deep(item, segments, dotted)
 
 
 def text_of_html(text: str) -> str:

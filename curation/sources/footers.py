@@ -20,29 +20,29 @@ Progress = Callable[[str, int | None, str], AbstractContextManager[Advance]]
 _AT_ONCE = 16  # footers are waited for, from a bucket above all
 
 
-def row_counts(parts: Sequence[SourcePart], file: Path, progress: Progress) -> dict[str, int | None]:
+def row_counts(input_files: Sequence[SourcePart], file: Path, progress: Progress) -> dict[str, int | None]:
     """Rows of each part by its location, None where the file cannot be opened; `file` keeps those that are known."""
     known: dict[str, int | None] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if missing := [part for part in parts if part.location not in known]:
+    if missing := [input_file for input_file in input_files if input_file.location not in known]:
         with progress("rows of Parquet files", len(missing), "files") as advance:
             known |= _read(missing, advance)
         write_json(file, {location: rows for location, rows in known.items() if rows is not None})
     return known
 
 
-def _read(parts: list[SourcePart], advance: Advance) -> dict[str, int | None]:
+def _read(input_files: list[SourcePart], advance: Advance) -> dict[str, int | None]:
     counts: dict[str, int | None] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for part, rows in zip(parts, pool.map(rows_of, parts), strict=True):
-            counts[part.location] = rows
+        for input_file, rows in zip(input_files, pool.map(rows_of, input_files), strict=True):
+            counts[input_file.location] = rows
             advance(1)
     return counts
 
 
-def rows_of(part: SourcePart) -> int | None:
+def rows_of(input_file: SourcePart) -> int | None:
     """Rows of a part's Parquet file; None where it cannot be opened."""
     try:
-        with opened(part) as stream:
+        with opened(input_file) as stream:
             return int(pq.read_metadata(stream).num_rows)
     except (pa.ArrowException, OSError):
         return None

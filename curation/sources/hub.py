@@ -31,8 +31,8 @@ def commit_of(source: SourceSpec) -> str:
     folder = Path(dataset_name(source))
     if folder.is_dir():
         files = _files(folder)
-        found = zip(files, input_digests(files), strict=True)
-        return digest([[file.relative_to(folder).as_posix(), sha256] for file, sha256 in found])
+        digests = zip(files, input_digests(files), strict=True)
+        return digest([[file.relative_to(folder).as_posix(), sha256] for file, sha256 in digests])
     if _COMMIT.fullmatch(source.revision):
         return source.revision
     return _commit(str(folder), source.revision)
@@ -40,7 +40,7 @@ def commit_of(source: SourceSpec) -> str:
 
 @cache
 def _commit(name: str, revision: str) -> str:
-    """Asked once for a command, however often the branch moves while it works."""
+    """CommandLineSections once for a command, however often the branch moves while it works."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
@@ -73,6 +73,7 @@ def rows(source: SourceSpec) -> Iterator[dict[str, Any]]:
     """The data set's rows, in order, through datatrove's reader. Raises UnavailableError when it cannot be loaded."""
     from datatrove.pipeline.readers import HuggingFaceDatasetReader
 
+    # the row travels whole, as metadata: a row without text, which the reader would drop, must come out to be counted
     def adapter(self: Any, row: dict[str, Any], path: str, number: int | str) -> dict[str, Any]:
         return {"text": "row", "id": str(number), "metadata": {"row": row}}
 
@@ -92,14 +93,11 @@ def _files(folder: Path) -> list[Path]:
     """Without what lies in hidden folders, which `datasets` does not read. Raises InputError for a link that leads
     nowhere.
     """
-    paths = [path for path in folder.rglob("*") if not any(map(_is_hidden, path.relative_to(folder).parts))]
+    paths = [path for path in folder.rglob("*")
+             if not any(name.startswith(".") for name in path.relative_to(folder).parts)]  # fmt: skip
     if broken := [path for path in paths if not path.exists()]:
         raise InputError(f"{min(broken)}: the link leads nowhere")
     return sorted(path for path in paths if path.is_file())
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
 
 
 def _first_line(error: Exception) -> str:

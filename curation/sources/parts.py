@@ -1,4 +1,4 @@
-"""Parts: the units in which sources are read (a file, a data set, a run of threads), one output shard each."""
+"""Input files: the units in which sources are read (a file, a data set, a run of threads), one output shard each."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ if TYPE_CHECKING:
 _LINES = (".jsonl", ".json", ".ndjson", ".txt")
 SUFFIXES = (*(f"{suffix}{packed}" for suffix in _LINES for packed in ("", ".gz", ".zst")), ".parquet")
 _SUFFIX = re.compile("(?:" + "|".join(map(re.escape, SUFFIXES)) + ")$")
-THREADS_PER_PART = 500
+THREADS_TOGETHER = 500
 _SMALL = 1 << 13  # bytes of a file that is read in one go
 
 
 class SourcePart(NamedTuple):
-    """One part of a source. `label` names it without the machine's folders; `first` and `count` are threads of a forum
-    or rows of a Parquet file (all of them where `count` is 0); `size` is the file's stored bytes, None where there is
-    no file or nobody says. `versions` are those of the file and of the attribute files beside it, when they were
-    listed: before they were fingerprinted. (A tuple, as there may be a million of them, to be sent to workers.)
+    """One input file of a source, or what is read like one: a run of its rows, a data set of the hub, a run of threads.
+
+    `label` names it without the machine's folders; `first` and `count` are threads of a forum or rows of a Parquet file
+    (all of them where `count` is 0); `size` is the file's stored bytes, None where there is no file or nobody says.
+    `versions` are those of the file and of the attribute files beside it, when they were listed: before they were
+    fingerprinted. (A tuple, as there may be a million of them, to be sent to workers.)
     """
 
     source: AnySource
@@ -49,12 +51,12 @@ class SourcePart(NamedTuple):
     versions: tuple[Version, ...] = ()
 
 
-def parts_of(source: AnySource, number: int) -> list[SourcePart]:
-    """All parts of a source, the `number`-th of its corpus, in order. Raises InputError where nothing matches."""
+def input_files_of(source: AnySource, number: int) -> list[SourcePart]:
+    """All input files of a source, the `number`-th of its corpus, in order. Raises InputError where nothing matches."""
     if isinstance(source, ForumSpec):
-        starts = range(0, source.documents, THREADS_PER_PART)
+        starts = range(0, source.documents, THREADS_TOGETHER)
         return [
-            SourcePart(source, number, source.path, first=first, count=min(THREADS_PER_PART, source.documents - first))
+            SourcePart(source, number, source.path, first=first, count=min(THREADS_TOGETHER, source.documents - first))
             for first in starts
         ]
     if source.path.startswith("hf:"):
@@ -74,9 +76,9 @@ def beside(source: AnySource) -> str:
 
 
 def files_of(source: AnySource, number: int) -> list[SourcePart]:
-    """The parts of a source whose files can be listed, for a fingerprint; none of a data set, a wheel or threads.
+    """The input files of a source that can be listed, for a fingerprint; none of a data set, a wheel or threads.
 
-    Always listed anew. The next `parts_of` takes this listing: what is read is what has been fingerprinted.
+    Always listed anew. The next `input_files_of` takes this listing: what is read is what has been fingerprinted.
     """
     if isinstance(source, ForumSpec) or source.path.startswith(("hf:", "wheel:")):
         return []
@@ -89,7 +91,8 @@ def content_of(source: AnySource, files: list[SourcePart] | None = None) -> list
     them anew.
     """
     if isinstance(source, ForumSpec):
-        return ["forum", source.seed, source.documents, source.benign, [content_of(each) for each in source.sentences]]
+        sentences = [content_of(texts) for texts in source.sentences]
+        return ["forum", source.seed, source.documents, source.benign, sentences]
     settings = source.model_dump(mode="json", exclude={"path", "sha256", "revision"})
     if source.path.startswith("hf:"):
         return ["hf", _hub_label(source), commit_of(source), settings]
@@ -97,25 +100,27 @@ def content_of(source: AnySource, files: list[SourcePart] | None = None) -> list
         if source.sha256 is None:
             wheel_file(source.path, None)  # raises, and says which checksum it has
         return ["wheel", source.path, source.sha256, settings]
-    listed = files is not None  # then its parts are compared when they have been read, each by its worker
+    listed = files is not None  # then its files are compared when they have been read, each by its worker
     return ["files", _contents(source, _files(source, 0) if files is None else files, not listed), settings]
 
 
-def _contents(source: SourceSpec, parts: list[SourcePart], watch: bool) -> list[list[str]]:
-    """Of every part its label, and the digests of its file and of the attribute files beside it."""
-    beside = _attribute_digests(source, parts, watch) if source.attributes else [[]] * len(parts)
-    remote = any("://" in part.location for part in parts)
-    sizes = None if any(part.size is None for part in parts) else [part.size or 0 for part in parts]
-    checksums = (
-        [_remote_digest(part.location, watch) for part in parts] if remote  # all of a source are of one file system
-        else input_digests([part.location for part in parts], sizes=sizes, watch=watch)
-    )  # fmt: skip
-    return [[part.label, checksum, *more] for part, checksum, more in zip(parts, checksums, beside, strict=True)]
+def _contents(source: SourceSpec, input_files: list[SourcePart], watch: bool) -> list[list[str]]:
+    """Of every input file its label, its digest and those of the attribute files beside it."""
+    beside = _attribute_digests(source, input_files, watch) if source.attributes else [[]] * len(input_files)
+    locations = [input_file.location for input_file in input_files]
+    if any("://" in location for location in locations):  # all of a source are of one file system
+        checksums = [_remote_digest(location, watch) for location in locations]
+    else:
+        sizes = [input_file.size or 0 for input_file in input_files]
+        is_known = all(input_file.size is not None for input_file in input_files)
+        checksums = input_digests(locations, sizes=sizes if is_known else None, watch=watch)
+    labels = [input_file.label for input_file in input_files]
+    return [[label, checksum, *more] for label, checksum, more in zip(labels, checksums, beside, strict=True)]
 
 
-def _attribute_digests(source: SourceSpec, parts: list[SourcePart], watch: bool) -> list[list[str]]:
-    """Of every part the digests of the attribute files beside it. Raises InputError where one is not there."""
-    files = [list(attribute_files(part.location, source.attributes).values()) for part in parts]
+def _attribute_digests(source: SourceSpec, input_files: list[SourcePart], watch: bool) -> list[list[str]]:
+    """Of every input file the digests of the attribute files beside it. Raises InputError where one is not there."""
+    files = [list(attribute_files(input_file.location, source.attributes).values()) for input_file in input_files]
     local = [file for group in files for file in group if "://" not in file]
     if missing := [file for file in local if not os.path.isfile(file)]:
         raise InputError(f"{missing[0]}: no such attribute file beside its documents")
@@ -130,33 +135,34 @@ def _remote_digest(url: str, watch: bool) -> str:
         raise InputError(f"{url}: no such file") from None
 
 
-def opened(part: SourcePart) -> IO[bytes]:
-    """A part's file, to be read as it is stored. Raises OSError."""
-    if part.archive:
-        return _opened_archive(part.archive).open(part.location, "rb")
-    if "://" not in part.location:
-        return open(part.location, "rb")
-    filesystem, path = located(part.location)
+def opened(input_file: SourcePart) -> IO[bytes]:
+    """An input file, to be read as it is stored. Raises OSError."""
+    if input_file.archive:
+        return _opened_archive(input_file.archive).open(input_file.location, "rb")
+    if "://" not in input_file.location:
+        return open(input_file.location, "rb")
+    filesystem, path = located(input_file.location)
     return filesystem.open(path, "rb")
 
 
-def is_read_at_once(part: SourcePart) -> bool:
-    """Whether a part is a small file of this machine with nothing beside it: for those `read_at_once` is quicker."""
-    is_small = part.size is not None and part.size <= _SMALL
-    return is_small and len(part.versions) == 1 and part.archive is None and "://" not in part.location
+def is_read_at_once(input_file: SourcePart) -> bool:
+    """Whether this is a small file of this machine with nothing beside it: for those `read_at_once` is quicker."""
+    is_small = input_file.size is not None and input_file.size <= _SMALL
+    is_local = input_file.archive is None and "://" not in input_file.location
+    return is_small and len(input_file.versions) == 1 and is_local
 
 
-def read_at_once(part: SourcePart) -> bytes:
+def read_at_once(input_file: SourcePart) -> bytes:
     """All of a small file that has not changed since it was listed, with half the system calls of opening, reading and
     comparing it: there may be a million of them. Raises OSError, or DataError where it has changed.
     """
-    descriptor = os.open(part.location, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(input_file.location, os.O_RDONLY | os.O_CLOEXEC)
     try:
         content = os.read(descriptor, _SMALL + 1)
-        while len(content) < (part.size or 0) and (more := os.read(descriptor, _SMALL)):
+        while len(content) < (input_file.size or 0) and (more := os.read(descriptor, _SMALL)):
             content += more  # of a file system that gives less than is asked for
-        if local_version(os.fstat(descriptor)) != part.versions[0]:
-            raise changed(part.label)
+        if local_version(os.fstat(descriptor)) != input_file.versions[0]:
+            raise changed(input_file.label)
         return content
     finally:
         os.close(descriptor)
@@ -164,7 +170,9 @@ def read_at_once(part: SourcePart) -> bytes:
 
 @lru_cache(maxsize=4)
 def _opened_archive(file: str) -> AbstractFileSystem:
-    """fsspec closes a zip file as soon as nobody holds its file system, with streams out of it still open."""
+    """fsspec closes a zip file as soon as nobody holds its file system (`ZipFileSystem.__del__`), with streams out of
+    it still open.
+    """
     import fsspec
 
     return fsspec.filesystem("zip", fo=file)
@@ -184,15 +192,15 @@ def _inside_wheel(source: SourceSpec, number: int) -> list[SourcePart]:
         filesystem = fsspec.filesystem("zip", fo=archive)
     except Exception as error:
         raise InputError(f"{source.path}: {archive} is no readable wheel: {error}") from None
-    found = _known(source, wheel.inner, files_matching(filesystem, wheel.inner))
+    files = _known(source, wheel.inner, files_matching(filesystem, wheel.inner))
     return [SourcePart(source, number, f"wheel:{wheel.requirement}/{file.path}", file.path, archive, size=file.size)
-            for file in found]  # fmt: skip
+            for file in files]  # fmt: skip
 
 
 def _files(source: SourceSpec, number: int) -> list[SourcePart]:
     filesystem, path = located(source.path)
     try:
-        found = _known(source, path, files_matching(filesystem, path))
+        files = _known(source, path, files_matching(filesystem, path))
     except InputError:
         raise
     except Exception as error:  # whatever the client of a bucket raises: no credentials, no such bucket, no network
@@ -200,20 +208,20 @@ def _files(source: SourceSpec, number: int) -> list[SourcePart]:
         raise InputError(f"{source.path}: cannot be listed: {reason}") from None
     fixed = _fixed_folder(path)
     local = "file" in filesystem.protocol
-    parts = [
+    input_files = [
         SourcePart(source, number, _below(fixed, file), file if local else filesystem.unstrip_protocol(file), size=size,
              versions=(version,))
-        for file, size, version in found
+        for file, size, version in files
     ]  # fmt: skip
-    return list(map(_with_attributes, parts)) if source.attributes else parts
+    return list(map(_with_attributes, input_files)) if source.attributes else input_files
 
 
-def _with_attributes(part: SourcePart) -> SourcePart:
-    """A part that knows the versions of its attribute files as well. Raises InputError where one is not there."""
-    assert isinstance(part.source, SourceSpec)
-    beside = attribute_files(part.location, part.source.attributes).values()
+def _with_attributes(input_file: SourcePart) -> SourcePart:
+    """An input file that knows the versions of its attribute files too. Raises InputError where one is not there."""
+    assert isinstance(input_file.source, SourceSpec)
+    beside = attribute_files(input_file.location, input_file.source.attributes).values()
     try:
-        return part._replace(versions=(*part.versions, *map(version_of, beside)))
+        return input_file._replace(versions=(*input_file.versions, *map(version_of, beside)))
     except OSError as error:
         missing = next(file for file in beside if file == error.filename or "://" in file)
         raise InputError(f"{missing}: no such attribute file beside its documents") from None
@@ -253,13 +261,13 @@ def _is_unicode(name: str) -> bool:
 
 def _fixed_folder(pattern: str) -> str:
     """The folder above the first wildcard: labels are relative to it, so that they do not depend on the machine."""
-    parts = pattern.split("/")
-    fixed = next((index for index, part in enumerate(parts) if has_magic(part)), len(parts) - 1)
-    return "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else "")
+    steps = pattern.split("/")
+    fixed = next((index for index, step in enumerate(steps) if has_magic(step)), len(steps) - 1)
+    return "/".join(steps[:fixed]) or ("/" if pattern.startswith("/") else "")
 
 
 def pattern_of(label: str) -> str:
-    """The files of a part's folder and format: `news/*.txt` for `news/1.txt`."""
+    """The files of an input file's folder and format: `news/*.txt` for `news/1.txt`."""
     folder, slash, _ = label.rpartition("/")
     suffix = _SUFFIX.search(label)
     return f"{folder}{slash}*{suffix[0] if suffix else ''}"
@@ -270,6 +278,6 @@ def fingerprint_of_sources(sources: tuple[AnySource, ...]) -> str:
     return digest([content_of(source) for source in sources])
 
 
-def stored_bytes(parts: Iterable[SourcePart]) -> int | None:
-    """Stored bytes of all parts, as far as they are known; None where none is."""
-    return sum(part.size or 0 for part in parts) or None
+def stored_bytes(input_files: Iterable[SourcePart]) -> int | None:
+    """Stored bytes of all input files, as far as they are known; None where none is."""
+    return sum(input_file.size or 0 for input_file in input_files) or None

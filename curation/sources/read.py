@@ -14,7 +14,7 @@ from curation.formats.lines import beginning
 from curation.sources.dolma_attributes import AttributeLines
 from curation.sources.extract import Check, Extractor, OnBad, OnSkip, UnreadableError
 from curation.sources.hub import rows
-from curation.sources.parts import SourcePart, is_read_at_once, opened, parts_of, read_at_once
+from curation.sources.parts import SourcePart, input_files_of, is_read_at_once, opened, read_at_once
 from curation.sources.readers import JsonlReader, ParquetReader, TextReader
 from curation.sources.spec import AnySource, ForumSpec, SourceSpec
 from curation.sources.synthetic.forum import threads
@@ -33,19 +33,19 @@ def read_source(
     Raises InputError (missing file, wrong checksum), UnavailableError (hub or wheel that cannot be had), DataError
     (damaged file).
     """
-    for part in parts_of(source, 0):
-        yield from read_hopefully(part, on_bad or _refuse, on_skip, check=check)
+    for input_file in input_files_of(source, 0):
+        yield from read_hopefully(input_file, on_bad or _refuse, on_skip, check=check)
 
 
 def read_hopefully(
-    part: SourcePart,
+    input_file: SourcePart,
     on_bad: OnBad,
     on_skip: OnSkip | None = None,
     keep_damaged: bool = False,
     check: Check | None = None,
 ) -> Iterator[RawDocument]:
-    """`read_part`, which gives a file up when its first lines are all bad, or all there are: it is not the file that
-    was meant. That it could not be unpacked is no reason where such files are kept. Raises DataError.
+    """`read_input_file`, which gives a file up when its first lines are all bad, or all there are: it is not the file
+    that was meant. That it could not be unpacked is no reason where such files are kept. Raises DataError.
     """
     bad: list[BadLine] = []
     good = False
@@ -56,7 +56,7 @@ def read_hopefully(
             bad.append(line)
             if len(bad) == _HOPELESS:
                 reason = f"so are the {_HOPELESS - 1} lines after it, so the file is given up"
-                raise DataError(f"{bad[0]}; {reason}{looks_like(part)}")
+                raise DataError(f"{bad[0]}; {reason}{looks_like(input_file)}")
 
     def skip(document: RawDocument, reason: str) -> None:
         nonlocal good
@@ -64,100 +64,100 @@ def read_hopefully(
         if on_skip is not None:
             on_skip(document, reason)
 
-    for document in read_part(part, bad_line, skip, keep_damaged, check):
+    for document in read_input_file(input_file, bad_line, skip, keep_damaged, check):
         good = True
         yield document
-    if bad and not good and _is_whole_file(part) and not all(line.damage for line in bad):
-        raise DataError(f"{bad[0]}; nothing else of the file can be read either{looks_like(part)}")
+    if bad and not good and _is_whole_file(input_file) and not all(line.damage for line in bad):
+        raise DataError(f"{bad[0]}; nothing else of the file can be read either{looks_like(input_file)}")
 
 
-def _is_whole_file(part: SourcePart) -> bool:
-    """Whether a part is a file with documents in it: not a piece of one, and not a text that is one document."""
-    source = part.source
-    is_text = ".txt" in part.location.rpartition("/")[2]
+def _is_whole_file(input_file: SourcePart) -> bool:
+    """Whether this is a file with documents in it: not a piece of one, and not a text that is one document."""
+    source = input_file.source
+    is_text = ".txt" in input_file.location.rpartition("/")[2]
     one = isinstance(source, SourceSpec) and source.documents == "file" and is_text
-    return not part.count and not one
+    return not input_file.count and not one
 
 
-def read_part(
-    part: SourcePart,
+def read_input_file(
+    input_file: SourcePart,
     on_bad: OnBad,
     on_skip: OnSkip | None = None,
     keep_damaged: bool = False,
     check: Check | None = None,
 ) -> Iterator[RawDocument]:
-    """Documents of one part, in order; `on_skip` gets those that are left out (empty, or repeated under `unique`).
+    """Documents of an input file, in order; `on_skip` gets those left out (empty, or repeated under `unique`).
 
     A file that breaks off raises DataError, or under `keep_damaged` is one bad line.
     """
-    if isinstance(part.source, ForumSpec):
-        return threads(part.source, part.first, part.count, read_source)
-    extract = Extractor(part.source, part.number, part.label, on_skip, keep_damaged, check)
-    if part.source.path.startswith("hf:"):
-        return _read_rows(part, extract, on_bad)
-    return _read_file(part, extract, on_bad)
+    if isinstance(input_file.source, ForumSpec):
+        return threads(input_file.source, input_file.first, input_file.count, read_source)
+    extract = Extractor(input_file.source, input_file.number, input_file.label, on_skip, keep_damaged, check)
+    if input_file.source.path.startswith("hf:"):
+        return _read_rows(input_file, extract, on_bad)
+    return _read_file(input_file, extract, on_bad)
 
 
-def _read_file(part: SourcePart, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+def _read_file(input_file: SourcePart, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
     try:
-        if is_read_at_once(part):
-            yield from _read_stream(BytesIO(read_at_once(part)), part, extract, on_bad)
+        if is_read_at_once(input_file):
+            yield from _read_stream(BytesIO(read_at_once(input_file)), input_file, extract, on_bad)
         else:
-            with opened(part) as stream:
-                yield from _read_stream(stream, part, extract, on_bad)
-            check_unchanged(part)
+            with opened(input_file) as stream:
+                yield from _read_stream(stream, input_file, extract, on_bad)
+            check_unchanged(input_file)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):  # of what is written meanwhile, not of this file
             raise
         gone = isinstance(error, FileNotFoundError)
         why = "it was there when the run began, and is gone" if gone else f"it cannot be read: {error}"
-        raise DataError(f"{part.label}: {why}") from None
-    _end(part, extract)
+        raise DataError(f"{input_file.label}: {why}") from None
+    _end(input_file, extract)
 
 
-def _end(part: SourcePart, extract: Extractor) -> None:
-    """Raise DataError where a part, now that all of it was read, turns out to be something else."""
+def _end(input_file: SourcePart, extract: Extractor) -> None:
+    """Raise DataError where an input file, now that all of it was read, turns out to be something else."""
     extract.end()
-    if extract.first_without_text and (looks := looks_like(part)):
+    if extract.first_without_text and (looks := looks_like(input_file)):
         raise DataError(f"{extract.first_without_text}, as in all of its records{looks}")
 
 
-def looks_like(part: SourcePart) -> str:
-    """What a part that cannot be read looks like, as the end of a message; '' where nobody knows."""
+def looks_like(input_file: SourcePart) -> str:
+    """What an input file that cannot be read looks like, as the end of a message; '' where nobody knows."""
     head = b""
-    if part.location and not part.location.endswith(".parquet"):
-        with contextlib.suppress(OSError), opened(part) as stream:
-            head = beginning(stream, part.location)
+    if input_file.location and not input_file.location.endswith(".parquet"):
+        with contextlib.suppress(OSError), opened(input_file) as stream:
+            head = beginning(stream, input_file.location)
     looks = appearance(head)
     return f"; it looks like {looks}" if looks else ""
 
 
-def _read_stream(stream: IO[bytes], part: SourcePart, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
-    if part.location.endswith(".parquet"):
-        return ParquetReader(extract, on_bad, part.first, part.count or None).read(stream)
-    if ".txt" in part.location.rpartition("/")[2]:
+def _read_stream(stream: IO[bytes], input_file: SourcePart, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+    if input_file.location.endswith(".parquet"):
+        return ParquetReader(extract, on_bad, input_file.first, input_file.count or None).read(stream)
+    if ".txt" in input_file.location.rpartition("/")[2]:
         return TextReader(extract, on_bad).read(stream)
     if extract.source.attributes:
-        return _read_with_attributes(stream, part, extract, on_bad)
+        return _read_with_attributes(stream, input_file, extract, on_bad)
     return JsonlReader(extract, on_bad).read(stream)
 
 
 def _read_with_attributes(
-    stream: IO[bytes], part: SourcePart, extract: Extractor, on_bad: OnBad
+    stream: IO[bytes], input_file: SourcePart, extract: Extractor, on_bad: OnBad
 ) -> Iterator[RawDocument]:
-    with AttributeLines(part.location, extract.source.attributes) as attributes:
+    with AttributeLines(input_file.location, extract.source.attributes) as attributes:
         yield from JsonlReader(extract, on_bad, attributes).read(stream)
 
 
-def _read_rows(part: SourcePart, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+def _read_rows(input_file: SourcePart, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
     for number, row in enumerate(rows(extract.source), start=1):
         try:
             if document := extract.document(row, number):
                 yield document
         except UnreadableError as error:
             on_bad(extract.bad(number, str(error), b""))
-    check_unchanged(part)
-    _end(part, extract)
+    check_unchanged(input_file)
+    _end(input_file, extract)
 
 
 def _refuse(bad: BadLine) -> None:

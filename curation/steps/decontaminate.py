@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curation.sources.parts import fingerprint_of_sources
+from curation.sources.read import read_source
 from curation.steps.base import Context, Step
 from curation.steps.filters.base_filter import language_known, told
 from curation.steps.options import BenchmarksSpec, DecontaminateSpec
@@ -47,18 +49,14 @@ class Decontaminate(Step):
         """Remove documents with an n-gram of the index; the reason names the benchmark."""
         judge = ngram_filter(self.spec, str(context.folder / "index"))
         for document in documents:
-            if judge.filter(document) is True:
+            if judge.filter(document) is True:  # else a pair, which is true as well
                 yield document
             else:
-                context.removed.remove(document, _reason(document))
+                context.removed.remove(document, f"an n-gram of {document.metadata.pop('contaminated_task')}")
 
     def describe(self) -> str:
         """`decontaminate: mmlu, boolq`."""
         return f"decontaminate: {', '.join(self.spec.against)}"
-
-
-def _reason(document: Document) -> str:
-    return f"an n-gram of {document.metadata.pop('contaminated_task')}"
 
 
 def contents_of(spec: BenchmarksSpec) -> dict[str, str]:
@@ -76,7 +74,7 @@ def build_index(spec: BenchmarksSpec, folder: str) -> None:
     """Write `NAME.index.hashes` for every benchmark. Raises InputError where one gives no n-gram at all."""
     holder = ngram_filter(spec, folder)
     for name in spec.against:
-        write_index(spec, name, {each for hashes in hashes_of_texts(spec, name, holder) for each in hashes}, folder)
+        write_index(spec, name, set(chain.from_iterable(hashes_of_texts(spec, name, holder))), folder)
 
 
 def write_index(spec: BenchmarksSpec, name: str, hashes: set[int], folder: str) -> None:
@@ -90,8 +88,6 @@ def write_index(spec: BenchmarksSpec, name: str, hashes: set[int], folder: str) 
 
 def hashes_of_texts(spec: BenchmarksSpec, name: str, holder: NGramsDecontFilter) -> Iterator[list[int]]:
     """Hashes of the n-grams of each text of a benchmark; none where it is shorter than an n-gram."""
-    from curation.sources.read import read_source
-
     for raw in read_source(spec.against[name]):
         query = raw.metadata.get(spec.query) if spec.query else None
         yield hashes_of(raw.text, query, holder)

@@ -34,7 +34,7 @@ class FasttextStep(Step):
         """Load the model, and look for the labels in it."""
         model = self._model()
         for label, _ in (*(self.spec.keep_labels or ()), *(self.spec.remove_labels or ())):
-            model.place_of(label)
+            model.column_of(label)
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Write the probabilities, and remove what is to go."""

@@ -33,24 +33,24 @@ class Language(Step):
         """Load the model, and look for the languages in it."""
         model = self._model()
         for language in self.spec.languages or ():
-            model.place_of(language)
+            model.column_of(language)
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Write the language of each document, and remove those in others."""
         model = self._model()
         names = self.spec.languages or model.labels
-        places = [model.place_of(name) for name in names]
+        columns = [model.column_of(name) for name in names]
         for batch in batches(documents):
             table = model.probabilities([document.text for document in batch])
             best = table.argmax(axis=1)
-            for document, row, place in zip(batch, table, best, strict=True):
-                score, asked = float(row[place]), row[places].tolist()
-                document.metadata |= {"language": model.labels[place], "language_score": score}
-                self._top_pairs(document, dict(zip(names, asked, strict=True)))
-                if self.spec.label_only or self._is_kept(score, asked):
+            for document, row, column in zip(batch, table, best, strict=True):
+                score, requested = float(row[column]), row[columns].tolist()
+                document.metadata |= {"language": model.labels[column], "language_score": score}
+                self._top_pairs(document, dict(zip(names, requested, strict=True)))
+                if self.spec.label_only or self._stays(score, requested):
                     yield document
                 else:
-                    context.removed.remove(document, f"language {model.labels[place]}")
+                    context.removed.remove(document, f"language {model.labels[column]}")
 
     def describe(self) -> str:
         """`language: en, de`."""
@@ -59,16 +59,15 @@ class Language(Step):
     def _model(self) -> FasttextModel:
         return load_fasttext(file_of(self.spec.model, self.spec.sha256))
 
-    def _is_kept(self, best: float, asked: list[float]) -> bool:
+    def _stays(self, best: float, requested: list[float]) -> bool:
         """As datatrove decides it: any of the languages asked for, or, where none is, whichever is best."""
-        scores = asked if self.spec.languages is not None else [best]
+        scores = requested if self.spec.languages is not None else [best]
         return any(score > self.spec.language_threshold for score in scores)
 
     def _top_pairs(self, document: Document, pairs: dict[str, float]) -> None:
         floor = self.spec.keep_top_pairs_threshold
         if floor != -1:
-            found = {f"top_language_{name}_score": score for name, score in pairs.items() if score > floor}
-            document.metadata |= found
+            document.metadata |= {f"top_language_{name}_score": score for name, score in pairs.items() if score > floor}
 
 
 def fasttext_input(model: str, sha256: str | None) -> str:

@@ -38,22 +38,22 @@ class Statistics(Step):
 
     def apply(self, documents: Iterator[Document], context: Context, rank: int) -> Iterator[Document]:
         """Count each document as it passes."""
-        blocks, found = self._blocks(context.folder), MetricStatsDict()
+        blocks, counts = self._blocks(context.folder), MetricStatsDict()
         for document in documents:
             for block in blocks:
                 for name, value in block.extract_stats(document).items():
-                    found[name] += value
+                    counts[name] += value
             yield document
-        _save(found.to_dict(), context, rank)
+        write_json(context.folder / "counts" / f"{context.shards[rank].stem}.json", counts.to_dict())
 
     def report(self, context: Context) -> dict[str, Any]:
         """The sums over all shards, by corpus."""
         sums: dict[str, MetricStatsDict] = {}
         for shard in context.shards:
-            file = context.folder / "counts" / f"{shard.place}.json"
-            found = MetricStatsDict.from_dict(json.loads(file.read_text(encoding="utf-8")))
-            sums[shard.corpus] = sums[shard.corpus] + found if shard.corpus in sums else found
-        return {"statistics": {corpus: found.to_dict() for corpus, found in sums.items()}}
+            file = context.folder / "counts" / f"{shard.stem}.json"
+            counts = MetricStatsDict.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            sums[shard.corpus] = sums[shard.corpus] + counts if shard.corpus in sums else counts
+        return {"statistics": {corpus: counts.to_dict() for corpus, counts in sums.items()}}
 
     def describe(self) -> str:
         """`statistics: doc, line`."""
@@ -65,7 +65,3 @@ class Statistics(Step):
         tongue = {"language": BoundedTokenizer(self.spec.language)}
         return [kinds[name](str(folder), **(tongue if name in ("word", "sentence") else {}))
                 for name in self.spec.blocks]  # fmt: skip
-
-
-def _save(counts: dict[str, Any], context: Context, rank: int) -> None:
-    write_json(context.folder / "counts" / f"{context.shards[rank].place}.json", counts)

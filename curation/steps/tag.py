@@ -53,8 +53,8 @@ class Tag(Step):
             marks.spans = None
             return
         named = [replace(span, attribute=self.spec.prefix + span.attribute) for span in spans]
-        found = [*(marks.spans or ()), *(named if self.spec.prefix else spans)]
-        marks.spans = sorted(found, key=_place) if marks.spans else found
+        merged = [*(marks.spans or ()), *(named if self.spec.prefix else spans)]
+        marks.spans = sorted(merged, key=_in_order) if marks.spans else merged
 
     def inputs(self) -> dict[str, str]:
         """Checksums of what the tagger works with."""
@@ -78,16 +78,16 @@ class Tag(Step):
         return f"tag: {self.spec.tagger.name}"
 
 
-def _place(span: Span) -> tuple[int, int, str]:
+def _in_order(span: Span) -> tuple[int, int, str]:
     return span.start, span.end, span.attribute
 
 
 def _spans(tagger: Tagger, batch: list[Document]) -> list[list[Span]]:
     """Spans of each document of a batch; whether one is cut depends on itself, never on its neighbours."""
-    short = [document for document in batch if len(document.text) <= _STRETCH]
+    texts = [document.text for document in batch]
     try:
-        found = iter(tagger.tag([document.text for document in short]))
-        return [next(found) if len(document.text) <= _STRETCH else _long(tagger, document.text) for document in batch]
+        short = iter(tagger.tag([text for text in texts if len(text) <= _STRETCH]))
+        return [next(short) if len(text) <= _STRETCH else _long(tagger, text) for text in texts]
     except ScoringError:
         _blame(tagger, batch)
         raise
@@ -95,11 +95,11 @@ def _spans(tagger: Tagger, batch: list[Document]) -> list[list[Span]]:
 
 def _long(tagger: Tagger, text: str) -> list[Span]:
     """Spans of a long document, stretch by stretch."""
-    found: list[Span] = []
+    spans: list[Span] = []
     for start, end in stretches(text, _STRETCH):
-        (spans,) = tagger.tag([text[start:end]])
-        found += [replace(span, start=span.start + start, end=span.end + start) for span in spans]
-    return found
+        (of_stretch,) = tagger.tag([text[start:end]])
+        spans += [replace(span, start=span.start + start, end=span.end + start) for span in of_stretch]
+    return spans
 
 
 def _blame(tagger: Tagger, batch: list[Document]) -> None:

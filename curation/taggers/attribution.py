@@ -16,13 +16,13 @@ from curation.scorers import card_of, loaded_scorer, weights_of
 from curation.scorers.base_transformer import TransformerScorer
 from curation.scorers.options import ScorerSpec
 from curation.taggers.base import Tagger
+from curation.taggers.base_attribution import METHODS, probabilities
 from curation.taggers.options import AttributionSpec
 from curation.token_models.windows import Window, per_word, windows_of
 from infra.config.faults import nearest
 from infra.errors import InputError, ScoringError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -51,29 +51,27 @@ class Attribution(Tagger):
     def tag(self, texts: list[str]) -> list[list[Span]]:
         """Words whose score is at or above the floor. Raises ScoringError where the scorer gives no number."""
 
-        places, windows = windows_of(self._scorer.tokenizer, texts, self._scorer.window)
-        scores = per_word(places, zip(windows, *self._scores(windows), strict=True), 0.0)
-        if any(not np.isfinite(each).all() for each in scores):
+        spans_by_text, windows = windows_of(self._scorer.tokenizer, texts, self._scorer.window)
+        scores = per_word(spans_by_text, zip(windows, *self._scores(windows), strict=True), 0.0)
+        if any(not np.isfinite(values).all() for values in scores):
             raise ScoringError(f"scorer {self._scorer.identity} gave no number for a word")
         return [
-            [Span(*place, self.attributes[0], score)
-             for place, score in zip(words, each.tolist(), strict=True) if score >= self._spec.keep_at_or_above]
-            for words, each in zip(places, scores, strict=True)
+            [Span(*span, self.attributes[0], score)
+             for span, score in zip(words, values.tolist(), strict=True) if score >= self._spec.keep_at_or_above]
+            for words, values in zip(spans_by_text, scores, strict=True)
         ]  # fmt: skip
 
     def _scores(self, windows: list[Window]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
         """Words of each window, and their scores."""
-        from curation.taggers.base_attribution import METHODS, probabilities
-
         spec = self._spec
-        found = METHODS[spec.method](self._scorer, windows, self._column, spec.batch_tokens, spec.steps)
-        whole = probabilities(self._scorer, windows, self._column, spec.batch_tokens)
+        contributions = METHODS[spec.method](self._scorer, windows, self._column, spec.batch_tokens, spec.steps)
+        window_probabilities = probabilities(self._scorer, windows, self._column, spec.batch_tokens)
         scores = []
-        for (_, values), probability in zip(found, whole, strict=True):
+        for (_, values), probability in zip(contributions, window_probabilities, strict=True):
             highest = values.max(initial=0.0)
             share = np.maximum(values, 0.0) / highest if highest > 0 else np.zeros_like(values)
             scores.append((probability * share).astype(np.float32).astype(np.float64))
-        return [words for words, _ in found], scores
+        return [words for words, _ in contributions], scores
 
 
 def _exact(scorer: ScorerSpec) -> ScorerSpec:

@@ -59,18 +59,18 @@ def occlusion(
 ) -> Contributions:
     """How far the log-odds fall when a word is masked; one pass for each word."""
     tokenizer = scorer.tokenizer
-    hole = next((each for each in (tokenizer.mask_token_id, tokenizer.unk_token_id, tokenizer.pad_token_id)
-                 if each is not None), 0)  # fmt: skip
+    hole = next((token_id for token_id in (tokenizer.mask_token_id, tokenizer.unk_token_id, tokenizer.pad_token_id)
+                 if token_id is not None), 0)  # fmt: skip
     words = [np.unique(window.words[window.words >= 0]) for window in windows]
     rows: list[tuple[int, ...]] = []
-    for window, each in zip(windows, words, strict=True):
+    for window, words_of_window in zip(windows, words, strict=True):
         ids = np.array(window.ids)
-        rows += [window.ids, *(tuple(np.where(window.words == word, hole, ids).tolist()) for word in each)]
-    odds, found, start = _odds(scorer, rows, column, batch_tokens), [], 0
-    for each in words:
-        found.append((each, odds[start] - odds[start + 1 : start + 1 + len(each)]))
-        start += 1 + len(each)
-    return found
+        rows += [window.ids, *(tuple(np.where(window.words == word, hole, ids).tolist()) for word in words_of_window)]
+    odds, contributions, start = _odds(scorer, rows, column, batch_tokens), [], 0
+    for words_of_window in words:
+        contributions.append((words_of_window, odds[start] - odds[start + 1 : start + 1 + len(words_of_window)]))
+        start += 1 + len(words_of_window)
+    return contributions
 
 
 METHODS = {"gradient_x_input": gradient_x_input, "integrated_gradients": integrated_gradients, "occlusion": occlusion}
@@ -88,7 +88,7 @@ def _by_gradient(
     path: Callable[[Any, Any], Any], blank: Any = None,
 ) -> Contributions:  # fmt: skip
     """Sum over the points of `path` of gradient × (text - blank), weighted, by word."""
-    found: Contributions = [(np.zeros(0, np.int64), np.zeros(0))] * len(windows)
+    contributions: Contributions = [(np.zeros(0, np.int64), np.zeros(0))] * len(windows)
     for rows in buckets([len(window.ids) for window in windows], batch_tokens):
         ids, mask = _tensors(scorer, [windows[row].ids for row in rows])
         with torch.no_grad():
@@ -102,8 +102,8 @@ def _by_gradient(
             total += weight * (_gradient(scorer, point, mask, column) * way).sum(-1)
         for number, row in enumerate(rows):
             values = total[number, : len(windows[row].ids)].cpu().numpy().astype(np.float64)
-            found[row] = windows[row].reduce(values, mean=False)
-    return found
+            contributions[row] = windows[row].reduce(values, mean=False)
+    return contributions
 
 
 def _gradient(scorer: TransformerScorer, vectors: Any, mask: Any, column: int) -> Any:
@@ -122,8 +122,8 @@ def _odds(
         ids, mask = _tensors(scorer, [rows[row] for row in chosen])
         with torch.inference_mode():
             logits = model(input_ids=ids, attention_mask=mask).logits
-            found = torch.logit(scorer.probabilities(logits)[:, column].double().clamp(_SURE, 1 - _SURE))
-        odds[chosen] = found.cpu().numpy()
+            batch_odds = torch.logit(scorer.probabilities(logits)[:, column].double().clamp(_SURE, 1 - _SURE))
+        odds[chosen] = batch_odds.cpu().numpy()
     return odds
 
 

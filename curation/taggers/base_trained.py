@@ -20,7 +20,7 @@ class TrainedTagger(Tagger):
 
     def __init__(self, spec: TrainedSpec) -> None:
         card = read_card(spec.path)
-        size, self.languages = card["model"]["name"], tuple(card["languages"])
+        size, self.languages = card.model.name, card.languages
         if size != self.size:
             raise InputError(f"{spec.path}: is a {size} tagger; write tagger: {{name: {size}, path: ...}}")
         self._floor, self._trained = spec.keep_at_or_above, load_trained(spec.path)

@@ -31,13 +31,13 @@ class Sentences(Tagger):
 
     def tag(self, texts: list[str]) -> list[list[Span]]:
         """Sentences whose score is at or above the floor."""
-        places = [sentence_spans(text) for text in texts]
-        pairs = zip(texts, places, strict=True)
+        spans_by_text = [sentence_spans(text) for text in texts]
+        pairs = zip(texts, spans_by_text, strict=True)
         distinct = list(dict.fromkeys(text[start:end] for text, spans in pairs for start, end in spans))
         scores = dict(zip(distinct, self._scorer.score(distinct).tolist(), strict=True))
         return [
             [Span(start, end, attribute, score)
              for start, end in spans
              for attribute, score in zip(self.attributes, scores[text[start:end]], strict=True) if score >= self._floor]
-            for text, spans in zip(texts, places, strict=True)
+            for text, spans in zip(texts, spans_by_text, strict=True)
         ]  # fmt: skip

@@ -15,10 +15,9 @@ from curation.taggers.options import WordsSpec
 from curation.text.words import word_spans
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
-_MOST_WORDS = 2_000_000  # of the cache; about 400 MB
+_MAX_WORDS = 2_000_000  # of the cache; about 400 MB
 
 
 class Words(Tagger):
@@ -30,7 +29,7 @@ class Words(Tagger):
         self._floor, self._scorer = spec.keep_at_or_above, loaded_scorer(spec.scorer)
         self.scorer, self.languages = self._scorer, card_of(spec.scorer).languages
         self.attributes = self._scorer.attributes
-        self._kept: dict[str, tuple[tuple[str, float], ...]] = {}
+        self._scores: dict[str, tuple[tuple[str, float], ...]] = {}
 
     @staticmethod
     def inputs(spec: WordsSpec) -> dict[str, str]:
@@ -39,25 +38,23 @@ class Words(Tagger):
 
     def tag(self, texts: list[str]) -> list[list[Span]]:
         """One span per word and attribute whose score is at or above the floor."""
-        if len(self._kept) > _MOST_WORDS:
-            self._kept.clear()
-        places = [word_spans(text) for text in texts]
-        words = {text[start:end] for text, spans in zip(texts, places, strict=True) for start, end in spans}
-        self._learn(sorted(words - self._kept.keys()))
-        return [self._spans(text, spans) for text, spans in zip(texts, places, strict=True)]
+        if len(self._scores) > _MAX_WORDS:
+            self._scores.clear()
+        spans_by_text = [word_spans(text) for text in texts]
+        words = {text[start:end] for text, spans in zip(texts, spans_by_text, strict=True) for start, end in spans}
+        self._learn(sorted(words - self._scores.keys()))
+        return [self._spans(text, spans) for text, spans in zip(texts, spans_by_text, strict=True)]
 
     def _learn(self, words: list[str]) -> None:
-        for word, scores in zip(words, self._scorer.score(words), strict=True):
-            self._kept[word] = self._above_floor(scores)
+        """Score words, and remember what is at or above the floor."""
+        for word, scores in zip(words, self._scorer.score(words).tolist(), strict=True):
+            pairs = zip(self._scorer.attributes, scores, strict=True)
+            self._scores[word] = tuple((attribute, score) for attribute, score in pairs if score >= self._floor)
 
-    def _above_floor(self, scores: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
-        pairs = zip(self._scorer.attributes, scores.tolist(), strict=True)
-        return tuple((attribute, score) for attribute, score in pairs if score >= self._floor)
-
-    def _spans(self, text: str, places: list[tuple[int, int]]) -> list[Span]:
-        kept = self._kept
+    def _spans(self, text: str, bounds: list[tuple[int, int]]) -> list[Span]:
+        scores_by_word = self._scores
         return [
             Span(start, end, attribute, score)
-            for start, end in places
-            for attribute, score in kept[text[start:end]]
+            for start, end in bounds
+            for attribute, score in scores_by_word[text[start:end]]
         ]  # fmt: skip

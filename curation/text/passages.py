@@ -16,12 +16,12 @@ _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s")
 
 def passages(text: str, longest: int) -> Iterator[str]:
     """Cut `text` into pieces of at most `longest` characters; a text without visible characters is one piece."""
-    found = False
+    is_visible = False
     for line in text.split("\n"):
         for piece in _cut(line.strip(), longest):
-            found = True
+            is_visible = True
             yield piece
-    if not found:
+    if not is_visible:
         yield text[:longest]
 
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class WordScores(NamedTuple):
-    """`places`: [start, end) of each word of a text in code points; `scores`: float32 [words] in [0, 1]."""
+    """`spans`: [start, end) of each word of a text in code points; `scores`: float32 [words] in [0, 1]."""
 
-    places: list[tuple[int, int]]
+    spans: list[tuple[int, int]]
     scores: NDArray[np.float32]
 
 

@@ -98,9 +98,10 @@ def _highest_before(logits: NDArray[np.float64], text: NDArray[np.int64]) -> NDA
     if not len(logits):
         return logits
     lifted = logits + _APART * text
+    # `origin` moves scipy's window, which is centred, so that it ends with the word itself
     trailing = maximum_filter1d(lifted, SIDE, mode="constant", cval=-_APART, origin=(SIDE - 1) // 2)
-    found = np.concatenate([[-_APART], trailing[:-1]]) - _APART * text
-    return np.where(found < -_APART / 2, _LOWEST, found)
+    highest = np.concatenate([[-_APART], trailing[:-1]]) - _APART * text
+    return np.where(highest < -_APART / 2, _LOWEST, highest)
 
 
 def _expected(logits: NDArray[np.float64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.float64]:

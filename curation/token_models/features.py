@@ -22,7 +22,7 @@ _SIGNS = str.maketrans({"@": "a", "$": "s", "0": "o", "1": "i", "3": "e", "*": "
 _REPEATS = re.compile(r"(.)\1{2,}")
 NEIGHBOUR = 0.7
 """Value of a neighbour's feature; a word's own spelling has 1. Smaller values are held closer to zero when fitting."""
-_PARTS = 1.5  # of all n-grams of a word together, as a length
+_NGRAMS = 1.5  # of all n-grams of a word together, as a length
 _BEFORE, _AFTER = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))  # odd numbers without a pattern
 EDGE = "\n"
 """Stands for the word before the first and after the last; no word holds a line break."""
@@ -40,16 +40,16 @@ class Hashing:
         """The column of a named feature: CRC-32, which is the same everywhere and for ever."""
         return zlib.crc32(feature.encode("utf-8", "surrogatepass")) & ((1 << self.bits) - 1)
 
-    def own(self, word: str) -> tuple[list[int], list[float]]:
+    def of_word(self, word: str) -> tuple[list[int], list[float]]:
         """Columns and values of a word by itself."""
         lower = word.lower()
         normal = _REPEATS.sub(r"\1", lower.translate(_SIGNS))
         framed = f"<{normal}>"
-        parts = [f"part {framed[start : start + length]}" for length in range(self.shortest, self.longest + 1)
+        ngrams = [f"part {framed[start : start + length]}" for length in range(self.shortest, self.longest + 1)
                  for start in range(len(framed) - length + 1)]  # fmt: skip
-        whole = [f"word {lower}", f"form {normal}", f"capitals {_capitals(word)}"]
-        values = [1.0] * len(whole) + [_PARTS / max(len(parts), 1) ** 0.5] * len(parts)
-        return [self.column(feature) for feature in (*whole, *parts)], values
+        names = [f"word {lower}", f"form {normal}", f"capitals {_capitals(word)}"]
+        values = [1.0] * len(names) + [_NGRAMS / max(len(ngrams), 1) ** 0.5] * len(ngrams)
+        return [self.column(feature) for feature in (*names, *ngrams)], values
 
     def as_neighbour(self, word: str) -> tuple[int, int, int]:
         """Column of the word standing before another, column of it standing after one, and its key for pairs."""

@@ -86,12 +86,12 @@ class Gate:
         self, texts: list[str], logits: list[NDArray[np.float64]], scores: list[NDArray[np.float32]], floor: float
     ) -> list[NDArray[np.float32]]:
         """`scores` [words] of each text, with 0 where the stretch holds no span. Texts below `floor` are not asked."""
-        asked = [number for number, words in enumerate(scores) if words.max(initial=0) >= floor and len(words)]
-        chances = self.chances([texts[number] for number in asked], [logits[number] for number in asked])
-        given = list(scores)
-        for number, chance in zip(asked, chances, strict=True):
-            given[number] = np.where(chance < self.cut, np.float32(0), scores[number])
-        return given
+        numbers = [number for number, words in enumerate(scores) if words.max(initial=0) >= floor and len(words)]
+        chances = self.chances([texts[number] for number in numbers], [logits[number] for number in numbers])
+        gated = list(scores)
+        for number, chance in zip(numbers, chances, strict=True):
+            gated[number] = np.where(chance < self.cut, np.float32(0), scores[number])
+        return gated
 
 
 def stretches_of(text: str, longest: int) -> Iterator[Stretch]:
@@ -110,10 +110,10 @@ def stretch_columns(
     """What the last step sees of each stretch [stretches, 8], texts one after the other."""
     features = Features(len(rarity) // 2, rarity)
     spelt = [plain_spelling(piece.text) for row in pieces for piece in row]
-    whole = features.of(spelt) @ table if spelt else np.zeros(0)
+    stretch_logits = features.of(spelt) @ table if spelt else np.zeros(0)
     heights = [_heights(words[piece.first : piece.end])
                for row, words in zip(pieces, logits, strict=True) for piece in row]  # fmt: skip
-    return np.column_stack([whole, np.array(heights).reshape(len(spelt), 7)])
+    return np.column_stack([stretch_logits, np.array(heights).reshape(len(spelt), 7)])
 
 
 def _heights(logits: NDArray[np.float64]) -> list[float]:

@@ -10,7 +10,6 @@ import numpy as np
 from curation.text.words import word_spans
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -27,17 +26,17 @@ class LabelledText:
 
     def gold(self) -> set[int]:
         """Offsets of the characters that are labelled at least 0.5."""
-        return {place for start, end, label in self.spans if label >= 0.5 for place in range(start, end)}
+        return {offset for start, end, label in self.spans if label >= 0.5 for offset in range(start, end)}
 
 
 def word_targets(labelled: LabelledText) -> tuple[list[tuple[int, int]], NDArray[np.float32]]:
-    """Places of the words, and for each the mean label of its characters [words] float32."""
+    """WordSpans of the words, and for each the mean label of its characters [words] float32."""
     characters = np.zeros(len(labelled.text), dtype=np.float64)
     for start, end, label in labelled.spans:
         np.maximum(characters[start:end], label, out=characters[start:end])
-    places = word_spans(labelled.text)
-    if not places:
-        return places, np.zeros(0, dtype=np.float32)
+    spans = word_spans(labelled.text)
+    if not spans:
+        return spans, np.zeros(0, dtype=np.float32)
     sums = np.concatenate([[0.0], np.cumsum(characters)])
-    starts, ends = np.array(places).T
-    return places, ((sums[ends] - sums[starts]) / (ends - starts)).astype(np.float32)
+    starts, ends = np.array(spans).T
+    return spans, ((sums[ends] - sums[starts]) / (ends - starts)).astype(np.float32)

@@ -22,7 +22,7 @@ from infra.errors import ArtifactError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MOST_WORDS = 1_000_000  # of the cache; about 200 MB
+_MAX_WORDS = 1_000_000  # of the cache; about 200 MB
 _FILE = "lexical.safetensors"
 
 
@@ -54,12 +54,12 @@ class LexicalModel(TokenModel):
         return {"hashing": vars(self.hashing), "bias": self.bias, "in_context": self.in_context.to_json()}
 
     def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
-        """Words at or above `floor`. Places are worked out only in texts that have such words."""
+        """Words at or above `floor`. WordSpans are worked out only in texts that have such words."""
         logits, lengths = self.logits(texts)
         scores = _by_text(self.in_context.apply(logits, lengths), lengths)
         if self.gate is not None:
             scores = self.gate.applied(texts, _by_text(logits, lengths), scores, floor)
-        return [_kept(text, words, floor) for text, words in zip(texts, scores, strict=True)]
+        return [_above_floor(text, words, floor) for text, words in zip(texts, scores, strict=True)]
 
     def word_logits(self, texts: list[str]) -> list[NDArray[np.float64]]:
         """Those of the first step."""
@@ -73,19 +73,19 @@ class LexicalModel(TokenModel):
         before, after = neighbours_of(ids, lengths, 0)
         pairs = self.hashing.pairs(self._keys[before], self._keys[ids], self._keys[after])
         near = self._as_before[before] + self._as_after[after] + self.table[pairs[0]] + self.table[pairs[1]]
-        return self.bias + self._own[ids] + NEIGHBOUR * near, lengths
+        return self.bias + self._by_itself[ids] + NEIGHBOUR * near, lengths
 
     def _ids(self, words: list[list[str]], total: int) -> NDArray[np.int64]:
-        if len(self._known) > _MOST_WORDS:
+        if len(self._known) > _MAX_WORDS:
             self._forget()
         new: set[str] = set().union(*words) - self._known.keys()
         self._learn(sorted(new))
         known = self._known
-        return np.fromiter((known[word] for each in words for word in each), dtype=np.int64, count=total)
+        return np.fromiter((known[word] for text_words in words for word in text_words), dtype=np.int64, count=total)
 
     def _forget(self) -> None:
         self._known: dict[str, int] = {}
-        self._own = self._as_before = self._as_after = np.zeros(0)
+        self._by_itself = self._as_before = self._as_after = np.zeros(0)
         self._keys = np.zeros(0, dtype=np.uint64)
         self._learn([EDGE])
 
@@ -96,22 +96,22 @@ class LexicalModel(TokenModel):
         start = len(self._known)
         self._known.update((word, number) for number, word in enumerate(words, start))
         self._make_room(len(self._known))
-        here = slice(start, len(self._known))
+        added = slice(start, len(self._known))
         before, after, keys = np.array([self.hashing.as_neighbour(word) for word in words]).T
-        self._own[here] = [self._sum(word) for word in words]
-        self._as_before[here], self._as_after[here] = self.table[before], self.table[after]
-        self._keys[here] = keys
+        self._by_itself[added] = [self._sum(word) for word in words]
+        self._as_before[added], self._as_after[added] = self.table[before], self.table[after]
+        self._keys[added] = keys
 
     def _make_room(self, needed: int) -> None:
         """Double the arrays, so that a growing vocabulary is not copied with every batch."""
-        if needed <= len(self._own):
+        if needed <= len(self._by_itself):
             return
-        size = max(2 * len(self._own), needed, 4096)
-        self._own, self._as_before = _grown(self._own, size), _grown(self._as_before, size)
+        size = max(2 * len(self._by_itself), needed, 4096)
+        self._by_itself, self._as_before = _grown(self._by_itself, size), _grown(self._as_before, size)
         self._as_after, self._keys = _grown(self._as_after, size), _grown(self._keys, size)
 
     def _sum(self, word: str) -> float:
-        columns, values = self.hashing.own(word)
+        columns, values = self.hashing.of_word(word)
         return float(sum(map(float.__mul__, self.table[columns].tolist(), values)))
 
 
@@ -125,9 +125,9 @@ def _by_text(values: NDArray[Any], lengths: list[int]) -> list[NDArray[Any]]:
     return np.split(values, np.cumsum(lengths))[: len(lengths)]
 
 
-def _kept(text: str, scores: NDArray[np.float32], floor: float) -> WordScores:
-    kept = np.flatnonzero(scores >= floor)
-    if not len(kept):
+def _above_floor(text: str, scores: NDArray[np.float32], floor: float) -> WordScores:
+    indices = np.flatnonzero(scores >= floor)
+    if not len(indices):
         return WordScores([], scores[:0])
-    places = word_spans(text)
-    return WordScores([places[index] for index in kept], scores[kept])
+    spans = word_spans(text)
+    return WordScores([spans[index] for index in indices], scores[indices])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from curation.corpus.records import Span
 from curation.token_models.base import TokenModel, WordScores
@@ -15,9 +13,82 @@ from curation.token_models.lexical import LexicalModel
 from curation.token_models.transformer import TransformerModel
 from infra.artifacts.artifact import read_artifact
 from infra.artifacts.inputs import open_input
+from infra.artifacts.records import JsonObject, read_record
 
 KIND = "tagger"
 CARD = "card.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """A token model's name, and what `load` needs beside its files."""
+
+    name: str
+    settings: JsonObject
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextCounts:
+    """Texts, their words, and how many of these are risky; `clean_texts` are known to hold nothing risky."""
+
+    texts: int
+    words: int
+    risky_words: int
+    clean_texts: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """Words whose scores lie in one tenth of the range: their mean score, and the share of them that is risky."""
+
+    words: int
+    score: float
+    risky: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """Brier score and expected calibration error of words' scores, and the bins of the latter."""
+
+    brier: float
+    ece: float
+    bins: tuple[ReliabilityBin, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """Figures on one set of texts: character F1 as [value, low, high], and how well scores are calibrated."""
+
+    texts: int
+    words: int
+    risky_words: int
+    f1: tuple[float, float, float]
+    calibration: Reliability
+
+
+@dataclass(frozen=True, kw_only=True)
+class FalseAlarms:
+    """How many of the clean texts that were held out, and of their words, are marked."""
+
+    texts: int
+    marked_texts: int
+    words: int
+    marked_words: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggerCard:
+    """card.json of a tagger. `gate` and `clean` are None in taggers of version 1, and `gate` where none was fitted."""
+
+    attribute: str
+    threshold: float
+    languages: tuple[str, ...]
+    model: ModelRecord
+    gate: JsonObject | None = None
+    training: TextCounts
+    validation: Quality
+    clean: FalseAlarms | None = None
+    tests: dict[str, Quality]
 
 
 @dataclass(frozen=True)
@@ -31,18 +102,18 @@ class Trained:
 
     def spans(self, texts: list[str], floor: float) -> list[list[Span]]:
         """For each text its words at or above `floor`."""
-        return [spans_of(found, self.attribute) for found in self.model.score(texts, floor)]
+        return [spans_of(words, self.attribute) for words in self.model.score(texts, floor)]
 
 
-def spans_of(found: WordScores, attribute: str) -> list[Span]:
+def spans_of(words: WordScores, attribute: str) -> list[Span]:
     """Scored words as spans."""
-    scores = found.scores.tolist()
-    return [Span(start, end, attribute, score) for (start, end), score in zip(found.places, scores, strict=True)]
+    scores = words.scores.tolist()
+    return [Span(start, end, attribute, score) for (start, end), score in zip(words.spans, scores, strict=True)]
 
 
-def read_card(path: str | Path) -> dict[str, Any]:
+def read_card(path: str | Path) -> TaggerCard:
     """The card of a tagger artifact. Raises InputError, ArtifactError."""
-    return dict(json.loads((read_artifact(path, KIND).path / CARD).read_text(encoding="utf-8")))
+    return read_record(TaggerCard, read_artifact(path, KIND).path / CARD)
 
 
 def load_trained(path: str | Path) -> Trained:
@@ -53,11 +124,11 @@ def load_trained(path: str | Path) -> Trained:
 @lru_cache(maxsize=4)
 def _loaded(path: str, fingerprint: str) -> Trained:
     card = read_card(path)
-    name = card["model"]["name"]
-    model = model_class(name).load(Path(path), card["model"]["settings"])
-    if card.get("gate"):  # taggers of version 1 have none
-        model.gate = Gate.load(Path(path), card["gate"])
-    return Trained(model, card["attribute"], card["threshold"], f"{name}@{fingerprint[:12]}")
+    name = card.model.name
+    model = model_class(name).load(Path(path), card.model.settings)
+    if card.gate:
+        model.gate = Gate.load(Path(path), card.gate)
+    return Trained(model, card.attribute, card.threshold, f"{name}@{fingerprint[:12]}")
 
 
 def model_class(name: str) -> type[TokenModel]:

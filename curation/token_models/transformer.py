@@ -21,7 +21,7 @@ from curation.classify.windows import buckets, padded
 from curation.token_models.base import TokenModel, WordScores
 from curation.token_models.context import InContext
 from curation.token_models.lexical import LexicalModel
-from curation.token_models.windows import Places, Window, per_word, windows_of
+from curation.token_models.windows import Window, WordSpans, per_word, windows_of
 from infra.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -91,44 +91,44 @@ class TransformerModel(TokenModel):
     def score(self, texts: list[str], floor: float = 0.0) -> list[WordScores]:
         """Words at or above `floor`."""
         assert self.in_context is not None
-        places, logits = self.logits(texts)
+        spans_by_text, logits = self.logits(texts)
         scores = [self.in_context.apply(words, [len(words)]) for words in logits]
         if self.gate is not None:
             scores = self.gate.applied(texts, logits, scores, floor)
         chosen = [np.flatnonzero(words >= floor) for words in scores]
         return [WordScores([spans[index] for index in rows], words[rows])
-                for spans, words, rows in zip(places, scores, chosen, strict=True)]  # fmt: skip
+                for spans, words, rows in zip(spans_by_text, scores, chosen, strict=True)]  # fmt: skip
 
     def word_logits(self, texts: list[str]) -> list[NDArray[np.float64]]:
         """Those of encoder and lexical model together."""
         return self.logits(texts)[1]
 
-    def logits(self, texts: list[str]) -> tuple[list[Places], list[NDArray[np.float64]]]:
-        """Places of all words of each text, and their logits before the last step."""
-        places, windows = windows_of(self.tokenizer, texts, self.window)
-        values = zip(windows, self._forward(windows), strict=True)
-        logits = per_word(places, ((window, *window.reduce(each, mean=True)) for window, each in values), _NEVER)
-        return places, logits if self.lexical is None else self._mixed(self.lexical, texts, logits)
+    def logits(self, texts: list[str]) -> tuple[list[WordSpans], list[NDArray[np.float64]]]:
+        """WordSpans of all words of each text, and their logits before the last step."""
+        spans_by_text, windows = windows_of(self.tokenizer, texts, self.window)
+        pairs = zip(windows, self._forward(windows), strict=True)
+        by_window = ((window, *window.reduce(piece_logits, mean=True)) for window, piece_logits in pairs)
+        logits = per_word(spans_by_text, by_window, _NEVER)
+        return spans_by_text, logits if self.lexical is None else self._mixed(self.lexical, texts, logits)
 
     def _mixed(
         self, lexical: LexicalModel, texts: list[str], logits: list[NDArray[np.float64]]
     ) -> list[NDArray[np.float64]]:
         """The encoder's logits with their share of the lexical model's."""
-        others, lengths = lexical.logits(texts)
-        parts = np.split(others, np.cumsum(lengths))[: len(texts)]
         share = self.lexical_share
-        return [(1 - share) * each + share * other for each, other in zip(logits, parts, strict=True)]
+        pairs = zip(logits, lexical.word_logits(texts), strict=True)
+        return [(1 - share) * of_encoder + share * of_lexical for of_encoder, of_lexical in pairs]
 
     def _forward(self, windows: list[Window]) -> list[NDArray[np.float64]]:
         """A logit for each piece of each window."""
-        found: list[NDArray[np.float64]] = [np.zeros(0)] * len(windows)
+        piece_logits: list[NDArray[np.float64]] = [np.zeros(0)] * len(windows)
         together = self.batch_tokens if self.device == "cpu" else max(self.batch_tokens, _ON_A_GPU)
         for rows in buckets([len(window.ids) for window in windows], together):
             ids, mask = padded([windows[row].ids for row in rows], self.tokenizer.pad_token_id or 0)
             with torch.inference_mode():
-                asked = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-                logits = self.encoder(**{key: value.to(self.device) for key, value in asked.items()}).logits
+                inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+                logits = self.encoder(**{key: value.to(self.device) for key, value in inputs.items()}).logits
             table = logits[..., 0].float().cpu().numpy().astype(np.float64)
             for number, row in enumerate(rows):
-                found[row] = table[number, : len(windows[row].ids)]
-        return found
+                piece_logits[row] = table[number, : len(windows[row].ids)]
+        return piece_logits

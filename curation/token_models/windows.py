@@ -17,7 +17,7 @@ from curation.text.words import word_spans
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Places = list[tuple[int, int]]
+WordSpans = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,24 @@ class Window:
 
     def reduce(self, values: NDArray[np.float64], mean: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Words of the window, and the sum (or mean) of `values` [pieces] over the pieces of each."""
-        own = self.words >= 0
-        words, inverse, counts = np.unique(self.words[own], return_inverse=True, return_counts=True)
-        sums: NDArray[np.float64] = np.bincount(inverse, values[own], len(words)).astype(np.float64, copy=False)
+        in_words = self.words >= 0
+        words, inverse, counts = np.unique(self.words[in_words], return_inverse=True, return_counts=True)
+        sums: NDArray[np.float64] = np.bincount(inverse, values[in_words], len(words)).astype(np.float64, copy=False)
         return words, sums / counts if mean else sums
 
     def depths(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
         """How deep in the window each of `words`, sorted as `reduce` gives them, lies."""
-        found = np.full(len(words), -1, dtype=np.int64)
-        own = self.words >= 0
-        np.maximum.at(found, np.searchsorted(words, self.words[own]), self.depth[own])
-        return found
+        depths = np.full(len(words), -1, dtype=np.int64)
+        in_words = self.words >= 0
+        np.maximum.at(depths, np.searchsorted(words, self.words[in_words]), self.depth[in_words])
+        return depths
 
 
-def windows_of(tokenizer: Any, texts: list[str], longest: int) -> tuple[list[Places], list[Window]]:
+def windows_of(tokenizer: Any, texts: list[str], longest: int) -> tuple[list[WordSpans], list[Window]]:
     """Words of each text, and windows of at most `longest` pieces; a quarter of a window overlaps with the next."""
-    places = [word_spans(text) for text in texts]
+    spans_by_text = [word_spans(text) for text in texts]
     if not texts:
-        return places, []
+        return spans_by_text, []
     encoded = tokenizer(texts, truncation=True, max_length=longest, stride=longest // 4, return_overflowing_tokens=True,
                         return_offsets_mapping=True, return_special_tokens_mask=True)  # fmt: skip
     owners = encoded["overflow_to_sample_mapping"]
@@ -60,35 +60,37 @@ def windows_of(tokenizer: Any, texts: list[str], longest: int) -> tuple[list[Pla
         special = np.array(encoded["special_tokens_mask"][row], dtype=bool)
         offsets = encoded["offset_mapping"][row]
         first, last = row == 0 or owners[row - 1] != text, row + 1 == len(owners) or owners[row + 1] != text
-        words = np.where(special, -1, _owners(offsets, places[text]))
+        words = np.where(special, -1, _owners(offsets, spans_by_text[text]))
         windows.append(Window(text, tuple(encoded["input_ids"][row]), words, _depth(len(offsets), first, last)))
-    return places, windows
+    return spans_by_text, windows
 
 
 def per_word(
-    places: list[Places], found: Iterable[tuple[Window, NDArray[np.int64], NDArray[np.float64]]], missing: float
+    spans_by_text: list[WordSpans],
+    values_by_window: Iterable[tuple[Window, NDArray[np.int64], NDArray[np.float64]]],
+    missing: float,
 ) -> list[NDArray[np.float64]]:
     """Values of all words of each text, from (window, words, their values); `missing` for a word without any piece."""
-    values = [np.full(len(each), missing) for each in places]
-    depth = [np.full(len(each), -1, dtype=np.int64) for each in places]
-    for window, words, numbers in found:
-        here = window.depths(words)
-        better = here > depth[window.text][words]
+    values = [np.full(len(spans), missing) for spans in spans_by_text]
+    depth = [np.full(len(spans), -1, dtype=np.int64) for spans in spans_by_text]
+    for window, words, numbers in values_by_window:
+        depths = window.depths(words)
+        better = depths > depth[window.text][words]
         values[window.text][words[better]] = numbers[better]
-        depth[window.text][words[better]] = here[better]
+        depth[window.text][words[better]] = depths[better]
     return values
 
 
-def _owners(offsets: list[tuple[int, int]], places: Places) -> NDArray[np.int64]:
+def _owners(offsets: list[tuple[int, int]], spans: WordSpans) -> NDArray[np.int64]:
     """For each piece the word that it overlaps, or -1."""
     owners = np.full(len(offsets), -1, dtype=np.int64)
     word = 0
     for piece, (start, end) in enumerate(offsets):
         if end <= start:
             continue
-        while word < len(places) and places[word][1] <= start:
+        while word < len(spans) and spans[word][1] <= start:
             word += 1
-        if word < len(places) and places[word][0] < end:
+        if word < len(spans) and spans[word][0] < end:
             owners[piece] = word
     return owners
 

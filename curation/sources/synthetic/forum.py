@@ -43,11 +43,11 @@ def _sentences(key: str, read: ReadSource) -> tuple[tuple[str, ...], ...]:
     groups = []
     for source in map(SourceSpec.model_validate, json.loads(key)["sentences"]):
         for document in read(source):
-            if kept := tuple(s for s in _SPLIT.split(document.text.replace("\n", " ")) if _usable(s, rude)):
-                groups.append(kept)
-    found = sum(map(len, groups))
-    if found < FEWEST:
-        raise InputError(f"synthetic:forum needs at least {FEWEST} clean sentences; its sources give {found}")
+            if usable := tuple(s for s in _SPLIT.split(document.text.replace("\n", " ")) if _usable(s, rude)):
+                groups.append(usable)
+    count = sum(map(len, groups))
+    if count < FEWEST:
+        raise InputError(f"synthetic:forum needs at least {FEWEST} clean sentences; its sources give {count}")
     return tuple(groups)
 
 

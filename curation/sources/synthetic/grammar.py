@@ -141,9 +141,9 @@ def rude_words() -> frozenset[str]:
     return frozenset(words - _COMMON - _LEXICON.keys())
 
 
-def _fill(template: str, rng: random.Random, given: dict[str, str]) -> str:
+def _fill(template: str, rng: random.Random, values: dict[str, str]) -> str:
     """Replace slots until none is left; given values are put in last, since they may hold braces themselves."""
-    while slots := [slot for slot in _SLOT.findall(template) if slot not in given]:
+    while slots := [slot for slot in _SLOT.findall(template) if slot not in values]:
         template = template.replace("{" + slots[0] + "}", rng.choice(_LEXICON[slots[0]]), 1)
-    template = _SLOT.sub(lambda match: given[match[1]], template)
+    template = _SLOT.sub(lambda match: values[match[1]], template)
     return _ARTICLE.sub(lambda match: "an " if match[1] in "aeiouAEIOU" else "a ", template)

@@ -46,8 +46,8 @@ def make_thread(sentences: Sequence[Sequence[str]], seed: int, number: int, beni
 def _names(rng: random.Random) -> list[str]:
     """Three to five different posters."""
     names: set[str] = set()
-    wanted = rng.randint(3, 5)
-    while len(names) < wanted:
+    count = rng.randint(3, 5)
+    while len(names) < count:
         names.add(poster(rng))
     return sorted(names)
 
@@ -58,27 +58,27 @@ def _post(
     """The next post: an answer to the last one, or the first, which speaks to `other` if it speaks to anybody."""
     group = rng.choice(pool)
     first = rng.randrange(len(group))
-    said = group[first : first + rng.randint(1, 2)]
+    quoted = group[first : first + rng.randint(1, 2)]
     if posts:
         topic, who, lead = posts[-1].topic, posts[-1].author, _answer(author, posts[-1], rng)
     else:
-        topic, who = topic_of(said[0], rng), other
-        lead = _said(rng.choice(OPENERS), topic, who)
+        topic, who = topic_of(quoted[0], rng), other
+        lead = _filled(rng.choice(OPENERS), topic, who)
     if rude:
-        return _rude_post(author, who, topic, lead, min(said, key=len), rng)
-    own = topic_of(said[-1], rng) if rng.random() < 0.5 else topic
-    return _Post(author, " ".join([lead, *said]), own)
+        return _rude_post(author, who, topic, lead, min(quoted, key=len), rng)
+    next_topic = topic_of(quoted[-1], rng) if rng.random() < 0.5 else topic
+    return _Post(author, " ".join([lead, *quoted]), next_topic)
 
 
-def _rude_post(author: str, who: str, topic: str, lead: str, said: str, rng: random.Random) -> _Post:
+def _rude_post(author: str, who: str, topic: str, lead: str, quoted: str, rng: random.Random) -> _Post:
     """A clause and at most two sentences around it."""
     clause = rude_clause(rng, who, topic)
-    follow = _said(rng.choice(RETURNS), clause.topic or topic, who)
+    follow = _filled(rng.choice(RETURNS), clause.topic or topic, who)
     rude = clause.text + rng.choice(_ENDS)
     before, after = {
-        "start": ([], [rng.choice([follow, said])]),
-        "middle": ([rng.choice([lead, said])], [follow]),
-        "end": ([rng.choice([lead, said])], []),
+        "start": ([], [rng.choice([follow, quoted])]),
+        "middle": ([rng.choice([lead, quoted])], [follow]),
+        "end": ([rng.choice([lead, quoted])], []),
     }[rng.choice(["start", "middle", "end"])]
     start = sum(len(piece) + 1 for piece in before)
     span = (start, start + len(clause.text))
@@ -89,15 +89,13 @@ def _answer(author: str, last: _Post, rng: random.Random) -> str:
     """What a poster says first to the post before: to a rude one, mostly something that fits its kind."""
     if last.clause is not None and rng.random() < 0.8:
         fitting = [line for line in CALMING[last.clause.kind] if author != last.victim or "{other}" not in line]
-        return _said(rng.choice(fitting).replace("{other}", last.victim), last.topic, last.author)
-    return _said(rng.choice(REPLIES), last.topic, last.author)
+        return _filled(rng.choice(fitting).replace("{other}", last.victim), last.topic, last.author)
+    return _filled(rng.choice(REPLIES), last.topic, last.author)
 
 
-def _said(template: str, topic: str, who: str) -> str:
-    return _capital(template.replace("{topic}", topic).replace("{who}", who))
-
-
-def _capital(text: str) -> str:
+def _filled(template: str, topic: str, who: str) -> str:
+    """A template with its slots filled, and a capital in front."""
+    text = template.replace("{topic}", topic).replace("{who}", who)
     return text[:1].upper() + text[1:]
 
 

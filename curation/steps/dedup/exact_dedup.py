@@ -16,10 +16,9 @@ from infra.jobs.base import Job
 if TYPE_CHECKING:
     from datatrove.data import Document
     from datatrove.pipeline.base import PipelineStep
-    from datatrove.pipeline.dedup import ExactDedupConfig
 
 
-_MOST_SHARDS = 65_534  # datatrove keeps a document's priority in 16 bits, and 0 is taken
+_MAX_SHARDS = 65_534  # datatrove keeps a document's priority in 16 bits, and refuses 0 (datatrove issue 337)
 
 
 class ExactDedup(DedupStep):
@@ -32,16 +31,16 @@ class ExactDedup(DedupStep):
     def stages(self, context: Context) -> list[Job]:
         """Hash every document; find the hashes that occur twice."""
 
-        if len(context.shards) > _MOST_SHARDS:
-            raise InputError(f"exact_dedup: {len(context.shards)} shards, and datatrove can order {_MOST_SHARDS}; "
+        if len(context.shards) > _MAX_SHARDS:
+            raise InputError(f"exact_dedup: {len(context.shards)} shards, and datatrove can order {_MAX_SHARDS}; "
                              "raise `shard_documents`, or use the step minhash")  # fmt: skip
-        parts = self.spec.finder_workers
-        hashes, found = folder_of(context, "hashes"), folder_of(context, "found")
-        for part in range(parts):  # a part without a hash has no folder else, and would not be found
-            folder_of(context, f"hashes/{part:04d}")
-        sign = ExactDedupSignature(hashes, _config(), parts)
-        find = ExactFindDedups(hashes, found, _config(), lines_to_buffer=1000)
-        labels = tuple(f"{context.name}: hashes {part + 1} of {parts}" for part in range(parts))
+        workers = self.spec.finder_workers
+        hashes, duplicates = folder_of(context, "hashes"), folder_of(context, "found")
+        for worker in range(workers):  # a worker without a hash has no folder else, and would not be found
+            folder_of(context, f"hashes/{worker:04d}")
+        sign = ExactDedupSignature(hashes, _config(), workers)
+        find = ExactFindDedups(hashes, duplicates, _config(), lines_to_buffer=1000)
+        labels = tuple(f"{context.name}: hashes {worker + 1} of {workers}" for worker in range(workers))
         return [
             context.job("hash", context.documents(), Ranked(), sign),
             context.job("find", find, labels=labels, open_files=self.files_of_a_shard * len(context.shards)),
@@ -64,4 +63,4 @@ def _priority(document: Document) -> int:
     """The earlier the shard, the higher; datatrove keeps the document of the highest priority, and within a shard the
     first.
     """
-    return _MOST_SHARDS + 1 - document.metadata[RANK]
+    return _MAX_SHARDS + 1 - document.metadata[RANK]

@@ -24,9 +24,6 @@ from infra.atomic import write_bytes
 from infra.jobs.base import Job
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
     from datatrove.pipeline.base import PipelineStep
     from numpy.typing import NDArray
 
@@ -49,7 +46,8 @@ class Minhash(DedupStep):
         return [
             context.job("signatures", context.documents(), sign),
             context.job("pairs", match, labels=bands, open_files=files),
-            context.job("clusters", cluster, _keep_first(clusters, remove),
+            # datatrove keeps the root of each cluster, which is any of its documents; the rewriting keeps the first
+            context.job("clusters", cluster, Call(rewrite_removals, clusters, remove),
                         labels=(f"{context.name}: clusters",), open_files=files),
         ]  # fmt: skip
 
@@ -74,6 +72,7 @@ def minhash_steps(
     """datatrove's stages, given their folders: signatures (a rank a shard), pairs (a rank a band), clusters (one)."""
 
     config = MinhashConfig(spec.n_grams, spec.num_buckets, spec.hashes_per_bucket, spec.seed)
+    # `lines_to_buffer`: by default datatrove reads five signatures of a file at a time, a system call for each five
     return (
         MinhashDedupSignature(signatures, config, BoundedTokenizer(spec.language)),
         MinhashDedupBuckets(signatures, pairs, config=config, lines_to_buffer=1000),
@@ -86,19 +85,14 @@ def band_labels(spec: NearDuplicatesSpec) -> tuple[str, ...]:
     return tuple(f"band {band + 1} of {spec.num_buckets}" for band in range(spec.num_buckets))
 
 
-def _keep_first(clusters: str, remove: str) -> PipelineStep:
-    """datatrove keeps the root of each cluster, which is any of its documents; this keeps the first."""
-    return Call(rewrite_removals, clusters, remove)
-
-
 def rewrite_removals(clusters: str, remove: str) -> None:
     """Write `remove/NNNNNN.remove` from `clusters/NNNNNN.clusters`, both of them pairs in the order of the corpus."""
 
     seen: set[int] = set()
     for file in sorted(Path(clusters).glob("*.clusters")):
         later = [document for document, cluster in cluster_pairs(file).tolist() if not _first(cluster, seen)]
-        if later:
-            write_bytes(Path(remove) / f"{file.stem}.remove", b"".join(each.to_bytes(4, "little") for each in later))
+        if later:  # datatrove reads them back as numbers of 4 bytes
+            write_bytes(Path(remove) / f"{file.stem}.remove", np.array(later, dtype="<u4").tobytes())
 
 
 def cluster_pairs(file: Path) -> NDArray[np.uint32]:

@@ -57,14 +57,14 @@ class FilterStep(Step):
         from curation.text.word_tokenizer import BoundedTokenizer
 
         judge = self.filter(**self.parameters())
-        if hasattr(judge, "language"):
+        if hasattr(judge, "language"):  # datatrove loads its tokenizer by it, when it first judges
             judge.language = BoundedTokenizer(judge.language)
         for document in documents:
             text = document.text
-            kept, reason = get_filter_result(judge.filter(document))
-            if not (kept and self.spec.edits_text):
+            passed, reason = get_filter_result(judge.filter(document))
+            if not (passed and self.spec.edits_text):
                 document.text = text
-            if kept:
+            if passed:
                 yield document
             else:
                 context.removed.remove(document, reason or "")

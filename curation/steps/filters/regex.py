@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datatrove.pipeline.filters import RegexFilter
 
 from curation.steps.filters.base_filter import FilterStep
 from curation.steps.filters.filter_options import RegexSpec
-
-if TYPE_CHECKING:
-    from datatrove.pipeline.filters import RegexFilter
 
 
 class Regex(FilterStep):

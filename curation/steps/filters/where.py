@@ -31,8 +31,8 @@ class WhereStep(Step):
         where = parse(self.spec.keep)
         for batch in batches(documents):
             columns = {name: column_of([_value(name, document) for document in batch]) for name in where.names}
-            kept = where.evaluate(columns, len(batch), [f"document {document.id}" for document in batch].__getitem__)
-            for document, keep in zip(batch, kept, strict=True):
+            mask = where.evaluate(columns, len(batch), [f"document {document.id}" for document in batch].__getitem__)
+            for document, keep in zip(batch, mask, strict=True):
                 if keep:
                     yield document
                 else:
@@ -52,10 +52,10 @@ def _value(name: str, document: Document) -> Any:
         return _of_spans(name, document)
     if name.startswith(METADATA):
         return _of_metadata(name.removeprefix(METADATA), document)
-    found = marks_of(document).scores.get(name)
-    if found is None:
+    score = marks_of(document).scores.get(name)
+    if score is None:
         raise DataError(f"document {document.id}: has no {name}, which `where` asks for")
-    return found
+    return score
 
 
 def _of_metadata(key: str, document: Document) -> Any:

@@ -6,13 +6,14 @@ scores in squares. It changes the scale of a scorer, never the order of two text
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curation.models.calibration import Curve
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -32,12 +33,44 @@ class Errors:
     ece: float
 
 
-def fit_curve(scores: Floats, references: Floats) -> dict[str, list[float]]:
-    """The isotonic curve, as its points."""
+@dataclass(frozen=True)
+class Gain:
+    """How far the mean absolute error has fallen, with the 95 % bootstrap interval over texts."""
+
+    mae: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedCurve:
+    """One attribute of calibration.json: the curve's points, texts, and the errors on those held out."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    fitted_on: int
+    held_out: int
+    unscored: int
+    before: Errors
+    after: Errors
+    gain: Gain
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationRecord:
+    """calibration.json: the scorer by name and by the checksum of its weights, and the curves by attribute."""
+
+    scorer: str
+    weights: str
+    attributes: dict[str, FittedCurve]
+
+
+def fit_curve(scores: Floats, references: Floats) -> Curve:
+    """The isotonic curve."""
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(scores, references)
-    return {"x": fitted.X_thresholds_.tolist(), "y": fitted.y_thresholds_.tolist()}
+    return Curve(tuple(fitted.X_thresholds_.tolist()), tuple(fitted.y_thresholds_.tolist()))
 
 
 def errors(scores: Floats, references: Floats) -> Errors:
@@ -48,13 +81,9 @@ def errors(scores: Floats, references: Floats) -> Errors:
     return Errors(float(np.abs(away).mean()), float(np.sqrt((away**2).mean())), float(gaps))
 
 
-def judge(before: Floats, after: Floats, references: Floats, seed: int) -> dict[str, Any]:
-    """Errors before and after, and the fall of the mean absolute error with its 95 % bootstrap interval over texts."""
+def gain_of(before: Floats, after: Floats, references: Floats, seed: int) -> Gain:
+    """The fall of the mean absolute error from the scores before to those after."""
     gain = np.abs(before - references) - np.abs(after - references)
     draws = np.random.default_rng(seed).integers(0, len(gain), (_RESAMPLES, len(gain)))
     low, high = np.quantile(gain[draws].mean(axis=1), [0.025, 0.975])
-    return {
-        "before": asdict(errors(before, references)),
-        "after": asdict(errors(after, references)),
-        "gain": {"mae": float(gain.mean()), "low": float(low), "high": float(high)},
-    }
+    return Gain(float(gain.mean()), float(low), float(high))

@@ -8,20 +8,22 @@ from itertools import compress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.corpus.records import RawDocument
-from curation.models.calibration import FILE, Curve
+from curation.models.calibration import FILE
 from curation.scorers import Scorer, load_scorer, weights_of
 from curation.scoring.resolve import resolved
 from curation.scoring.unscored import LeftOut, why_unscored
 from curation.sources.bad_lines import BadLines, Reader
 from curation.sources.extract import UnreadableError
 from curation.sources.parts import content_of
-from curation.training.calibration.fit import fit_curve, judge
+from curation.training.calibration.fit import CalibrationRecord, FittedCurve, errors, fit_curve, gain_of
 from curation.training.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.training.held_out import is_held_out
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.fingerprint import digest
+from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.render.html import table_html
@@ -35,8 +37,8 @@ _FEWEST = 50  # texts on either side of the split below which a curve says nothi
 def identity(spec: CalibrationSpec) -> Identity:
     """Settings, content of the references, weights of the scorer."""
     definite = resolved(spec)
-    inputs = {f"references[{number}]": digest(content_of(each.source))
-              for number, each in enumerate(spec.references)}  # fmt: skip
+    inputs = {f"references[{number}]": digest(content_of(reference.source))
+              for number, reference in enumerate(spec.references)}  # fmt: skip
     return Identity(definite.identity(), {"scorer": weights_of(definite.scorer), **inputs})
 
 
@@ -45,45 +47,49 @@ def run(spec: CalibrationSpec, workspace: Workspace) -> dict[str, Any]:
 
     spec = resolved(spec)
     scorer = load_scorer(spec.scorer)
-    wanted = _wanted(spec, scorer.attributes)
+    attributes = _referenced(spec, scorer.attributes)
     bad = BadLines(spec.max_bad_share)
-    texts, references = _read(spec, wanted, bad.read)
+    texts, references = _read(spec, attributes, bad.read)
     bad.weigh("references", workspace)
     texts, references = _scorable(scorer, texts, references, workspace)
     with workspace.progress(f"calibrating {scorer.identity}", len(texts), "texts") as advance:
-        parts = []
+        batch_scores = []
         for start in range(0, len(texts), _BATCH):
-            parts.append(scorer.score(texts[start : start + _BATCH]))
-            advance(len(parts[-1]))
-    scores = np.concatenate(parts).astype(np.float64)
+            batch_scores.append(scorer.score(texts[start : start + _BATCH]))
+            advance(len(batch_scores[-1]))
+    scores = np.concatenate(batch_scores).astype(np.float64)
     held_out = np.array([is_held_out(text, spec.held_out, spec.seed) for text in texts])
-    places = [scorer.attributes.index(name) for name in wanted]
-    fitted = {name: _fit(name, scores[:, place], np.array(references[name], dtype=np.float64), held_out, spec.seed)
-              for name, place in zip(wanted, places, strict=True)}  # fmt: skip
-    record = {"scorer": scorer.identity, "weights": weights_of(spec.scorer), "attributes": fitted}
-    write_json(workspace.path / FILE, record)
-    return {"texts": len(texts), **{name: {key: value[key] for key in ("fitted_on", "held_out", "unscored")}
-                                    for name, value in fitted.items()}}  # fmt: skip
+    columns = [scorer.attributes.index(name) for name in attributes]
+    fitted = {name: _fit(name, scores[:, column], np.array(references[name], dtype=np.float64), held_out, spec.seed)
+              for name, column in zip(attributes, columns, strict=True)}  # fmt: skip
+    record = CalibrationRecord(scorer=scorer.identity, weights=weights_of(spec.scorer), attributes=fitted)
+    write_json(workspace.path / FILE, to_json(record))
+    counts: dict[str, Any] = {"texts": len(texts)}
+    for name, curve in fitted.items():
+        counts[name] = {"fitted_on": curve.fitted_on, "held_out": curve.held_out, "unscored": curve.unscored}
+    return counts
 
 
-def _wanted(spec: CalibrationSpec, attributes: tuple[str, ...]) -> list[str]:
+def _referenced(spec: CalibrationSpec, attributes: tuple[str, ...]) -> list[str]:
     """Attributes that have a reference somewhere. Raises InputError for one that the scorer does not give."""
-    wanted = list(dict.fromkeys(name for reference in spec.references for name in reference.scores))
-    if unknown := [name for name in wanted if name not in attributes]:
+    names = list(dict.fromkeys(name for reference in spec.references for name in reference.scores))
+    if unknown := [name for name in names if name not in attributes]:
         raise InputError(f'the scorer {spec.scorer.name} has no "{unknown[0]}"; it has {", ".join(attributes)}')
-    return wanted
+    return names
 
 
-def _read(spec: CalibrationSpec, wanted: list[str], read: Reader) -> tuple[list[str], dict[str, list[float | None]]]:
+def _read(
+    spec: CalibrationSpec, attributes: list[str], read: Reader
+) -> tuple[list[str], dict[str, list[float | None]]]:
     """Texts, and for each attribute their reference scores; None where a text has none."""
     texts: list[str] = []
-    references: dict[str, list[float | None]] = {name: [] for name in wanted}
+    references: dict[str, list[float | None]] = {name: [] for name in attributes}
     for reference in spec.references:
         keep = tuple(dict.fromkeys((*reference.source.keep, *reference.scores.values())))
-        stored = partial(_stored, reference=reference, names=wanted)
+        stored = partial(_stored, reference=reference, names=attributes)
         for document in read(reference.source.model_copy(update={"keep": keep}), None, stored):
             texts.append(document.text)
-            for name, value in zip(wanted, stored(document), strict=True):
+            for name, value in zip(attributes, stored(document), strict=True):
                 references[name].append(value)
     return texts, references
 
@@ -95,7 +101,7 @@ def _scorable(
     left_out = LeftOut()
     takes = [left_out.takes(why_unscored(text, scorer)) for text in texts]
     left_out.tell(scorer.identity, workspace)
-    return list(compress(texts, takes)), {name: list(compress(each, takes)) for name, each in references.items()}
+    return list(compress(texts, takes)), {name: list(compress(scores, takes)) for name, scores in references.items()}
 
 
 def _stored(document: RawDocument, reference: ReferenceSpec, names: list[str]) -> list[float | None]:
@@ -110,29 +116,33 @@ def _score(document: RawDocument, key: str | None) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        given = json.dumps(value, ensure_ascii=False)[:80]
-        raise UnreadableError(f'"{key}" is {given}; a reference score is a number in [0, 1]')
+        shown = json.dumps(value, ensure_ascii=False)[:80]
+        raise UnreadableError(f'"{key}" is {shown}; a reference score is a number in [0, 1]')
     return float(value)
 
 
-def _fit(name: str, scores: Any, references: Any, held_out: Any, seed: int) -> dict[str, Any]:
-    """Curve and errors of one attribute."""
-
+def _fit(
+    name: str, scores: NDArray[np.float64], references: NDArray[np.float64], held_out: NDArray[np.bool_], seed: int
+) -> FittedCurve:
+    """Curve and errors of one attribute, from scores and references [texts]; NaN where there is no reference."""
     known = np.isfinite(references)
     fit, test = known & ~held_out, known & held_out
     if min(fit.sum(), test.sum()) < _FEWEST:
-        found = f"{fit.sum()} texts to fit and {test.sum()} held out"
-        raise InputError(f"{name}: {found} have a reference score; at least {_FEWEST} of each are needed")
+        counted = f"{fit.sum()} texts to fit and {test.sum()} held out"
+        raise InputError(f"{name}: {counted} have a reference score; at least {_FEWEST} of each are needed")
     curve = fit_curve(scores[fit], references[fit])
-    after = Curve(tuple(curve["x"]), tuple(curve["y"])).apply(scores[test])
-    counts = {"fitted_on": int(fit.sum()), "held_out": int(test.sum()), "unscored": int((~known).sum())}
-    return {**curve, **counts, **judge(scores[test], after.astype(np.float64), references[test], seed)}
+    before, truth = scores[test], references[test]
+    after = curve.apply(before).astype(np.float64)
+    return FittedCurve(
+        x=curve.x, y=curve.y, fitted_on=int(fit.sum()), held_out=int(test.sum()), unscored=int((~known).sum()),
+        before=errors(before, truth), after=errors(after, truth), gain=gain_of(before, after, truth, seed),
+    )  # fmt: skip
 
 
 def plan(spec: CalibrationSpec) -> Plan:
     """Which scorer, which references."""
-    rows = tuple((each.source.path, ", ".join(f"{name}: {key}" for name, key in each.scores.items()))
-                 for each in spec.references)  # fmt: skip
+    rows = tuple((reference.source.path, ", ".join(f"{name}: {key}" for name, key in reference.scores.items()))
+                 for reference in spec.references)  # fmt: skip
     note = f"{spec.held_out:.0%} of the texts are held out; the curve is fitted to the others"
     return Plan(f"calibration {spec.name} of {spec.scorer.name}", (Table("References", ("texts", "scores"), rows),),
                 (note,))  # fmt: skip
@@ -140,19 +150,19 @@ def plan(spec: CalibrationSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """Errors before and after, by attribute."""
-    record = json.loads((artifact.path / FILE).read_text(encoding="utf-8"))
-    rows = tuple(_row(name, each) for name, each in record["attributes"].items())
+    record = read_record(CalibrationRecord, artifact.path / FILE)
+    rows = tuple(_row(name, fitted) for name, fitted in record.attributes.items())
     columns = ("attribute", "fitted on", "held out", "MAE before", "MAE after", "its fall, 95 %", "RMSE before",
                "RMSE after", "ECE before", "ECE after")  # fmt: skip
-    table = Table(f"Error of {record['scorer']} on held-out texts", columns, rows)
+    table = Table(f"Error of {record.scorer} on held-out texts", columns, rows)
     return Page(f"calibration {artifact.config['name']}", (table,), table_html(table))
 
 
-def _row(name: str, each: dict[str, Any]) -> tuple[object, ...]:
-    before, after, gain = each["before"], each["after"], each["gain"]
-    interval = f"{gain['mae']:.4f} [{gain['low']:.4f}, {gain['high']:.4f}]"
-    pairs = [value for key in ("rmse", "ece") for value in (before[key], after[key])]
-    return (name, each["fitted_on"], each["held_out"], before["mae"], after["mae"], interval, *pairs)
+def _row(name: str, fitted: FittedCurve) -> tuple[object, ...]:
+    before, after, gain = fitted.before, fitted.after, fitted.gain
+    interval = f"{gain.mae:.4f} [{gain.low:.4f}, {gain.high:.4f}]"
+    return (name, fitted.fitted_on, fitted.held_out, before.mae, after.mae, interval, before.rmse, after.rmse,
+            before.ece, after.ece)  # fmt: skip
 
 
 CALIBRATION: Stage[CalibrationSpec] = Stage("calibration", 2, CalibrationSpec, identity, run, plan, show)

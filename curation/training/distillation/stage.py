@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from curation.training.distillation.spec import DistillationSpec
 from curation.training.held_out import is_held_out
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.fingerprint import digest
+from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.render.html import table_html
@@ -30,7 +31,6 @@ from infra.render.page import Page, Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -41,10 +41,31 @@ _RECALLS = (0.9, 0.95, 0.99)
 _BATCH = 1024
 
 
+@dataclass(frozen=True, kw_only=True)
+class GateWorth:
+    """What the student is worth as a gate for one attribute: rank correlation with the teacher, risky pieces, and the
+    share of pieces that a gate lets through at some recalls of them. None where there is nothing to tell.
+    """
+
+    rank_correlation: float | None
+    risky: int
+    passes_at_recall: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentCard:
+    """card.json: the teacher, pieces of text that were learnt from and held out, and what it is worth by attribute."""
+
+    teacher: str
+    learnt_from: int
+    held_out: int
+    attributes: dict[str, GateWorth]
+
+
 def identity(spec: DistillationSpec) -> Identity:
     """Settings, content of the texts, weights of the teacher."""
     definite = resolved(spec)
-    contents = {f"sources[{number}]": digest(content_of(each)) for number, each in enumerate(spec.sources)}
+    contents = {f"sources[{number}]": digest(content_of(source)) for number, source in enumerate(spec.sources)}
     return Identity(definite.identity(), {"scorer": weights_of(definite.scorer), **contents})
 
 
@@ -65,25 +86,21 @@ def run(spec: DistillationSpec, workspace: Workspace) -> dict[str, Any]:
     known = [texts[number] for number in seen]
     student = fit(known, scores[seen], teacher.attributes, spec.ngrams, spec.hash_bits, spec.penalty)
     student.save(workspace.path)
-    card = {
-        "teacher": teacher.identity,
-        "learnt_from": len(seen),
-        "held_out": len(held),
-        "attributes": judge(student, [texts[number] for number in held], scores[held]),
-    }
-    write_json(workspace.path / CARD, card)
+    worth = judge(student, [texts[number] for number in held], scores[held])
+    card = StudentCard(teacher=teacher.identity, learnt_from=len(seen), held_out=len(held), attributes=worth)
+    write_json(workspace.path / CARD, to_json(card))
     workspace.note(f"{_speed(student, texts):,.0f} texts a second on one core")
     return {"texts": len(texts), "learnt_from": len(seen), "held_out": len(held), "teacher": teacher.identity}
 
 
 def drawn(spec: DistillationSpec, read: Reader = read_source) -> list[str]:
     """At most `texts` distinct pieces, drawn uniformly and by their content: their order does not matter."""
-    kept: dict[str, str] = {}
+    pieces: dict[str, str] = {}
     for piece in _pieces(spec, read):
-        kept[digest([spec.seed, "draw", piece])] = piece
-        if len(kept) == 2 * spec.texts:  # never more than this many in memory
-            kept = dict(heapq.nsmallest(spec.texts, kept.items()))
-    return [piece for _, piece in heapq.nsmallest(spec.texts, kept.items())]
+        pieces[digest([spec.seed, "draw", piece])] = piece
+        if len(pieces) == 2 * spec.texts:  # never more than this many in memory
+            pieces = dict(heapq.nsmallest(spec.texts, pieces.items()))
+    return [piece for _, piece in heapq.nsmallest(spec.texts, pieces.items())]
 
 
 def _pieces(spec: DistillationSpec, read: Reader) -> Iterator[str]:
@@ -102,31 +119,29 @@ def _scorable(teacher: Scorer, texts: list[str], workspace: Workspace) -> list[s
 
 def _taught(teacher: Scorer, texts: list[str], workspace: Workspace) -> NDArray[np.float32]:
     """The teacher's scores [texts, attributes]."""
-    found = []
+    batch_scores = []
     with workspace.progress(f"scoring with {teacher.identity}", len(texts), "texts") as advance:
         for start in range(0, len(texts), _BATCH):
-            found.append(teacher.score(texts[start : start + _BATCH]))
-            advance(len(found[-1]))
-    return np.concatenate(found)
+            batch_scores.append(teacher.score(texts[start : start + _BATCH]))
+            advance(len(batch_scores[-1]))
+    return np.concatenate(batch_scores)
 
 
-def judge(student: Student, texts: list[str], scores: NDArray[np.float32]) -> dict[str, dict[str, Any]]:
-    """For each attribute: rank correlation with the teacher, risky pieces, and the share of pieces that a gate lets
-    through at some recalls of them; None where there is nothing to tell.
-    """
+def judge(student: Student, texts: list[str], scores: NDArray[np.float32]) -> dict[str, GateWorth]:
+    """By attribute, on texts that were held out and the teacher's `scores` [texts, attributes] of them."""
     from scipy.stats import spearmanr
 
-    given = student.scores(texts)
-    found: dict[str, dict[str, Any]] = {}
-    for place, name in enumerate(student.attributes):
-        risky = scores[:, place] >= RISKY
-        rising = np.sort(given[risky, place])
-        rank = spearmanr(given[:, place], scores[:, place]).statistic if np.ptp(scores[:, place]) else np.nan
-        passes = {f"{recall:g}": float((given[:, place] >= rising[int(len(rising) * (1 - recall))]).mean())
+    guesses = student.scores(texts)
+    worth = {}
+    for column, name in enumerate(student.attributes):
+        risky = scores[:, column] >= RISKY
+        rising = np.sort(guesses[risky, column])
+        rank = spearmanr(guesses[:, column], scores[:, column]).statistic if np.ptp(scores[:, column]) else np.nan
+        passes = {f"{recall:g}": float((guesses[:, column] >= rising[int(len(rising) * (1 - recall))]).mean())
                   for recall in _RECALLS if len(rising)}  # fmt: skip
-        found[name] = {"rank_correlation": None if np.isnan(rank) else float(rank), "risky": len(rising),
-                       "passes_at_recall": passes}  # fmt: skip
-    return found
+        correlation = None if np.isnan(rank) else float(rank)
+        worth[name] = GateWorth(rank_correlation=correlation, risky=len(rising), passes_at_recall=passes)
+    return worth
 
 
 def _speed(student: Student, texts: list[str]) -> float:
@@ -138,7 +153,7 @@ def _speed(student: Student, texts: list[str]) -> float:
 
 def plan(spec: DistillationSpec) -> Plan:
     """Which texts, which teacher."""
-    rows = tuple((each.path,) for each in spec.sources)
+    rows = tuple((source.path,) for source in spec.sources)
     note = (
         f"{spec.scorer.name} scores at most {spec.texts:,} pieces of {spec.passage} characters; fitting takes seconds"
     )
@@ -147,13 +162,12 @@ def plan(spec: DistillationSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """What the student is worth."""
-    card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
-    columns = ("attribute", "rank correlation", "risky", *(f"passes at recall {each:g}" for each in _RECALLS))
-    rows = tuple(
-        (name, each["rank_correlation"], each["risky"], *(each["passes_at_recall"].get(f"{r:g}") for r in _RECALLS))
-        for name, each in card["attributes"].items()
-    )
-    title = f"Against {card['teacher']}, on {card['held_out']:,} pieces held out"
+    card = read_record(StudentCard, Path(artifact.path, CARD))
+    recalls = [f"{recall:g}" for recall in _RECALLS]
+    columns = ("attribute", "rank correlation", "risky", *(f"passes at recall {recall}" for recall in recalls))
+    rows = tuple((name, worth.rank_correlation, worth.risky, *map(worth.passes_at_recall.get, recalls))
+                 for name, worth in card.attributes.items())  # fmt: skip
+    title = f"Against {card.teacher}, on {card.held_out:,} pieces held out"
     table = Table(title, columns, rows)
     return Page(f"distillation {artifact.config['name']}", (table,), table_html(table))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from curation.training.fasttext.spec import ExamplesSpec, FasttextStageSpec
 from curation.training.held_out import is_held_out
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.fingerprint import digest
+from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.render.html import table_html
@@ -31,10 +33,30 @@ MODEL, CARD = "model.bin", "card.json"
 Labelled = tuple[str, list[str]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelWorth:
+    """On texts held out: how many have a label, area under the ROC curve (None where all or none have it), and F1 at
+    probability 0.5.
+    """
+
+    texts: int
+    auc: float | None
+    f1: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FasttextCard:
+    """card.json: texts that were trained on and held out, and what the model is worth by label."""
+
+    trained_on: int
+    held_out: int
+    labels: dict[str, LabelWorth]
+
+
 def identity(spec: FasttextStageSpec) -> Identity:
     """Settings and the content of the examples."""
-    contents = {f"examples[{number}]": digest(content_of(each.source))
-                for number, each in enumerate(spec.examples)}  # fmt: skip
+    contents = {f"examples[{number}]": digest(content_of(example.source))
+                for number, example in enumerate(spec.examples)}  # fmt: skip
     return Identity(spec.identity(), contents)
 
 
@@ -50,8 +72,8 @@ def run(spec: FasttextStageSpec, workspace: Workspace) -> dict[str, Any]:
     with workspace.progress(f"training {spec.name}", len(train), "texts") as advance:
         model = train_fasttext(train, spec.training, workspace.path / MODEL)
         advance(len(train))
-    card = {"trained_on": len(train), "held_out": len(test), "labels": _judge(model, test)}
-    write_json(workspace.path / CARD, card)
+    card = FasttextCard(trained_on=len(train), held_out=len(test), labels=_judge(model, test))
+    write_json(workspace.path / CARD, to_json(card))
     workspace.note(f"{_speed(model, test):,.0f} texts a second on one core")
     return {"texts": len(rows), "trained_on": len(train), "held_out": len(test), "labels": list(model.labels)}
 
@@ -60,40 +82,40 @@ def read_labelled(examples: tuple[ExamplesSpec, ...], read: Reader = read_source
     """Texts with their labels, in the order of their sources; a text without a label is a bad line. Raises InputError,
     DataError.
     """
-    for each in examples:
-        keep = (*each.source.keep, *([each.label_key] if each.label_key else []))
-        labels = partial(_labels, each=each)
-        for document in read(each.source.model_copy(update={"keep": tuple(dict.fromkeys(keep))}), None, labels):
+    for example in examples:
+        keep = (*example.source.keep, *([example.label_key] if example.label_key else []))
+        labels = partial(_labels, example=example)
+        for document in read(example.source.model_copy(update={"keep": tuple(dict.fromkeys(keep))}), None, labels):
             yield document.text, labels(document)
 
 
-def _labels(document: RawDocument, each: ExamplesSpec) -> list[str]:
+def _labels(document: RawDocument, example: ExamplesSpec) -> list[str]:
     """A text's labels, under the names that they are to have. Raises UnreadableError for a text without any."""
-    if each.label is not None:
-        return [each.label]
-    found = document.metadata.get(each.label_key or "")
-    values = found if isinstance(found, list) else [found]
+    if example.label is not None:
+        return [example.label]
+    stored = document.metadata.get(example.label_key or "")
+    values = stored if isinstance(stored, list) else [stored]
     if not values or any(isinstance(value, (dict, list, float)) or value is None for value in values):
-        given = json.dumps(found, ensure_ascii=False)[:80]
+        shown = json.dumps(stored, ensure_ascii=False)[:80]
         allowed = "a word, a whole number, true, false, or a list of them"
-        raise UnreadableError(f'the label key "{each.label_key}" is {given}; allowed: {allowed}')
+        raise UnreadableError(f'the label key "{example.label_key}" is {shown}; allowed: {allowed}')
     plain = [str(int(value)) if isinstance(value, bool) else "_".join(str(value).split()) for value in values]
-    return [each.names.get(value, value) for value in plain]
+    return [example.names.get(value, value) for value in plain]
 
 
-def _judge(model: FasttextModel, test: list[Labelled]) -> dict[str, dict[str, float | int | None]]:
-    """For each label: how many have it, area under the ROC curve, and F1 at probability 0.5, on texts held out."""
+def _judge(model: FasttextModel, test: list[Labelled]) -> dict[str, LabelWorth]:
+    """By label, on texts held out."""
     from sklearn.metrics import f1_score, roc_auc_score
 
     table = model.probabilities([text for text, _ in test])
-    found: dict[str, dict[str, float | int | None]] = {}
-    for place, label in enumerate(model.labels):
+    worth = {}
+    for column, label in enumerate(model.labels):
         truth = np.array([label in labels for _, labels in test])
         both = 0 < truth.sum() < len(truth)
-        auc = float(roc_auc_score(truth, table[:, place])) if both else None
-        f1 = float(f1_score(truth, table[:, place] >= 0.5, zero_division=0.0))
-        found[label] = {"texts": int(truth.sum()), "auc": auc, "f1": f1}
-    return found
+        auc = float(roc_auc_score(truth, table[:, column])) if both else None
+        f1 = float(f1_score(truth, table[:, column] >= 0.5, zero_division=0.0))
+        worth[label] = LabelWorth(texts=int(truth.sum()), auc=auc, f1=f1)
+    return worth
 
 
 def _speed(model: FasttextModel, test: list[Labelled]) -> float:
@@ -106,7 +128,7 @@ def _speed(model: FasttextModel, test: list[Labelled]) -> float:
 
 def plan(spec: FasttextStageSpec) -> Plan:
     """Which texts, which labels, which options."""
-    rows = tuple((each.source.path, each.label or f"by {each.label_key}") for each in spec.examples)
+    rows = tuple((example.source.path, example.label or f"by {example.label_key}") for example in spec.examples)
     options = tuple((key, value) for key, value in spec.training.model_dump().items())
     tables = (Table("Examples", ("texts", "label"), rows), Table("Training", ("option", "value"), options))
     note = f"{spec.held_out:.0%} of the texts are held out; training uses one core, so that a repeat is equal"
@@ -115,9 +137,9 @@ def plan(spec: FasttextStageSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """What it is worth, label by label."""
-    card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
-    rows = tuple((label, each["texts"], each["auc"], each["f1"]) for label, each in card["labels"].items())
-    title = f"On {card['held_out']:,} texts held out of {card['held_out'] + card['trained_on']:,}"
+    card = read_record(FasttextCard, Path(artifact.path, CARD))
+    rows = tuple((label, worth.texts, worth.auc, worth.f1) for label, worth in card.labels.items())
+    title = f"On {card.held_out:,} texts held out of {card.held_out + card.trained_on:,}"
     table = Table(title, ("label", "texts", "AUC", "F1 at 0.5"), rows)
     return Page(f"fasttext {artifact.config['name']}", (table,), table_html(table))
 

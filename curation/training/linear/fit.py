@@ -11,11 +11,10 @@ from curation.text.disguises import plain_spelling
 from curation.training.linear.spec import LinearSpec
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
-_MOST_ROUNDS = 150
+_MAX_ROUNDS = 150
 
 
 def fit(
@@ -57,7 +56,7 @@ def _fit_one(
     """Weights and bias of an attribute, calibrated by Platt's line."""
     from sklearn.linear_model import LogisticRegression
 
-    first = LogisticRegression(C=spec.strength, solver="lbfgs", max_iter=_MOST_ROUNDS, tol=1e-4)
+    first = LogisticRegression(C=spec.strength, solver="lbfgs", max_iter=_MAX_ROUNDS, tol=1e-4)
     first.fit(rows, target, sample_weight=weights)
     logits = held @ first.coef_[0] + first.intercept_[0]
     line = LogisticRegression(C=1e6).fit(logits[:, None], truth)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ from curation.training.held_out import is_held_out
 from curation.training.linear.spec import LinearSpec
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.fingerprint import digest
+from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 from infra.errors import InputError
 from infra.render.html import table_html
@@ -23,7 +24,6 @@ from infra.render.page import Page, Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from curation.models.linear import LinearModel
@@ -37,6 +37,26 @@ class Row(NamedTuple):
     text: str
     labels: list[str]
     source: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeWorth:
+    """On texts held out: how many have an attribute, AUC, F1 at 0.5 and Brier score; None where nothing can be told."""
+
+    texts: int
+    auc: float | None
+    f1: float
+    brier: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearCard:
+    """card.json: texts learnt from, calibrated on and judged on, and what the model is worth by attribute."""
+
+    trained_on: int
+    calibrated_on: int
+    held_out: int
+    attributes: dict[str, AttributeWorth]
 
 
 def identity(spec: LinearSpec) -> Identity:
@@ -63,19 +83,19 @@ def run(spec: LinearSpec, workspace: Workspace) -> dict[str, Any]:
                     _texts(calibration), _table(calibration, attributes), attributes, spec)  # fmt: skip
         advance(len(train))
     model.save(workspace.path)
-    card = {"trained_on": len(train), "calibrated_on": len(calibration), "held_out": len(test)}
-    write_json(workspace.path / CARD, {**card, "attributes": _judge(model, test)})
+    counts = {"trained_on": len(train), "calibrated_on": len(calibration), "held_out": len(test)}
+    write_json(workspace.path / CARD, to_json(LinearCard(**counts, attributes=_judge(model, test))))
     workspace.note(f"{_speed(model, test):,.0f} texts a second on one core")
-    return {"texts": len(rows), **card, "attributes": list(attributes)}
+    return {"texts": len(rows), **counts, "attributes": list(attributes)}
 
 
 def _divided(rows: list[Row], spec: LinearSpec) -> tuple[list[Row], list[Row], list[Row]]:
     """Texts to learn from, to calibrate on and to judge on, by their content."""
-    parts: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
+    shares: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
     for row in rows:
         held = is_held_out(row.text, spec.held_out, spec.seed)
-        parts[1 + is_held_out(row.text, 0.5, spec.seed + 1) if held else 0].append(row)
-    return parts
+        shares[1 + is_held_out(row.text, 0.5, spec.seed + 1) if held else 0].append(row)
+    return shares
 
 
 def _check_kinds(rows: list[Row], attributes: tuple[str, ...], spec: LinearSpec) -> None:
@@ -100,18 +120,18 @@ def _table(rows: list[Row], attributes: tuple[str, ...]) -> NDArray[np.bool_]:
     )
 
 
-def _judge(model: LinearModel, test: list[Row]) -> dict[str, dict[str, float | int | None]]:
-    """For each attribute: how many texts have it, AUC, F1 at 0.5 and Brier score on texts held out."""
+def _judge(model: LinearModel, test: list[Row]) -> dict[str, AttributeWorth]:
+    """By attribute, on texts held out."""
     from sklearn.metrics import f1_score, roc_auc_score
 
     scores, truth = model.scores(_texts(test)), _table(test, model.attributes)
-    worth: dict[str, dict[str, float | int | None]] = {}
+    worth = {}
     for column, name in enumerate(model.attributes):
-        given, true = scores[:, column], truth[:, column]
-        auc = float(roc_auc_score(true, given)) if 0 < true.sum() < len(true) else None
-        f1 = float(f1_score(true, given >= 0.5, zero_division=0.0))
-        worth[name] = {"texts": int(true.sum()), "auc": auc, "f1": f1,
-                       "brier": float(np.mean((given - true) ** 2)) if len(true) else None}  # fmt: skip
+        chances, true = scores[:, column], truth[:, column]
+        auc = float(roc_auc_score(true, chances)) if 0 < true.sum() < len(true) else None
+        f1 = float(f1_score(true, chances >= 0.5, zero_division=0.0))
+        brier = float(np.mean((chances - true) ** 2)) if len(true) else None
+        worth[name] = AttributeWorth(texts=int(true.sum()), auc=auc, f1=f1, brier=brier)
     return worth
 
 
@@ -132,10 +152,9 @@ def plan(spec: LinearSpec) -> Plan:
 
 def show(artifact: Artifact) -> Page:
     """What it is worth, attribute by attribute."""
-    card = json.loads(Path(artifact.path, CARD).read_text(encoding="utf-8"))
-    rows = tuple((name, worth["texts"], worth["auc"], worth["f1"], worth["brier"])
-                 for name, worth in card["attributes"].items())  # fmt: skip
-    title = f"On {card['held_out']:,} texts held out, after learning from {card['trained_on']:,}"
+    card = read_record(LinearCard, Path(artifact.path, CARD))
+    rows = tuple((name, worth.texts, worth.auc, worth.f1, worth.brier) for name, worth in card.attributes.items())
+    title = f"On {card.held_out:,} texts held out, after learning from {card.trained_on:,}"
     table = Table(title, ("attribute", "texts", "AUC", "F1 at 0.5", "Brier score"), rows)
     return Page(f"linear {artifact.config['name']}", (table,), table_html(table))
 

@@ -55,9 +55,9 @@ class Judged:
 
 def fit_context(validation: Validation) -> InContext:
     """The last step of a model, on the labelled texts: what is marked in a text that holds a span."""
-    part = validation.of(validation.labelled)
-    targets = np.concatenate([word_targets(labelled)[1] for labelled in part.texts])
-    return InContext.fit(np.concatenate(part.logits), list(map(len, part.logits)), targets)
+    marked = validation.of(validation.labelled)
+    targets = np.concatenate([word_targets(labelled)[1] for labelled in marked.texts])
+    return InContext.fit(np.concatenate(marked.logits), list(map(len, marked.logits)), targets)
 
 
 def judged(validation: Validation, in_context: InContext | None, gate: Gate | None, seed: int) -> list[Judged]:
@@ -65,17 +65,17 @@ def judged(validation: Validation, in_context: InContext | None, gate: Gate | No
     fold = np.random.default_rng(seed).permutation(len(validation.texts)) % FOLDS
     answers: dict[int, Judged] = {}
     for number in range(FOLDS):
-        others, here = validation.of(fold != number), validation.of(fold == number)
+        others, inside = validation.of(fold != number), validation.of(fold == number)
         step = in_context or fit_context(others)
         shut = last_step(gate, others.texts, others.logits) if gate else None
-        answers.update(zip(np.flatnonzero(fold == number).tolist(), _answers(here, step, shut), strict=True))
+        answers.update(zip(np.flatnonzero(fold == number).tolist(), _answers(inside, step, shut), strict=True))
     return [answers[row] for row in range(len(validation.texts))]
 
 
-def _answers(part: Validation, step: InContext, gate: Gate | None) -> Iterator[Judged]:
-    texts = [labelled.text for labelled in part.texts]
-    chances = gate.chances(texts, part.logits) if gate else [np.ones(len(words)) for words in part.logits]
-    for labelled, words, chance in zip(part.texts, part.logits, chances, strict=True):
+def _answers(validation: Validation, step: InContext, gate: Gate | None) -> Iterator[Judged]:
+    texts = [labelled.text for labelled in validation.texts]
+    chances = gate.chances(texts, validation.logits) if gate else [np.ones(len(words)) for words in validation.logits]
+    for labelled, words, chance in zip(validation.texts, validation.logits, chances, strict=True):
         yield Judged(labelled, step.apply(words, [len(words)]), chance)
 
 

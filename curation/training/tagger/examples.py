@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from curation.corpus.records import RawDocument, Span
+from curation.corpus.records import RawDocument
 from curation.scoring.unscored import LeftOut
 from curation.sources.bad_lines import Reader
 from curation.sources.extract import UnreadableError
@@ -45,42 +45,39 @@ def distilled(spec: DistilSpec, attribute: str, read: Reader, left_out: LeftOut)
     teacher = make_tagger(spec.tagger)
     if attribute not in teacher.attributes:
         raise InputError(f'the teacher has no attribute "{attribute}"; it has {", ".join(teacher.attributes)}')
-    documents = (document for source in spec.sources for document in read(source, None, None))
-    able = (each for each in documents if left_out.takes(teacher.why_unscored(each.text, each.metadata)))
-    first = islice(able, spec.limit)
+    documents = chain.from_iterable(read(source, None, None) for source in spec.sources)
+    scorable = (raw for raw in documents if left_out.takes(teacher.why_unscored(raw.text, raw.metadata)))
+    first = islice(scorable, spec.limit)
     while batch := list(islice(first, _BATCH)):
-        for document, spans in zip(batch, teacher.tag([each.text for each in batch]), strict=True):
-            yield LabelledText(document.text, _of(attribute, spans), document.id)
-
-
-def _of(attribute: str, spans: list[Span]) -> tuple[tuple[int, int, float], ...]:
-    return tuple((span.start, span.end, span.score) for span in spans if span.attribute == attribute)
+        for document, spans in zip(batch, teacher.tag([document.text for document in batch]), strict=True):
+            labels = tuple((span.start, span.end, span.score) for span in spans if span.attribute == attribute)
+            yield LabelledText(document.text, labels, document.id)
 
 
 def _spans(document: RawDocument, key: str) -> tuple[tuple[int, int, float], ...]:
-    given = document.metadata[key]
-    if not isinstance(given, list):
-        raise UnreadableError(f'"{key}" is {_short(given)}; a list of offsets or of [start, end] is needed')
-    if all(isinstance(each, int) and not isinstance(each, bool) for each in given):
-        found = [(start, end, 1.0) for start, end in _runs(sorted(set(given)))]
+    stored = document.metadata[key]
+    if not isinstance(stored, list):
+        raise UnreadableError(f'"{key}" is {_short(stored)}; a list of offsets or of [start, end] is needed')
+    if all(isinstance(offset, int) and not isinstance(offset, bool) for offset in stored):
+        spans = [(start, end, 1.0) for start, end in _runs(sorted(set(stored)))]
     else:
-        found = [_range(span) for span in given]
-    for start, end, label in found:
+        spans = [_range(span) for span in stored]
+    for start, end, label in spans:
         if not (0 <= start < end <= len(document.text) and 0 <= label <= 1):
             raise UnreadableError(f"span {[start, end, label]}: offsets lie between 0 and {len(document.text)}"
                             " (code points), the start before the end, and a label between 0 and 1")  # fmt: skip
-    return tuple(found)
+    return tuple(spans)
 
 
-def _range(given: Any) -> tuple[int, int, float]:
-    numbers = isinstance(given, list) and all(type(each) in (int, float) for each in given)
-    if not numbers or len(given) not in (2, 3) or not all(type(each) is int for each in given[:2]):
-        raise UnreadableError(f"{_short(given)} is no span; write an offset, [start, end] or [start, end, label]")
-    return given[0], given[1], float(given[2]) if len(given) == 3 else 1.0
+def _range(stored: Any) -> tuple[int, int, float]:
+    numbers = isinstance(stored, list) and all(type(number) in (int, float) for number in stored)
+    if not numbers or len(stored) not in (2, 3) or not all(type(offset) is int for offset in stored[:2]):
+        raise UnreadableError(f"{_short(stored)} is no span; write an offset, [start, end] or [start, end, label]")
+    return stored[0], stored[1], float(stored[2]) if len(stored) == 3 else 1.0
 
 
-def _short(given: Any) -> str:
-    return json.dumps(given, ensure_ascii=False)[:80]
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:80]
 
 
 def _runs(offsets: list[int]) -> list[tuple[int, int]]:

@@ -28,10 +28,10 @@ FEWEST = 10
 _ROUNDS, _LAST_STRENGTH = 100, 1.0
 
 
-def can_be_gated(*parts: list[LabelledText]) -> bool:
+def can_be_gated(*groups: list[LabelledText]) -> bool:
     """Whether each of the parts has enough texts of both kinds."""
-    with_span = [sum(bool(labelled.gold()) for labelled in texts) for texts in parts]
-    return all(FEWEST <= number <= len(texts) - FEWEST for number, texts in zip(with_span, parts, strict=True))
+    with_span = [sum(bool(labelled.gold()) for labelled in texts) for texts in groups]
+    return all(FEWEST <= number <= len(texts) - FEWEST for number, texts in zip(with_span, groups, strict=True))
 
 
 def fit_gate(

@@ -22,7 +22,6 @@ from curation.token_models.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from scipy.sparse import csr_matrix
 
     from curation.training.tagger.spec import LexicalSpec
 
@@ -68,30 +67,30 @@ def fit_lexical(
 
 def _words(texts: list[LabelledText], hashing: Hashing) -> _Words:
     labelled = [word_targets(text) for text in texts]
-    spelled = [[text.text[start:end] for start, end in places]
-               for text, (places, _) in zip(texts, labelled, strict=True)]  # fmt: skip
-    lengths = [len(each) for each in spelled]
-    vocabulary = list(dict.fromkeys([EDGE, *(word for each in spelled for word in each)]))
-    number = {word: place for place, word in enumerate(vocabulary)}
-    ids = np.array([number[word] for each in spelled for word in each], dtype=np.int64)
+    spelled = [[text.text[start:end] for start, end in spans]
+               for text, (spans, _) in zip(texts, labelled, strict=True)]  # fmt: skip
+    lengths = [len(words_of_text) for words_of_text in spelled]
+    vocabulary = list(dict.fromkeys([EDGE, *(word for words_of_text in spelled for word in words_of_text)]))
+    number = {word: index for index, word in enumerate(vocabulary)}
+    ids = np.array([number[word] for words_of_text in spelled for word in words_of_text], dtype=np.int64)
     columns = _neighbour_columns(ids, lengths, vocabulary, hashing)
     shape = (len(ids), 1 << hashing.bits)
     values = np.full(columns.size, NEIGHBOUR, dtype=np.float32)
     near = csr_matrix((values, columns.ravel(), np.arange(0, columns.size + 1, 4)), shape=shape)
-    features = (_own_features(vocabulary, hashing)[ids] + near).tocsr()
+    features = (_word_features(vocabulary, hashing)[ids] + near).tocsr()
     targets = np.concatenate([target for _, target in labelled]) if labelled else np.zeros(0, dtype=np.float32)
     return _Words(features, targets, lengths)
 
 
-def _own_features(vocabulary: list[str], hashing: Hashing) -> csr_matrix:
+def _word_features(vocabulary: list[str], hashing: Hashing) -> csr_matrix:
     """What each word of the vocabulary has by itself [vocabulary, columns]."""
     columns: list[int] = []
     values: list[float] = []
     ends = [0]
     for word in vocabulary:
-        found = hashing.own(word)
-        columns += found[0]
-        values += found[1]
+        word_columns, word_values = hashing.of_word(word)
+        columns += word_columns
+        values += word_values
         ends.append(len(columns))
     return csr_matrix((np.array(values, dtype=np.float32), columns, ends), shape=(len(vocabulary), 1 << hashing.bits))
 

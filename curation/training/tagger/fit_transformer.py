@@ -39,7 +39,7 @@ def fit_transformer(
     """Train on `texts`; `advance` is called with the texts of each batch. `checkpoint` is a file for resuming."""
     torch.manual_seed(seed)
     model = _fresh(spec, encoder)
-    torch.set_num_threads(spec.threads)
+    torch.set_num_threads(spec.threads)  # after `_fresh`: a TransformerModel sets one thread, for scoring
     windows = _windows(model, texts)
     plan = [_batches(windows, spec.batch_tokens, seed + epoch) for epoch in range(spec.epochs)]
     optimizer, schedule = _optimizer(model.encoder, spec, sum(len(batches) for batches in plan))
@@ -113,27 +113,27 @@ def _epoch(
 def _loss(model: TransformerModel, batch: Batch, positive_weight: float) -> Any:
     """Mean cross-entropy over the pieces of words, risky ones weighing `positive_weight`."""
     rows = padded([window.ids for window, _ in batch], model.tokenizer.pad_token_id or 0)
-    ids, mask = (torch.from_numpy(each).to(model.device) for each in rows)
-    wanted = torch.full(ids.shape, float("nan"))
+    ids, mask = (torch.from_numpy(array).to(model.device) for array in rows)
+    targets = torch.full(ids.shape, float("nan"))
     for row, (_, target) in enumerate(batch):
-        wanted[row, : len(target)] = torch.from_numpy(target)
-    wanted = wanted.to(model.device)
-    known = ~torch.isnan(wanted)
+        targets[row, : len(target)] = torch.from_numpy(target)
+    targets = targets.to(model.device)
+    known = ~torch.isnan(targets)
     logits = model.encoder(input_ids=ids, attention_mask=mask).logits[..., 0]
     weight = torch.tensor(positive_weight, device=model.device)
-    return torch.nn.functional.binary_cross_entropy_with_logits(logits[known], wanted[known], pos_weight=weight)
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits[known], targets[known], pos_weight=weight)
 
 
-def _save(file: Path, epochs: int, *parts: Any) -> None:
+def _save(file: Path, epochs: int, *modules: Any) -> None:
     with atomic_path(file) as temporary, open(temporary, "wb") as out:  # by name, torch refuses dot files
-        torch.save({"epochs": epochs, "parts": [part.state_dict() for part in parts]}, out)
+        torch.save({"epochs": epochs, "parts": [module.state_dict() for module in modules]}, out)
 
 
-def _resume(file: Path, *parts: Any) -> int:
+def _resume(file: Path, *modules: Any) -> int:
     """Epochs that are done already, their state taken over."""
     if not file.is_file():
         return 0
-    saved = torch.load(file, map_location="cpu", weights_only=True)
-    for part, state in zip(parts, saved["parts"], strict=True):
-        part.load_state_dict(state)
+    saved = torch.load(file, map_location="cpu", weights_only=True)  # a work folder may be another's: no free pickle
+    for module, state in zip(modules, saved["parts"], strict=True):
+        module.load_state_dict(state)
     return int(saved["epochs"])

@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 THRESHOLDS = tuple(round(0.02 * step, 2) for step in range(1, 50))
 
 
-def character_f1(found: set[int], gold: set[int]) -> float:
+def character_f1(marked: set[int], gold: set[int]) -> float:
     """F1 over character offsets; 1 where nothing is marked and nothing should be.
 
     The measure of SemEval-2021 task 5 (Pavlopoulos et al. 2021).
     """
-    return 2 * len(found & gold) / (len(found) + len(gold)) if found or gold else 1.0
+    return 2 * len(marked & gold) / (len(marked) + len(gold)) if marked or gold else 1.0
 
 
 def text_f1(labelled: LabelledText, spans: list[Span], threshold: float) -> float:
     """F1 of one text's spans at a threshold, joined."""
-    found = {place for span in joined(labelled.text, spans, threshold) for place in range(span.start, span.end)}
-    return character_f1(found, labelled.gold())
+    marked = {offset for span in joined(labelled.text, spans, threshold) for offset in range(span.start, span.end)}
+    return character_f1(marked, labelled.gold())
 
 
 def f1_of(texts: list[LabelledText], spans: list[list[Span]], threshold: float) -> NDArray[np.float64]:
     """F1 of each text [texts]."""
-    return np.array([text_f1(text, each, threshold) for text, each in zip(texts, spans, strict=True)])
+    return np.array([text_f1(text, text_spans, threshold) for text, text_spans in zip(texts, spans, strict=True)])
 
 
 def best_threshold(texts: list[LabelledText], spans: list[list[Span]]) -> float:
@@ -45,9 +45,9 @@ def best_threshold(texts: list[LabelledText], spans: list[list[Span]]) -> float:
 def reliability(scores: NDArray[np.float32], targets: NDArray[np.float32], bins: int = 10) -> dict[str, object]:
     """Brier score, expected calibration error (bins of equal width, weighted by words) and the bins themselves."""
     brier = float(np.mean((scores - targets) ** 2))
-    which = np.minimum((scores * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(which, minlength=bins)
-    said, was = (np.bincount(which, each, bins) for each in (scores, targets))
+    bin_of = np.minimum((scores * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
+    predicted, was = (np.bincount(bin_of, values, bins) for values in (scores, targets))
     table = [{"words": int(n), "score": float(s / n), "risky": float(r / n)}
-             for n, s, r in zip(counts, said, was, strict=True) if n]  # fmt: skip
-    return {"brier": brier, "ece": float(np.abs(said - was).sum() / max(counts.sum(), 1)), "bins": table}
+             for n, s, r in zip(counts, predicted, was, strict=True) if n]  # fmt: skip
+    return {"brier": brier, "ece": float(np.abs(predicted - was).sum() / max(counts.sum(), 1)), "bins": table}

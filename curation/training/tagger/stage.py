@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from curation.scoring.resolve import resolved
-from curation.sources.parts import content_of, parts_of, stored_bytes
+from curation.sources.parts import content_of, input_files_of, stored_bytes
 from curation.taggers import tagger_inputs
 from curation.training.tagger.encoder import encoder_digest
 from curation.training.tagger.spec import AnyExamples, DistilSpec, EncoderSpec, LexicalSpec, TaggerTrainingSpec
@@ -49,10 +49,11 @@ def plan(spec: TaggerTrainingSpec) -> Plan:
         ("clean", spec.clean),
         *((f"test {name}", (test,)) for name, test in spec.tests.items()),
     ]
-    rows = [
-        (what, source.path, len(parts), stored_bytes(parts))
-        for what, sources in used for source in sources for parts in (parts_of(source, 0),)
-    ]  # fmt: skip
+    rows = []
+    for what, sources in used:
+        for source in sources:
+            input_files = input_files_of(source, 0)
+            rows.append((what, source.path, len(input_files), stored_bytes(input_files)))
     table = Table("Examples", ("use", "source", "files", "bytes as stored"), tuple(rows))
     settings = ", ".join(f"{key} {value}" for key, value in spec.model.identity().items() if key != "name")
     notes = [f"labelled by {teacher}; {spec.validation:.0%} of the texts held out for threshold, gate and calibration",

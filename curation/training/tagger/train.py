@@ -133,8 +133,8 @@ def _empty_rate(spec: TaggerTrainingSpec, training: _Texts, empty: NDArray[np.bo
     """As declared, else that of the labelled texts; of all texts where every labelled one has a span."""
     if spec.empty_rate is not None:
         return spec.empty_rate
-    own = float(np.mean([not labelled.gold() for labelled in training.labelled]))
-    return own or float(empty.mean())
+    rate = float(np.mean([not labelled.gold() for labelled in training.labelled]))
+    return rate or float(empty.mean())
 
 
 def split(texts: list[LabelledText], share: float, seed: int) -> tuple[list[LabelledText], list[LabelledText]]:
@@ -144,7 +144,7 @@ def split(texts: list[LabelledText], share: float, seed: int) -> tuple[list[Labe
     distinct = list(dict.fromkeys(labelled.text for labelled in texts))
     drawn = np.random.default_rng(seed).permutation(len(distinct))[: max(round(share * len(distinct)), 1)]
     held = {distinct[index] for index in drawn}
-    return [each for each in texts if each.text not in held], [each for each in texts if each.text in held]
+    return [text for text in texts if text.text not in held], [text for text in texts if text.text in held]
 
 
 def _fit(training: _Texts, spec: TaggerTrainingSpec, workspace: Workspace) -> LexicalModel | TransformerModel:
@@ -192,5 +192,5 @@ def _speed(model: TokenModel, texts: list[LabelledText]) -> int:
     """Words a second on one core, reading included; of this machine, so no part of the card."""
     words, batch, begun = 0, [labelled.text for labelled in texts], time.process_time()
     while (used := time.process_time() - begun) < _TIMED_SECONDS:
-        words += sum(len(found.places) for found in model.score(batch[:256]))
+        words += sum(len(scored.spans) for scored in model.score(batch[:256]))
     return round(words / used)

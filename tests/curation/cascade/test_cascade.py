@@ -1,4 +1,7 @@
-"""The step `cascade` in a whole curation: what it gives to every document, and whether the recall it states is true."""
+"""The step `cascade` in a whole curation: what it gives to every document, and whether the recall it states is true.
+
+Covers curation.cascade.survey and curation.steps.cascade.
+"""
 
 from __future__ import annotations
 
@@ -46,39 +49,39 @@ def report(artifact: Artifact) -> dict[str, Any]:
 def test_every_document_has_every_score_and_those_seen_have_the_costly_ones(corpus: dict, curate: Curate) -> None:
     plain = documents(curate(corpus, steps=[SCORE], out="plain"))
     cascaded = curate(corpus, steps=[{**CASCADE, "audit": 0.2}])
-    said, found = report(cascaded), documents(cascaded)
-    assert [each.text for each in found] == [each.text for each in plain]
-    assert all(list(each.scores) == ["toxicity", "seen", "gate"] for each in found)
-    for each, truth in zip(found, plain, strict=True):
-        if each.scores["seen"]:
-            assert each.scores["toxicity"] == truth.scores["toxicity"]
+    stated, scored = report(cascaded), documents(cascaded)
+    assert [document.text for document in scored] == [document.text for document in plain]
+    assert all(list(document.scores) == ["toxicity", "seen", "gate"] for document in scored)
+    for document, truth in zip(scored, plain, strict=True):
+        if document.scores["seen"]:
+            assert document.scores["toxicity"] == truth.scores["toxicity"]
         else:
-            assert each.scores["gate"] < said["threshold"]
-            assert each.scores["toxicity"] == pytest.approx(said["estimates"]["toxicity"])
-    seen = sum(each.scores["seen"] for each in found)
-    assert said["seen by the costly scorer"] == pytest.approx(seen / 900) and 300 < seen < 900
+            assert document.scores["gate"] < stated["threshold"]
+            assert document.scores["toxicity"] == pytest.approx(stated["estimates"]["toxicity"])
+    seen = sum(document.scores["seen"] for document in scored)
+    assert stated["seen by the costly scorer"] == pytest.approx(seen / 900) and 300 < seen < 900
 
 
 def test_the_recall_stated_is_the_one_reached(corpus: dict, curate: Curate) -> None:
     cascaded = curate(corpus, steps=[CASCADE])
-    said, found = report(cascaded), documents(cascaded)
-    outside = said["outside the survey"]
-    assert all(each.scores["seen"] for each in found)  # an audit of everything
-    risky = [each for each in found if each.scores["toxicity"] >= 0.5]
-    passed = [each for each in risky if each.scores["gate"] >= said["threshold"]]
-    assert outside["risky"] + outside["missed"] + said["survey"]["risky"] == len(risky)
-    assert said["recall"]["low"] == said["recall"]["reached"] == said["recall"]["high"]
-    assert said["recall"]["reached"] == outside["risky"] / (outside["risky"] + outside["missed"])
+    stated, scored = report(cascaded), documents(cascaded)
+    outside = stated["outside the survey"]
+    assert all(document.scores["seen"] for document in scored)  # an audit of everything
+    risky = [document for document in scored if document.scores["toxicity"] >= 0.5]
+    passed = [document for document in risky if document.scores["gate"] >= stated["threshold"]]
+    assert outside["risky"] + outside["missed"] + stated["survey"]["risky"] == len(risky)
+    assert stated["recall"]["low"] == stated["recall"]["reached"] == stated["recall"]["high"]
+    assert stated["recall"]["reached"] == outside["risky"] / (outside["risky"] + outside["missed"])
     assert len(passed) / len(risky) >= 0.9
-    assert cascaded.path.joinpath("manifest.json").exists() and 250 < said["survey"]["documents"] < 350
+    assert cascaded.path.joinpath("manifest.json").exists() and 250 < stated["survey"]["documents"] < 350
 
 
 def test_a_survey_of_the_whole_corpus_sees_everything(corpus: dict, curate: Curate) -> None:
     cascaded = curate(corpus, steps=[{**CASCADE, "survey": 10_000, "audit": 0.0}])
-    said = report(cascaded)
-    assert said["recall"] == {"asked": 0.9, "reached": 1.0, "low": 1.0, "high": 1.0, "confidence": 0.9}
-    assert said["seen by the costly scorer"] == 1.0 and said["outside the survey"]["surveyed"] == 900
-    assert said["languages"] == ["en"] and said["blind_spots"]
+    stated = report(cascaded)
+    assert stated["recall"] == {"asked": 0.9, "reached": 1.0, "low": 1.0, "high": 1.0, "confidence": 0.9}
+    assert stated["seen by the costly scorer"] == 1.0 and stated["outside the survey"]["surveyed"] == 900
+    assert stated["languages"] == ["en"] and stated["blind_spots"]
 
 
 def test_a_survey_with_too_few_risky_documents_fails_the_run(corpus: dict, curate: Curate) -> None:
@@ -104,8 +107,8 @@ def test_weights_of_both_scorers_are_in_the_fingerprint(tmp_path: Path, corpus: 
 
 def test_draws_depend_on_seed_purpose_and_place_only() -> None:
     def first(*key: Any) -> list[float]:
-        found = draws(*key)
-        return [next(found) for _ in range(5000)]
+        numbers = draws(*key)
+        return [next(numbers) for _ in range(5000)]
 
     assert first(0, "survey", "it/00000") == first(0, "survey", "it/00000")
     others = [first(1, "survey", "it/00000"), first(0, "audit", "it/00000"), first(0, "survey", "it/00001")]

@@ -1,4 +1,7 @@
-"""Classifiers that read their first token: the same logits from less work."""
+"""Classifiers that read their first token: the same logits from less work.
+
+Covers curation.classify.first_token.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ def _logits(model: torch.nn.Module) -> tuple[torch.Tensor, int]:
 @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta"])
 def test_logits_stay_and_the_last_layer_is_cheaper(kind: str, attention: str) -> None:
     expected, whole = _logits(_model(kind, attention))
-    found, less = _logits(read_first_token_only(_model(kind, attention)))
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    logits, less = _logits(read_first_token_only(_model(kind, attention)))
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
     assert expected.std(0).min() > 1e-3, "padding and text make no difference"
     assert less < 0.75 * whole
 

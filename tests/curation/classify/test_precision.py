@@ -1,4 +1,8 @@
-"""Number formats: each within its tolerance, the fastest sound one chosen, once, and sent along."""
+"""Number formats: each within its tolerance, the fastest sound one chosen, once, and sent along.
+
+Covers curation.classify.number_formats, curation.classify.precision, curation.classify.engines,
+curation.classify.onnx_export, curation.classify.scaled_rows and curation.classify.devices.
+"""
 
 from __future__ import annotations
 
@@ -85,8 +89,8 @@ def test_a_machine_is_measured_once_for_each_model(tmp_path: Path, monkeypatch: 
         return {"float32": Measured(100, 0), "int8": Measured(200, 0.01)}
 
     monkeypatch.setattr(precision, "_measure", measure)
-    found = [choose(None, None, None, key, 1) for key in ("a", "a", "b")]  # type: ignore[arg-type]
-    assert asked == ["a", "b"] and found[0] == found[1] and isinstance(found[1], ChosenPrecision)
+    choices = [choose(None, None, None, key, 1) for key in ("a", "a", "b")]  # type: ignore[arg-type]
+    assert asked == ["a", "b"] and choices[0] == choices[1] and isinstance(choices[1], ChosenPrecision)
 
 
 def test_auto_is_measured_on_the_machine_itself(
@@ -119,7 +123,7 @@ def test_every_scorer_of_a_curation_is_made_definite_where_the_run_starts(
 
 
 def test_the_precision_belongs_to_a_scorers_fingerprint(classifier: TransformersSpec) -> None:
-    marks = {weights_of(classifier.model_copy(update={"precision": each})) for each in TOLERANCE}
+    marks = {weights_of(classifier.model_copy(update={"precision": precision})) for precision in TOLERANCE}
     assert len(marks) == len(TOLERANCE)
 
 

@@ -1,4 +1,7 @@
-"""Records as forums and other programs give them: NaN, absent keys, long ids, nested keys, booleans."""
+"""Records as forums and other programs give them: NaN, absent keys, long ids, nested keys, booleans.
+
+Covers curation.corpus.records, curation.formats.json_line and curation.sources.extract.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ def test_absent_keys_are_null_and_a_text_that_is_absent_is_left_out(tmp_path: Pa
     lines = [{"no": 1, "com": "one", "sub": "s"}, {"no": 2, "tim": 5}, {"com": "three"}, {"no": None, "com": "four"}]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     artifact = curate({"path": "a.jsonl", "text": "com", "id": "no", "keep": ["sub", "user.name"]}, max_bad_share=0)
-    assert [(each.id, each.metadata["sub"]) for each in documents(artifact)] == [
+    assert [(document.id, document.metadata["sub"]) for document in documents(artifact)] == [
         ("1", "s"), ("0/a.jsonl:3", None), ("0/a.jsonl:4", None),
     ]  # fmt: skip
     assert removed(artifact) == {"read": {'no key "com"': 1}}
@@ -72,18 +75,18 @@ def test_ids_keep_all_their_digits(tmp_path: Path, curate: Curate) -> None:
     lines = [f'{{"text": "text {n}", "id": {name}, "in": {{"a": [{name}]}}}}\n' for n, name in enumerate(ids)]
     (tmp_path / "a.jsonl").write_text("".join(lines))
     steps = [{"step": "exact_dedup"}]  # so that documents are stored between two passes
-    found = documents(curate({"path": "a.jsonl", "id": "id", "keep": ["in"]}, steps=steps, max_bad_share=0))
-    assert [each.id for each in found] == [*ids[:4], "007", "1e+30"]
-    assert [each.metadata["in"]["a"] for each in found[:3]] == [[int(name)] for name in ids[:3]]
+    stored = documents(curate({"path": "a.jsonl", "id": "id", "keep": ["in"]}, steps=steps, max_bad_share=0))
+    assert [document.id for document in stored] == [*ids[:4], "007", "1e+30"]
+    assert [document.metadata["in"]["a"] for document in stored[:3]] == [[int(name)] for name in ids[:3]]
 
 
 def test_unsigned_ids_of_parquet_keep_all_their_digits(tmp_path: Path, curate: Curate) -> None:
     ids = pa.array([2**64 - 1, None, 5], pa.uint64())
     score = pa.array([float("nan"), 1.0, None])
     pq.write_table(pa.table({"text": ["a", "b", "c"], "id": ids, "score": score}), tmp_path / "a.parquet")
-    found = documents(curate({"path": "a.parquet", "id": "id", "keep": ["id", "score", "gone"]}, max_bad_share=0))
-    assert [each.id for each in found] == ["18446744073709551615", "0/a.parquet:2", "5"]
-    assert [each.metadata for each in found] == [
+    stored = documents(curate({"path": "a.parquet", "id": "id", "keep": ["id", "score", "gone"]}, max_bad_share=0))
+    assert [document.id for document in stored] == ["18446744073709551615", "0/a.parquet:2", "5"]
+    assert [document.metadata for document in stored] == [
         {"id": 2**64 - 1, "score": None, "gone": None}, {"id": None, "score": 1.0, "gone": None},
         {"id": 5, "score": None, "gone": None},
     ]  # fmt: skip
@@ -128,7 +131,7 @@ def test_where_asks_for_null_nested_keys_and_booleans(
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in RECORDS))
     source = {"path": "a.jsonl", "keep": ["over_18", "user", "lang", "n", "in-reply"]}
     artifact = curate(source, steps=[{"step": "where", "keep": expression}])
-    assert [each.text for each in documents(artifact)] == texts
+    assert [document.text for document in documents(artifact)] == texts
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""The expression language of `where:`."""
+"""The expression language of `where:`.
+
+Covers curation.corpus.where, curation.corpus.where_values and curation.steps.filters.where.
+"""
 
 from __future__ import annotations
 

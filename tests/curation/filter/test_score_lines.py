@@ -1,4 +1,7 @@
-"""`hormesis score`: a filter that keeps what it is given, adds what it is asked for and names what it cannot read."""
+"""`hormesis score`: a filter that keeps what it is given, adds what it is asked for and names what it cannot read.
+
+Covers curation.filter.score_lines and curation.filter.line_records.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +49,8 @@ def test_a_trained_taggers_spans_are_code_points_at_its_own_threshold(tagger: Ar
     rude, fine = scored(RUDE, FINE, scorer=f"tagger:{tagger.path}", spans=True)
     ((start, end, score),) = rude["spans"]
     assert RUDE["text"][start:end] == "idiot" and fine["spans"] == []
-    assert rude["scores"] == {"toxicity": score} and score >= read_card(tagger.path)["threshold"]
-    assert fine["scores"]["toxicity"] < read_card(tagger.path)["threshold"]
+    assert rude["scores"] == {"toxicity": score} and score >= read_card(tagger.path).threshold
+    assert fine["scores"]["toxicity"] < read_card(tagger.path).threshold
 
 
 def test_all_spans_are_every_word(tagger: Artifact) -> None:
@@ -108,9 +111,9 @@ def test_lines_keep_their_order_over_batches_and_blocks() -> None:
     texts = [f"{number} {'you idiot' if number % 3 else 'a fine day'}" for number in range(700)]
     lines = [json.dumps({"text": text}).encode() for text in texts]
     answers = [json.loads(line) for line in chosen.lines([lines[:300], [], lines[300:301], lines[301:]])]
-    assert [each["text"] for each in answers] == texts
+    assert [answer["text"] for answer in answers] == texts
     expected = load_scorer(ProfanitySpec()).score(texts)[:, 0].tolist()
-    assert [each["scores"]["toxicity"] for each in answers] == pytest.approx(expected)
+    assert [answer["scores"]["toxicity"] for answer in answers] == pytest.approx(expected)
 
 
 def test_many_lines_are_one_call_of_the_scorer(monkeypatch: pytest.MonkeyPatch) -> None:

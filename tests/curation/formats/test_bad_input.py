@@ -1,4 +1,7 @@
-"""Bad input costs what is bad and no more, is counted, and past a stated share stops the job."""
+"""Bad input costs what is bad and no more, is counted, and past a stated share stops the job.
+
+Covers curation.sources.readers, curation.sources.bad_lines and curation.pipeline.finish.
+"""
 
 from __future__ import annotations
 

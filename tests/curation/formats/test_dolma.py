@@ -1,4 +1,7 @@
-"""Dolma documents and attributes: what is written is Dolma's format to the letter, and reads back as it was."""
+"""Dolma documents and attributes: what is written is Dolma's format to the letter, and reads back as it was.
+
+Covers curation.formats.dolma_export, curation.formats.dolma_spec and curation.sources.dolma_attributes.
+"""
 
 from __future__ import annotations
 
@@ -43,16 +46,16 @@ def test_documents_and_attributes_stand_line_by_line_in_files_of_the_same_name(
 ) -> None:
     export_dolma(tagged, tmp_path / "dolma")
     root = tmp_path / "dolma" / "it"
-    names = [sorted(file.name for file in (root / part).iterdir()) for part in ("documents", "attributes/hormesis")]
+    names = [sorted(file.name for file in (root / folder).iterdir()) for folder in ("documents", "attributes/hormesis")]
     assert names == [["00000.json.gz", "00001.json.gz"]] * 2
     documents, attributes = lines(root / "documents" / names[0][0]), lines(root / "attributes/hormesis" / names[0][0])
     assert documents[0] == {"id": "0-0", "text": TEXTS[0], "source": "0.jsonl.gz", "metadata": {"year": 2023}}
-    assert [each["id"] for each in attributes] == [each["id"] for each in documents]
+    assert [record["id"] for record in attributes] == [record["id"] for record in documents]
     ((start, end, _),) = attributes[0]["attributes"]["hormesis__document__toxicity"]
     assert (start, end) == (0, len(TEXTS[0]))
-    found = [TEXTS[0][start:end] for start, end, score in attributes[0]["attributes"]["hormesis__spans__toxicity"]
+    risky = [TEXTS[0][start:end] for start, end, score in attributes[0]["attributes"]["hormesis__spans__toxicity"]
              if score > 0.5]  # fmt: skip
-    assert found == ["idiot", "idiot"]
+    assert risky == ["idiot", "idiot"]
 
 
 def test_a_document_without_spans_has_an_empty_list_and_an_untagged_corpus_no_key(
@@ -60,10 +63,10 @@ def test_a_document_without_spans_has_an_empty_list_and_an_untagged_corpus_no_ke
 ) -> None:
     export_dolma(tagged, tmp_path / "tagged")
     export_dolma(curate({"path": "data/*.jsonl.gz"}, out="untagged"), tmp_path / "untagged")
-    keys = [[each["attributes"] for each in lines(tmp_path / name / "it/attributes/hormesis/00000.json.gz")]
+    keys = [[record["attributes"] for record in lines(tmp_path / name / "it/attributes/hormesis/00000.json.gz")]
             for name in ("tagged", "untagged")]  # fmt: skip
     assert keys[0][1]["hormesis__spans__toxicity"] == []
-    assert all(list(each) == ["hormesis__document__toxicity"] for each in keys[1])
+    assert all(list(attributes) == ["hormesis__document__toxicity"] for attributes in keys[1])
 
 
 def test_the_same_corpus_exports_to_the_same_bytes(tmp_path: Path, tagged: Artifact) -> None:
@@ -139,8 +142,8 @@ def test_a_short_or_vanished_attribute_file_stops_the_run(tmp_path: Path, made) 
 
 
 def test_attribute_files_lie_beside_the_last_folder_named_documents() -> None:
-    found = attribute_file("s3://b/documents/dolma/documents/x/a.json.gz", "jigsaw")
-    assert found == "s3://b/documents/dolma/attributes/jigsaw/x/a.json.gz"
+    location = attribute_file("s3://b/documents/dolma/documents/x/a.json.gz", "jigsaw")
+    assert location == "s3://b/documents/dolma/attributes/jigsaw/x/a.json.gz"
     with pytest.raises(InputError, match="below a folder named documents"):
         attribute_file("/data/a.json.gz", "jigsaw")
 
@@ -164,8 +167,8 @@ def test_a_corpus_comes_back_from_dolma_with_its_scores_and_spans(
     back = TaggedCorpus.open(curate(dolma, steps=[], out="back").path, "it")
     was = TaggedCorpus.open(tagged.path, "it")
     assert back.attributes == was.attributes and back.tagged
-    found = [(each.id, each.text, each.scores, each.spans) for each in back.documents()]
-    assert found == [(each.id, each.text, each.scores, each.spans) for each in was.documents()]
+    read = [(document.id, document.text, document.scores, document.spans) for document in back.documents()]
+    assert read == [(document.id, document.text, document.scores, document.spans) for document in was.documents()]
 
 
 def test_attributes_are_part_of_the_fingerprint_and_a_missing_file_is_told_before_the_run(
@@ -187,7 +190,7 @@ def test_a_document_whose_attributes_are_broken_is_a_bad_line(tmp_path: Path, do
     records[1]["id"] = "another"
     file.write_bytes(gzip.compress("".join(json.dumps(record) + "\n" for record in records).encode()))
     artifact = curate(dolma, steps=[], max_bad_share=0.2, out="back")
-    assert [each.id for each in TaggedCorpus.open(artifact.path, "it").documents()][:3] == ["0-0", "0-2", "0-3"]
+    assert [document.id for document in TaggedCorpus.open(artifact.path, "it").documents()][:3] == ["0-0", "0-2", "0-3"]
     bad = json.loads((artifact.path / "quarantine.jsonl").read_text())
     assert (bad["line"], bad["reason"]) == (2, "attributes/hormesis: the attributes of another beside document 0-1")
 

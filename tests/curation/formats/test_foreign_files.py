@@ -1,4 +1,7 @@
-"""A file that is not what its name says stops the run, whatever lies beside it, and is told by what it looks like."""
+"""A file that is not what its name says stops the run, whatever lies beside it, and is told by what it looks like.
+
+Covers curation.formats.appearance and curation.formats.lines.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ import zstandard
 
 from curation.corpus.records import BadLine
 from curation.corpus.tagged import TaggedCorpus
-from curation.sources.parts import parts_of
-from curation.sources.read import read_part
+from curation.sources.parts import input_files_of
+from curation.sources.read import read_input_file
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError, RanksFailed
 from tests.helpers.corpora import Curate, write_jsonl
@@ -32,8 +35,10 @@ PACKED = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
 def read(path: Path, **options: Any) -> tuple[list[str], list[BadLine]]:
     """Texts and bad lines of a file, where damaged files are kept."""
     bad: list[BadLine] = []
-    parts = parts_of(SourceSpec(path=str(path), **options), 0)
-    return [each.text for part in parts for each in read_part(part, bad.append, None, True)], bad
+    input_files = input_files_of(SourceSpec(path=str(path), **options), 0)
+    return [
+        document.text for input_file in input_files for document in read_input_file(input_file, bad.append, None, True)
+    ], bad
 
 
 def among_good(folder: Path, name: str, data: bytes) -> dict[str, str]:
@@ -82,7 +87,7 @@ def test_a_broken_half_of_a_utf16_pair_costs_its_line_and_a_cut_file_is_damaged(
     assert (texts, [line.line for line in bad]) == (["one", "three"], [2])
     (tmp_path / "a.txt").write_bytes(codecs.BOM_UTF16_LE + content[:-1])
     with pytest.raises(DataError, match=r"a.txt:3: damaged utf-16-le"):
-        list(read_part(parts_of(SourceSpec(path=str(tmp_path / "a.txt")), 0)[0], lambda bad: None))
+        list(read_input_file(input_files_of(SourceSpec(path=str(tmp_path / "a.txt")), 0)[0], lambda bad: None))
 
 
 def test_nuls_that_begin_in_mid_file_cost_their_lines(tmp_path: Path) -> None:
@@ -166,7 +171,7 @@ def test_a_parquet_string_that_is_not_utf8_costs_its_row(tmp_path: Path, curate:
     damaged_strings(tmp_path / "a.parquet", texts, 10, use_dictionary=dictionary)
     artifact = curate({"path": "a.parquet"}, steps=[])
     corpus = TaggedCorpus.open(artifact.path, "it")
-    assert [each.text for each in corpus.documents()] == texts[:10] + texts[11:]
+    assert [document.text for document in corpus.documents()] == texts[:10] + texts[11:]
     (bad,) = [json.loads(line) for line in (artifact.path / "quarantine.jsonl").read_text().splitlines()]
     assert (bad["file"], bad["line"], bad["lines"]) == ("a.parquet", 11, 1) and bad["reason"].startswith("not UTF-8")
 
@@ -183,15 +188,15 @@ def test_a_damaged_page_is_counted_by_the_rows_that_it_costs(tmp_path: Path, cur
     file = tmp_path / "a.parquet"
     texts = [f"document {n * 7919 % 10007}" for n in range(3000)]
     pq.write_table(pa.table({"text": texts}), file, row_group_size=1000, write_page_checksum=True, use_dictionary=False)
-    place = pq.read_metadata(file).row_group(1).column(0).data_page_offset + 200
+    offset = pq.read_metadata(file).row_group(1).column(0).data_page_offset + 200
     data = bytearray(file.read_bytes())
-    data[place] ^= 0xFF
+    data[offset] ^= 0xFF
     file.write_bytes(data)
     with pytest.raises(DataError, match="1000 of 3000 lines are bad"):
         curate({"path": "a.parquet"}, steps=[], damaged_files="keep")
     artifact = curate({"path": "a.parquet"}, steps=[], damaged_files="keep", max_bad_share=0.4)
-    found = [each.text for each in TaggedCorpus.open(artifact.path, "it").documents()]
-    assert found == texts[:1000] + texts[2000:] and artifact.counts["it"]["bad_lines"] == 1000
+    stored = [document.text for document in TaggedCorpus.open(artifact.path, "it").documents()]
+    assert stored == texts[:1000] + texts[2000:] and artifact.counts["it"]["bad_lines"] == 1000
     assert any("1000 rows (1001 to 2000) cannot be read" in note for note in artifact.notes)
 
 
@@ -202,9 +207,9 @@ def test_rows_of_a_damaged_group_are_counted_once_though_several_shards_read_it(
     file = tmp_path / "a.parquet"
     damaged_strings(file, [f"document {n}" for n in range(300)], 299, row_group_size=300, write_page_checksum=True,
                     use_dictionary=False)  # fmt: skip
-    place = pq.read_metadata(file).row_group(0).column(0).data_page_offset + 200
+    offset = pq.read_metadata(file).row_group(0).column(0).data_page_offset + 200
     data = bytearray(file.read_bytes())
-    data[place] ^= 0xFF
+    data[offset] ^= 0xFF
     file.write_bytes(data)
     with pytest.raises(DataError, match="300 of 300 lines are bad"):
         curate({"path": "a.parquet"}, steps=[], damaged_files="keep", shard_documents=40)

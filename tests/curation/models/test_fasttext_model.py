@@ -1,4 +1,7 @@
-"""fastText models: probabilities of every label, equal on repetition, and foreign files refused."""
+"""fastText models: probabilities of every label, equal on repetition, and foreign files refused.
+
+Covers curation.models.fasttext.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_tells_what_it_learned_apart(model_file: Path) -> None:
     model = load_fasttext(model_file)
     assert sorted(model.labels) == ["clean", "toxic"]
-    found = model.probabilities(["stupid idiot", "sunny day"])
-    assert found[0, model.place_of("toxic")] > 0.9 and found[1, model.place_of("__label__clean")] > 0.9
-    np.testing.assert_allclose(found.sum(1), 1, atol=1e-3)
+    table = model.probabilities(["stupid idiot", "sunny day"])
+    assert table[0, model.column_of("toxic")] > 0.9 and table[1, model.column_of("__label__clean")] > 0.9
+    np.testing.assert_allclose(table.sum(1), 1, atol=1e-3)
     assert model.probabilities([]).shape == (0, 2)
 
 
@@ -41,7 +44,7 @@ def test_another_model_at_the_same_path_is_seen(tmp_path: Path) -> None:
     turned = [(text, ["clean" if labels == ["toxic"] else "toxic"]) for text, labels in _ROWS]
     train_fasttext(turned, _TRAINING, path)
     model = load_fasttext(path)
-    assert np.abs(model.probabilities(["stupid idiot"])[0, model.place_of("clean")] - 1) < 0.1
+    assert np.abs(model.probabilities(["stupid idiot"])[0, model.column_of("clean")] - 1) < 0.1
     assert first.shape == (1, 2)
 
 
@@ -49,8 +52,8 @@ def test_another_model_at_the_same_path_is_seen(tmp_path: Path) -> None:
     "text", ["", "\n\n", "a\nb", "\x00", "\ud800 lone", "שלום 🙂", "day </s> idiot", "__label__toxic"]
 )
 def test_any_text_has_probabilities(model_file: Path, text: str) -> None:
-    found = load_fasttext(model_file).probabilities([text])
-    assert np.isfinite(found).all() and (found >= 0).all() and (found <= 1).all()
+    table = load_fasttext(model_file).probabilities([text])
+    assert np.isfinite(table).all() and (table >= 0).all() and (table <= 1).all()
 
 
 def test_a_sign_for_the_end_of_a_text_does_not_hide_what_follows(model_file: Path) -> None:
@@ -67,6 +70,6 @@ def test_what_is_no_classifier_is_refused(tmp_path: Path, model_file: Path) -> N
     with pytest.raises(InputError, match=r"text.bin: not a fastText model"):
         load_fasttext(tmp_path / "text.bin")
     with pytest.raises(InputError, match=r'no label "toxi"; it has .*did you mean "toxic"'):
-        load_fasttext(model_file).place_of("toxi")
+        load_fasttext(model_file).column_of("toxi")
     with pytest.raises(InputError, match="at least two labels"):
         train_fasttext([("a", ["one"])], _TRAINING, tmp_path / "one.bin")

@@ -1,4 +1,7 @@
-"""Big files become several shards, so that all workers have work, and nothing but the files' layout shows it."""
+"""Big files become several shards, so that all workers have work, and nothing but the files' layout shows it.
+
+Covers curation.pipeline.split and curation.sources.footers.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ def files(artifact: Artifact) -> list[int]:
 
 
 def seen(artifact: Artifact) -> list[tuple[str, str, int]]:
-    return [(each.id, each.text, each.metadata["n"]) for each in TaggedCorpus.open(artifact.path, "it").documents()]
+    return [
+        (document.id, document.text, document.metadata["n"])
+        for document in TaggedCorpus.open(artifact.path, "it").documents()
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "jsonl.zst", "jsonl", "parquet"])
@@ -50,8 +56,8 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, curate
     for workers in (1, 2):
         options: dict[str, Any] = {"steps": steps, "shard_documents": 30, "workers": workers, "out": f"out{workers}"}
         folder = curate({"path": "*.jsonl*", "keep": ["n"]}, **options).path
-        found = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*.*")}
-        results.append({name: data for name, data in found.items() if name != "artifact.json"})
+        contents = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*.*")}
+        results.append({name: data for name, data in contents.items() if name != "artifact.json"})
     assert results[0] == results[1] and len(results[0]) == 6 + 2 + 2
 
 

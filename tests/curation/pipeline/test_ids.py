@@ -1,5 +1,7 @@
 """Shared ids: the same as by counting all of them, whatever the number of buckets; one reading; what is named is
 bounded.
+
+Covers curation.pipeline.duplicate_ids.
 """
 
 from __future__ import annotations
@@ -38,14 +40,14 @@ def test_they_are_those_that_counting_finds_in_the_same_order(
     monkeypatch.setattr(duplicate_ids, "_IN_BUCKET", in_bucket)
     random.seed(1)
     shards = [[f"document {random.randrange(800)}" for _ in range(size)] for size in (250, 0, 1, 300, 0)]
-    places = defaultdict(list)
+    locations = defaultdict(list)
     for number, names in enumerate(shards):
         for row, name in enumerate(names):
-            places[name].append(f"{number:05d}.parquet:{row}")
-    expected = {name: where for name, where in places.items() if len(where) > 1}
-    found = found_in(corpus(tmp_path, *shards), tmp_path)
-    assert list(found.places.items()) == list(expected.items()) and len(expected) > 100
-    assert found.count == len(expected) and found.complete
+            locations[name].append(f"{number:05d}.parquet:{row}")
+    expected = {name: where for name, where in locations.items() if len(where) > 1}
+    shared = found_in(corpus(tmp_path, *shards), tmp_path)
+    assert list(shared.locations.items()) == list(expected.items()) and len(expected) > 100
+    assert shared.count == len(expected) and shared.complete
 
 
 def test_every_id_is_read_once_and_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,11 +61,11 @@ def test_every_id_is_read_once_and_nothing_is_left_on_disk(tmp_path: Path, monke
 
 
 def test_what_is_named_is_bounded_and_what_is_counted_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicate_ids, "_MOST_NAMED", 5)
+    monkeypatch.setattr(duplicate_ids, "_MAX_NAMED", 5)
     names = [f"document {n}" for n in range(10)]
-    found = found_in(corpus(tmp_path, names, names), tmp_path)
-    assert found.count == 10 and not found.complete
-    assert found.places == {f"document {n}": [f"00000.parquet:{n}", f"00001.parquet:{n}"] for n in range(2)}
+    shared = found_in(corpus(tmp_path, names, names), tmp_path)
+    assert shared.count == 10 and not shared.complete
+    assert shared.locations == {f"document {n}": [f"00000.parquet:{n}", f"00001.parquet:{n}"] for n in range(2)}
 
 
 def test_ids_whose_hashes_clash_are_not_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,8 +73,8 @@ def test_ids_whose_hashes_clash_are_not_shared(tmp_path: Path, monkeypatch: pyte
         return [np.array([len(name) for name in pq.read_table(shard)["id"].to_pylist()], np.uint64)]
 
     monkeypatch.setattr(duplicate_ids, "_hashes", clashing)
-    found = found_in(corpus(tmp_path, ["a", "b", "cc", "a", "dd"]), tmp_path)
-    assert found.places == {"a": ["00000.parquet:0", "00000.parquet:3"]} and found.count == 1
+    shared = found_in(corpus(tmp_path, ["a", "b", "cc", "a", "dd"]), tmp_path)
+    assert shared.locations == {"a": ["00000.parquet:0", "00000.parquet:3"]} and shared.count == 1
 
 
 def test_a_corpus_without_documents_has_none(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Where a device is decided: by whoever scores, once for a run; the command's machine needs no GPU to start one."""
+"""Where a device is decided: by whoever scores, once for a run; the command's machine needs no GPU to start one.
+
+Covers curation.pipeline.placement and curation.scoring.resolve.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from curation.scorers.base_transformer import TransformerScorer
 from curation.scorers.options import TransformersSpec
 from curation.scorers.transformers import Transformers
 from curation.scoring import resolve
-from curation.scoring.resolve import deferred, each_scorer, on_this_machine
+from curation.scoring.resolve import deferred, on_this_machine, scorers_in
 from curation.spec import CurationSpec
 from curation.stage import CURATION
 from infra.errors import RanksFailed, UnavailableError
@@ -95,8 +98,8 @@ def test_on_a_machine_with_a_gpu_ray_workers_without_one_decide_for_themselves(
     with monkeypatch.context() as here:
         here.setattr(resolve, "has_gpu", lambda: True)
         left = placement.placed(spec)
-    assert {scorer.device for scorer in each_scorer(left)} == {"worker"}  # type: ignore[attr-defined]
-    answer = [resolve.resolved(scorer) for scorer in each_scorer(left)]  # on a worker, from which the GPU is hidden
+    assert {scorer.device for scorer in scorers_in(left)} == {"worker"}  # type: ignore[attr-defined]
+    answer = [resolve.resolved(scorer) for scorer in scorers_in(left)]  # on a worker, from which the GPU is hidden
     assert {(scorer.device, scorer.batch_tokens) for scorer in answer} == {("cpu", 2048)}  # type: ignore[attr-defined]
     assert on_this_machine(spec) == resolve.resolved(spec)
 

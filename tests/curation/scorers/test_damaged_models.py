@@ -1,4 +1,8 @@
-"""A flipped byte in a model's artifact is one message, not another score under the same fingerprint."""
+"""A flipped byte in a model's artifact is one message, not another score under the same fingerprint.
+
+Covers curation.models.calibration, curation.models.fasttext, curation.models.linear, curation.models.student and
+curation.token_models.trained.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from curation.models.fasttext import load_fasttext
 from curation.models.linear import linear_digests
 from curation.models.student import student_digests
 from infra.artifacts.artifact import describe_files, now, read_artifact, write_manifest
+from infra.atomic import write_json
 from infra.errors import ArtifactError
 from tests.helpers.taggers import train
 
@@ -47,6 +52,15 @@ def test_a_flipped_byte_of_a_model_is_noticed_where_it_is_read(kind: str, name: 
     flip(folder / name)
     with pytest.raises(ArtifactError, match=rf"{name}: content differs from its checksum, so the {kind} artifact"):
         READERS[kind](folder)
+
+
+def test_a_calibration_without_its_curves_says_which_key_is_missing_in_which_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "calibration.json", {"scorer": "profanity", "weights": 1})
+    about = {"kind": "calibration", "version": 1, "fingerprint": "f" * 64, "started": now()}
+    write_manifest(tmp_path, describe_files(tmp_path), config={}, inputs={}, counts={}, notes=[], **about)
+    message = r"calibration\.json: weights: input should be a valid string; attributes: missing; run its stage again"
+    with pytest.raises(ArtifactError, match=message):
+        read_calibration(tmp_path, "profanity", {"weights"})
 
 
 def test_a_flipped_byte_of_a_tagger_is_noticed_by_score(tmp_path: Path) -> None:

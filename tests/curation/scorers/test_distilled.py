@@ -1,4 +1,8 @@
-"""A linear student of a scorer: what it learns, what its card says, and that a cascade can take it as its gate."""
+"""A linear student of a scorer: what it learns, what its card says, and that a cascade can take it as its gate.
+
+Covers curation.scorers.distilled, curation.scorers.base_stored, curation.models.student,
+curation.training.distillation.spec and curation.training.distillation.stage.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from curation.scorers.options import DistilledSpec, ProfanitySpec
 from curation.scoring.unscored import why_unscored
 from curation.stage import CURATION
 from curation.training.distillation.spec import DistillationSpec
-from curation.training.distillation.stage import DISTILLATION, drawn, judge
+from curation.training.distillation.stage import DISTILLATION, GateWorth, drawn, judge
 from infra.artifacts.artifact import Artifact
 from infra.errors import InputError
 from infra.stages.stage import run_stage
@@ -52,12 +56,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 def test_the_student_ranks_unseen_texts_as_its_teacher_does(trained: Artifact) -> None:
     card = json.loads((trained.path / "card.json").read_text())
-    found = card["attributes"]["toxicity"]
+    worth = card["attributes"]["toxicity"]
     unread = [text for text in _TEXTS if why_unscored(text, load_scorer(ProfanitySpec()))]
     assert card["learnt_from"] + card["held_out"] == len(_TEXTS) - len(unread) > 400 and card["teacher"].startswith(
         "profanity@"
     )
-    assert found["rank_correlation"] > 0.9 and 0.1 * card["held_out"] < found["risky"] < 0.9 * card["held_out"]
+    assert worth["rank_correlation"] > 0.9 and 0.1 * card["held_out"] < worth["risky"] < 0.9 * card["held_out"]
     student = load_scorer(DistilledSpec(path=str(trained.path)))
     assert student.attributes == load_scorer(ProfanitySpec()).attributes
     rude, kind = student.score(["he is a stupid idiot", "she reads about the weather"])[:, 0]
@@ -72,19 +76,19 @@ def test_the_card_says_how_much_a_gate_lets_through() -> None:
     weights[student._runs.transform(["x"]).indices] = 5
     texts = ["x", "x", "y", "x", *("y" * 6)]
     scores = np.array([[0.9], [0.8], [0.7], *([0.1],) * 7], np.float32)
-    found = judge(student, texts, scores)["a"]
-    assert found["risky"] == 3
-    assert found["passes_at_recall"] == {"0.9": 1.0, "0.95": 1.0, "0.99": 1.0}  # the risky y counts, so every y passes
+    worth = judge(student, texts, scores)["a"]
+    assert worth.risky == 3
+    assert worth.passes_at_recall == {"0.9": 1.0, "0.95": 1.0, "0.99": 1.0}  # the risky y counts, so every y passes
     scores[2] = 0.1
-    assert judge(student, texts, scores)["a"]["passes_at_recall"]["0.99"] == pytest.approx(0.3)
-    assert judge(student, texts, scores * 0)["a"] == {"rank_correlation": None, "risky": 0, "passes_at_recall": {}}
+    assert judge(student, texts, scores)["a"].passes_at_recall["0.99"] == pytest.approx(0.3)
+    assert judge(student, texts, scores * 0)["a"] == GateWorth(rank_correlation=None, risky=0, passes_at_recall={})
 
 
 def test_the_same_texts_give_the_same_bytes_in_whatever_order(trained: Artifact, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "texts.jsonl", [{"text": text} for text in [*reversed(_TEXTS), *_TEXTS[:50]]])
-    again = run_stage(DISTILLATION, spec_of(tmp_path), tmp_path / "out", quiet=True)
+    resumed = run_stage(DISTILLATION, spec_of(tmp_path), tmp_path / "out", quiet=True)
     for name in ("weights.npy", "rarity.npy", "model.json", "card.json"):
-        assert (again.path / name).read_bytes() == (trained.path / name).read_bytes()
+        assert (resumed.path / name).read_bytes() == (trained.path / name).read_bytes()
 
 
 def test_pieces_are_drawn_from_all_texts_and_only_once(tmp_path: Path) -> None:

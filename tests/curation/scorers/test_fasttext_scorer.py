@@ -1,4 +1,8 @@
-"""The scorer `fasttext` and the stage that trains one; the scorer `ensemble`."""
+"""The scorer `fasttext` and the stage that trains one; the scorer `ensemble`.
+
+Covers curation.scorers.fasttext, curation.scorers.ensemble, curation.training.fasttext.spec and
+curation.training.fasttext.stage.
+"""
 
 from __future__ import annotations
 
@@ -70,8 +74,8 @@ def test_a_text_without_a_label_stops_the_training(tmp_path: Path) -> None:
 def test_the_scorer_gives_the_labels_that_it_is_asked_for(spec: FasttextScorerSpec, trained: Artifact) -> None:
     scorer = load_scorer(spec)
     assert scorer.attributes == ("toxicity",)
-    found = scorer.score(["you stupid idiot", "a fine sunny day", ""])
-    assert found[0, 0] > 0.9 > 0.1 > found[1, 0]
+    table = scorer.score(["you stupid idiot", "a fine sunny day", ""])
+    assert table[0, 0] > 0.9 > 0.1 > table[1, 0]
     both = load_scorer(FasttextScorerSpec(model=str(trained.path / "model.bin")))
     assert set(both.attributes) == {"toxic", "clean"}
     summed = load_scorer(spec.model_copy(update={"labels": {"any": ("toxic", "clean")}}))
@@ -86,10 +90,12 @@ def test_the_meaning_of_the_labels_belongs_to_the_fingerprint(spec: FasttextScor
 def test_an_ensemble_is_the_weighted_mean_or_the_highest_of_its_scorers(spec: FasttextScorerSpec) -> None:
     texts = ["you stupid idiot", "a fine sunny day", "damn it"]
     members = (spec, ProfanitySpec())
-    each = np.stack([load_scorer(member).score(texts) for member in members])
+    by_member = np.stack([load_scorer(member).score(texts) for member in members])
     mean = load_scorer(EnsembleSpec(scorers=members, weights=(3, 1)))
-    np.testing.assert_allclose(mean.score(texts), (3 * each[0] + each[1]) / 4, atol=1e-6)
-    np.testing.assert_allclose(load_scorer(EnsembleSpec(scorers=members, combine="max")).score(texts), each.max(axis=0))
+    np.testing.assert_allclose(mean.score(texts), (3 * by_member[0] + by_member[1]) / 4, atol=1e-6)
+    np.testing.assert_allclose(
+        load_scorer(EnsembleSpec(scorers=members, combine="max")).score(texts), by_member.max(axis=0)
+    )
     assert mean.attributes == ("toxicity",) and mean.identity.startswith("mean(fasttext-model@")
     assert card_of(EnsembleSpec(scorers=members)).languages == ("en",)
     assert weights_of(EnsembleSpec(scorers=members)) != weights_of(EnsembleSpec(scorers=members, combine="max"))
@@ -108,8 +114,8 @@ def test_the_order_of_the_texts_makes_no_difference_to_what_is_learnt(tmp_path: 
             for number in range(100) for text in texts]  # fmt: skip
     options = FasttextTraining(dim=4, bucket=1000, epoch=1, lr=1.0)
     model = train_fasttext(rows, options, tmp_path / "model.bin")
-    toxic = model.place_of("toxic")
+    toxic = model.column_of("toxic")
     rude, kind = (model.probabilities(texts)[:, toxic] for texts in (_RUDE, _KIND))
     assert rude.min() > 0.5 > kind.max()
-    again = train_fasttext(rows, options, tmp_path / "again.bin")
-    assert again.path.read_bytes() == model.path.read_bytes()
+    repeated = train_fasttext(rows, options, tmp_path / "again.bin")
+    assert repeated.path.read_bytes() == model.path.read_bytes()

@@ -1,4 +1,7 @@
-"""Scorers: found by name, numbers in [0, 1] or an error, and never a low score for a text that could not be scored."""
+"""Scorers: found by name, numbers in [0, 1] or an error, and never a low score for a text that could not be scored.
+
+Covers curation.scorers.base, curation.scorers.options and curation.scorers.profanity.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Transformer classifiers: their own probabilities, long texts read to the end, foreign files treated as foreign."""
+"""Transformer classifiers: their own probabilities, long texts read to the end, foreign files treated as foreign.
+
+Covers curation.scorers.base_transformer, curation.scorers.detoxify, curation.scorers.transformers,
+curation.classify.folders, curation.classify.padding and curation.classify.windows.
+"""
 
 from __future__ import annotations
 
@@ -83,9 +87,9 @@ def test_a_released_model_that_cannot_be_had_says_what_to_do(tmp_path: Path, mon
 
 def test_buckets_keep_the_budget_and_lose_no_row() -> None:
     lengths = [5, 100, 7, 3, 64, 64, 1]
-    found = list(buckets(lengths, 64))
-    assert sorted(row for rows in found for row in rows) == list(range(len(lengths)))
-    assert all(len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= 64 for rows in found)
+    batches = list(buckets(lengths, 64))
+    assert sorted(row for rows in batches for row in rows) == list(range(len(lengths)))
+    assert all(len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= 64 for rows in batches)
 
 
 def test_windows_overlap_and_equal_ones_are_computed_once(classifier: TransformersSpec) -> None:

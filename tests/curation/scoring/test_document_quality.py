@@ -20,7 +20,7 @@ def quality(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_texts_that_choose_weights_and_texts_that_judge_are_apart_in_all_sources(quality: ModuleType) -> None:
     rows = [(f"text {number}", number % 2 == 0) for number in range(400)]
     chosen_on, judged_on = quality.halves({"one": rows, "other": rows[:200]})
-    first, second = ({text for part in sets.values() for text, _ in part} for sets in (chosen_on, judged_on))
+    first, second = ({text for texts in sets.values() for text, _ in texts} for sets in (chosen_on, judged_on))
     assert first.isdisjoint(second) and len(first | second) == 400 and 150 < len(first) < 250
     trained_on = {text for text, toxic in rows if not quality.held_out((text, toxic))}
     held = {text for text, toxic in rows if quality.held_out((text, toxic))}

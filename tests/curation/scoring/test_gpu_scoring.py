@@ -1,5 +1,7 @@
 """Scoring on a GPU, held without one: on PyTorch's device `meta`, which refuses to mix devices and has no numbers to
 give, the real model runs through the real path up to the copy back; on the processor the same path gives real scores.
+
+Covers curation.classify.ahead, curation.classify.batch_size and curation.scoring.documents.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def moved(spec: TransformersSpec, device: str, engine: type[TorchEngine] = Torch
     """The scorer with its model on `device`, at work as on a GPU."""
     scorer = load_scorer(spec)
     assert isinstance(scorer, TransformerScorer)
-    model = read_first_token_only(scorer._parts.make_model().eval())
+    model = read_first_token_only(scorer._model_files.make_model().eval())
     scorer._engine = engine(model, spec.precision, device)
     cutter = Cutter(scorer.tokenizer, scorer.window, scorer._overlap)
     scorer._ahead = Ahead(cutter, scorer._engine, scorer.probabilities, scorer._pad, spec.batch_tokens)

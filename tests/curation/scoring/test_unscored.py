@@ -1,4 +1,7 @@
-"""A text that a scorer can tell nothing about has no score: it is never taken for a clean one."""
+"""A text that a scorer can tell nothing about has no score: it is never taken for a clean one.
+
+Covers curation.scoring.unscored, curation.steps.base_unscored and curation.steps.score.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""`hormesis show` of a curation: figures that can be counted by hand, and toxic text that nobody meets unasked."""
+"""`hormesis show` of a curation: figures that can be counted by hand, and toxic text that nobody meets unasked.
+
+Covers curation.show.drawings, curation.show.page, curation.show.samples, curation.show.tables, curation.corpus.summary
+and curation.corpus.risk_levels.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ def page(tmp_path: Path, curate: Curate) -> Page:
 
 
 def table(page: Page, beginning: str) -> Table:
-    return next(each for each in page.tables if each.title.startswith(beginning))
+    return next(shown for shown in page.tables if shown.title.startswith(beginning))
 
 
 def test_tables_count_what_was_read_removed_and_kept(page: Page) -> None:
@@ -78,14 +82,14 @@ def test_levels_count_a_score_at_the_thresholds_it_reaches_and_a_span_for_its_wo
 
 
 def test_summaries_of_shards_add_up_whatever_their_order_and_stay_as_they_are() -> None:
-    parts = [Summary() for _ in range(3)]
-    for number, part in enumerate(parts):
-        part.add(f"text {number}", f"{number % 2}.jsonl", {"toxicity": number / 2}, [Span(0, 4, "toxicity", 0.6)])
-    before = [part.to_json() for part in parts]
-    total = Summary.total(parts, bad_lines=4)
-    again = Summary.total([Summary.from_json(part.to_json()) for part in reversed(parts)], bad_lines=4)
-    assert total == again and total.documents == 3 and total.bad_lines == 4
-    assert [part.to_json() for part in parts] == before
+    summaries = [Summary() for _ in range(3)]
+    for number, summary in enumerate(summaries):
+        summary.add(f"text {number}", f"{number % 2}.jsonl", {"toxicity": number / 2}, [Span(0, 4, "toxicity", 0.6)])
+    before = [summary.to_json() for summary in summaries]
+    total = Summary.total(summaries, bad_lines=4)
+    restored = Summary.total([Summary.from_json(summary.to_json()) for summary in reversed(summaries)], bad_lines=4)
+    assert total == restored and total.documents == 3 and total.bad_lines == 4
+    assert [summary.to_json() for summary in summaries] == before
     assert total.sources["0.jsonl"].documents == 2
 
 
@@ -125,7 +129,7 @@ def test_a_cascade_states_its_recall_and_its_marker_is_no_risk(tmp_path: Path, c
     page = CURATION.show(curate({"path": "a.jsonl"}, steps=[cascade]))
     (row,) = table(page, "Cascades").rows
     assert row[:6] == ("0-cascade", 0.9, 1.0, 1.0, 1.0, 0.9)
-    assert {each[2] for each in table(page, "Share of documents").rows} == {"toxicity", "gate"}
+    assert {row[2] for row in table(page, "Share of documents").rows} == {"toxicity", "gate"}
     assert "seen: 200 documents" not in page.html and "gate: 200 documents" in page.html
     first = page.html.split("Samples, the riskiest first")[1].split("<div")[0]
     assert "seen 1.000" in first and float(first.split("toxicity ")[1][:5]) > 0.5

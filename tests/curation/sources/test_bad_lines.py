@@ -1,4 +1,7 @@
-"""Every training puts up with as many bad lines as a curation, tells them in the same words, and stops above that."""
+"""Every training puts up with as many bad lines as a curation, tells them in the same words, and stops above that.
+
+Covers curation.sources.bad_lines.
+"""
 
 from __future__ import annotations
 
@@ -65,11 +68,11 @@ def test_a_training_leaves_out_a_few_bad_lines_and_stops_at_many(
     write_jsonl(tmp_path / "rows.jsonl", [*TEXTS[:30], bad, *TEXTS[30:]])
     given = {"name": "it", **section({"path": str(tmp_path / "rows.jsonl")})}
     strict, lenient = (stage.spec.model_validate(given | extra) for extra in ({}, {"max_bad_share": 0.05}))
-    said = r"1 of 241 lines are bad"
-    with pytest.raises(DataError, match=rf"(?s)^rows.jsonl:31: .*: {said}, .* and max_bad_share is 0.001"):
+    message = r"1 of 241 lines are bad"
+    with pytest.raises(DataError, match=rf"(?s)^rows.jsonl:31: .*: {message}, .* and max_bad_share is 0.001"):
         run_stage(stage, strict, tmp_path / "out", quiet=True)
     artifact = run_stage(stage, lenient, tmp_path / "out", quiet=True)
-    assert any(f"{said[:6]}" in note and "see quarantine.jsonl: rows.jsonl:31: " in note for note in artifact.notes)
+    assert any(f"{message[:6]}" in note and "see quarantine.jsonl: rows.jsonl:31: " in note for note in artifact.notes)
     (line,) = (artifact.path / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(line)["line"] == 31
     assert stage.identity(strict) == stage.identity(lenient)

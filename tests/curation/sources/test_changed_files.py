@@ -1,4 +1,7 @@
-"""What is fingerprinted is what is read: a file that changes under a run stops it, and nothing of it is kept."""
+"""What is fingerprinted is what is read: a file that changes under a run stops it, and nothing of it is kept.
+
+Covers curation.sources.versions.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from curation.corpus.tagged import TaggedCorpus
 from curation.pipeline import passes
 from curation.pipeline.split import pieces_of
 from curation.sources import read
-from curation.sources.parts import content_of, parts_of
-from curation.sources.read import read_part
+from curation.sources.parts import content_of, input_files_of
+from curation.sources.read import read_input_file
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError, RanksFailed
 from tests.helpers.corpora import Curate, write_jsonl
@@ -60,8 +63,8 @@ def test_a_file_that_changes_after_its_fingerprint_stops_the_run_and_its_text_is
 
 def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "a.jsonl", OLD * 1000)  # too large to be read at once
-    (part,) = parts_of(SourceSpec(path=str(file)), 0)
-    documents = read_part(part, lambda bad: None)
+    (input_file,) = input_files_of(SourceSpec(path=str(file)), 0)
+    documents = read_input_file(input_file, lambda bad: None)
     next(documents)
     with open(file, "a") as out:
         out.write('{"text": "added"}\n')
@@ -71,8 +74,8 @@ def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> None:
 
 def test_a_small_file_is_read_at_once_and_what_is_written_to_it_meanwhile_changes_nothing(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "a.jsonl", OLD * 3)
-    (part,) = parts_of(SourceSpec(path=str(file)), 0)
-    documents = read_part(part, lambda bad: None)
+    (input_file,) = input_files_of(SourceSpec(path=str(file)), 0)
+    documents = read_input_file(input_file, lambda bad: None)
     first = next(documents)
     write_jsonl(file, NEW * 3)
     assert [document.text for document in (first, *documents)] == ["old text 1"] * 3
@@ -84,10 +87,10 @@ def test_an_attribute_file_that_changes_is_named(tmp_path: Path) -> None:
     beside = write_jsonl(tmp_path / "attributes" / "jigsaw" / "a.jsonl", [row])
     attribute = {"folder": "jigsaw", "key": "toxic", "score": "toxicity"}
     source = SourceSpec.model_validate({"path": str(file), "id": "id", "attributes": [attribute]})
-    (part,) = parts_of(source, 0)
+    (input_file,) = input_files_of(source, 0)
     write_jsonl(beside, [{**row, "attributes": {"toxic": [[0, 3, 0.1]]}}])
     with pytest.raises(DataError, match=r"attributes/jigsaw/a\.jsonl:1: changed since the run began"):
-        list(read_part(part, lambda bad: None))
+        list(read_input_file(input_file, lambda bad: None))
 
 
 def test_a_file_of_a_url_that_changes_is_named() -> None:
@@ -98,11 +101,11 @@ def test_a_file_of_a_url_that_changes_is_named() -> None:
             out.write(json.dumps({"text": text}) + "\n")
 
     write("old")
-    (part,) = parts_of(SourceSpec(path="memory://changing/*.jsonl"), 0)
-    assert [each.text for each in read_part(part, lambda bad: None)] == ["old"]
+    (input_file,) = input_files_of(SourceSpec(path="memory://changing/*.jsonl"), 0)
+    assert [document.text for document in read_input_file(input_file, lambda bad: None)] == ["old"]
     write("longer")
     with pytest.raises(DataError, match=r"a\.jsonl:1: changed since the run began"):
-        list(read_part(part, lambda bad: None))
+        list(read_input_file(input_file, lambda bad: None))
 
 
 def test_a_folder_of_a_data_set_that_changes_is_named_and_its_hidden_files_do_not_count(tmp_path: Path) -> None:
@@ -111,10 +114,10 @@ def test_a_folder_of_a_data_set_that_changes_is_named_and_its_hidden_files_do_no
     content = content_of(source)
     write_jsonl(tmp_path / "set" / ".cache" / "x.jsonl", OLD)
     assert content_of(source) == content
-    (part,) = parts_of(source, 0)
+    (input_file,) = input_files_of(source, 0)
     write_jsonl(tmp_path / "set" / "train2.jsonl", OLD)
     with pytest.raises(DataError, match="changed since the run began"):
-        list(read_part(part, lambda bad: None))
+        list(read_input_file(input_file, lambda bad: None))
 
 
 def test_a_data_set_of_the_hub_is_read_at_the_commit_of_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,9 +133,9 @@ def test_a_data_set_of_the_hub_is_read_at_the_commit_of_its_fingerprint(monkeypa
     hub._commit.cache_clear()
     source = SourceSpec(path="hf:org/moving")
     assert content_of(source)[2] == "a" * 40
-    (part,) = parts_of(source, 0)
+    (input_file,) = input_files_of(source, 0)
     seen: list[SourceSpec] = []
     monkeypatch.setattr(read, "rows", lambda source: seen.append(source) or iter(()))
-    list(read_part(part, lambda bad: None))
-    assert [each.revision for each in seen] == ["a" * 40] and part.label == "hf:org/moving"
+    list(read_input_file(input_file, lambda bad: None))
+    assert [source.revision for source in seen] == ["a" * 40] and input_file.label == "hf:org/moving"
     hub._commit.cache_clear()

@@ -1,4 +1,8 @@
-"""The synthetic forum: gold spans that point at the clause, no thread twice, the same threads for the same numbers."""
+"""The synthetic forum: gold spans that point at the clause, no thread twice, the same threads for the same numbers.
+
+Covers curation.sources.synthetic.forum, curation.sources.synthetic.grammar, curation.sources.synthetic.phrases and
+curation.sources.synthetic.threads.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +81,7 @@ def test_the_grammar_has_thousands_of_clauses_of_every_kind() -> None:
 
 
 def test_about_half_of_the_posts_are_rude_at_the_start_in_the_middle_and_at_the_end(sentences: dict) -> None:
-    places = {"start": 0, "middle": 0, "end": 0}
+    positions = {"start": 0, "middle": 0, "end": 0}
     posts = 0
     for thread in forum(sentences, 500):
         posts += thread.text.count("\n") + 1
@@ -86,9 +90,11 @@ def test_about_half_of_the_posts_are_rude_at_the_start_in_the_middle_and_at_the_
             before = thread.text[thread.text.rfind("\n", 0, start) + 1 : start]
             after = thread.text[end : (thread.text + "\n").index("\n", end)].strip(".! ")
             assert post.startswith(before)
-            places["start" if before.endswith(": ") and before.count(" ") == 1 else "middle" if after else "end"] += 1
-    assert 0.45 < sum(places.values()) / posts < 0.55
-    assert min(places.values()) > 0.2 * sum(places.values())
+            positions[
+                "start" if before.endswith(": ") and before.count(" ") == 1 else "middle" if after else "end"
+            ] += 1
+    assert 0.45 < sum(positions.values()) / posts < 0.55
+    assert min(positions.values()) > 0.2 * sum(positions.values())
 
 
 def test_the_default_scorer_sees_most_rude_posts_and_hardly_any_other(sentences: dict) -> None:

@@ -1,4 +1,7 @@
-"""What a pattern means: nothing that matches it is passed over without a word, before anything is read."""
+"""What a pattern means: nothing that matches it is passed over without a word, before anything is read.
+
+Covers curation.sources.listing.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import fsspec
 import pytest
 
 from curation.corpus.tagged import TaggedCorpus
-from curation.sources.parts import parts_of
+from curation.sources.parts import input_files_of
 from curation.sources.spec import SourceSpec
 from curation.stage import CURATION
 from infra.errors import InputError
@@ -22,7 +25,7 @@ def make(folder: Path, *names: str) -> None:
 
 
 def labels(pattern: str | Path) -> list[str]:
-    return [part.label for part in parts_of(SourceSpec(path=str(pattern)), 0)]
+    return [input_file.label for input_file in input_files_of(SourceSpec(path=str(pattern)), 0)]
 
 
 HIDDEN = ("._a.jsonl", ".ipynb_checkpoints/a.jsonl", "b/.git/x.jsonl", "b/_temporary/0/part.jsonl", "_delta_log/0.json")
@@ -53,7 +56,7 @@ def test_what_is_left_out_is_named_by_the_run_and_by_the_plan(tmp_path: Path, cu
     (tmp_path / "data" / "more").symlink_to("../other")
     path = {"path": "data/**/*.jsonl"}
     artifact = curate(path, steps=[])
-    assert [each.text for each in TaggedCorpus.open(artifact.path, "it").documents()] == ["data/a.jsonl"]
+    assert [document.text for document in TaggedCorpus.open(artifact.path, "it").documents()] == ["data/a.jsonl"]
     (note,) = [note for note in artifact.notes if "left out" in note]
     assert "._a.jsonl, .old/: hidden" in note and "more: a link to a folder" in note and str(tmp_path) not in note
     assert note in CURATION.plan(load(tmp_path, {"it": {"sources": [path]}}, steps=[])).notes
@@ -125,4 +128,4 @@ def test_where_only_hidden_files_match_the_message_says_so(tmp_path: Path) -> No
 def test_a_web_server_that_does_not_answer_is_no_missing_file(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
     with pytest.raises(InputError, match=r"http://127.0.0.1:9/a.jsonl: cannot be listed: .*127.0.0.1:9"):
-        parts_of(SourceSpec(path="http://127.0.0.1:9/a.jsonl"), 0)
+        input_files_of(SourceSpec(path="http://127.0.0.1:9/a.jsonl"), 0)

@@ -1,4 +1,7 @@
-"""Sources in a bucket, and an artifact published there, against a local S3 server."""
+"""Sources in a bucket, and an artifact published there, against a local S3 server.
+
+Covers curation.sources.listing, curation.sources.parts and curation.sources.versions.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,10 @@ SETTINGS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_D
 def server() -> Iterator[str]:
     """A local S3 server; returns its address."""
     moto = pytest.importorskip("moto.server", reason="needs the packages moto[server] and s3fs (extra: s3, dev)")
-    found = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    found.start()
-    yield "http://{}:{}".format(*found.get_host_and_port())
-    found.stop()
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
 
 
 @pytest.fixture
@@ -58,9 +61,9 @@ def put(shard: int, who: str) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sources_in_a_bucket_are_read_by_every_worker(bucket: str, curate: Curate, workers: int) -> None:
     artifact = curate({"path": f"{bucket}/raw/*.jsonl"}, workers=workers)
-    found = list(TaggedCorpus.open(artifact.path, "it").documents())
-    assert [each.source for each in found] == [f"{shard}.jsonl" for shard in range(3) for _ in range(20)]
-    assert found[20].text == "Document 0 of shard 1, you idiot." and found[20].scores["toxicity"] > 0.5
+    documents = list(TaggedCorpus.open(artifact.path, "it").documents())
+    assert [document.source for document in documents] == [f"{shard}.jsonl" for shard in range(3) for _ in range(20)]
+    assert documents[20].text == "Document 0 of shard 1, you idiot." and documents[20].scores["toxicity"] > 0.5
 
 
 def test_the_fingerprint_follows_what_is_in_the_bucket_not_when_it_was_put_there(bucket: str, tmp_path: Path) -> None:
@@ -119,11 +122,11 @@ def test_the_example_for_a_cluster_runs_on_a_bucket(bucket: str, tmp_path: Path)
     import s3fs
 
     for corpus in ("web", "forum"):
-        for part in range(2):
-            rows = [{"id": f"{corpus}-{part}-{n}", "text": f"Page {n} of part {part}, by {corpus}@here.net",
+        for number in range(2):
+            rows = [{"id": f"{corpus}-{number}-{n}", "text": f"Page {n} of part {number}, by {corpus}@here.net",
                      "source": "x", "created": "2023-01-01"} for n in range(12)]  # fmt: skip
             packed = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
-            s3fs.S3FileSystem().pipe_file(f"corpora/dolma/{corpus}/documents/{part}/a.json.gz", packed)
+            s3fs.S3FileSystem().pipe_file(f"corpora/dolma/{corpus}/documents/{number}/a.json.gz", packed)
     file = tmp_path / "job.yaml"
     file.write_text(EXAMPLE.read_text().replace("s3://my-bucket", bucket))
     _, spec = load_spec(file, {"curation": lambda: CurationSpec}, OFFLINE)
@@ -132,5 +135,5 @@ def test_the_example_for_a_cluster_runs_on_a_bucket(bucket: str, tmp_path: Path)
     assert web.attributes == ("toxicity", "seen", "gate") and forum.attributes == ("toxicity",)
     first = next(web.documents())
     assert first.metadata["source"] == "x" and first.text.endswith(("example.com", "example.org"))
-    removed = [sum(reasons.values()) for each in (web, forum) for reasons in each.manifest["removed"].values()]
+    removed = [sum(reasons.values()) for corpus in (web, forum) for reasons in corpus.manifest["removed"].values()]
     assert web.manifest["documents"] + forum.manifest["documents"] + sum(removed) == 48

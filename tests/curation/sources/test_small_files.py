@@ -1,5 +1,7 @@
 """Very many small files share shards: the same documents in the same order with the same ids, in far fewer files, and
 what is wrong with one of them is told of that one.
+
+Covers curation.pipeline.split and curation.sources.parts.
 """
 
 from __future__ import annotations
@@ -52,13 +54,15 @@ def make_many(folder: Path, suffix: str = "jsonl", files: int = MANY) -> list[st
 
 
 def seen(artifact: Artifact) -> list[tuple[str, str, str]]:
-    return [(each.id, each.text, each.source) for each in TaggedCorpus.open(artifact.path, "it").documents()]
+    return [
+        (document.id, document.text, document.source) for document in TaggedCorpus.open(artifact.path, "it").documents()
+    ]
 
 
 def groups(folder: Path, path: str, **settings: Any) -> list[int]:
     """How many files each shard of this source reads."""
     spec = load(folder, {"it": {"sources": [{"path": path}]}}, **settings)
-    return [len(piece.shard.parts) for piece in pieces_of(spec, lambda parts: {})]
+    return [len(piece.shard.input_files) for piece in pieces_of(spec, lambda input_files: {})]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "jsonl.zst", "txt", "parquet"])
@@ -163,9 +167,9 @@ def test_footers_are_read_once_for_a_run_however_often_it_is_started(
     read: list[str] = []
     rows_of = footers.rows_of
 
-    def counted(part: SourcePart) -> int | None:
-        read.append(part.label)
-        return rows_of(part)
+    def counted(input_file: SourcePart) -> int | None:
+        read.append(input_file.label)
+        return rows_of(input_file)
 
     def die(removals: Removals) -> None:
         raise KeyboardInterrupt
@@ -176,7 +180,7 @@ def test_footers_are_read_once_for_a_run_however_often_it_is_started(
         run_stage(CURATION, spec, tmp_path / "out", quiet=True)
     artifact = run_stage(CURATION, spec, tmp_path / "out", quiet=True)
     assert sorted(read) == ["a.parquet", "b.parquet"]
-    assert [each["documents"] for each in TaggedCorpus.open(artifact.path, "it").manifest["files"]] == [4, 4, 2] * 2
+    assert [file["documents"] for file in TaggedCorpus.open(artifact.path, "it").manifest["files"]] == [4, 4, 2] * 2
 
 
 @pytest.mark.parametrize("step", ["exact_dedup", "minhash"])

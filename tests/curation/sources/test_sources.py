@@ -1,4 +1,8 @@
-"""Sources: every kind gives its documents, and what cannot be read is told clearly."""
+"""Sources: every kind gives its documents, and what cannot be read is told clearly.
+
+Covers curation.sources.spec, curation.sources.parts, curation.sources.read, curation.sources.readers,
+curation.sources.hub and curation.sources.wheels.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.sources.parts import content_of, parts_of
+from curation.sources.parts import content_of, input_files_of
 from curation.sources.read import read_source
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError, InputError, UnavailableError
@@ -147,7 +151,7 @@ def test_a_wheel_that_cannot_be_downloaded_says_so(tmp_path: Path, monkeypatch: 
 def test_what_is_not_there_or_not_known_is_an_input_error(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "table.csv").write_text("a,b\n")
     with pytest.raises(InputError, match=message):
-        parts_of(SourceSpec(path=str(tmp_path / name)), 0)
+        input_files_of(SourceSpec(path=str(tmp_path / name)), 0)
 
 
 def test_without_a_quarantine_a_bad_line_is_an_error(tmp_path: Path) -> None:

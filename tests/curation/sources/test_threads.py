@@ -1,4 +1,7 @@
-"""Threads as a forum's API gives them: a list of posts, in HTML."""
+"""Threads as a forum's API gives them: a list of posts, in HTML.
+
+Covers curation.sources.extract.
+"""
 
 from __future__ import annotations
 

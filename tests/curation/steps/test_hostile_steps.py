@@ -1,5 +1,8 @@
 """Much of what makes an expression go back and forth, for the steps that read a corpus or ask a model.
 
+Covers curation.steps.decontaminate, curation.steps.dedup.exact_dedup, curation.steps.dedup.minhash and
+curation.steps.tag.
+
 The steps run as in a curation, less its processes; what is slow for every byte (a transformer) gets less text, and time
 of the processor that four times the text may take not much more than four times.
 """
@@ -42,7 +45,7 @@ def stepped(folder: Path, name: str, **options: Any) -> Work:
     kind = STEPS.get(name)
     made = kind(kind.options(step=name, **options))
     context: Any = SimpleNamespace(removed=SimpleNamespace(remove=lambda *removed: None), folder=folder,
-                                   shards=[SimpleNamespace(place="it/00000", corpus="it")],
+                                   shards=[SimpleNamespace(stem="it/00000", corpus="it")],
                                    tagged=frozenset())  # fmt: skip
     return lambda text: list(made.apply(iter([document(text)]), context, 0))
 

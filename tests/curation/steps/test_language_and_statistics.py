@@ -1,4 +1,7 @@
-"""fastText steps on models trained here, the model out of the wheel where it can be had, and datatrove's statistics."""
+"""fastText steps on models trained here, the model out of the wheel where it can be had, and datatrove's statistics.
+
+Covers curation.steps.fasttext, curation.steps.language and curation.steps.statistics.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from infra.errors import InputError, UnavailableError
 from tests.helpers.corpora import SENTENCES, Curate, write_jsonl
 
 GERMAN = [
-    f"Das {thing} neben {place} wurde von meiner Nachbarin {colour} gestrichen."
-    for thing in ("Haus", "Tor", "Dach", "Brett") for place in ("dem Fluss", "der Schule", "dem Bahnhof", "dem Markt")
+    f"Das {thing} neben {where} wurde von meiner Nachbarin {colour} gestrichen."
+    for thing in ("Haus", "Tor", "Dach", "Brett") for where in ("dem Fluss", "der Schule", "dem Bahnhof", "dem Markt")
     for colour in ("rot", "blau", "gelb", "grün")
 ]  # fmt: skip
 
@@ -44,13 +47,13 @@ def documents(artifact: Artifact) -> list[Document]:
 
 def test_language_keeps_what_is_asked_for_and_writes_what_it_saw(curate: Curate, model: str, two_tongues: dict) -> None:
     language = {"step": "language", "model": model, "sha256": None}
-    kept = documents(curate(two_tongues, steps=[{**language, "languages": ["en"]}]))
-    assert [document.metadata["language"] for document in kept] == ["en", "en"]
-    assert all(document.metadata["language_score"] > 0.65 for document in kept)
+    english = documents(curate(two_tongues, steps=[{**language, "languages": ["en"]}]))
+    assert [document.metadata["language"] for document in english] == ["en", "en"]
+    assert all(document.metadata["language_score"] > 0.65 for document in english)
     pairs = {"label_only": True, "languages": ["de"], "keep_top_pairs_threshold": 0.0}
-    found = documents(curate(two_tongues, steps=[{**language, **pairs}]))
-    assert [document.metadata["language"] for document in found] == ["en", "de", "en"]
-    assert found[1].metadata["top_language_de_score"] == found[1].metadata["language_score"]
+    labelled = documents(curate(two_tongues, steps=[{**language, **pairs}]))
+    assert [document.metadata["language"] for document in labelled] == ["en", "de", "en"]
+    assert labelled[1].metadata["top_language_de_score"] == labelled[1].metadata["language_score"]
     artifact = curate(two_tongues, steps=[{**language, "languages": ["en"]}], out="again")
     assert TaggedCorpus.open(artifact.path, "it").manifest["removed"] == {"0-language": {"language de": 1}}
 
@@ -59,10 +62,14 @@ def test_fasttext_annotates_and_filters_and_knows_its_model_by_content(
     curate: Curate, model: str, two_tongues: dict
 ) -> None:
     annotated = documents(curate(two_tongues, steps=[{"step": "fasttext", "model": model, "prefix": "p_"}]))
-    assert [round(each.metadata["p_en"] + each.metadata["p_de"], 3) for each in annotated] == [1.0, 1.0, 1.0]
+    assert [round(document.metadata["p_en"] + document.metadata["p_de"], 3) for document in annotated] == [
+        1.0,
+        1.0,
+        1.0,
+    ]
     keep = {"step": "fasttext", "model": model, "keep_labels": [["__label__de", 0.5]], "save_labels_in_metadata": False}
-    kept = documents(curate(two_tongues, steps=[keep]))
-    assert [(document.text, document.metadata) for document in kept] == [(GERMAN[0], {})]
+    certain = documents(curate(two_tongues, steps=[keep]))
+    assert [(document.text, document.metadata) for document in certain] == [(GERMAN[0], {})]
     remove = {"step": "fasttext", "model": model, "remove_labels": [["de", 0.5]]}
     assert len(documents(curate(two_tongues, steps=[remove]))) == 2
 
@@ -79,10 +86,10 @@ def test_labels_that_a_model_does_not_have_and_models_that_are_none_are_told_at_
 
 def test_the_model_out_of_the_wheel_tells_languages_apart(curate: Curate, two_tongues: dict) -> None:
     try:
-        found = documents(curate(two_tongues, steps=[{"step": "language", "label_only": True}]))
+        labelled = documents(curate(two_tongues, steps=[{"step": "language", "label_only": True}]))
     except UnavailableError as error:
         pytest.skip(f"lid.176.ftz lies in a wheel, and there is no way to get it here: {error}")
-    assert [document.metadata["language"] for document in found] == ["en", "de", "en"]
+    assert [document.metadata["language"] for document in labelled] == ["en", "de", "en"]
 
 
 def test_statistics_count_every_document_and_leave_it_as_it_is(tmp_path: Path, curate: Curate) -> None:

@@ -1,4 +1,11 @@
-"""Steps: what each of them keeps, removes and writes, and that everything removed can be found again."""
+"""Steps: what each of them keeps, removes and writes, and that everything removed can be found again.
+
+Covers curation.steps.base, curation.steps.base_options, curation.steps.options, curation.steps.decontaminate,
+curation.steps.dedup.base_dedup, curation.steps.dedup.exact_dedup, curation.steps.dedup.minhash, curation.steps.pii,
+curation.steps.filters.base_filter, curation.steps.filters.filter_options, curation.steps.filters.c4_quality,
+curation.steps.filters.fineweb_quality, curation.steps.filters.gopher_quality, curation.steps.filters.gopher_repetition
+and curation.steps.filters.regex.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The statistics of a cascade, against simulation and against counting by hand."""
+"""The statistics of a cascade, against simulation and against counting by hand.
+
+Covers curation.cascade.threshold.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ def test_the_recall_is_reached_as_often_as_promised_and_hardly_more(risky: int) 
     """Gate scores are uniform on the risky documents, so that the recall of a threshold t is 1 − t."""
     draws = np.random.default_rng(0).random((4000, risky)).astype(np.float32)
     all_risky = np.ones(risky, dtype=bool)
-    recalls = np.array([1 - threshold_of(each, all_risky, 0.9, 0.9) for each in draws])
-    kept = float((recalls >= 0.9).mean())
-    assert kept >= 0.885  # 0.9 less three standard errors
+    recalls = np.array([1 - threshold_of(gate, all_risky, 0.9, 0.9) for gate in draws])
+    reached = float((recalls >= 0.9).mean())
+    assert reached >= 0.885  # 0.9 less three standard errors
     assert float((np.sort(draws)[:, tolerated(risky, 0.9, 0.9)] <= 0.1).mean()) < 0.9  # the next one promises too much
 
 
@@ -41,16 +44,16 @@ def test_too_few_risky_documents_stop_the_run_and_say_how_many_are_needed(risky:
 
 
 def test_recall_counts_what_passed_and_estimates_what_did_not() -> None:
-    found = Tally(documents=10_000, above=1000, risky=900, below=9000, audited=900, missed=1).recall(0.95)
-    assert found is not None
-    assert found["reached"] == pytest.approx(900 / (900 + 9000 / 900))
-    assert found["low"] == pytest.approx(900 / (900 + 9000 * 0.006175), rel=1e-3)  # Clopper–Pearson for 1 of 900
-    assert found["low"] < found["reached"] < found["high"] < 1
+    recall = Tally(documents=10_000, above=1000, risky=900, below=9000, audited=900, missed=1).recall(0.95)
+    assert recall is not None
+    assert recall["reached"] == pytest.approx(900 / (900 + 9000 / 900))
+    assert recall["low"] == pytest.approx(900 / (900 + 9000 * 0.006175), rel=1e-3)  # Clopper–Pearson for 1 of 900
+    assert recall["low"] < recall["reached"] < recall["high"] < 1
 
 
 def test_an_audit_of_everything_leaves_no_doubt() -> None:
-    found = Tally(documents=100, above=50, risky=40, below=50, audited=50, missed=10).recall(0.95)
-    assert found == {"reached": 0.8, "low": 0.8, "high": 0.8}
+    recall = Tally(documents=100, above=50, risky=40, below=50, audited=50, missed=10).recall(0.95)
+    assert recall == {"reached": 0.8, "low": 0.8, "high": 0.8}
 
 
 def test_recall_is_unknown_without_an_audit_and_certain_where_nothing_was_held_back() -> None:
@@ -68,7 +71,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
         tally = Tally(
             above=1000, risky=450, below=below, audited=int(audited.sum()), missed=int(audited[:missed].sum())
         )
-        found = tally.recall(0.9)
-        assert found is not None
-        held += found["low"] <= 450 / (450 + missed) <= found["high"]
+        recall = tally.recall(0.9)
+        assert recall is not None
+        held += recall["low"] <= 450 / (450 + missed) <= recall["high"]
     assert held / 400 >= 0.86  # 0.9 less three standard errors

@@ -1,4 +1,8 @@
-"""Taggers on top of scorers: sentences as SLUNG has them, and the words to which a transformer owes its score."""
+"""Taggers on top of scorers: sentences as SLUNG has them, and the words to which a transformer owes its score.
+
+Covers curation.taggers.attribution, curation.taggers.base, curation.taggers.base_attribution, curation.taggers.options,
+curation.taggers.sentences and curation.steps.tag.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +50,8 @@ def test_sentences_are_apart_in_order_and_hold_every_visible_character(text: str
     spans = sentence_spans(text)
     assert all(start < end for start, end in spans)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
-    covered = {place for start, end in spans for place in range(start, end)}
-    assert all(place in covered for place, letter in enumerate(text) if not letter.isspace())
+    covered = {offset for start, end in spans for offset in range(start, end)}
+    assert all(offset in covered for offset, letter in enumerate(text) if not letter.isspace())
 
 
 def test_each_sentence_has_the_scorers_own_score() -> None:
@@ -90,9 +94,9 @@ def embedded(scorer: TransformerScorer, window: Window) -> object:
 
 def test_gradient_x_input_is_the_slope_when_a_words_vectors_grow(scorer: TransformerScorer) -> None:
     _, (window,) = windows_of(scorer.tokenizer, ["a fine day, you idiot"], 64)
-    ((words, found),) = gradient_x_input(scorer, [window], 1, 512, 0)
+    ((words, values),) = gradient_x_input(scorer, [window], 1, 512, 0)
     vectors, step = embedded(scorer, window), 1e-2
-    for word, contribution in zip(words, found, strict=True):
+    for word, contribution in zip(words, values, strict=True):
         odds = []
         for sign in (1, -1):
             grown = vectors.clone()
@@ -103,20 +107,20 @@ def test_gradient_x_input_is_the_slope_when_a_words_vectors_grow(scorer: Transfo
 
 def test_integrated_gradients_add_up_to_the_difference_that_the_words_make(scorer: TransformerScorer) -> None:
     _, windows = windows_of(scorer.tokenizer, TEXTS[:2], 64)
-    for window, (_, found) in zip(windows, integrated_gradients(scorer, windows, 1, 512, 200), strict=True):
+    for window, (_, values) in zip(windows, integrated_gradients(scorer, windows, 1, 512, 200), strict=True):
         vectors = embedded(scorer, window)
         blank = vectors.clone()
         blank[0, window.words >= 0] = scorer.model.get_input_embeddings().weight[scorer.tokenizer.pad_token_id].detach()
-        assert found.sum() == pytest.approx(log_odds(scorer, vectors) - log_odds(scorer, blank), abs=0.02)
+        assert values.sum() == pytest.approx(log_odds(scorer, vectors) - log_odds(scorer, blank), abs=0.02)
 
 
 def test_occlusion_is_the_fall_of_the_log_odds_when_a_word_is_masked(scorer: TransformerScorer) -> None:
     _, (window,) = windows_of(scorer.tokenizer, ["you idiot"], 64)
-    ((words, found),) = occlusion(scorer, [window], 1, 64, 0)
-    masked = [tuple(scorer.tokenizer.mask_token_id if word == each else piece
-                    for piece, each in zip(window.ids, window.words, strict=True)) for word in words]  # fmt: skip
+    ((words, values),) = occlusion(scorer, [window], 1, 64, 0)
+    masked = [tuple(scorer.tokenizer.mask_token_id if word == owner else piece
+                    for piece, owner in zip(window.ids, window.words, strict=True)) for word in words]  # fmt: skip
     whole = log_odds(scorer, embedded(scorer, window))
-    for ids, fall in zip(masked, found, strict=True):
+    for ids, fall in zip(masked, values, strict=True):
         hidden = Window(0, ids, window.words, window.depth)
         assert fall == pytest.approx(whole - log_odds(scorer, embedded(scorer, hidden)), abs=1e-4)
 
@@ -156,6 +160,6 @@ def test_only_transformers_can_be_attributed_and_only_what_they_score(
 def test_taggers_are_found_by_their_files_and_identified_by_their_scorers(classifier: TransformersSpec) -> None:
     assert {"attribution", "lexical", "sentences", "transformer", "words"} <= set(TAGGERS.names())
     fast = classifier.model_copy(update={"precision": "int8"})
-    inputs = [tagger_inputs(AttributionSpec(scorer=each)) for each in (classifier, fast)]
+    inputs = [tagger_inputs(AttributionSpec(scorer=scorer)) for scorer in (classifier, fast)]
     assert inputs[0] == inputs[1]  # gradients are taken in float32 either way
     assert tagger_inputs(SentencesSpec(scorer=ProfanitySpec())) != inputs[0]

@@ -1,4 +1,9 @@
-"""Token models: scores that belong to the text alone, offsets that hold for any text, windows that lose no word."""
+"""Token models: scores that belong to the text alone, offsets that hold for any text, windows that lose no word.
+
+Covers curation.token_models.base, curation.token_models.context, curation.token_models.features,
+curation.token_models.labels, curation.token_models.lexical, curation.token_models.transformer,
+curation.token_models.windows and curation.classify.quiet.
+"""
 
 from __future__ import annotations
 
@@ -54,21 +59,21 @@ def transformer(tmp_path_factory: pytest.TempPathFactory) -> TransformerModel:
 def test_lexical_scores_are_those_of_the_text_alone_to_the_bit(texts: list[str]) -> None:
     model = made_up()
     together = model.score(texts)
-    for text, found in zip(texts, together, strict=True):
+    for text, scored in zip(texts, together, strict=True):
         (alone,) = model.score([text])
-        assert found.places == alone.places == word_spans(text)
-        assert np.array_equal(found.scores, alone.scores) and found.scores.dtype == np.float32
+        assert scored.spans == alone.spans == word_spans(text)
+        assert np.array_equal(scored.scores, alone.scores) and scored.scores.dtype == np.float32
 
 
 def test_the_lexical_model_has_its_share_in_the_logits_of_the_transformer(
     transformer: TransformerModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["you idiot", "", "a fine sunny day, and so on"]
-    places, mixed = transformer.logits(texts)
+    spans_by_text, mixed = transformer.logits(texts)
     lexical, lengths = made_up().logits(texts)
     monkeypatch.setattr(transformer, "lexical", None)
     _, plain = transformer.logits(texts)
-    assert lengths == list(map(len, places)) == list(map(len, mixed))
+    assert lengths == list(map(len, spans_by_text)) == list(map(len, mixed))
     np.testing.assert_allclose(np.concatenate(mixed), 0.7 * np.concatenate(plain) + 0.3 * lexical, atol=1e-5)
     assert not np.allclose(np.concatenate(mixed), np.concatenate(plain), atol=1e-3)
 
@@ -77,9 +82,9 @@ def test_the_lexical_model_has_its_share_in_the_logits_of_the_transformer(
 def test_every_word_of_strange_texts_has_a_finite_score(name: str, request: pytest.FixtureRequest) -> None:
     model = request.getfixturevalue(name)
     texts = STRANGE if name == "lexical" else [text for text in STRANGE if "\ud800" not in text]
-    for text, found in zip(texts, model.score(texts), strict=True):
-        assert found.places == word_spans(text) and len(found.scores) == len(found.places)
-        assert np.isfinite(found.scores).all() and (found.scores >= 0).all() and (found.scores <= 1).all()
+    for text, scored in zip(texts, model.score(texts), strict=True):
+        assert scored.spans == word_spans(text) and len(scored.scores) == len(scored.spans)
+        assert np.isfinite(scored.scores).all() and (scored.scores >= 0).all() and (scored.scores <= 1).all()
 
 
 @pytest.mark.parametrize("name", ["lexical", "transformer"])
@@ -87,14 +92,14 @@ def test_the_floor_leaves_out_words_and_changes_none(name: str, request: pytest.
     model = request.getfixturevalue(name)
     texts = ["The fence near the river was painted red.", "you idiot"]
     for every, some in zip(model.score(texts), model.score(texts, 0.5), strict=True):
-        kept = [(place, score) for place, score in zip(every.places, every.scores, strict=True) if score >= 0.5]
-        assert list(zip(some.places, some.scores, strict=True)) == kept
+        above = [(span, score) for span, score in zip(every.spans, every.scores, strict=True) if score >= 0.5]
+        assert list(zip(some.spans, some.scores, strict=True)) == above
 
 
 def test_a_forgotten_vocabulary_changes_nothing(lexical: LexicalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["The fence near the river.", "Another text with other words.", "The fence again."]
-    expected = [found.scores for found in lexical.score(texts)]
-    monkeypatch.setattr("curation.token_models.lexical._MOST_WORDS", 2)
+    expected = [words.scores for words in lexical.score(texts)]
+    monkeypatch.setattr("curation.token_models.lexical._MAX_WORDS", 2)
     for text, scores in zip(texts, expected, strict=True):
         assert np.array_equal(lexical.score([text])[0].scores, scores)
 
@@ -108,11 +113,11 @@ def test_a_saved_lexical_model_is_the_same_model(lexical: LexicalModel, tmp_path
 def slow_context(logits: list[float]) -> list[list[float]]:
     """The columns of one text, word by word."""
     rows = []
-    for place, own in enumerate(logits):
-        others = [logits[other] for other in range(len(logits)) if other != place and abs(other - place) <= SIDE]
+    for row, own in enumerate(logits):
+        others = [logits[other] for other in range(len(logits)) if other != row and abs(other - row) <= SIDE]
         around = max(others, default=-8.0)
-        before = logits[place - 1] if place else -8.0
-        after = logits[place + 1] if place + 1 < len(logits) else -8.0
+        before = logits[row - 1] if row else -8.0
+        after = logits[row + 1] if row + 1 < len(logits) else -8.0
         expected = sum(1 / (1 + np.exp(-other)) for other in others)
         lead = min(max(own - around, -4.0), 4.0)
         rows.append([own, max(own, -1.5), around, max(around, -1.0), lead, max(lead, -1.0), max(lead, 0.0),
@@ -123,11 +128,11 @@ def slow_context(logits: list[float]) -> list[list[float]]:
 @settings(deadline=None)
 @given(st.lists(st.lists(st.integers(-8 * 64, 16 * 64).map(lambda n: n / 64), max_size=100), min_size=1, max_size=4))
 def test_context_is_what_its_columns_are_called(texts: list[list[float]]) -> None:
-    found = context(np.array([each for text in texts for each in text]), [len(text) for text in texts])
+    columns = context(np.array([logit for text in texts for logit in text]), [len(text) for text in texts])
     expected = [row for text in texts for row in slow_context(text)]
-    assert found.shape == (len(expected), len(NAMES))
+    assert columns.shape == (len(expected), len(NAMES))
     if expected:
-        np.testing.assert_allclose(found, expected, atol=2e-4)  # probabilities are summed in whole millionths
+        np.testing.assert_allclose(columns, expected, atol=2e-4)  # probabilities are summed in whole millionths
 
 
 def test_texts_far_apart_in_logits_do_not_see_each_other() -> None:
@@ -136,16 +141,16 @@ def test_texts_far_apart_in_logits_do_not_see_each_other() -> None:
 
 def test_padding_moves_a_transformers_score_by_less_than_it_says(transformer: TransformerModel) -> None:
     texts = ["you idiot", "The fence near the river was painted red by my neighbour.", "fool"]
-    for text, found in zip(texts, transformer.score(texts), strict=True):
-        np.testing.assert_allclose(found.scores, transformer.score([text])[0].scores, atol=TOLERANCE)
+    for text, scored in zip(texts, transformer.score(texts), strict=True):
+        np.testing.assert_allclose(scored.scores, transformer.score([text])[0].scores, atol=TOLERANCE)
 
 
 def test_windows_hold_every_word_and_take_it_from_where_it_is_deepest(transformer: TransformerModel) -> None:
     text = " ".join(f"w{index}" for index in range(60))
-    (places,), windows = windows_of(transformer.tokenizer, [text], 16)
+    (spans,), windows = windows_of(transformer.tokenizer, [text], 16)
     assert len(windows) > 3 and max(len(window.ids) for window in windows) <= 16
     assert set(range(60)) <= {int(word) for window in windows for word in window.words}
-    assert len(places) == 60
+    assert len(spans) == 60
     middle = windows[1]
     inner = middle.depth[middle.words >= 0]
     assert inner.max() == inner[len(inner) // 2] > inner[0] and windows[0].depth[0] > 0

@@ -1,5 +1,7 @@
 """1 MB of what makes an expression go back and forth: every step, tagger and reader takes time linear in the text.
 
+Covers curation.text.sentences, curation.text.word_tokenizer, curation.steps.pii and curation.steps.cascade.
+
 The oracles are the expressions that were used before, which are right and slow.
 """
 
@@ -9,6 +11,7 @@ import html
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,13 +21,16 @@ from datatrove.pipeline.formatters import PIIFormatter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curation.corpus.documents import as_datatrove
+from curation.corpus.records import RawDocument
 from curation.scorers import loaded_scorer
 from curation.sources.extract import UnreadableError, plain, text_of_html
 from curation.steps import STEPS
 from curation.taggers import TAGGERS, make_tagger
 from curation.text.passages import passages, stretches
 from curation.text.sentences import sentence_spans
-from tests.helpers.hostile_texts import PROFANITY, SHAPES
+from infra.atomic import write_json
+from tests.helpers.hostile_texts import PROFANITY, SHAPES, SIZE
 
 MARKS = ("dots", "quotes", "apostrophes", "brackets", "open tags", "references", "reference", "data")
 """What spaCy, which the steps of MARKED take words from, is slow at; it needs a second for any other 1 MB."""
@@ -78,6 +84,46 @@ def test_a_megabyte_of_any_shape_takes_under_two_seconds(name: str) -> None:
     # a second look, as other work on the machine slows down the processor itself; what is quadratic takes minutes
     slow = [shape for shape in (MARKS if name in MARKED else SHAPES) if took(shape) > 2 and took(shape) > 2]
     assert not slow
+
+
+UNREADABLE = {
+    "NULs": "\0" * SIZE, "NULs between letters": "a\0" * (SIZE // 2), "NULs behind a text": f"A text.{chr(0) * SIZE}",
+    "unknown words": "zxqv " * (SIZE // 5), "another alphabet": "слово " * (SIZE // 6),
+}  # fmt: skip
+"""Texts of 1 MB that no scorer can tell anything about."""
+
+
+def cascade(folder: Path, removed: list[str]) -> Callable[[str], list[Document]]:
+    """The step `cascade` behind its survey, which drew nothing; reasons of what it removes go to `removed`."""
+    write_json(folder / "gate.json", {"threshold": 0.5, "surveyed": 0, "risky": 0, "estimates": {"toxicity": 0.0}})
+    write_json(folder / "survey" / "it" / "00000.json", {})
+    kind = STEPS.get("cascade")
+    step = kind(kind.options(step="cascade", gate=PROFANITY, scorer=PROFANITY, audit=0.0, unscored="remove"))
+    context: Any = SimpleNamespace(
+        removed=SimpleNamespace(remove=lambda document, reason: removed.append(reason)),
+        folder=folder, shards=[SimpleNamespace(stem="it/00000", corpus="it")],
+    )  # fmt: skip
+    return lambda text: list(step.apply(iter([as_datatrove(RawDocument("id", text, "it"))]), context, 0))
+
+
+def test_a_cascade_gives_up_a_megabyte_that_no_scorer_can_read_in_under_two_seconds(tmp_path: Path) -> None:
+    work = cascade(tmp_path, [])
+    work("A text, so that what is loaded once is loaded.")
+
+    def took(text: str) -> float:
+        started = time.process_time()
+        work(text)
+        return time.process_time() - started
+
+    assert not [shape for shape, text in UNREADABLE.items() if took(text) > 2 and took(text) > 2]
+
+
+@pytest.mark.parametrize("shape", UNREADABLE)
+def test_a_cascade_removes_a_text_that_no_scorer_can_read_and_says_why(shape: str, tmp_path: Path) -> None:
+    removed: list[str] = []
+    assert cascade(tmp_path, removed)(UNREADABLE[shape]) == []
+    reason = "NUL characters: not text, or in another encoding" if "NUL" in shape else "words unknown to the scorer"
+    assert removed == [f"unscored: {reason}"]
 
 
 _SENTENCE = re.compile(r"\S[^\n]*?(?:[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』)]*|(?=\s*(?:\n|\Z)))")

@@ -1,4 +1,7 @@
-"""Words, passages and the word tagger: offsets that hold for any text."""
+"""Words, passages and the word tagger: offsets that hold for any text.
+
+Covers curation.text.passages, curation.text.spans, curation.text.words and curation.taggers.words.
+"""
 
 from __future__ import annotations
 
@@ -79,15 +82,15 @@ def test_the_word_tagger_finds_the_gold_clauses_of_the_synthetic_forum() -> None
     """Measured .97: precision over tagged words, recall over clauses (a clause counts as found by any of its words)."""
     threads = [make_thread([SENTENCES[i : i + 4] for i in range(0, 64, 4)], 0, number, 0.5) for number in range(200)]
     tagger = make_tagger(WordsSpec(scorer=ProfanitySpec()))
-    inside = found = clauses = tagged = 0
+    inside = recalled = clauses = tagged = 0
     for thread, spans in zip(threads, tagger.tag([thread.text for thread in threads]), strict=True):
-        places = [span.start for span in spans if span.score >= 0.5]
+        starts_of_tags = [span.start for span in spans if span.score >= 0.5]
         gold = thread.metadata["gold_spans"]
-        tagged += len(places)
-        inside += sum(any(start <= place < end for start, end in gold) for place in places)
+        tagged += len(starts_of_tags)
+        inside += sum(any(start <= start_of_tag < end for start, end in gold) for start_of_tag in starts_of_tags)
         clauses += len(gold)
-        found += sum(any(start <= place < end for place in places) for start, end in gold)
-    precision, recall = inside / tagged, found / clauses
+        recalled += sum(any(start <= start_of_tag < end for start_of_tag in starts_of_tags) for start, end in gold)
+    precision, recall = inside / tagged, recalled / clauses
     assert 2 * precision * recall / (precision + recall) > 0.9
 
 
@@ -100,7 +103,7 @@ def test_the_word_tagger_finds_real_toxic_spans() -> None:
     tagger = make_tagger(WordsSpec(scorer=ProfanitySpec()))
     scores = []
     for row, spans in zip(rows, tagger.tag([row["text"] for row in rows]), strict=True):
-        guess = {place for span in spans if span.score >= 0.5 for place in range(span.start, span.end)}
+        guess = {offset for span in spans if span.score >= 0.5 for offset in range(span.start, span.end)}
         gold = set(row["spans"])
         shared = len(guess & gold)
         scores.append(2 * shared / (len(guess) + len(gold)) if guess or gold else 1.0)

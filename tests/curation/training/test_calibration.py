@@ -1,4 +1,8 @@
-"""Calibration: a rising curve, the error on texts held out, and no scorer but the one it was fitted to."""
+"""Calibration: a rising curve, the error on texts held out, and no scorer but the one it was fitted to.
+
+Covers curation.models.calibration, curation.training.calibration.fit, curation.training.calibration.spec and
+curation.training.calibration.stage.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import pytest
 from curation.scorers import load_scorer, weights_of
 from curation.scorers.options import ProfanitySpec
 from curation.sources.spec import SourceSpec
-from curation.training.calibration.fit import errors, fit_curve, judge
+from curation.training.calibration.fit import errors, fit_curve, gain_of
 from curation.training.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.training.calibration.stage import CALIBRATION
 from infra.artifacts.artifact import Artifact
@@ -49,22 +53,22 @@ def test_a_curve_never_falls_and_meets_the_references() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random(2000)
     curve = fit_curve(scores, np.clip(scores**2 + rng.normal(0, 0.05, 2000), 0, 1))
-    assert (np.diff(curve["y"]) >= 0).all()
-    assert np.abs(np.interp([0.2, 0.5, 0.9], curve["x"], curve["y"]) - [0.04, 0.25, 0.81]).max() < 0.05
+    assert (np.diff(curve.y) >= 0).all()
+    assert np.abs(curve.apply(np.array([0.2, 0.5, 0.9])) - [0.04, 0.25, 0.81]).max() < 0.05
 
 
 def test_errors_are_those_of_the_textbook() -> None:
-    found = errors(np.array([0.05, 0.05, 0.95, 1.0]), np.array([0.0, 0.1, 0.95, 0.8]))
-    assert found.mae == pytest.approx(0.075) and found.rmse == pytest.approx((0.045 / 4) ** 0.5)
-    assert found.ece == pytest.approx(0.05)  # the first two cancel out
+    distances = errors(np.array([0.05, 0.05, 0.95, 1.0]), np.array([0.0, 0.1, 0.95, 0.8]))
+    assert distances.mae == pytest.approx(0.075) and distances.rmse == pytest.approx((0.045 / 4) ** 0.5)
+    assert distances.ece == pytest.approx(0.05)  # the first two cancel out
 
 
 def test_the_gain_comes_with_an_interval_that_knows_when_there_is_none() -> None:
     rng = np.random.default_rng(1)
     references, noise = rng.uniform(0.3, 0.7, 400), rng.uniform(-0.1, 0.1, (2, 400))
-    nothing = judge(references + noise[0], references + noise[1], references, 0)["gain"]
-    much = judge(references + 0.3, references + noise[1], references, 0)["gain"]
-    assert nothing["low"] < 0 < nothing["high"] and 0 < much["low"] < much["mae"] < much["high"]
+    nothing = gain_of(references + noise[0], references + noise[1], references, 0)
+    much = gain_of(references + 0.3, references + noise[1], references, 0)
+    assert nothing.low < 0 < nothing.high and 0 < much.low < much.mae < much.high
 
 
 def test_a_calibrated_scorer_gives_scores_on_the_scale_of_the_reference(fitted: Artifact) -> None:

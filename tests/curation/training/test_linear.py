@@ -1,4 +1,8 @@
-"""`kind: linear` and its scorer: disguises are undone, equal data give equal bytes, probabilities mean something."""
+"""`kind: linear` and its scorer: disguises are undone, equal data give equal bytes, probabilities mean something.
+
+Covers curation.models.linear, curation.scorers.linear, curation.text.disguises, curation.training.held_out,
+curation.training.linear.fit, curation.training.linear.spec and curation.training.linear.stage.
+"""
 
 from __future__ import annotations
 

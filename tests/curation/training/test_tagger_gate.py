@@ -1,4 +1,7 @@
-"""The gate of a tagger: texts without a span are silent, an insult in a long text is not, old taggers load."""
+"""The gate of a tagger: texts without a span are silent, an insult in a long text is not, old taggers load.
+
+Covers curation.token_models.gate, curation.training.tagger.choice and curation.training.tagger.fit_gate.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 def marked(artifact: Artifact, texts: list[str]) -> list[set[str]]:
-    spans = load_trained(artifact.path).spans(texts, read_card(artifact.path)["threshold"])
+    spans = load_trained(artifact.path).spans(texts, read_card(artifact.path).threshold)
     return [{text[span.start : span.end] for span in row} for text, row in zip(texts, spans, strict=True)]
 
 
@@ -70,8 +73,8 @@ def test_an_identity_word_in_a_clean_story_is_not_marked_and_in_an_insult_it_is(
     story, insult = f"{SENTENCES[3]} She read a {GROUP} book number 7.", f"shut up you {GROUP}, {SENTENCES[3].lower()}"
     assert marked(open_to_all, [story, insult]) == [{GROUP}, {GROUP}]
     assert marked(gated, [story, insult]) == [set(), {GROUP}]
-    false_alarms = read_card(gated.path)["clean"]
-    assert false_alarms["texts"] == 30 and false_alarms["marked_texts"] == 0
+    false_alarms = read_card(gated.path).clean
+    assert false_alarms is not None and false_alarms.texts == 30 and false_alarms.marked_texts == 0
 
 
 def test_an_insult_in_a_long_harmless_text_is_marked(gated: Artifact) -> None:
@@ -87,7 +90,7 @@ def test_silent_words_have_score_0_whatever_else_is_in_the_batch(gated: Artifact
     texts = [row["text"] for row in (*clean(5), *comments(5))]
     together = model.score(texts)
     for text, words in zip(texts, together, strict=True):
-        assert words.places == word_spans(text)
+        assert words.spans == word_spans(text)
         assert np.array_equal(words.scores, model.score([text])[0].scores)
     assert all((words.scores == 0).all() for words in together[:5])
 
@@ -109,7 +112,7 @@ def test_the_card_and_the_page_say_how_the_gate_is_set(gated: Artifact, open_to_
 def test_without_texts_of_both_kinds_there_is_no_gate_and_the_run_says_so(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "labels.jsonl", [row for row in rude_texts(200) if row["spans"]])
     artifact = train(tmp_path)
-    assert read_card(artifact.path)["gate"] is None and "no gate" in " ".join(artifact.notes)
+    assert read_card(artifact.path).gate is None and "no gate" in " ".join(artifact.notes)
     assert not (artifact.path / "gate.safetensors").exists()
 
 

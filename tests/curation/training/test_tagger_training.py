@@ -1,4 +1,11 @@
-"""`kind: tagger`: labels as people write them, a fair split, models that learn and a card that says how well."""
+"""`kind: tagger`: labels as people write them, a fair split, models that learn and a card that says how well.
+
+Covers curation.taggers.base_trained, curation.taggers.lexical, curation.taggers.transformer,
+curation.token_models.logistic, curation.token_models.trained, curation.training.intervals,
+curation.training.tagger.encoder, curation.training.tagger.examples, curation.training.tagger.fit_lexical,
+curation.training.tagger.fit_transformer, curation.training.tagger.page, curation.training.tagger.quality,
+curation.training.tagger.spec, curation.training.tagger.stage and curation.training.tagger.train.
+"""
 
 from __future__ import annotations
 
@@ -56,10 +63,10 @@ def examples(folder: Path, *rows: dict) -> list[LabelledText]:
 def test_offsets_and_ranges_are_the_same_labels_and_count_code_points(tmp_path: Path) -> None:
     text = "😀 you idiot"
     forms = [[6, 7, 8, 9, 10], [10, 9, 8, 7, 6], [[6, 11]], [[6, 9], [9, 11]]]
-    found = examples(tmp_path, *({"text": text, "spans": form} for form in forms))
-    for each in found:
-        places, targets = word_targets(each)
-        assert [text[start:end] for start, end in places] == ["you", "idiot"] and targets.tolist() == [0.0, 1.0]
+    labelled = examples(tmp_path, *({"text": text, "spans": form} for form in forms))
+    for example in labelled:
+        spans, targets = word_targets(example)
+        assert [text[start:end] for start, end in spans] == ["you", "idiot"] and targets.tolist() == [0.0, 1.0]
     (soft,) = examples(tmp_path, {"text": text, "spans": [[2, 5, 0.25], [6, 11, 1]]})
     assert word_targets(soft)[1].tolist() == [0.25, 1.0] and soft.gold() == set(range(6, 11))
 
@@ -83,22 +90,22 @@ def test_a_text_without_spans_is_an_error_and_not_a_harmless_text(tmp_path: Path
 def test_the_split_follows_the_seed_and_keeps_equal_texts_on_one_side() -> None:
     texts = [LabelledText(f"text {index % 40}", (), str(index)) for index in range(80)]
     learnt, held = split(texts, 0.25, seed=3)
-    assert {each.text for each in learnt}.isdisjoint(each.text for each in held)
-    assert len({each.text for each in held}) == 10 and len(learnt) + len(held) == 80
+    assert {learnt_text.text for learnt_text in learnt}.isdisjoint(learnt_text.text for learnt_text in held)
+    assert len({text.text for text in held}) == 10 and len(learnt) + len(held) == 80
     assert split(texts, 0.25, seed=3) == (learnt, held) and split(texts, 0.25, seed=4) != (learnt, held)
     with pytest.raises(AmountError, match="too few"):
         split(texts[:10], 0.25, seed=0)
 
 
 @given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)))
-def test_character_f1_is_that_of_the_task(found: set[int], gold: set[int]) -> None:
-    value = character_f1(found, gold)
-    assert value == character_f1(gold, found) and (value == 1) == (found == gold)
-    if found and gold:
-        precision, recall = len(found & gold) / len(found), len(found & gold) / len(gold)
+def test_character_f1_is_that_of_the_task(marked: set[int], gold: set[int]) -> None:
+    value = character_f1(marked, gold)
+    assert value == character_f1(gold, marked) and (value == 1) == (marked == gold)
+    if marked and gold:
+        precision, recall = len(marked & gold) / len(marked), len(marked & gold) / len(gold)
         expected = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
         assert value == pytest.approx(expected)
-    elif found or gold:
+    elif marked or gold:
         assert value == 0
 
 
@@ -113,12 +120,12 @@ def test_words_at_the_threshold_are_joined_where_no_word_stands_between() -> Non
 
 def test_the_best_threshold_lies_in_the_middle_of_the_best_ones_and_the_interval_around_the_mean() -> None:
     texts = [LabelledText("you idiot", ((4, 9, 1.0),)), LabelledText("you there", ())] * 10
-    spans = [[Span(0, 3, "toxicity", 0.2), Span(4, 9, "toxicity", each)] for each in (0.8, 0.4)] * 10
+    spans = [[Span(0, 3, "toxicity", 0.2), Span(4, 9, "toxicity", score)] for score in (0.8, 0.4)] * 10
     threshold = best_threshold(texts, spans)
     assert threshold == pytest.approx(0.6, abs=0.03) and f1_of(texts, spans, threshold).mean() == 1
     values = f1_of(texts, spans, 0.3)
-    found = estimate(values)
-    assert found.value == values.mean() == 0.5 and 0.2 < found.low < 0.5 < found.high < 0.8
+    interval = estimate(values)
+    assert interval.value == values.mean() == 0.5 and 0.2 < interval.low < 0.5 < interval.high < 0.8
 
 
 def test_reliability_is_zero_for_honest_scores_and_tells_how_far_others_are_off() -> None:
@@ -129,7 +136,7 @@ def test_reliability_is_zero_for_honest_scores_and_tells_how_far_others_are_off(
 
 
 def rude_share(artifact: Artifact, texts: list[str], spec: type) -> list[set[str]]:
-    tagger = make_tagger(spec(path=str(artifact.path), keep_at_or_above=read_card(artifact.path)["threshold"]))
+    tagger = make_tagger(spec(path=str(artifact.path), keep_at_or_above=read_card(artifact.path).threshold))
     return [{text[span.start : span.end] for span in spans}
             for text, spans in zip(texts, tagger.tag(texts), strict=True)]  # fmt: skip
 
@@ -150,15 +157,14 @@ def test_the_card_states_quality_threshold_and_calibration_and_the_page_shows_th
 ) -> None:
     artifact = request.getfixturevalue(kind)
     card = read_card(artifact.path)
-    sets = [card["validation"], *card["tests"].values()]
-    for each in sets:
-        value, low, high = each["f1"]
-        assert 0.9 < low <= value <= high <= 1 and each["calibration"]["ece"] < 0.1
-        assert sum(one["words"] for one in each["calibration"]["bins"]) == each["words"]
-    assert 0 < card["threshold"] < 1 and artifact.counts["tokens_per_second"] > 0
+    for quality in (card.validation, *card.tests.values()):
+        value, low, high = quality.f1
+        assert 0.9 < low <= value <= high <= 1 and quality.calibration.ece < 0.1
+        assert sum(tenth.words for tenth in quality.calibration.bins) == quality.words
+    assert 0 < card.threshold < 1 and artifact.counts["tokens_per_second"] > 0
     page = TAGGER.show(artifact)
     assert "Blind" not in page.title and "blind spots" in str(page.tables[0].rows)
-    assert "Quality" in page.html and f"{card['validation']['texts']:,}" in page.html
+    assert "Quality" in page.html and f"{card.validation.texts:,}" in page.html
 
 
 def test_training_twice_gives_the_same_bytes_and_other_labels_another_fingerprint(tmp_path: Path) -> None:
@@ -178,9 +184,9 @@ def test_a_tagger_distilled_from_another_marks_the_same_words(tmp_path: Path) ->
     teacher = {"name": "words", "scorer": {"name": "profanity"}}
     sources = [{"path": "plain.jsonl"}]
     artifact = train(tmp_path, learn_from={"sources": sources, "tagger": teacher, "limit": 140})
-    assert read_card(artifact.path)["training"]["texts"] + read_card(artifact.path)["validation"]["texts"] == 140
-    found = rude_share(artifact, [f"And you, {word}, know it." for word in ("idiot", "moron")], LexicalTaggerSpec)
-    assert found == [{"idiot"}, {"moron"}]
+    assert read_card(artifact.path).training.texts + read_card(artifact.path).validation.texts == 140
+    shares = rude_share(artifact, [f"And you, {word}, know it." for word in ("idiot", "moron")], LexicalTaggerSpec)
+    assert shares == [{"idiot"}, {"moron"}]
     other = {"sources": sources, "tagger": teacher}
     with pytest.raises(InputError, match='no attribute "insult"; it has toxicity'):
         train(tmp_path, "other", learn_from=other, attribute="insult")
@@ -209,7 +215,9 @@ def test_a_killed_training_goes_on_after_its_last_whole_epoch_to_the_same_weight
 
 
 def test_what_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "labels.jsonl", [{"text": f"{each} {n}", "spans": []} for n, each in enumerate(SENTENCES)])
+    write_jsonl(
+        tmp_path / "labels.jsonl", [{"text": f"{sentence} {n}", "spans": []} for n, sentence in enumerate(SENTENCES)]
+    )
     with pytest.raises(InputError, match="only one kind"):
         train(tmp_path)
     with pytest.raises(ConfigError, match=r"ngrams: .*shortest"):
