@@ -143,7 +143,7 @@ def _hf(layer: int, name: str) -> str:
 def _megatron_weight(name: str, architecture: Architecture, read: ReadWeight, ranks: int, rank: int) -> Tensor:
     """One Megatron weight of one tensor rank."""
 
-    def rows(weight: Tensor) -> Tensor:
+    def rows(weight: Tensor) -> Tensor:  # this rank's, of [out, in]
         return weight.chunk(ranks, 0)[rank]
 
     if name == _EMBEDDING:

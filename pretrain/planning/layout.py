@@ -44,7 +44,9 @@ def best_layout(training: Training) -> Layout | None:
     for parallel in _divisions(training):
         copies = training.ranks // parallel.copy_size
         share, left = divmod(training.spec.global_batch_size, copies)
-        for size in [] if left else _divisors_downwards(share):
+        if left:
+            continue
+        for size in (size for size in range(share, 0, -1) if share % size == 0):
             layout = _layout(training, parallel, size)
             if layout.memory.total <= room:
                 return layout
@@ -84,7 +86,3 @@ def _tensor_sizes(architecture: Architecture, node: int) -> Iterator[int]:
         divided = (architecture.num_attention_heads, architecture.num_query_groups, architecture.ffn_hidden_size, node)
         if all(value % tensor == 0 for value in divided):
             yield tensor
-
-
-def _divisors_downwards(number: int) -> list[int]:
-    return [size for size in range(number, 0, -1) if number % size == 0]

@@ -32,14 +32,18 @@ def held_out_cross_entropy(
     risky tokens count like all others, and once more apart. `unigram` adds the cross-entropy of a model that knows how
     often each token occurs, on rank 0.
     """
-    frequencies = unigram_log_probabilities(mixture) if unigram and dist.get_rank() == 0 else None
+    log_probabilities = unigram_log_probabilities(mixture) if unigram and dist.get_rank() == 0 else None
     results: dict[str, HeldOutCrossEntropy] = {}
     for files in mixture.held_out:
         dataset = build_epoch([ComponentFiles.from_pair(files)], settings, spec.seed)
         batches = Batches(dataset, spec.global_batch_size, spec.micro_batch_size, *data_parallel())
         with contextlib.closing(read_ahead(batches, trainer.device)) as ahead:
             by_risk = trainer.evaluate(ahead)
-        results[files.name] = _means(by_risk, None if frequencies is None else _unigram(files, frequencies))
+        unigram_nats = None
+        if log_probabilities is not None:
+            counts = _counts(files, len(log_probabilities))
+            unigram_nats = float(-(counts * log_probabilities).sum() / counts.sum())
+        results[files.name] = _means(by_risk, unigram_nats)
     return results
 
 
@@ -58,19 +62,15 @@ def _means(by_risk: Tensor, unigram: float | None) -> HeldOutCrossEntropy:
 
 
 def unigram_log_probabilities(mixture: BuiltMixture) -> NDArray[np.float64]:
-    """Log-probability of every token id from the training tokens, one count added to each id."""
+    """Log-probability of every token id, [vocabulary], from the training tokens, one count added to each id."""
     counts = np.ones(mixture.facts.vocab_size)
     for files in mixture.components:
         counts += _counts(files, mixture.facts.vocab_size)
     return np.log(counts / counts.sum())
 
 
-def _unigram(files: TokenFiles, log_probabilities: NDArray[np.float64]) -> float:
-    counts = _counts(files, len(log_probabilities))
-    return float(-(counts * log_probabilities).sum() / counts.sum())
-
-
 def _counts(files: TokenFiles, vocab_size: int) -> NDArray[np.int64]:
+    """How often each token id is a target, [vocabulary], in the first _SAMPLED tokens."""
     tokens, levels = files.open()
     targets = tokens.tokens[:_SAMPLED][levels.tokens[:_SAMPLED] != STRUCTURAL]
     return np.bincount(targets, minlength=vocab_size)

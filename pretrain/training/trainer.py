@@ -107,7 +107,10 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, batches: Batches) -> Tensor:
-        """Summed cross-entropy (nats) and count of all targets by risk byte, float64 [2, 256]. Collective."""
+        """Summed cross-entropy (nats) and count of all targets by risk byte, float64 [2, 256]. Collective.
+
+        No policy applies.
+        """
         total = torch.zeros(2, BYTES, dtype=torch.float64, device=self.device)
         self.wrapped.eval()
         for step in range(batches.steps):
@@ -192,7 +195,9 @@ class Trainer:
         return remove_inputs(batch.inputs, batch.input_risk, batch.input_component, table, self.replacement)
 
     def _forward(self, model: Any, inputs: Tensor, batch: Batch) -> Tensor:
-        """Per-token cross-entropy on the last pipeline stage, hidden states on the others."""
+        """Cross-entropy [batch, sequence] on the last pipeline stage, hidden states [sequence, batch, hidden] on the
+        others.
+        """
         positions = torch.arange(inputs.shape[1], device=self.device).expand_as(inputs)
         return model(inputs, positions, batch.document, labels=batch.targets)
 
@@ -203,7 +208,7 @@ class Trainer:
         return loss, count, torch.cat([torch.stack([loss.detach().double(), count.double()]), plain.ravel()])
 
     def _by_level(self, batch: Batch, cross_entropy: Tensor) -> Tensor:
-        """Nats and counts of the targets by component and risk level, [2, components × levels].
+        """Nats and counts of the targets by component and risk level, float64 [2, components × levels].
 
         A product with one-hot rows, since adding by index has no fixed order on a GPU.
         """
@@ -214,6 +219,9 @@ class Trainer:
 
 
 def _by_risk(batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Megatron's triple, of `cross_entropy` [batch, sequence]; what counts is its last, nats and number of targets by
+    risk byte, float64 [2, 256].
+    """
     byte = batch.target_risk.long().flatten()
     total = torch.zeros(2, BYTES, dtype=torch.float64, device=byte.device)
     total[0].index_add_(0, byte, cross_entropy.double().flatten())
@@ -223,5 +231,6 @@ def _by_risk(batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tenso
 
 
 def _by_row(batch: Batch, cross_entropy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Megatron's triple, of `cross_entropy` [batch, sequence]; the last is nats by row, float64 [batch]."""
     rows = (cross_entropy.double() * (batch.target_risk != STRUCTURAL)).sum(1)
     return cross_entropy.sum(), torch.ones((), dtype=torch.int, device=rows.device), rows

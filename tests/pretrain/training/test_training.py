@@ -14,7 +14,9 @@ import torch.distributed as dist
 
 from infra.errors import DataError, InputError, JobError
 from mixtures.formats.risk import threshold_byte
-from pretrain.training.run import pretrain
+from pretrain.runtime.distributed import process_groups
+from pretrain.start.inputs import open_inputs
+from pretrain.training.run import Run, pretrain
 from pretrain.training.trainer import Trainer
 from tests.helpers.token_mixtures import EOS, write_mixture
 from tests.helpers.training_runs import log, weights, workspace
@@ -138,3 +140,12 @@ def test_gradient_accumulation_does_not_change_the_loss(tmp_path, settings):
         pretrain(settings(micro_batch_size=size, log_every=1, loss={"policy": "mask"}), workspace(tmp_path / str(size)))
     one, eight = ([line["loss"] for line in log(tmp_path / str(size))] for size in (1, 8))
     assert one == pytest.approx(eight, abs=1e-4)
+
+
+def test_what_a_step_lost_is_told_under_the_policy_that_held_in_it(tmp_path, settings):
+    spec = settings(loss={"policy": "remove", "begin_at": 0.5})
+    with process_groups(spec.parallel, spec.seed):
+        run = Run(spec, open_inputs(spec), workspace(tmp_path))
+        batches, border = run._batches(run.schedule[0]), run.trainer.policy.begins
+        first, last, then = (run.trainer.row_losses(batches, 0, taken) for taken in (0, border - 1, border))
+    assert 0 < border < run.steps and first == last != then
