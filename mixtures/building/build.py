@@ -67,9 +67,10 @@ def _build(spec: MixtureSpec, workspace: Workspace) -> JsonObject:
     records = [finish_component(*files) for files in zip(components, training, held_out, strict=True)]
     write_documents(list(zip(components, training, strict=True)), folder, prefixes=spec.conditioning is not None)
     write_held_out_texts(components, folder / HELD_OUT_TEXTS)
+    left_out = {component.name: component.contaminated for component in components}
     manifest = replace(
         _manifest(spec, records, folder),
-        decontamination=None if spec.decontaminate is None else report(spec.decontaminate, contaminated, components),
+        decontamination=None if spec.decontaminate is None else report(spec.decontaminate, contaminated, left_out),
         overlap=None if like is None else tuple(measure(components, like)),
     )
     write_json(folder / BLEND, _blend(records))

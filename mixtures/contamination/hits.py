@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +16,6 @@ from infra.render.page import Table
 from mixtures.corpora.select import CorpusDocuments, Mask
 from mixtures.reading.manifest import ContaminationReport, SetCounts
 from mixtures.spec.contamination import DecontaminationSpec
-
-if TYPE_CHECKING:
-    from mixtures.selection.resolve import Component
 
 HITS, SETS = "hits.parquet", "sets.json"
 SCHEMA = pa.schema(
@@ -82,13 +78,13 @@ def _example(contamination: Contamination, name: str) -> str:
 
 
 def report(
-    spec: DecontaminationSpec, contaminations: Contaminations, components: list[Component]
+    spec: DecontaminationSpec, contaminations: Contaminations, left_out: Mapping[str, int]
 ) -> ContaminationReport:
-    """What the mixture's manifest says: counts by set and corpus, and documents that each component went without."""
+    """What the mixture's manifest says: counts by set and corpus, and the documents left out of each component."""
     return ContaminationReport(
         n_grams=spec.n_grams,
         sets={corpus: contamination.sets for corpus, contamination in contaminations.items()},
-        documents={component.name: component.contaminated for component in components},
+        documents=dict(left_out),
     )
 
 

@@ -28,7 +28,7 @@ PROPOSED = "proposed.csv"
 def write_design(spec: SwarmSpec, workspace: Workspace) -> JsonObject:
     """The mixtures to train proxies on, indexed from 1; returns the artifact's counts."""
     assert spec.sample is not None
-    bounds = bounds_of(spec)
+    bounds = bounds_of(spec.components, spec.limits)
     mixtures = sample_mixtures(spec.sample, bounds, spec.seed)
     write_numbers(workspace.path / DESIGN, [str(1 + row) for row in range(len(mixtures))], bounds.names, mixtures)
     return {"runs": len(mixtures), "components": len(bounds.names)}
@@ -40,7 +40,7 @@ def write_fit(spec: SwarmSpec, workspace: Workspace) -> JsonObject:
     with workspace.progress("swarm", len(spec.fit.responses) + 2, "steps") as advance:
         fit = fit_swarm(spec, inputs, workspace.workers, advance)
     runs, folder = inputs.runs, workspace.path
-    proposed = np.stack([np.asarray(bounds_of(spec).natural), fit.best.mixture])
+    proposed = np.stack([np.asarray(bounds_of(spec.components, spec.limits).natural), fit.best.mixture])
     write_numbers(folder / MEASURED, runs.index, runs.targets, runs.results)
     write_numbers(folder / VALIDATED, runs.index, runs.targets, fit.validated)
     write_numbers(folder / PROPOSED, ("natural", "optimum"), runs.components, proposed)
@@ -102,7 +102,7 @@ def _targets(inputs: ProxyRuns, fit: Fit, predicted: Array) -> tuple[TargetRecor
 
 
 def _shares(spec: SwarmSpec, fit: Fit) -> dict[str, ShareRecord]:
-    bounds, best = bounds_of(spec), fit.best
+    bounds, best = bounds_of(spec.components, spec.limits), fit.best
     return {
         name: ShareRecord(
             natural=bounds.natural[index],

@@ -1,12 +1,38 @@
-"""Natural proportions and the limits of every share, out of a swarm's YAML."""
+"""What a swarm's YAML says of components, and what follows: natural proportions and the limits of every share."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-if TYPE_CHECKING:
-    from mixtures.swarm.spec import SwarmSpec
+from pydantic import Field
+
+from infra.config.spec import Spec
+
+
+class SwarmComponentSpec(Spec):
+    """One component: how much of it there is by nature, and the share of the mixture that it may take."""
+
+    tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """Tokens there are; the natural proportions follow from them. Give it for every component, or for none."""
+    natural: float | None = Field(None, gt=0, le=1)
+    """Natural share, where the tokens are not known; the shares sum to 1."""
+    floor: float = Field(0.0, ge=0, lt=1)
+    """Share that it has at least, in samples and in the optimum."""
+    cap: float = Field(1.0, gt=0, le=1)
+    """Share that it has at most, in samples and in the optimum."""
+
+
+class LimitsSpec(Spec):
+    """Repetition caps: what holds for every component beside its own floor and cap."""
+
+    times_natural: float | None = Field(None, ge=1)
+    """No share above this many times the natural one (RegMix, arXiv 2407.01492, takes 15)."""
+    training_tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """Tokens of the training run that the mixture is for: no component is repeated more than `max_epochs` times."""
+    max_epochs: float = Field(4.0, gt=0)
+    """How often a component may be repeated in those tokens."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +45,13 @@ class Bounds:
     cap: tuple[float, ...]
 
 
-def bounds_of(spec: SwarmSpec) -> Bounds:
-    """The limits of `spec`. Raises ValueError where they leave no mixture at all."""
-    names = tuple(spec.components)
-    amounts = [float(component.tokens or component.natural or 0.0) for component in spec.components.values()]
+def bounds_of(components: Mapping[str, SwarmComponentSpec], limits: LimitsSpec) -> Bounds:
+    """The bounds of every component. Raises ValueError where they leave no mixture at all."""
+    names = tuple(components)
+    amounts = [float(component.tokens or component.natural or 0.0) for component in components.values()]
     natural = tuple(amount / sum(amounts) for amount in amounts)
-    floor = tuple(component.floor for component in spec.components.values())
-    cap = tuple(_cap(spec, name, share) for name, share in zip(names, natural, strict=True))
+    floor = tuple(component.floor for component in components.values())
+    cap = tuple(_cap(component, limits, share) for component, share in zip(components.values(), natural, strict=True))
     for name, low, high in zip(names, floor, cap, strict=True):
         if low > high:
             raise ValueError(f"components.{name}: its floor {low:g} is above its greatest share, {high:.4g}")
@@ -37,8 +63,7 @@ def bounds_of(spec: SwarmSpec) -> Bounds:
     return Bounds(names, natural, floor, cap)
 
 
-def _cap(spec: SwarmSpec, name: str, natural: float) -> float:
-    component, limits = spec.components[name], spec.limits
+def _cap(component: SwarmComponentSpec, limits: LimitsSpec, natural: float) -> float:
     caps = [component.cap]
     if limits.times_natural is not None:
         caps.append(limits.times_natural * natural)

@@ -11,7 +11,7 @@ from mixtures.swarm.spec import SwarmSpec
 
 def plan_swarm(spec: SwarmSpec) -> Plan:
     """Limits and work. Raises ConfigError with every problem of the CSV files."""
-    bounds = bounds_of(spec)
+    bounds = bounds_of(spec.components, spec.limits)
     rows = tuple(zip(bounds.names, bounds.natural, bounds.floor, bounds.cap, strict=True))
     limits = Table("shares", ("component", "natural", "floor", "cap"), rows)
     work, notes = _design(spec) if spec.sample is not None else _fit(spec)

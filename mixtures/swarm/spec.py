@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from infra.config.faults import nearest
 from infra.config.identity import InOrder, NotIdentity
 from infra.config.spec import FileName, Location, Spec
-from mixtures.swarm.bounds import bounds_of
+from mixtures.swarm.bounds import LimitsSpec, SwarmComponentSpec, bounds_of
 from mixtures.swarm.responses import RESPONSES
 
 SUM_TOLERANCE = 0.01
@@ -21,30 +21,6 @@ def _known(name: str) -> str:
     if name not in names:
         raise ValueError(f"no response model {name!r}; there are: {', '.join(names)}{nearest(name, names)}")
     return name
-
-
-class SwarmComponentSpec(Spec):
-    """One component: how much of it there is by nature, and the share of the mixture that it may take."""
-
-    tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
-    """Tokens there are; the natural proportions follow from them. Give it for every component, or for none."""
-    natural: float | None = Field(None, gt=0, le=1)
-    """Natural share, where the tokens are not known; the shares sum to 1."""
-    floor: float = Field(0.0, ge=0, lt=1)
-    """Share that it has at least, in samples and in the optimum."""
-    cap: float = Field(1.0, gt=0, le=1)
-    """Share that it has at most, in samples and in the optimum."""
-
-
-class LimitsSpec(Spec):
-    """Repetition caps: what holds for every component beside its own floor and cap."""
-
-    times_natural: float | None = Field(None, ge=1)
-    """No share above this many times the natural one (RegMix, arXiv 2407.01492, takes 15)."""
-    training_tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
-    """Tokens of the training run that the mixture is for: no component is repeated more than `max_epochs` times."""
-    max_epochs: float = Field(4.0, gt=0)
-    """How often a component may be repeated in those tokens."""
 
 
 class SampleSpec(Spec):
@@ -160,4 +136,4 @@ def _check_amounts(spec: SwarmSpec) -> None:
         raise ValueError("limits.training_tokens: repetitions are counted from the `tokens` of every component")
     if spec.limits.training_tokens is None and "max_epochs" in spec.limits.model_fields_set:
         raise ValueError("limits.max_epochs: needs limits.training_tokens to count repetitions")
-    bounds_of(spec)
+    bounds_of(spec.components, spec.limits)

@@ -89,7 +89,7 @@ def fit_swarm(spec: SwarmSpec, inputs: ProxyRuns, workers: int, advance: Advance
 
 
 def _problem(spec: SwarmSpec, inputs: ProxyRuns, signed: Array, chosen: Sequence[str]) -> Proxies:
-    bounds = bounds_of(spec)
+    bounds = bounds_of(spec.components, spec.limits)
     return Proxies(
         mixtures=inputs.runs.mixtures,
         signed=signed,

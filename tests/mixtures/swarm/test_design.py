@@ -76,5 +76,5 @@ def test_repetition_caps_follow_from_tokens_and_epochs():
     spec = SwarmSpec(
         name="s", components=components, sample={"runs": 3}, limits={"training_tokens": 1000, "max_epochs": 2.5}
     )
-    bounds = bounds_of(spec)
+    bounds = bounds_of(spec.components, spec.limits)
     assert bounds.natural == (0.1, 0.9) and bounds.cap == (0.25, 0.9)
