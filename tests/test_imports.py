@@ -12,8 +12,8 @@ FLOORS = ("infra", "curation", "mixtures", "pretrain", "posttrain", "analysis")
 
 @pytest.fixture(scope="module")
 def imports() -> dict[str, set[str]]:
-    """Module -> modules that it imports, at the top or in a function, but for those that only type checkers read."""
-    graph = grimp.build_graph(*FLOORS, exclude_type_checking_imports=True, cache_dir=None)
+    """Module -> modules that it imports: at the top, in a function, or for type checkers alone."""
+    graph = grimp.build_graph(*FLOORS, cache_dir=None)
     return {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
 
 

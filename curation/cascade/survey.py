@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from datatrove.data import Document
@@ -22,8 +22,9 @@ from infra.artifacts.records import read_record, to_json
 from infra.atomic import write_json
 
 if TYPE_CHECKING:
-    from curation.shards.shards import Shard
-    from curation.steps.cascade import Cascade
+    from numpy.typing import NDArray
+
+    from curation.shards.shard import Shard
     from infra.jobs.base import ReadOnly
 
 _BLOCK = 4096  # numbers drawn at once
@@ -81,13 +82,37 @@ class Draw(PipelineStep):
         yield from ()
 
 
+class SurveyedStep(Protocol):
+    """What a survey asks of the step that it is for."""
+
+    @property
+    def seed(self) -> int:
+        """Of the draws."""
+
+    @property
+    def costly_attributes(self) -> int:
+        """How many scores the costly scorer gives."""
+
+    def why_unscored(self, document: Document) -> str:
+        """Why the costly scorer can tell nothing about a document; '' where it can."""
+
+    def gate_scores(self, batch: list[Document]) -> NDArray[np.float32]:
+        """[documents]: the cheap scorer's."""
+
+    def costly_scores(self, batch: list[Document]) -> NDArray[np.float32]:
+        """[documents, attributes]: the costly scorer's."""
+
+    def gate_of(self, gate: NDArray[np.float32], costly: NDArray[np.float32], is_census: bool) -> CascadeThreshold:
+        """The gate that these scores set; a census is a survey of all documents."""
+
+
 class Survey(PipelineStep):
     """Scores the documents that are drawn, by both scorers, and keeps the scores with their places."""
 
     name = "survey"
     type = "curation"
 
-    def __init__(self, step: Cascade, shards: ReadOnly[Shard], folder: Path) -> None:
+    def __init__(self, step: SurveyedStep, shards: ReadOnly[Shard], folder: Path) -> None:
         super().__init__()
         self.step, self.shards, self.folder = step, shards, folder
 
@@ -112,7 +137,7 @@ class Survey(PipelineStep):
         scorer can tell nothing about are None in `scores_by_row`.
         """
         share = read_record(DrawRecord, self.folder / _DRAW).share
-        for row, (document, drawn) in enumerate(zip(data, draws(self.step.spec.seed, "survey", stem), strict=False)):
+        for row, (document, drawn) in enumerate(zip(data, draws(self.step.seed, "survey", stem), strict=False)):
             if drawn >= share:
                 continue
             if self.step.why_unscored(document):
@@ -128,7 +153,7 @@ class SetGate(PipelineStep):
     name = "gate"
     type = "curation"
 
-    def __init__(self, step: Cascade, shards: ReadOnly[Shard], folder: Path) -> None:
+    def __init__(self, step: SurveyedStep, shards: ReadOnly[Shard], folder: Path) -> None:
         super().__init__()
         self.step, self.shards, self.folder = step, shards, folder
 

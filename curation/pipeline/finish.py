@@ -17,7 +17,8 @@ from curation.pipeline.duplicate_ids import SharedIds, shared_ids
 from curation.pipeline.passes import Curation
 from curation.pipeline.split import cut_folder, cut_record
 from curation.shards.removed import Removals
-from curation.shards.shards import PassRecord, Shard, pass_folder, remove_unfinished
+from curation.shards.shard import Shard
+from curation.shards.shards import PassRecord, pass_folder, remove_unfinished
 from curation.sources.bad_lines import QUARANTINE, SHOWN, tolerated
 from curation.spec import CurationSpec
 from infra.atomic import atomic_path, write_json, write_text

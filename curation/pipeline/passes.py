@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from curation.pipeline.split import cut_folder, left_out, pieces_of, shards_of
 from curation.shards.reading import ReadSources, ReadStored, packed
 from curation.shards.removed import Removals, Removed
-from curation.shards.shards import Shard, StoreRuns, StoreShard, Within, WriteShard, pass_folder, remove_unfinished
+from curation.shards.shard import Shard
+from curation.shards.shards import StoreRuns, StoreShard, Within, WriteShard, pass_folder, remove_unfinished
 from curation.shards.spill import SUFFIX
 from curation.sources.footers import row_counts
 from curation.spec import CurationSpec

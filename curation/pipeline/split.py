@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from curation.shards.shards import PassRecord, Shard
+from curation.shards.shard import Shard
+from curation.shards.shards import PassRecord
 from curation.shards.spill import SUFFIX
 from curation.sources.parts import SourcePart, beside, input_files_of
 from curation.sources.spec import ForumSpec, SourceSpec

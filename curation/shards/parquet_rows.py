@@ -17,7 +17,7 @@ from infra.jobs.base import ReadOnly
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from curation.shards.shards import Shard
+    from curation.shards.shard import Shard
 
 UNFINISHED = ".unfinished"
 _GROUP_CHARACTERS = 16_000_000  # of text in a row group, unless a single document is longer

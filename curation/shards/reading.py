@@ -16,11 +16,11 @@ from datatrove.pipeline.base import PipelineStep
 from curation.corpus.documents import as_datatrove
 from curation.corpus.records import BadLine, RawDocument
 from curation.shards.removed import Removals
-from curation.shards.shards import Shard
+from curation.shards.shard import Shard
 from curation.shards.spill import stored
 from curation.sources.parts import SourcePart
 from curation.sources.read import read_hopefully
-from curation.sources.versions import check_unchanged
+from curation.sources.unchanged import check_unchanged
 from infra.atomic import atomic_path
 from infra.errors import DataError
 from infra.jobs.base import ReadOnly

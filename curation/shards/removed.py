@@ -16,7 +16,7 @@ from curation.shards.parquet_rows import RowsWriter
 from infra.jobs.base import ReadOnly
 
 if TYPE_CHECKING:
-    from curation.shards.shards import Shard
+    from curation.shards.shard import Shard
 
 
 class _Rows(RowsWriter):

@@ -20,37 +20,15 @@ from curation.corpus.summary import Summary
 from curation.corpus.tagged import schema
 from curation.shards.parquet_rows import UNFINISHED, RowsWriter
 from curation.shards.removed import Removals
+from curation.shards.shard import Shard
 from curation.shards.spill import SUFFIX, store
-from curation.sources.parts import SourcePart, pattern_of
+from curation.sources.parts import pattern_of
 from infra.artifacts.records import JsonObject, read_record, to_json
 from infra.atomic import atomic_path, write_json
 from infra.jobs.base import ReadOnly
 
 RANK = "_rank"
 _RUN_CHARACTERS = 200_000_000  # of a stored shard, whatever the number of its documents
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One shard: its corpus, its number in it, and what it reads: parts of sources, or a stored file below work/.
-
-    `piece` is the place of the piece that this shard is the first one of, if its documents were cut from one. `crowd`
-    says that its corpus has very many small files, which are counted by folder.
-    """
-
-    corpus: str
-    number: int
-    label: str
-    input_files: tuple[SourcePart, ...] = ()
-    limit: int | None = None
-    stored: str = ""
-    piece: str = ""
-    crowd: bool = False
-
-    @property
-    def stem(self) -> str:
-        """`CORPUS/NNNNN`: the shard's files are called so, with a suffix, wherever they lie."""
-        return f"{self.corpus}/{self.number:05d}"
 
 
 class Apply(PipelineStep):

@@ -18,7 +18,7 @@ from curation.sources.parts import SourcePart, input_files_of, is_read_at_once, 
 from curation.sources.readers import JsonlReader, ParquetReader, TextReader
 from curation.sources.spec import AnySource, ForumSpec, SourceSpec
 from curation.sources.synthetic.forum import threads
-from curation.sources.versions import check_unchanged
+from curation.sources.unchanged import check_unchanged
 from infra.errors import DataError
 
 _HOPELESS = 100  # bad lines with which a file may begin

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datatrove.pipeline.base import PipelineStep
 
     from curation.shards.removed import Removed
-    from curation.shards.shards import Shard
+    from curation.shards.shard import Shard
 
 
 @dataclass(frozen=True)

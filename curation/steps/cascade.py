@@ -57,7 +57,7 @@ class Cascade(Step):
         """Add the scores. Raises ScoringError naming the document that could not be scored."""
         shard, tally, reasons = context.shards[rank], Tally(), Counter[str]()
         gate = gate_set(context.folder)
-        known, audit = surveyed(context.folder, shard), draws(self.spec.seed, "audit", shard.stem)
+        known, audit = surveyed(context.folder, shard), draws(self.seed, "audit", shard.stem)
         row = 0
         for batch in batches(documents, _TOGETHER):
             audited = [next(audit) < self.spec.audit for _ in batch]
@@ -120,6 +120,11 @@ class Cascade(Step):
     @property
     def _costly(self) -> Scorer:
         return loaded_scorer(self.spec.scorer)
+
+    @property
+    def seed(self) -> int:
+        """Of the draws of survey and audit."""
+        return int(self.spec.seed)
 
     @property
     def costly_attributes(self) -> int:
