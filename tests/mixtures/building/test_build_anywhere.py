@@ -1,6 +1,6 @@
 """A build gives the same bytes on one worker, on several and on Ray, and does not do again what is there already.
 
-Covers `mixtures.building.build` on workers, and `mixtures.store`: inner, locations.
+Covers mixtures.building.build, mixtures.store.inner and mixtures.store.locations.
 """
 
 from __future__ import annotations

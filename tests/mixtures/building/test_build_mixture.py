@@ -1,7 +1,7 @@
 """Built mixtures: what must always hold of them.
 
-Covers `mixtures.building`: build, write; `mixtures.reading`: built, origins; `mixtures.selection.document_ids`; and
-`mixtures.stage`.
+Covers mixtures.building.build, mixtures.building.write, mixtures.reading.built, mixtures.reading.origins,
+mixtures.selection.document_ids and mixtures.stage.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Token files written in pieces are those that a loop over documents writes, wherever they are cut and interrupted.
 
-Covers `mixtures.building`: gather, pieces, streams.
+Covers mixtures.building.gather, mixtures.building.pieces and mixtures.building.streams.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Evaluation sets that a mixture must not contain.
 
-Covers `mixtures.contamination`: hits, scan, stage.
+Covers mixtures.contamination.hits, mixtures.contamination.scan and mixtures.contamination.stage.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Megatron-core's own data sets read a built mixture, with nothing of ours in between.
 
-Covers `mixtures.formats.file_names` too: the files lie where Megatron's blend says.
+Covers mixtures.formats.file_names.
 """
 
 from __future__ import annotations

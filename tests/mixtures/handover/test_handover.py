@@ -1,6 +1,7 @@
 """Exports of a built mixture: the same bytes of tokens, masks that fit them, a card that the hub can read.
 
-Covers `mixtures.handover`: card, drawings, huggingface, olmo_core, page; and `mixtures.corpora.provenance`.
+Covers mixtures.handover.card, mixtures.handover.drawings, mixtures.handover.huggingface, mixtures.handover.olmo_core,
+mixtures.handover.page and mixtures.corpora.provenance.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Equal and nearly equal documents, counted between the parts of a mixture.
 
-Covers `mixtures.overlap`: groups, measure, stage; and `mixtures.corpora.texts`.
+Covers mixtures.overlap.groups, mixtures.overlap.measure, mixtures.overlap.stage and mixtures.corpora.texts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Plans: from manifests alone, and as exact as what they can look at.
 
-Covers `mixtures.planning`: estimate, forecast, plan.
+Covers mixtures.planning.estimate, mixtures.planning.forecast and mixtures.planning.plan.
 """
 
 from __future__ import annotations

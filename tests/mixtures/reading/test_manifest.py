@@ -1,6 +1,6 @@
 """`mixture.json` as records, for which Megatron's builder writes the token files.
 
-Covers `mixtures.reading.manifest` and the reading of it in `mixtures.reading.built`.
+Covers mixtures.reading.manifest.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Prefixes before documents: which documents get which, what stays as it was, and what is refused.
 
-Covers `mixtures.selection.prefixes` and `mixtures.spec.conditioning`.
+Covers mixtures.selection.prefixes and mixtures.spec.conditioning.
 """
 
 from __future__ import annotations

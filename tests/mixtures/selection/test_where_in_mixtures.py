@@ -1,6 +1,6 @@
 """`where` over what only a mixture knows: a document's share of risky tokens, beside its spans and its language.
 
-Covers `mixtures.selection`: resolve, risky_share; and `mixtures.corpora.columns`.
+Covers mixtures.selection.resolve, mixtures.selection.risky_share and mixtures.corpora.columns.
 """
 
 from __future__ import annotations

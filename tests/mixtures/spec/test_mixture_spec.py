@@ -1,6 +1,6 @@
 """What a mixture's YAML may say, and what it is told when it says something else.
 
-Covers `mixtures.spec.mixture`.
+Covers mixtures.spec.mixture.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Designs: within floors and caps, summing to exactly 1, seeded, from few components at a time to nearly natural.
 
-Covers `mixtures.swarm`: bounds, design.
+Covers mixtures.swarm.bounds and mixtures.swarm.design.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Response models: the law finds itself again, many weightings at once equal one at a time, arrays hold the whole.
 
-Covers `mixtures.swarm.responses`: base, log_linear, trees; and `mixtures.swarm.fitting.exponentials`.
+Covers mixtures.swarm.responses.base, mixtures.swarm.responses.log_linear, mixtures.swarm.responses.trees and
+mixtures.swarm.fitting.exponentials.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 """The exact solver against brute force on small simplexes, with floors, caps and penalties; the search beside it.
 
-Covers `mixtures.swarm.solving`: capped, convex, objective, search.
+Covers mixtures.swarm.solving.capped, mixtures.swarm.solving.convex, mixtures.swarm.solving.objective and
+mixtures.swarm.solving.search.
 """
 
 import itertools

@@ -1,7 +1,8 @@
 """`kind: swarm` through the front door: design, fit, predict, show, plan, lineage, resume, and every refusal.
 
-Covers `mixtures.swarm`: artifact_files, doubts, drawings, page, plan, record, spec, stage; and
-`mixtures.swarm.fitting`: choose, fit, fitted.
+Covers mixtures.swarm.artifact_files, mixtures.swarm.doubts, mixtures.swarm.drawings, mixtures.swarm.page,
+mixtures.swarm.plan, mixtures.swarm.record, mixtures.swarm.spec, mixtures.swarm.stage, mixtures.swarm.fitting.choose,
+mixtures.swarm.fitting.fit and mixtures.swarm.fitting.fitted.
 """
 
 import json

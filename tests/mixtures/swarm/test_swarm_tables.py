@@ -1,6 +1,6 @@
 """CSV files: every problem is told with file:line at once, and what is read is joined, ordered and renormalised.
 
-Covers `mixtures.swarm.tables`.
+Covers mixtures.swarm.tables.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Cutting risky spans out of documents.
 
-Covers `mixtures.tokenizing.cut_spans`.
+Covers mixtures.tokenizing.cut_spans.
 """
 
 from __future__ import annotations

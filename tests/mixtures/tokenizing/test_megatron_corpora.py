@@ -1,6 +1,6 @@
 """Components from files that somebody else tokenised, and from Dolma's documents and attributes.
 
-Covers `mixtures.tokenizing.megatron` and `mixtures.spec.megatron`.
+Covers mixtures.tokenizing.megatron and mixtures.spec.megatron.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Text and spans to tokens and risk bytes.
 
-Covers `mixtures.tokenizing`: byte_level, corpus_tokens, encode, marking, shard_files, token_table.
+Covers mixtures.tokenizing.byte_level, mixtures.tokenizing.corpus_tokens, mixtures.tokenizing.encode,
+mixtures.tokenizing.marking, mixtures.tokenizing.shard_files and mixtures.tokenizing.token_table.
 """
 
 from __future__ import annotations
@@ -161,11 +162,11 @@ def test_pieces_do_not_change_what_is_encoded(encoder: Encoder, monkeypatch: pyt
     texts = ["you idiot " * n for n in (1, 40, 2, 7)]
     tags = spans(*((n, 4, 9, 0.9) for n in range(4)), (1, 104, 109, 0.6))
     whole = encode(encoder, texts, tags)
-    monkeypatch.setattr(tokenise, "_MOST_CHARACTERS", 25)
+    monkeypatch.setattr(tokenise, "_BATCH_CHARACTERS", 25)
     assert encode(encoder, texts, tags) == whole
 
 
-def test_a_long_document_is_encoded_in_parts_that_change_no_token(
+def test_a_long_document_is_encoded_in_segments_that_change_no_token(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = f"{SENTENCE}\n\n  {SENTENCE}, you idiot: 12 345 — naïve 漢字 it's   you fool.{SENTENCE}" * 3
@@ -175,12 +176,12 @@ def test_a_long_document_is_encoded_in_parts_that_change_no_token(
     calls: list[int] = []
     original = Encoder._encode
 
-    def counted(self: Encoder, texts: Sequence[str], given: Spans | None) -> Encoded:
+    def counted(self: Encoder, texts: Sequence[str], tags: Spans | None) -> Encoded:
         calls.append(len(texts[0]))
-        return original(self, texts, given)
+        return original(self, texts, tags)
 
     monkeypatch.setattr(Encoder, "_encode", counted)
-    monkeypatch.setattr(tokenise, "_MOST_CHARACTERS", 50)
+    monkeypatch.setattr(tokenise, "_BATCH_CHARACTERS", 50)
     assert encode(encoder, [text], tags) == whole
     assert len(calls) > 10 and max(calls) < 150
 

@@ -1,6 +1,6 @@
 """Tokenizers: trained, from a file, and those that cannot be used.
 
-Covers `mixtures.tokenizing.tokenizer` and `mixtures.hub`.
+Covers mixtures.tokenizing.tokenizer, mixtures.hub and mixtures.store.stages.
 """
 
 from __future__ import annotations
