@@ -1,6 +1,7 @@
 """The stage from YAML to steered model: artifact, fingerprint, page, and what is refused.
 
-Covers `posttrain.stage`, `spec`, `fitted`, `model`, `steered`, `page`, and the methods' `options`.
+Covers posttrain.stage, posttrain.spec, posttrain.fitted, posttrain.model, posttrain.steered, posttrain.page and
+posttrain.methods.options.
 """
 
 from __future__ import annotations
