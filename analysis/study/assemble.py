@@ -10,10 +10,8 @@ from analysis.study.steps import Arm, arms_of
 from curation.scorers import card_of
 from infra.artifacts.artifact import read_artifact
 from infra.artifacts.records import read_record
+from mixtures.formats.file_names import MANIFEST
 from pretrain.files import SUMMARY
-
-MIXTURE = "mixture.json"
-"""The manifest of a mixture, in its folder."""
 
 
 def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
@@ -57,7 +55,7 @@ def _arm(arm: Arm, ledger: Ledger) -> ArmRecord:
         policy=arm.policy,
         seed=arm.seed,
         mixture=arm.mixture,
-        composition=read_record(Composition, ledger.paths[arm.mixture] / MIXTURE),
+        composition=read_record(Composition, ledger.paths[arm.mixture] / MANIFEST),
         training=read_record(TrainingSummary, ledger.paths[arm.model] / SUMMARY),
     )
 

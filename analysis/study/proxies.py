@@ -14,10 +14,10 @@ import polars as pl
 
 from analysis.report.input import Composition
 from analysis.statistics.panels import NONE
-from analysis.study.assemble import MIXTURE
 from infra.artifacts.artifact import Artifact
 from infra.artifacts.records import read_record
 from infra.errors import InputError
+from mixtures.formats.file_names import MANIFEST
 from mixtures.swarm.tables import write_numbers
 
 Targets = dict[str, dict[str, float]]
@@ -48,7 +48,7 @@ def _table(study: Artifact, name: str) -> pl.DataFrame:
 
 def _tokens(study: Artifact, mixture: str) -> dict[str, int]:
     """Training tokens of each component, from the mixture that the study built."""
-    file = study.path / "steps" / mixture / MIXTURE
+    file = study.path / "steps" / mixture / MANIFEST
     if not file.is_file():
         raise InputError(f"{file}: no such file; the study's own steps are needed beside its report")
     return {component.name: component.tokens for component in read_record(Composition, file).components}

@@ -119,7 +119,8 @@ def test_damaged_and_missing_steering_is_one_clear_error(model_folder: Path, mix
     (artifact.path / "artifact.json").unlink()  # a copy of the two files alone
     args = record["args"] | {"folds": "many"}
     for broken, message in [
-        ("{", "invalid JSON"), ("[]", r"steering\.json: input should be an object"), (json.dumps(record | {"format": 99}), "not in the format"),
+        ("{", "invalid JSON"), ("[]", r"steering\.json: input should be an object"),
+        (json.dumps(record | {"format": 99}), "not in the format"),
         ('{"format": 1}', r"steering\.json: args: missing"),
         (json.dumps(record | {"args": args}), r"args.sasa.folds: .*valid integer"),
         (json.dumps(record | {"facts": {"texts": "60"}}), r"facts.texts: .*valid integer"),

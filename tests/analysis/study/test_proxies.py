@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 
 from analysis.report.page import write_report
-from analysis.study.assemble import MIXTURE
 from analysis.study.stage import STUDY
 from infra.artifacts.artifact import describe_files, read_artifact, write_manifest
 from infra.artifacts.export import export_artifact
 from infra.errors import InputError
+from mixtures.formats.file_names import MANIFEST
 from mixtures.swarm.spec import ProxiesSpec
 from mixtures.swarm.tables import read_runs
 from tests.helpers import made_up_study
@@ -26,7 +26,7 @@ def study(tmp_path_factory):
     files = describe_files(folder)
     for arm in report.arms:
         (folder / "steps" / arm.mixture).mkdir(parents=True, exist_ok=True)
-        (folder / "steps" / arm.mixture / MIXTURE).write_text(json.dumps(asdict(arm.composition)))
+        (folder / "steps" / arm.mixture / MANIFEST).write_text(json.dumps(asdict(arm.composition)))
     write_manifest(folder, files, kind="study", version=1, fingerprint="f" * 64, config={}, inputs={}, counts={},
                    notes=[], started="now")  # fmt: skip
     return read_artifact(folder)
