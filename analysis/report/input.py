@@ -16,7 +16,7 @@ Json = Any
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ShownHeldOut:
     """How well an arm predicts one held-out component, in nats per token."""
 
     cross_entropy: float
@@ -25,7 +25,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class TrainingSummary:
+class ShownTraining:
     """What the report shows of a training; its names are those of `pretrain.json`."""
 
     parameters: int
@@ -33,7 +33,7 @@ class TrainingSummary:
     loss_tokens: int
     """Tokens that bear loss, whatever the policy makes of it."""
     tokens_per_second: float
-    held_out: Mapping[str, HeldOut]
+    held_out: Mapping[str, ShownHeldOut]
     """By component."""
 
 
@@ -68,7 +68,7 @@ class ArmRecord:
     mixture: str
     """Name of the step that built its mixture."""
     composition: Composition
-    training: TrainingSummary
+    training: ShownTraining
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from analysis.report.input import ReportInput
 from analysis.statistics.panels import NONE
 
 Figure = dict[str, Any]
+"""A figure as Plotly's JSON: `data`, a list of traces, and `layout`."""
+Trace = dict[str, Any]
+"""One trace, or a part of one, as Plotly's JSON."""
 
 GREY = "#8a94a6"
 METHOD_COLOURS = (
@@ -82,7 +85,7 @@ def frontiers(table: pl.DataFrame, budget: float) -> Figure:
     return {"data": traces, "layout": layout | {"height": 460}}
 
 
-def _frontier_traces(rows: pl.DataFrame, name: str, look: dict[str, str], column: int) -> list[dict[str, Any]]:
+def _frontier_traces(rows: pl.DataFrame, name: str, look: dict[str, str], column: int) -> list[Trace]:
     """The measured strengths with their intervals, and the line through those on the frontier."""
     shared = {"legendgroup": name, "name": name, "xaxis": _axis(column), "yaxis": "y"}
     points = _line(rows, name, look["colour"]) | shared
@@ -138,7 +141,7 @@ def training(report: ReportInput) -> Figure:
     """Held-out cross-entropy of each arm (mean over seeds) beside the unigram entropy, component by component."""
     components = sorted({name for arm in report.arms for name in arm.training.held_out})
     names = list(dict.fromkeys(_arm_name(arm.dose, arm.policy) for arm in report.arms))
-    traces: list[dict[str, Any]] = []
+    traces: list[Trace] = []
     for i, component in enumerate(components):
         held = [
             (_arm_name(arm.dose, arm.policy), arm.training.held_out[component])
@@ -174,7 +177,7 @@ def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _line(rows: pl.DataFrame, name: str, colour: str) -> dict[str, Any]:
+def _line(rows: pl.DataFrame, name: str, colour: str) -> Trace:
     """Toxicity with its intervals as a line of markers; the caller sets x."""
     return {
         "type": "scatter",
@@ -187,7 +190,7 @@ def _line(rows: pl.DataFrame, name: str, colour: str) -> dict[str, Any]:
     }
 
 
-def _bars(rows: pl.DataFrame, name: str, colour: str) -> dict[str, Any]:
+def _bars(rows: pl.DataFrame, name: str, colour: str) -> Trace:
     """Asymmetric error bars from the columns NAME_low and NAME_high."""
     value, low, high = (rows[column].to_list() for column in (name, f"{name}_low", f"{name}_high"))
     known = [(v, a, b) if None not in (v, a, b) else (0.0, 0.0, 0.0) for v, a, b in zip(value, low, high, strict=True)]
@@ -230,6 +233,6 @@ def _axis(column: int) -> str:
     return "x" if column == 1 else f"x{column}"
 
 
-def _budget_line(column: int, budget: float) -> dict[str, Any]:
+def _budget_line(column: int, budget: float) -> Figure:
     return {"type": "line", "xref": _axis(column), "yref": "paper", "x0": budget, "x1": budget, "y0": 0, "y1": 1,
             "line": {"dash": "dot", "width": 1.5, "color": GREY}}  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.report.input import ArmRecord, ReportInput, TrainingSummary
+from analysis.report.input import ArmRecord, ReportInput, ShownTraining
 from infra.render.page import Table
 
 Frames = Mapping[str, pl.DataFrame]
@@ -25,11 +25,12 @@ def training_table(arms: Sequence[ArmRecord]) -> Table:
     columns = ["arm", "seed", "parameters", "tokens", "loss tokens", "tokens per second"]
     for name in components:
         columns += [f"{name}: held-out CE", f"{name}: unigram entropy"]
-    rows = tuple(
-        (arm_words(arm.dose, arm.policy), arm.seed, *_training(arm.training), *_held_out(arm.training, components))
-        for arm in arms
-    )
-    return Table("Training", tuple(columns), rows)
+    rows = []
+    for arm in arms:
+        run = arm.training
+        facts = (run.parameters, run.tokens, run.loss_tokens, round(run.tokens_per_second))
+        rows.append((arm_words(arm.dose, arm.policy), arm.seed, *facts, *_held_out(run, components)))
+    return Table("Training", tuple(columns), tuple(rows))
 
 
 def mixture_tables(arms: Sequence[ArmRecord]) -> list[Table]:
@@ -145,11 +146,7 @@ def _probes(table: pl.DataFrame) -> Table:
     return Table("Linear probes of every attention head", columns, tuple(rows))
 
 
-def _training(training: TrainingSummary) -> tuple[int, int, int, int]:
-    return training.parameters, training.tokens, training.loss_tokens, round(training.tokens_per_second)
-
-
-def _held_out(training: TrainingSummary, components: Sequence[str]) -> list[str]:
+def _held_out(training: ShownTraining, components: Sequence[str]) -> list[str]:
     cells = []
     for name in components:
         held = training.held_out.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis import results
-from analysis.report.input import ArmRecord, Composition, FailureRecord, ReportInput, StepRecord, TrainingSummary
+from analysis.report.input import ArmRecord, Composition, FailureRecord, ReportInput, ShownTraining, StepRecord
 from analysis.study.ledger import Ledger
 from analysis.study.spec import StudySpec
 from analysis.study.steps import Arm, arms_of
@@ -56,7 +56,7 @@ def _arm(arm: Arm, ledger: Ledger) -> ArmRecord:
         seed=arm.seed,
         mixture=arm.mixture,
         composition=read_record(Composition, ledger.paths[arm.mixture] / MANIFEST),
-        training=read_record(TrainingSummary, ledger.paths[arm.model] / SUMMARY),
+        training=read_record(ShownTraining, ledger.paths[arm.model] / SUMMARY),
     )
 
 

@@ -1,6 +1,7 @@
 """Evaluations on a tiny model, through the stage: what is measured, what is refused, what a kill leaves.
 
-Covers `analysis.evaluations`, and `stage`, `spec` and `page` of `analysis`.
+Covers analysis.stage, analysis.spec, analysis.page, analysis.evaluations.base, analysis.evaluations.options,
+analysis.evaluations.cross_entropy, analysis.evaluations.probes and analysis.evaluations.toxicity.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The results table: same rows, same bytes; what is not in the schema is refused.
 
-Covers `analysis.results`, and `panels` and `frames` of `analysis.statistics`.
+Covers analysis.results, analysis.statistics.panels and analysis.statistics.frames.
 """
 
 from __future__ import annotations

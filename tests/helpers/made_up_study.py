@@ -17,10 +17,10 @@ from analysis.report.input import (
     ComponentTokens,
     Composition,
     FailureRecord,
-    HeldOut,
     ReportInput,
+    ShownHeldOut,
+    ShownTraining,
     StepRecord,
-    TrainingSummary,
 )
 from analysis.results import Labels, PromptScore, Row, Score
 
@@ -73,10 +73,10 @@ def _arms() -> tuple[ArmRecord, ...]:
     )
 
 
-def _training(dose: float) -> TrainingSummary:
+def _training(dose: float) -> ShownTraining:
     tokens = round(1_500_000 / (1 - dose))
-    held_out = {"clean": HeldOut(4.31 + 0.1 * dose, 6.88), "risky": HeldOut(4.9 - 3 * dose, 6.51)}
-    return TrainingSummary(1_200_000, tokens, tokens, 9150.0, held_out)
+    held_out = {"clean": ShownHeldOut(4.31 + 0.1 * dose, 6.88), "risky": ShownHeldOut(4.9 - 3 * dose, 6.51)}
+    return ShownTraining(1_200_000, tokens, tokens, 9150.0, held_out)
 
 
 def _components(dose: float) -> tuple[ComponentTokens, ...]:

@@ -1,6 +1,6 @@
 """Cross-entropy: every token of a document counts once, whatever stands before it and however long it is.
 
-Covers `posttrain.cross_entropy`, the method `prompt`, and padding and batches of `posttrain.activations`.
+Covers posttrain.cross_entropy, posttrain.token_nats, posttrain.activations and posttrain.methods.prompt.
 """
 
 from __future__ import annotations

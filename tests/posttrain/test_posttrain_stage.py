@@ -1,6 +1,7 @@
 """The stage from YAML to steered model: artifact, fingerprint, page, and what is refused.
 
-Covers `posttrain.stage`, `spec`, `fitted`, `model`, `steered`, `page`, and the methods' `options`.
+Covers posttrain.stage, posttrain.spec, posttrain.fitted, posttrain.model, posttrain.steered, posttrain.page and
+posttrain.methods.options.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ def test_damaged_and_missing_steering_is_one_clear_error(model_folder: Path, mix
     (artifact.path / "artifact.json").unlink()  # a copy of the two files alone
     args = record["args"] | {"folds": "many"}
     for broken, message in [
-        ("{", "Invalid JSON"), ("[]", "the whole"), (json.dumps(record | {"format": 99}), "not in the format"),
+        ("{", "invalid JSON"), ("[]", r"steering\.json: input should be an object"),
+        (json.dumps(record | {"format": 99}), "not in the format"),
         ('{"format": 1}', r"steering\.json: args: missing"),
         (json.dumps(record | {"args": args}), r"args.sasa.folds: .*valid integer"),
         (json.dumps(record | {"facts": {"texts": "60"}}), r"facts.texts: .*valid integer"),

@@ -1,7 +1,8 @@
 """The report: self-contained, escaped, blurred, honest about what failed and what is synthetic; same input, same
 bytes.
 
-Covers all of `analysis.report`.
+Covers analysis.report.page, analysis.report.input, analysis.report.findings, analysis.report.tables,
+analysis.report.plots, analysis.report.picture and analysis.report.generations.
 """
 
 from __future__ import annotations

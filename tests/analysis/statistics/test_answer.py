@@ -1,6 +1,6 @@
 """The answer: rarely wrong where there is nothing, rarely silent where there is something, and honest about limits.
 
-Covers `analysis.statistics.answer` and `verdict`.
+Covers analysis.statistics.answer and analysis.statistics.verdict.
 """
 
 from __future__ import annotations

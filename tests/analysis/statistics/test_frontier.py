@@ -1,6 +1,6 @@
 """The frontier read at a budget.
 
-Covers `analysis.statistics.frontier` and `dose_response`.
+Covers analysis.statistics.frontier and analysis.statistics.dose_response.
 """
 
 from __future__ import annotations

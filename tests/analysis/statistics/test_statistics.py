@@ -1,6 +1,6 @@
 """Intervals: coverage where the truth is known, pairing, and the seams that small samples have.
 
-Covers `analysis.statistics.intervals`.
+Covers analysis.statistics.intervals.
 """
 
 from __future__ import annotations

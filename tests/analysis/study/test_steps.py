@@ -1,6 +1,6 @@
 """A study's grid as steps: which strengths are measured.
 
-Covers `analysis.study.steps` and `spec`.
+Covers analysis.study.steps and analysis.study.spec.
 """
 
 from __future__ import annotations

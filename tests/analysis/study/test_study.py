@@ -1,7 +1,7 @@
 """A study from YAML to report: nothing is done twice, a kill costs nothing, a failed arm stops only what needs it.
 
-Covers `stage`, `runner`, `ledger`, `pool`, `kinds`, `assemble` of `analysis.study`; `plan` is tested where its scripts
-are, in `tests/pretrain/launchers/test_sbatch.py`.
+Covers analysis.study.stage, analysis.study.runner, analysis.study.ledger, analysis.study.pool, analysis.study.kinds
+and analysis.study.assemble.
 """
 
 import hashlib

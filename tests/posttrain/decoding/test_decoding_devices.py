@@ -1,7 +1,4 @@
-"""Steering on another device than the CPU: PyTorch's meta device holds shapes, computes nothing, and refuses to mix.
-
-Covers what of `posttrain` runs on a GPU: decoding, cross-entropy, `activations`.
-"""
+"""Steering on another device than the CPU: PyTorch's meta device holds shapes, computes nothing, and refuses to mix."""
 
 from __future__ import annotations
 

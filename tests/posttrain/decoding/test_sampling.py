@@ -1,6 +1,6 @@
 """Decoding: equal to Hugging Face where both are defined, and independent of batching everywhere.
 
-Covers `posttrain.decoding.sampling`, `state`, `cache`, and `posttrain.methods.none`.
+Covers posttrain.decoding.sampling, posttrain.decoding.state, posttrain.decoding.cache and posttrain.methods.none.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """On a model that has learned polite and rude sentences, each method does what it is for.
 
-Covers `posttrain.methods` as a whole, `base` included.
+Covers posttrain.methods.base.
 """
 
 from __future__ import annotations
