@@ -1,8 +1,8 @@
 """The stage: same bytes for any number of workers and after any kill, and a corpus that reads back as written.
 
 Covers curation.stage, curation.spec, curation.corpus.tagged, curation.corpus.documents, curation.pipeline.passes,
-curation.pipeline.finish, curation.shards.shards, curation.shards.reading, curation.shards.removed and
-curation.shards.spill.
+curation.pipeline.finish, curation.shards.shard, curation.shards.shards, curation.shards.reading,
+curation.shards.removed and curation.shards.spill.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is fingerprinted is what is read: a file that changes under a run stops it, and nothing of it is kept.
 
-Covers curation.sources.versions.
+Covers curation.sources.unchanged and curation.sources.versions.
 """
 
 from __future__ import annotations
