@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.corpus.tagged import KIND
-from curation.sources.parts import content_of, files_of, input_files_of, stored_bytes
+from curation.sources.input_files import content_of, files_of, input_files_of, stored_bytes
 from curation.sources.spec import ForumSpec
 from curation.spec import CurationSpec
 from curation.steps import make_step

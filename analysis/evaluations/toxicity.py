@@ -21,7 +21,7 @@ from analysis.evaluations.options import ToxicitySpec
 from analysis.results import PromptScore, Row, Score
 from curation.corpus.records import RawDocument
 from curation.scorers import Scorer, load_scorer, weights_of
-from curation.sources.parts import content_of
+from curation.sources.input_files import content_of
 from curation.sources.read import read_source
 from infra.artifacts.fingerprint import digest
 from infra.errors import AmountError, InputError, ScoringError

@@ -14,7 +14,7 @@ import polars as pl
 
 from analysis.report.input import Composition
 from analysis.statistics.panels import NONE
-from infra.artifacts.artifact import Artifact
+from infra.artifacts.artifact import STEPS, Artifact
 from infra.artifacts.records import read_record
 from infra.errors import InputError
 from mixtures.formats.file_names import MANIFEST
@@ -48,7 +48,7 @@ def _table(study: Artifact, name: str) -> pl.DataFrame:
 
 def _tokens(study: Artifact, mixture: str) -> dict[str, int]:
     """Training tokens of each component, from the mixture that the study built."""
-    file = study.path / "steps" / mixture / MANIFEST
+    file = study.path / STEPS / mixture / MANIFEST
     if not file.is_file():
         raise InputError(f"{file}: no such file; the study's own steps are needed beside its report")
     return {component.name: component.tokens for component in read_record(Composition, file).components}

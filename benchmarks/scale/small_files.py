@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.scale.measured import Point, Series, cost_of
 from curation.pipeline.split import pieces_of, shards_of
-from curation.sources.parts import SourcePart, fingerprint_of_sources
+from curation.sources.input_files import InputFile, fingerprint_of_sources
 from curation.spec import CurationSpec
 
 _FOLDER = 10_000  # files of a folder
@@ -53,7 +53,7 @@ def plan(data: str, size: int) -> None:
     assert sum(len(shard.input_files) for shard in shards) == size
 
 
-def _no_rows(parquet: list[SourcePart]) -> dict[str, int | None]:
+def _no_rows(parquet: list[InputFile]) -> dict[str, int | None]:
     assert not parquet
     return {}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from curation.shards.shard import Shard
 from curation.shards.shards import PassRecord
 from curation.shards.spill import SUFFIX
-from curation.sources.parts import SourcePart, beside, input_files_of
+from curation.sources.input_files import InputFile, beside, input_files_of
 from curation.sources.spec import ForumSpec, SourceSpec
 from curation.spec import CurationSpec
 
@@ -25,7 +25,7 @@ CUT_ABOVE = 4 << 20
 """Stored bytes up to which files are one shard."""
 _SHARDS = 64  # that a corpus of small files has at least, if it has as many files: for workers to share
 
-CountRows = Callable[[list[SourcePart]], dict[str, int | None]]
+CountRows = Callable[[list[InputFile]], dict[str, int | None]]
 """Rows of Parquet files by their location; None where one cannot be opened."""
 
 
@@ -40,7 +40,7 @@ class ReadingUnit:
 def pieces_of(spec: CurationSpec, count_rows: CountRows) -> list[ReadingUnit]:
     """All pieces in the order of the corpora, sources and files."""
     files_by_corpus = {}
-    cut_by_rows: list[SourcePart] = []
+    cut_by_rows: list[InputFile] = []
     for name, corpus in spec.corpora.items():
         files_by_corpus[name] = [*chain.from_iterable(map(input_files_of, corpus.sources, itertools.count()))]
         if not corpus.limit:
@@ -94,14 +94,14 @@ def _shards_of(piece: ReadingUnit, work: Path) -> Iterator[Shard]:
         yield Shard(piece.shard.corpus, 0, label, stored=stored, piece=first, crowd=piece.shard.crowd)
 
 
-def files_of_a_shard(input_files: Iterable[SourcePart], documents: int) -> int:
+def files_of_a_shard(input_files: Iterable[InputFile], documents: int) -> int:
     """How many small files of a corpus share a shard, at most: 1 unless there are very many of them."""
     return max(1, min(documents, sum(map(_is_small_file, input_files)) // _SHARDS))
 
 
 def _groups(
-    input_files: list[SourcePart], documents: int, files_together: int, rows: dict[str, int | None]
-) -> Iterator[tuple[tuple[SourcePart, ...], bool]]:
+    input_files: list[InputFile], documents: int, files_together: int, rows: dict[str, int | None]
+) -> Iterator[tuple[tuple[InputFile, ...], bool]]:
     """(input files, whether to cut) for each piece of a corpus; `files_together` small files share one."""
     for small, run in itertools.groupby(input_files, _is_small_file):
         if small:
@@ -114,9 +114,9 @@ def _groups(
                 yield (input_file,), not _is_small(input_file)
 
 
-def _together(input_files: Iterable[SourcePart], files_together: int) -> Iterator[tuple[SourcePart, ...]]:
+def _together(input_files: Iterable[InputFile], files_together: int) -> Iterator[tuple[InputFile, ...]]:
     """Neighbours, up to so many and up to what is one shard of bytes; a file whose size nobody knows counts as full."""
-    group: list[SourcePart] = []
+    group: list[InputFile] = []
     size = 0
     for input_file in input_files:
         held = CUT_ABOVE if input_file.size is None else input_file.size
@@ -129,23 +129,23 @@ def _together(input_files: Iterable[SourcePart], files_together: int) -> Iterato
         yield tuple(group)
 
 
-def _is_small(input_file: SourcePart) -> bool:
+def _is_small(input_file: InputFile) -> bool:
     """Whether an input file is one shard as it is."""
     return isinstance(input_file.source, ForumSpec) or bool(input_file.location and (input_file.size or 0) <= CUT_ABOVE)
 
 
-def _is_small_file(input_file: SourcePart) -> bool:
+def _is_small_file(input_file: InputFile) -> bool:
     """Whether an input file may share a shard: one by itself, not one in a wheel, which a fingerprint does not open."""
     return input_file.archive is None and input_file.location != "" and (input_file.size or 0) <= CUT_ABOVE
 
 
-def _is_cut_by_rows(input_file: SourcePart) -> bool:
+def _is_cut_by_rows(input_file: InputFile) -> bool:
     if not input_file.location.endswith(".parquet") or _is_small(input_file):
         return False
     return isinstance(input_file.source, SourceSpec) and not input_file.source.unique
 
 
-def _by_rows(input_file: SourcePart, documents: int, rows: int | None) -> Iterator[SourcePart]:
+def _by_rows(input_file: InputFile, documents: int, rows: int | None) -> Iterator[InputFile]:
     """A Parquet file by its rows; one that has few, or that cannot be opened, which the reader tells, stays whole."""
     if rows is None or rows <= documents:
         yield input_file
@@ -154,7 +154,7 @@ def _by_rows(input_file: SourcePart, documents: int, rows: int | None) -> Iterat
         yield input_file._replace(first=first, count=documents)
 
 
-def _label(input_files: tuple[SourcePart, ...]) -> str:
+def _label(input_files: tuple[InputFile, ...]) -> str:
     first = input_files[0]
     rows = f", rows from {first.first + 1}" if first.count and first.location else ""
     more = f" and {len(input_files) - 1} more" if len(input_files) > 1 else ""

@@ -18,7 +18,7 @@ from curation.corpus.records import BadLine, RawDocument
 from curation.shards.removed import Removals
 from curation.shards.shard import Shard
 from curation.shards.spill import stored
-from curation.sources.parts import SourcePart
+from curation.sources.input_files import InputFile
 from curation.sources.read import read_hopefully
 from curation.sources.unchanged import check_unchanged
 from infra.atomic import atomic_path
@@ -44,7 +44,7 @@ class ReadSources(PipelineStep):
         super().__init__()
         self.shards, self.packed_files, self.work, self.quarantine = shards, packed_files, work, quarantine
         self.removals, self.keep_damaged = removals, keep_damaged
-        self._begun: SourcePart | None = None
+        self._begun: InputFile | None = None
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Yield the documents of shard `rank`."""
@@ -62,7 +62,7 @@ class ReadSources(PipelineStep):
                 check_unchanged(self._begun)
 
     def _documents(
-        self, input_files: tuple[SourcePart, ...], all_damage: bool, quarantine: Any
+        self, input_files: tuple[InputFile, ...], all_damage: bool, quarantine: Any
     ) -> Iterator[RawDocument]:
         """Documents of all files; under `all_damage` the others are still read after a damaged file, so that everything
         is told at once (not where a limit asks for the first ones only, as that could be the whole corpus).
@@ -82,7 +82,7 @@ class ReadSources(PipelineStep):
             more = f"; and {len(damage) - _SHOWN} more files" if len(damage) > _SHOWN else ""
             raise DataError("; ".join(map(str, damage[:_SHOWN])) + more)
 
-    def _read(self, input_file: SourcePart, quarantine: Any) -> Iterator[RawDocument]:
+    def _read(self, input_file: InputFile, quarantine: Any) -> Iterator[RawDocument]:
         def on_bad(line: BadLine) -> None:
             quarantine.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
 
@@ -100,7 +100,7 @@ def packed(shards: Iterable[Shard]) -> ReadOnly[bytes]:
     return ReadOnly(pickle.dumps(shard.input_files) for shard in shards)
 
 
-def unpacked(packed_files: bytes) -> tuple[SourcePart, ...]:
+def unpacked(packed_files: bytes) -> tuple[InputFile, ...]:
     """The inverse of `packed`, for one shard."""
     return pickle.loads(packed_files)  # noqa: S301  # our own
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curation.sources.parts import SourcePart
+from curation.sources.input_files import InputFile
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Shard:
     corpus: str
     number: int
     label: str
-    input_files: tuple[SourcePart, ...] = ()
+    input_files: tuple[InputFile, ...] = ()
     limit: int | None = None
     stored: str = ""
     piece: str = ""

@@ -22,7 +22,7 @@ from curation.shards.parquet_rows import UNFINISHED, RowsWriter
 from curation.shards.removed import Removals
 from curation.shards.shard import Shard
 from curation.shards.spill import SUFFIX, store
-from curation.sources.parts import pattern_of
+from curation.sources.input_files import pattern_of
 from infra.artifacts.records import JsonObject, read_record, to_json
 from infra.atomic import atomic_path, write_json
 from infra.jobs.base import ReadOnly

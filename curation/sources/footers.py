@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.sources.parts import SourcePart, opened
+from curation.sources.input_files import InputFile, opened
 from infra.atomic import write_json
 from infra.render.progress import Advance
 
@@ -20,7 +20,7 @@ Progress = Callable[[str, int | None, str], AbstractContextManager[Advance]]
 _AT_ONCE = 16  # footers are waited for, from a bucket above all
 
 
-def row_counts(input_files: Sequence[SourcePart], file: Path, progress: Progress) -> dict[str, int | None]:
+def row_counts(input_files: Sequence[InputFile], file: Path, progress: Progress) -> dict[str, int | None]:
     """Rows of each part by its location, None where the file cannot be opened; `file` keeps those that are known."""
     known: dict[str, int | None] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if missing := [input_file for input_file in input_files if input_file.location not in known]:
@@ -30,7 +30,7 @@ def row_counts(input_files: Sequence[SourcePart], file: Path, progress: Progress
     return known
 
 
-def _read(input_files: list[SourcePart], advance: Advance) -> dict[str, int | None]:
+def _read(input_files: list[InputFile], advance: Advance) -> dict[str, int | None]:
     counts: dict[str, int | None] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for input_file, rows in zip(input_files, pool.map(rows_of, input_files), strict=True):
@@ -39,7 +39,7 @@ def _read(input_files: list[SourcePart], advance: Advance) -> dict[str, int | No
     return counts
 
 
-def rows_of(input_file: SourcePart) -> int | None:
+def rows_of(input_file: InputFile) -> int | None:
     """Rows of a part's Parquet file; None where it cannot be opened."""
     try:
         with opened(input_file) as stream:

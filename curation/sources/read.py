@@ -14,7 +14,7 @@ from curation.formats.lines import beginning
 from curation.sources.dolma_attributes import AttributeLines
 from curation.sources.extract import Check, Extractor, OnBad, OnSkip, UnreadableError
 from curation.sources.hub import rows
-from curation.sources.parts import SourcePart, input_files_of, is_read_at_once, opened, read_at_once
+from curation.sources.input_files import InputFile, input_files_of, is_read_at_once, opened, read_at_once
 from curation.sources.readers import JsonlReader, ParquetReader, TextReader
 from curation.sources.spec import AnySource, ForumSpec, SourceSpec
 from curation.sources.synthetic.forum import threads
@@ -38,7 +38,7 @@ def read_source(
 
 
 def read_hopefully(
-    input_file: SourcePart,
+    input_file: InputFile,
     on_bad: OnBad,
     on_skip: OnSkip | None = None,
     keep_damaged: bool = False,
@@ -71,7 +71,7 @@ def read_hopefully(
         raise DataError(f"{bad[0]}; nothing else of the file can be read either{looks_like(input_file)}")
 
 
-def _is_whole_file(input_file: SourcePart) -> bool:
+def _is_whole_file(input_file: InputFile) -> bool:
     """Whether this is a file with documents in it: not a piece of one, and not a text that is one document."""
     source = input_file.source
     is_text = ".txt" in input_file.location.rpartition("/")[2]
@@ -80,7 +80,7 @@ def _is_whole_file(input_file: SourcePart) -> bool:
 
 
 def read_input_file(
-    input_file: SourcePart,
+    input_file: InputFile,
     on_bad: OnBad,
     on_skip: OnSkip | None = None,
     keep_damaged: bool = False,
@@ -98,7 +98,7 @@ def read_input_file(
     return _read_file(input_file, extract, on_bad)
 
 
-def _read_file(input_file: SourcePart, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+def _read_file(input_file: InputFile, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
     try:
         if is_read_at_once(input_file):
             yield from _read_stream(BytesIO(read_at_once(input_file)), input_file, extract, on_bad)
@@ -115,14 +115,14 @@ def _read_file(input_file: SourcePart, extract: Extractor, on_bad: OnBad) -> Ite
     _end(input_file, extract)
 
 
-def _end(input_file: SourcePart, extract: Extractor) -> None:
+def _end(input_file: InputFile, extract: Extractor) -> None:
     """Raise DataError where an input file, now that all of it was read, turns out to be something else."""
     extract.end()
     if extract.first_without_text and (looks := looks_like(input_file)):
         raise DataError(f"{extract.first_without_text}, as in all of its records{looks}")
 
 
-def looks_like(input_file: SourcePart) -> str:
+def looks_like(input_file: InputFile) -> str:
     """What an input file that cannot be read looks like, as the end of a message; '' where nobody knows."""
     head = b""
     if input_file.location and not input_file.location.endswith(".parquet"):
@@ -132,7 +132,7 @@ def looks_like(input_file: SourcePart) -> str:
     return f"; it looks like {looks}" if looks else ""
 
 
-def _read_stream(stream: IO[bytes], input_file: SourcePart, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+def _read_stream(stream: IO[bytes], input_file: InputFile, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
     if input_file.location.endswith(".parquet"):
         return ParquetReader(extract, on_bad, input_file.first, input_file.count or None).read(stream)
     if ".txt" in input_file.location.rpartition("/")[2]:
@@ -143,13 +143,13 @@ def _read_stream(stream: IO[bytes], input_file: SourcePart, extract: Extractor, 
 
 
 def _read_with_attributes(
-    stream: IO[bytes], input_file: SourcePart, extract: Extractor, on_bad: OnBad
+    stream: IO[bytes], input_file: InputFile, extract: Extractor, on_bad: OnBad
 ) -> Iterator[RawDocument]:
     with AttributeLines(input_file.location, extract.source.attributes) as attributes:
         yield from JsonlReader(extract, on_bad, attributes).read(stream)
 
 
-def _read_rows(input_file: SourcePart, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
+def _read_rows(input_file: InputFile, extract: Extractor, on_bad: OnBad) -> Iterator[RawDocument]:
     for number, row in enumerate(rows(extract.source), start=1):
         try:
             if document := extract.document(row, number):

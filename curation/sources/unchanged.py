@@ -7,12 +7,12 @@ from itertools import zip_longest
 
 from curation.formats.dolma_spec import attribute_files
 from curation.sources.hub import files_of_folder
-from curation.sources.parts import SourcePart
+from curation.sources.input_files import InputFile
 from curation.sources.spec import SourceSpec
 from curation.sources.versions import Version, changed, local_version, version_of
 
 
-def check_unchanged(input_file: SourcePart) -> None:
+def check_unchanged(input_file: InputFile) -> None:
     """Raise DataError where a file is not what it was when it was listed, OSError where it is gone."""
     versions = input_file.versions
     if not versions or (len(versions) == 1 and _is_same(input_file.location, versions[0])):
@@ -27,7 +27,7 @@ def _is_same(file: str, version: Version) -> bool:
     return file != "" and "://" not in file and local_version(os.stat(file)) == version
 
 
-def _files(input_file: SourcePart) -> list[str]:
+def _files(input_file: InputFile) -> list[str]:
     """The files that are read for an input file, in the order of its versions."""
     assert isinstance(input_file.source, SourceSpec)
     if input_file.source.path.startswith("hf:"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.sources.parts import fingerprint_of_sources
+from curation.sources.input_files import fingerprint_of_sources
 from curation.sources.read import read_source
 from curation.steps.base import Context, Step
 from curation.steps.filters.base_filter import language_known, told

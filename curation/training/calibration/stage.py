@@ -17,7 +17,7 @@ from curation.scoring.resolve import resolved
 from curation.scoring.unscored import LeftOut, why_unscored
 from curation.sources.bad_lines import BadLines, Reader
 from curation.sources.extract import UnreadableError
-from curation.sources.parts import content_of
+from curation.sources.input_files import content_of
 from curation.training.calibration.fit import CalibrationRecord, FittedCurve, errors, fit_curve, gain_of
 from curation.training.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.training.held_out import is_held_out

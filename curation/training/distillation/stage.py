@@ -16,7 +16,7 @@ from curation.scorers import Scorer, load_scorer, weights_of
 from curation.scoring.resolve import resolved
 from curation.scoring.unscored import LeftOut, why_unscored
 from curation.sources.bad_lines import BadLines, Reader
-from curation.sources.parts import content_of
+from curation.sources.input_files import content_of
 from curation.sources.read import read_source
 from curation.text.passages import passages
 from curation.training.distillation.spec import DistillationSpec

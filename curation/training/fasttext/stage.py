@@ -16,7 +16,7 @@ from curation.corpus.records import RawDocument
 from curation.models.fasttext import FasttextModel, train_fasttext
 from curation.sources.bad_lines import BadLines, Reader
 from curation.sources.extract import UnreadableError
-from curation.sources.parts import content_of
+from curation.sources.input_files import content_of
 from curation.sources.read import read_source
 from curation.training.fasttext.spec import ExamplesSpec, FasttextStageSpec
 from curation.training.held_out import is_held_out

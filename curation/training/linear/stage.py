@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from curation.sources.bad_lines import BadLines
-from curation.sources.parts import content_of
+from curation.sources.input_files import content_of
 from curation.training.fasttext.stage import read_labelled
 from curation.training.held_out import is_held_out
 from curation.training.linear.spec import LinearSpec

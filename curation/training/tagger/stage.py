@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from curation.scoring.resolve import resolved
-from curation.sources.parts import content_of, input_files_of, stored_bytes
+from curation.sources.input_files import content_of, input_files_of, stored_bytes
 from curation.taggers import tagger_inputs
 from curation.training.tagger.encoder import encoder_digest
 from curation.training.tagger.spec import AnyExamples, DistilSpec, EncoderSpec, LexicalSpec, TaggerTrainingSpec

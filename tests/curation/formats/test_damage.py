@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from curation.corpus.records import BadLine, RawDocument
 from curation.corpus.tagged import TaggedCorpus
-from curation.sources.parts import input_files_of
+from curation.sources.input_files import input_files_of
 from curation.sources.read import read_input_file
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError, InputError, JobError, RanksFailed
@@ -165,7 +165,7 @@ def test_a_line_beyond_what_is_held_in_memory_is_named_and_costs_only_itself(
 ) -> None:
     monkeypatch.setattr("curation.formats.lines.LONGEST", 1000)
     monkeypatch.setattr("curation.formats.lines._FIRST", 300)
-    monkeypatch.setattr("curation.sources.parts._SMALL", 0)  # else it is read in one go
+    monkeypatch.setattr("curation.sources.input_files._SMALL", 0)  # else it is read in one go
     write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in ("before", "x" * 5000, "after", "y" * 2000)])
     documents, bad, _ = read(tmp_path / "a.jsonl")
     assert documents == ["before", "after"] and [line.line for line in bad] == [2, 4]

@@ -18,7 +18,7 @@ import zstandard
 
 from curation.corpus.records import BadLine
 from curation.corpus.tagged import TaggedCorpus
-from curation.sources.parts import input_files_of
+from curation.sources.input_files import input_files_of
 from curation.sources.read import read_input_file
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError, RanksFailed

@@ -17,7 +17,7 @@ from curation.corpus.tagged import TaggedCorpus
 from curation.pipeline import passes
 from curation.pipeline.split import pieces_of
 from curation.sources import read
-from curation.sources.parts import content_of, input_files_of
+from curation.sources.input_files import content_of, input_files_of
 from curation.sources.read import read_input_file
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError, RanksFailed

@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from curation.corpus.tagged import TaggedCorpus
-from curation.sources.parts import input_files_of
+from curation.sources.input_files import input_files_of
 from curation.sources.spec import SourceSpec
 from curation.stage import CURATION
 from infra.errors import InputError

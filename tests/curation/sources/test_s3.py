@@ -1,6 +1,6 @@
 """Sources in a bucket, and an artifact published there, against a local S3 server.
 
-Covers curation.sources.listing, curation.sources.parts and curation.sources.versions.
+Covers curation.sources.listing, curation.sources.input_files and curation.sources.versions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Very many small files share shards: the same documents in the same order with the same ids, in far fewer files, and
 what is wrong with one of them is told of that one.
 
-Covers curation.pipeline.split and curation.sources.parts.
+Covers curation.pipeline.split and curation.sources.input_files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from curation.corpus.tagged import TaggedCorpus
 from curation.pipeline.split import CUT_ABOVE, pieces_of
 from curation.shards.removed import Removals
 from curation.sources import footers
-from curation.sources.parts import SourcePart, pattern_of
+from curation.sources.input_files import InputFile, pattern_of
 from curation.stage import CURATION
 from infra.artifacts.artifact import Artifact
 from infra.errors import RanksFailed
@@ -167,7 +167,7 @@ def test_footers_are_read_once_for_a_run_however_often_it_is_started(
     read: list[str] = []
     rows_of = footers.rows_of
 
-    def counted(input_file: SourcePart) -> int | None:
+    def counted(input_file: InputFile) -> int | None:
         read.append(input_file.label)
         return rows_of(input_file)
 

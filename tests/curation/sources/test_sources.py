@@ -1,6 +1,6 @@
 """Sources: every kind gives its documents, and what cannot be read is told clearly.
 
-Covers curation.sources.spec, curation.sources.parts, curation.sources.read, curation.sources.readers,
+Covers curation.sources.spec, curation.sources.input_files, curation.sources.read, curation.sources.readers,
 curation.sources.hub and curation.sources.wheels.
 """
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.sources.parts import content_of, input_files_of
+from curation.sources.input_files import content_of, input_files_of
 from curation.sources.read import read_source
 from curation.sources.spec import SourceSpec
 from infra.errors import DataError, InputError, UnavailableError

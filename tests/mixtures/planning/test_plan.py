@@ -1,6 +1,6 @@
 """Plans: from manifests alone, and as exact as what they can look at.
 
-Covers mixtures.planning.estimate, mixtures.planning.forecast and mixtures.planning.plan.
+Covers mixtures.planning.estimate, mixtures.planning.forecast, mixtures.planning.plan and pretrain.planning.of_mixtures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The cooldown: the last documents of every component, trained on when all others are done.
 
-Covers `schedule` and `token_files`.
+Covers pretrain.data.schedule, pretrain.data.token_files.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How documents share training sequences: packed together or by component, attention reset or not, order kept.
 
-Covers `epoch` with `samples`.
+Covers pretrain.data.epoch, pretrain.data.samples.
 """
 
 from __future__ import annotations

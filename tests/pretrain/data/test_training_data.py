@@ -1,6 +1,6 @@
 """Samples of a built mixture: complete, aligned, and in an order that other components do not change.
 
-Covers `epoch` and `samples`.
+Covers pretrain.data.epoch, pretrain.data.samples.
 """
 
 from __future__ import annotations

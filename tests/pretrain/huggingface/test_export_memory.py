@@ -1,6 +1,6 @@
 """The exported file is written weight by weight: the bytes of safetensors, and never a second model in memory.
 
-Covers `weight_file`, `folder`.
+Covers pretrain.huggingface.weight_file, pretrain.huggingface.folder.
 """
 
 from __future__ import annotations

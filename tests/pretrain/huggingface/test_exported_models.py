@@ -1,6 +1,6 @@
 """The model that a run hands on: finished or at a step, with its card.
 
-Covers `pretrain.training.handover`, `pretrain.report.card`, and `location`.
+Covers pretrain.training.handover, pretrain.report.card, pretrain.huggingface.location.
 """
 
 from __future__ import annotations

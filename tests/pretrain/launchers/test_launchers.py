@@ -1,7 +1,9 @@
 """`launcher:` really launches: several processes train, and the command ends with the same artifact as without it.
 
-Covers `base_processes`, `local`, `torchrun`, `slurm`, `ray`, and of `pretrain.processes` `work`, `worker`, `agent`,
-`environment` and `follow`.
+Covers pretrain.launchers.base_processes, pretrain.launchers.local, pretrain.launchers.torchrun,
+pretrain.launchers.slurm, pretrain.launchers.ray, pretrain.processes.work, pretrain.processes.worker,
+pretrain.processes.agent, pretrain.processes.environment, pretrain.processes.follow, pretrain.launchers.base,
+pretrain.launchers.options.
 """
 
 from __future__ import annotations

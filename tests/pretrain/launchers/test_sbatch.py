@@ -1,6 +1,6 @@
 """The script for Slurm: a shell takes it, shellcheck finds nothing in it, and no word of the user's escapes.
 
-Covers `pretrain.processes.sbatch` and the options of Slurm.
+Covers pretrain.processes.sbatch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The loss of every policy against a plain float64 reference.
 
-Covers `policy` and `spec`.
+Covers pretrain.loss.policy, pretrain.loss.spec.
 """
 
 from __future__ import annotations

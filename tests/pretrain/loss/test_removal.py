@@ -1,6 +1,6 @@
 """Removal needs a token to put in the place of what is removed: never the EOS, which would end the document.
 
-Covers `policy.remove_inputs` and what `pretrain.start.inputs` checks of it.
+Covers pretrain.start.inputs.
 """
 
 from __future__ import annotations

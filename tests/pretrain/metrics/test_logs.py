@@ -1,6 +1,6 @@
 """What a run tells while it trains, and that watching it changes nothing.
 
-Covers `record`, `sinks`, `sums`, and `pretrain.runtime.profiling`.
+Covers pretrain.metrics.record, pretrain.metrics.sinks, pretrain.metrics.sums, pretrain.runtime.profiling.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What `pretrain.json` and `log.jsonl` hold is read once, by type, and what is missing is named with its file.
 
-Covers `summary` and `jsonl`.
+Covers pretrain.metrics.summary, pretrain.metrics.jsonl.
 """
 
 from __future__ import annotations

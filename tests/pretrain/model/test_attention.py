@@ -1,6 +1,6 @@
 """Attention within documents: the same on every way to it, and no mask of all pairs where there are many.
 
-Covers `attention` and `core_attention`; divided sequences, `context_parallel`: `tests/pretrain/runtime/test_ranks.py`.
+Covers pretrain.model.attention, pretrain.model.core_attention, pretrain.model.context_parallel.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The head with its cross-entropy in chunks: the same numbers as from whole logits, and never whole logits.
 
-Covers `chunked_head`, and which implementation `layers` takes.
+Covers pretrain.model.chunked_head, pretrain.model.layers.
 """
 
 from __future__ import annotations

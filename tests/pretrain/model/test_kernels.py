@@ -1,6 +1,6 @@
 """Compiled kernels, products in fp8, and norms that are read a step late: what makes a GPU fast changes no result.
 
-Covers `layers`, `projections`, `pretrain.runtime.late`, and the norms of `pretrain.training.gradients`.
+Covers pretrain.model.layers, pretrain.model.projections, pretrain.runtime.late, pretrain.training.gradients.
 """
 
 from __future__ import annotations

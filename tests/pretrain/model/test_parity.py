@@ -1,6 +1,7 @@
 """The Megatron model and its Hugging Face export are one model.
 
-Covers `olmo`, `weights`, `architecture`, and of `pretrain.huggingface` `config` and `folder`.
+Covers pretrain.model.olmo, pretrain.model.weights, pretrain.model.architecture, pretrain.huggingface.config,
+pretrain.huggingface.folder.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a training takes of a GPU, and which way of dividing it is chosen.
 
-Covers `layout`, `estimate` and `pretrain.gpus`.
+Covers pretrain.planning.layout, pretrain.planning.estimate, pretrain.gpus.
 """
 
 from __future__ import annotations

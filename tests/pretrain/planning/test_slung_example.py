@@ -1,6 +1,6 @@
 """Continued pretraining as SLUNG does it: five arms that differ in one key, over mixtures of 1,020 steps.
 
-Covers `estimate` on `examples/pretrain-slung.yaml`.
+Covers pretrain.planning.estimate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A training sample is traced back to what it was made of, in the trainer's own order.
 
-Covers `sample_origins` and `pretrain.data.document_ranges`.
+Covers pretrain.report.sample_origins, pretrain.data.document_ranges.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A model on another device than the CPU: PyTorch's meta device holds shapes, computes nothing, and refuses to mix.
 
-Covers `device`, and the steps of `pretrain.training.trainer`.
+Covers pretrain.runtime.device, pretrain.training.trainer.
 """
 
 from __future__ import annotations

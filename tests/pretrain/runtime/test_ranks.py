@@ -1,6 +1,6 @@
 """Several processes are one training: the same losses, the same gradients, one artifact.
 
-Covers `distributed`, `pretrain.model.context_parallel`, and how every layout divides a step.
+Covers pretrain.runtime.distributed, pretrain.model.context_parallel.
 """
 
 from __future__ import annotations

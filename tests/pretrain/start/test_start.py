@@ -1,6 +1,6 @@
 """What a run begins with: another trainer's weights, or a checkpoint with its moments and its learning rate.
 
-Covers `origin`, `inputs`, and `pretrain.training.initial`.
+Covers pretrain.start.origin, pretrain.start.inputs, pretrain.training.initial.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Runs that are killed, preempted or damaged, that go on with another number of ranks, or meet what is not a number.
 
-Covers `checkpoint`, `run`, `offenders`, `optimizer`, and `pretrain.runtime.preemption`.
+Covers pretrain.training.checkpoint, pretrain.training.run, pretrain.training.offenders, pretrain.training.optimizer,
+pretrain.runtime.preemption, pretrain.files.
 """
 
 from __future__ import annotations

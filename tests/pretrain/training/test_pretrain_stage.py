@@ -1,6 +1,6 @@
 """What a user meets: YAML, fingerprint, plan, page, and how fast they come.
 
-Covers `pretrain.stage`, `pretrain.spec`, `pretrain.planning.plan` and `pretrain.report.page`.
+Covers pretrain.stage, pretrain.spec, pretrain.planning.plan, pretrain.report.page, pretrain.training.here.
 """
 
 from __future__ import annotations

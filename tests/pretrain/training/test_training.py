@@ -1,6 +1,6 @@
 """Whole runs on small mixtures: learning, resuming, repeating, failing.
 
-Covers `run`, `trainer`, `evaluate`.
+Covers pretrain.training.run, pretrain.training.trainer, pretrain.training.evaluate.
 """
 
 from __future__ import annotations

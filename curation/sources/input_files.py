@@ -31,7 +31,7 @@ THREADS_TOGETHER = 500
 _SMALL = 1 << 13  # bytes of a file that is read in one go
 
 
-class SourcePart(NamedTuple):
+class InputFile(NamedTuple):
     """One input file of a source, or what is read like one: a run of its rows, a data set of the hub, a run of threads.
 
     `label` names it without the machine's folders; `first` and `count` are threads of a forum or rows of a Parquet file
@@ -51,22 +51,22 @@ class SourcePart(NamedTuple):
     versions: tuple[Version, ...] = ()
 
 
-def input_files_of(source: AnySource, number: int) -> list[SourcePart]:
+def input_files_of(source: AnySource, number: int) -> list[InputFile]:
     """All input files of a source, the `number`-th of its corpus, in order. Raises InputError where nothing matches."""
     if isinstance(source, ForumSpec):
         starts = range(0, source.documents, THREADS_TOGETHER)
         return [
-            SourcePart(source, number, source.path, first=first, count=min(THREADS_TOGETHER, source.documents - first))
+            InputFile(source, number, source.path, first=first, count=min(THREADS_TOGETHER, source.documents - first))
             for first in starts
         ]
     if source.path.startswith("hf:"):
-        return [SourcePart(pinned(source), number, _hub_label(source), versions=versions_of_data_set(source))]
+        return [InputFile(pinned(source), number, _hub_label(source), versions=versions_of_data_set(source))]
     if source.path.startswith("wheel:"):
         return _inside_wheel(source, number)
     return _fingerprinted.pop((source, number), None) or _files(source, number)
 
 
-_fingerprinted: dict[tuple[SourceSpec, int], list[SourcePart]] = {}
+_fingerprinted: dict[tuple[SourceSpec, int], list[InputFile]] = {}
 _beside: dict[str, str] = {}
 
 
@@ -75,7 +75,7 @@ def beside(source: AnySource) -> str:
     return _beside.get(source.path, "")
 
 
-def files_of(source: AnySource, number: int) -> list[SourcePart]:
+def files_of(source: AnySource, number: int) -> list[InputFile]:
     """The input files of a source that can be listed, for a fingerprint; none of a data set, a wheel or threads.
 
     Always listed anew. The next `input_files_of` takes this listing: what is read is what has been fingerprinted.
@@ -86,7 +86,7 @@ def files_of(source: AnySource, number: int) -> list[SourcePart]:
     return files
 
 
-def content_of(source: AnySource, files: list[SourcePart] | None = None) -> list[object]:
+def content_of(source: AnySource, files: list[InputFile] | None = None) -> list[object]:
     """What identifies a source's content, for a fingerprint: checksums, never paths or times; `files` spares listing
     them anew.
     """
@@ -104,7 +104,7 @@ def content_of(source: AnySource, files: list[SourcePart] | None = None) -> list
     return ["files", _contents(source, _files(source, 0) if files is None else files, not listed), settings]
 
 
-def _contents(source: SourceSpec, input_files: list[SourcePart], watch: bool) -> list[list[str]]:
+def _contents(source: SourceSpec, input_files: list[InputFile], watch: bool) -> list[list[str]]:
     """Of every input file its label, its digest and those of the attribute files beside it."""
     beside = _attribute_digests(source, input_files, watch) if source.attributes else [[]] * len(input_files)
     locations = [input_file.location for input_file in input_files]
@@ -118,7 +118,7 @@ def _contents(source: SourceSpec, input_files: list[SourcePart], watch: bool) ->
     return [[label, checksum, *more] for label, checksum, more in zip(labels, checksums, beside, strict=True)]
 
 
-def _attribute_digests(source: SourceSpec, input_files: list[SourcePart], watch: bool) -> list[list[str]]:
+def _attribute_digests(source: SourceSpec, input_files: list[InputFile], watch: bool) -> list[list[str]]:
     """Of every input file the digests of the attribute files beside it. Raises InputError where one is not there."""
     files = [list(attribute_files(input_file.location, source.attributes).values()) for input_file in input_files]
     local = [file for group in files for file in group if "://" not in file]
@@ -135,7 +135,7 @@ def _remote_digest(url: str, watch: bool) -> str:
         raise InputError(f"{url}: no such file") from None
 
 
-def opened(input_file: SourcePart) -> IO[bytes]:
+def opened(input_file: InputFile) -> IO[bytes]:
     """An input file, to be read as it is stored. Raises OSError."""
     if input_file.archive:
         return _opened_archive(input_file.archive).open(input_file.location, "rb")
@@ -145,14 +145,14 @@ def opened(input_file: SourcePart) -> IO[bytes]:
     return filesystem.open(path, "rb")
 
 
-def is_read_at_once(input_file: SourcePart) -> bool:
+def is_read_at_once(input_file: InputFile) -> bool:
     """Whether this is a small file of this machine with nothing beside it: for those `read_at_once` is quicker."""
     is_small = input_file.size is not None and input_file.size <= _SMALL
     is_local = input_file.archive is None and "://" not in input_file.location
     return is_small and len(input_file.versions) == 1 and is_local
 
 
-def read_at_once(input_file: SourcePart) -> bytes:
+def read_at_once(input_file: InputFile) -> bytes:
     """All of a small file that has not changed since it was listed, with half the system calls of opening, reading and
     comparing it: there may be a million of them. Raises OSError, or DataError where it has changed.
     """
@@ -183,7 +183,7 @@ def _hub_label(source: SourceSpec) -> str:
     return f"hf:{posixpath.basename(source.path)}" if source.path.startswith("hf:/") else source.path
 
 
-def _inside_wheel(source: SourceSpec, number: int) -> list[SourcePart]:
+def _inside_wheel(source: SourceSpec, number: int) -> list[InputFile]:
     import fsspec
 
     wheel = parse_wheel(source.path)
@@ -193,11 +193,11 @@ def _inside_wheel(source: SourceSpec, number: int) -> list[SourcePart]:
     except Exception as error:
         raise InputError(f"{source.path}: {archive} is no readable wheel: {error}") from None
     files = _known(source, wheel.inner, files_matching(filesystem, wheel.inner))
-    return [SourcePart(source, number, f"wheel:{wheel.requirement}/{file.path}", file.path, archive, size=file.size)
+    return [InputFile(source, number, f"wheel:{wheel.requirement}/{file.path}", file.path, archive, size=file.size)
             for file in files]  # fmt: skip
 
 
-def _files(source: SourceSpec, number: int) -> list[SourcePart]:
+def _files(source: SourceSpec, number: int) -> list[InputFile]:
     filesystem, path = located(source.path)
     try:
         files = _known(source, path, files_matching(filesystem, path))
@@ -209,14 +209,14 @@ def _files(source: SourceSpec, number: int) -> list[SourcePart]:
     fixed = _fixed_folder(path)
     local = "file" in filesystem.protocol
     input_files = [
-        SourcePart(source, number, _below(fixed, file), file if local else filesystem.unstrip_protocol(file), size=size,
+        InputFile(source, number, _below(fixed, file), file if local else filesystem.unstrip_protocol(file), size=size,
              versions=(version,))
         for file, size, version in files
     ]  # fmt: skip
     return list(map(_with_attributes, input_files)) if source.attributes else input_files
 
 
-def _with_attributes(input_file: SourcePart) -> SourcePart:
+def _with_attributes(input_file: InputFile) -> InputFile:
     """An input file that knows the versions of its attribute files too. Raises InputError where one is not there."""
     assert isinstance(input_file.source, SourceSpec)
     beside = attribute_files(input_file.location, input_file.source.attributes).values()
@@ -278,6 +278,6 @@ def fingerprint_of_sources(sources: tuple[AnySource, ...]) -> str:
     return digest([content_of(source) for source in sources])
 
 
-def stored_bytes(input_files: Iterable[SourcePart]) -> int | None:
+def stored_bytes(input_files: Iterable[InputFile]) -> int | None:
     """Stored bytes of all input files, as far as they are known; None where none is."""
     return sum(input_file.size or 0 for input_file in input_files) or None
