@@ -88,8 +88,8 @@ class Bench:
     def __init__(self, carried: Path, out: Path, sizes: Sizes) -> None:
         self.carried, self.out, self.sizes = carried.resolve(), out.resolve(), sizes
 
-    def parts(self) -> dict[str, Callable[[], str]]:
-        """Each part by name; it returns what the page says of it."""
+    def measurements(self) -> dict[str, Callable[[], str]]:
+        """Each measurement by name; it returns what the page says of it."""
         names = ("parity", "throughput", "accumulated", "fp8", "overhead", "train", "small", "resume", "scoring",
                  "decoding", "study")  # fmt: skip
         return {name: getattr(self, name) for name in names}
@@ -180,9 +180,9 @@ class Bench:
     def _size(self) -> list[str]:
         sizes = self.sizes
         vocabulary = 50280 if sizes.preset == "olmo-1b" else sizes.vocabulary
-        given = {"preset": sizes.preset, "vocabulary": vocabulary, "sequence": sizes.sequence, "rows": sizes.rows,
+        flags = {"preset": sizes.preset, "vocabulary": vocabulary, "sequence": sizes.sequence, "rows": sizes.rows,
                  "precision": sizes.precision, "rounds": sizes.rounds}  # fmt: skip
-        return [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        return [word for name, value in flags.items() for word in (f"--{name}", str(value))]
 
     def _pretrain(self, name: str, **keys: Any) -> Path:
         sizes, file = self.sizes, self.out / f"{name}.yaml"
@@ -233,44 +233,44 @@ def _log_table(run: Path) -> list[str]:
     return ["| step | tokens/s | MFU | share of time for checkpoints |", "|---|---|---|---|", *rows]
 
 
-def pack(folder: Path, most: int | None, bench: Bench) -> None:
+def pack(folder: Path, max_lines: int | None, bench: Bench) -> None:
     """Gather the study and its texts, of each file at most so many lines, and build the mixture."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(STUDY, folder / STUDY.name)
     for name, sources in PACKED.items():
         with gzip.GzipFile(folder / name, "wb", mtime=0) as file:
-            for line in _lines(sources, most):
+            for line in _lines(sources, max_lines):
                 file.write(line)
     bench.build()
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"{folder}: {size / 2**20:.1f} MiB")
 
 
-def _lines(sources: list[str], most: int | None) -> Iterator[bytes]:
+def _lines(sources: list[str], max_lines: int | None) -> Iterator[bytes]:
     for source in sources:
         with gzip.open(DATA / source) as lines:
-            yield from itertools.islice(lines, most)
+            yield from itertools.islice(lines, max_lines)
 
 
-def measure(bench: Bench, wanted: list[str]) -> int:
+def measure(bench: Bench, names: list[str]) -> int:
     """Do every part that has no result yet, then write the page; returns how many failed."""
     bench.out.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for name, part in bench.parts().items():
+    for name, measurement in bench.measurements().items():
         result = bench.out / f"{name}.md"
-        if name not in wanted or result.exists():
+        if name not in names or result.exists():
             continue
         started = time.monotonic()
         try:
-            text = part()
+            text = measurement()
         except Exception as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed += 1
             continue
         result.write_text(f"{text.strip()}\n\n({time.monotonic() - started:.0f} s)\n")
         print(f"{name}: done", flush=True)
-    there = [name for name in bench.parts() if (bench.out / f"{name}.md").exists()]
-    pages = [f"## {name}\n\n{(bench.out / f'{name}.md').read_text()}" for name in there]
+    finished = [name for name in bench.measurements() if (bench.out / f"{name}.md").exists()]
+    pages = [f"## {name}\n\n{(bench.out / f'{name}.md').read_text()}" for name in finished]
     (bench.out / "gpu.md").write_text("# On a GPU\n\n" + "\n".join(pages))
     return failed
 
@@ -281,18 +281,18 @@ def main() -> int:
     parser.add_argument("--pack", type=Path, help="folder to fill")
     parser.add_argument("--carried", type=Path, help="folder that --pack has filled")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "gpu")
-    names = list(Bench(Path(), Path(), FULL).parts())
+    names = list(Bench(Path(), Path(), FULL).measurements())
     parser.add_argument("--parts", nargs="+", choices=names, default=names)
     parser.add_argument("--rehearse", action="store_true", help="everything small: does it run at all?")
-    given = parser.parse_args()
-    sizes = SMALL if given.rehearse else FULL
-    if given.pack:
-        given.out.mkdir(parents=True, exist_ok=True)
-        pack(given.pack, 1500 if given.rehearse else 60_000, Bench(given.pack, given.out, sizes))
+    options = parser.parse_args()
+    sizes = SMALL if options.rehearse else FULL
+    if options.pack:
+        options.out.mkdir(parents=True, exist_ok=True)
+        pack(options.pack, 1500 if options.rehearse else 60_000, Bench(options.pack, options.out, sizes))
         return 0
-    if given.carried is None:
+    if options.carried is None:
         parser.error("say --pack FOLDER or --carried FOLDER")
-    return measure(Bench(given.carried, given.out, sizes), given.parts)
+    return measure(Bench(options.carried, options.out, sizes), options.parts)
 
 
 if __name__ == "__main__":

@@ -24,14 +24,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path, help="folder of a finished study")
     parser.add_argument("--note", default="", help="machine, time, memory: what a reader must know of this run")
-    given = parser.parse_args()
-    name = json.loads((given.study / "artifact.json").read_text())["config"]["name"]
-    kept = RESULTS / name
-    kept.mkdir(parents=True, exist_ok=True)
-    for file in (*given.study.glob("tables/*.parquet"), given.study / "answer.json"):
-        shutil.copy(file, kept / file.name)
-    shutil.copy(given.study / "dose_response.png", RESULTS / f"{name}.png")
-    (RESULTS / f"{name}.md").write_text(page(name, given.study, given.note))
+    options = parser.parse_args()
+    name = json.loads((options.study / "artifact.json").read_text())["config"]["name"]
+    folder = RESULTS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (*options.study.glob("tables/*.parquet"), options.study / "answer.json"):
+        shutil.copy(file, folder / file.name)
+    shutil.copy(options.study / "dose_response.png", RESULTS / f"{name}.png")
+    (RESULTS / f"{name}.md").write_text(page(name, options.study, options.note))
     print(RESULTS / f"{name}.md")
 
 

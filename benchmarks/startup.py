@@ -39,11 +39,11 @@ finally:
 
 @dataclass(frozen=True)
 class Result:
-    """Least processor seconds of one command: here, of the bare Python, and of the other checkout."""
+    """Least processor seconds of one command: of this checkout, of the bare Python, and of the other checkout."""
 
-    here: float
+    ours: float
     bare: float
-    there: float | None
+    other: float | None
 
 
 def main() -> None:
@@ -56,9 +56,9 @@ def main() -> None:
     for name, (arguments, limit) in COMMANDS.items():
         result = measure(arguments, options.rounds, options.against)
         loaded = loaded_by(arguments)
-        against = "" if result.there is None else f"; {result.here / result.there:.2f} × the other checkout"
+        against = "" if result.other is None else f"; {result.ours / result.other:.2f} × the other checkout"
         allowed = "" if limit is None else f" of {limit} s"
-        print(f"{name}: {result.here:.3f} s{allowed}, {result.here / result.bare:.1f} × bare imports "
+        print(f"{name}: {result.ours:.3f} s{allowed}, {result.ours / result.bare:.1f} × bare imports "
               f"({result.bare:.3f} s){against}; heavy libraries: {len(loaded)} {' '.join(loaded)}")  # fmt: skip
         failed |= bool(loaded) or (limit is not None and result.here >= limit)
     sys.exit(1 if failed else 0)
@@ -66,13 +66,13 @@ def main() -> None:
 
 def measure(arguments: Sequence[str], rounds: int, against: Path | None) -> Result:
     """Run all of them in turn, round by round, so that a busy machine is busy for each of them."""
-    here, bare, there = [], [], []
+    ours, bare, other = [], [], []
     for _ in range(rounds):
-        here.append(seconds(["hormesis.py", *arguments], ROOT))
+        ours.append(seconds(["hormesis.py", *arguments], ROOT))
         bare.append(seconds(["-c", _BARE], ROOT))
         if against is not None:
-            there.append(seconds(["hormesis.py", *arguments], against))
-    return Result(min(here), min(bare), min(there, default=None))
+            other.append(seconds(["hormesis.py", *arguments], against))
+    return Result(min(ours), min(bare), min(other, default=None))
 
 
 def seconds(arguments: Sequence[str], folder: Path) -> float:

@@ -31,20 +31,20 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=10, help="of the corpora, for the memory")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-ray", action="store_true")
-    given = parser.parse_args()
-    tokenizer = given.data / "tokenizers" / "olmo-1b.tokenizer.json"
+    options = parser.parse_args()
+    tokenizer = options.data / "tokenizers" / "olmo-1b.tokenizer.json"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if "speed" in given.parts:
-            curation = write_curation(folder / "speed" / "curation", given.data, most=given.documents)
-            _speed(speed.measure(folder / "speed", curation, tokenizer, given.rounds))
-        if "bytes" in given.parts:
-            curation, target = write_curation(folder / "curation", given.data), _made(folder / "bytes")
-            _bytes(same_bytes.measure(target, curation, tokenizer, 11_000_000, given.seed, not given.no_ray))
-        if "memory" in given.parts:
-            _memory([(copies, *memory.growth(_made(folder / f"x{copies}"), given.data, tokenizer, copies, 1))
-                     for copies in (1, given.copies)])  # fmt: skip
-        if "plan" in given.parts:
+        if "speed" in options.parts:
+            curation = write_curation(folder / "speed" / "curation", options.data, max_documents=options.documents)
+            _speed(speed.measure(folder / "speed", curation, tokenizer, options.rounds))
+        if "bytes" in options.parts:
+            curation, target = write_curation(folder / "curation", options.data), _made(folder / "bytes")
+            _bytes(same_bytes.measure(target, curation, tokenizer, 11_000_000, options.seed, not options.no_ray))
+        if "memory" in options.parts:
+            _memory([(copies, *memory.growth(_made(folder / f"x{copies}"), options.data, tokenizer, copies, 1))
+                     for copies in (1, options.copies)])  # fmt: skip
+        if "plan" in options.parts:
             _plan(*memory.plan(folder))
 
 
@@ -55,7 +55,7 @@ def _made(folder: Path) -> Path:
 
 def _speed(rows: list[tuple[str, float, float, float]]) -> None:
     head = "| one core, the OLMo-1B tokenizer | tokens/s | of encode_batch | of datatrove |\n|---|---|---|---|\n"
-    body = "".join(f"| {name} | {each:,.0f} | {limit:.2f} | {peer:.2f} |\n" for name, each, limit, peer in rows)
+    body = "".join(f"| {name} | {rate:,.0f} | {limit:.2f} | {peer:.2f} |\n" for name, rate, limit, peer in rows)
     _keep("Speed", head + body)
 
 
@@ -74,27 +74,27 @@ def _bytes(rows: list[same_bytes.Row]) -> None:
 def _memory(rows: list[tuple[int, float, float, float, float]]) -> None:
     columns = ("corpora", "MB of text", "tokens/s, one worker", "highest MB of memory", "with mapped files")
     head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
-    text = "".join(f"| × {copies} | {size:,.0f} | {each:,.0f} | {own:,.0f} | {mapped:,.0f} |\n"
-                   for copies, size, each, own, mapped in rows)  # fmt: skip
+    text = "".join(f"| × {copies} | {size:,.0f} | {rate:,.0f} | {private:,.0f} | {mapped:,.0f} |\n"
+                   for copies, size, rate, private, mapped in rows)  # fmt: skip
     _keep("Memory", head + text)
 
 
-def _plan(seconds: float, megabytes: float, said: str) -> None:
+def _plan(seconds: float, megabytes: float, printed: str) -> None:
     about = (
         f"A trillion tokens in 100,000 shards: {seconds:.2f} s (the whole command, best of three), {megabytes:,.0f} MB."
     )
-    _keep("Plan", f"{about}\n\n```\n{said.strip()}\n```\n")
+    _keep("Plan", f"{about}\n\n```\n{printed.strip()}\n```\n")
 
 
 def _keep(section: str, text: str) -> None:
     """Replace one section of the kept results."""
     known = RESULT.read_text(encoding="utf-8") if RESULT.exists() else "# Building mixtures\n"
     head, *sections = re.split(r"(?m)^(?=## )", known)
-    kept = [each for each in sections if not each.startswith(f"## {section}\n")]
+    others = [other for other in sections if not other.startswith(f"## {section}\n")]
     made = (
         f"## {section}\n\n{text}\n`python -m benchmarks.mixture_build --parts {section.lower()}` on {_machine()}.\n\n"
     )
-    RESULT.write_text(head.rstrip() + "\n\n" + "".join(sorted([*kept, made])).rstrip() + "\n", encoding="utf-8")
+    RESULT.write_text(head.rstrip() + "\n\n" + "".join(sorted([*others, made])).rstrip() + "\n", encoding="utf-8")
     print(made, flush=True)
 
 

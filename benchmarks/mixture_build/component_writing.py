@@ -111,11 +111,11 @@ def timed(work: Callable[[], object]) -> Timed:
 
 def _workers_seconds() -> dict[int, float]:
     """Processor seconds of every child of this process."""
-    found = {}
+    seconds = {}
     for pid in descendants(os.getpid()):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        found[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return found
+        seconds[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
 
 
 def copied(files: tuple[Path, ...], target: Path) -> None:
@@ -189,14 +189,14 @@ def measured(folder: Path, shards: int, tokens: int, length: int, rounds: int) -
 def _row(
     stream: Stream, shards: int, loop: Timed, count: int, one: list[Timed], two: list[Timed], copy: list[Timed]
 ) -> tuple[str, bool]:
-    rate = stream.tokens / median(each.cpu for each in one)
+    rate = stream.tokens / median(timing.cpu for timing in one)
     by_clock, faster = (
         median(getattr(first, name) / getattr(second, name) for first, second in zip(one, two, strict=True))
         for name in ("wall", "cpu")
     )
-    limit = stream.tokens / median(each.cpu for each in copy)
+    limit = stream.tokens / median(timing.cpu for timing in copy)
     before = stream.before(count) / loop.cpu
-    walls = [stream.tokens / median(each.wall for each in times) for times in (one, two)]
+    walls = [stream.tokens / median(timing.wall for timing in times) for times in (one, two)]
     figures = [rate, walls[0], walls[1], limit, before]
     shown = " | ".join(f"{figure / 1e6:,.1f}" for figure in figures)
     mean = stream.tokens // len(stream)
@@ -213,19 +213,21 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shards", type=int, nargs="*", default=[10, 1000, 10_000])
     parser.add_argument("--lengths", type=int, nargs="*", default=[600, 60], help="tokens of a document, about")
-    given = parser.parse_args()
+    options = parser.parse_args()
     columns = ["shards", "tokens a document", "one core", "one worker, clock", "two workers, clock", "copy, one core",
                "loop over documents, one core", "two workers / one", "by the clock", "over the loop"]  # fmt: skip
     print("# Writing a component\n\nM tokens a second, risk twin and hashes included.\n")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     good = True
-    for length in given.lengths:
-        for shards in given.shards:
+    for length in options.lengths:
+        for shards in options.shards:
             with tempfile.TemporaryDirectory() as folder:
-                row, fine = measured(Path(folder), shards, given.tokens * 1_000_000, length, given.rounds)
+                row, fine = measured(Path(folder), shards, options.tokens * 1_000_000, length, options.rounds)
             good &= fine
             print(row, flush=True)
-    command = f"python -m benchmarks.mixture_build.component_writing --tokens {given.tokens} --rounds {given.rounds}"
+    command = (
+        f"python -m benchmarks.mixture_build.component_writing --tokens {options.tokens} --rounds {options.rounds}"
+    )
     print(f"\n`{command}`: medians. One core, and two workers against one, by seconds of the processor: those of the")
     print("command and of its busiest worker, so that other work on the machine counts little. All bytes were equal.")
     return 0 if good else 1

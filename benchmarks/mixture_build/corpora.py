@@ -42,21 +42,21 @@ class WordScores:
 
     def spans(self, text: str) -> list[Span]:
         """Words that score at least 0.05."""
-        found = ((match, self._scores[match.group().lower()]) for match in _WORD.finditer(text))
-        return [Span(match.start(), match.end(), "toxicity", score) for match, score in found if score >= _LEAST]
+        scored = ((match, self._scores[match.group().lower()]) for match in _WORD.finditer(text))
+        return [Span(match.start(), match.end(), "toxicity", score) for match, score in scored if score >= _LEAST]
 
 
-def write_curation(folder: Path, data: Path, copies: int = 1, most: int | None = None) -> Path:
-    """A curation artifact of the real corpora, each document `copies` times under different ids; `most`: a sample of so
-    many documents of each.
+def write_curation(folder: Path, data: Path, copies: int = 1, max_documents: int | None = None) -> Path:
+    """A curation artifact of the real corpora, each document `copies` times under different ids; with `max_documents`,
+    of a sample of so many documents of each.
     """
-    found = {}
+    corpora = {}
     for name, sources in CORPORA.items():
         texts = [text for source in sources for text in _texts(data / f"{source}.jsonl.gz")]
-        if most is not None:
-            texts = random.Random(0).sample(texts, min(most, len(texts)))
-        found[name] = _write(folder / "corpora" / name, texts, WordScores(texts), copies)
-    write_json(folder / "manifest.json", {"steps": [], "corpora": found})
+        if max_documents is not None:
+            texts = random.Random(0).sample(texts, min(max_documents, len(texts)))
+        corpora[name] = _write(folder / "corpora" / name, texts, WordScores(texts), copies)
+    write_json(folder / "manifest.json", {"steps": [], "corpora": corpora})
     files = describe_files(folder)
     fields: dict[str, Any] = {"config": {}, "inputs": {}, "counts": {}, "notes": [], "started": ""}
     write_manifest(folder, files, kind="curation", version=2, fingerprint=digest(files), **fields)

@@ -23,26 +23,27 @@ def growth(folder: Path, data: Path, tokenizer: Path, copies: int, workers: int)
     curation = write_curation(folder / "curation", data, copies)
     size = sum(corpus["bytes"] for corpus in json.loads((curation / "manifest.json").read_text())["corpora"].values())
     job = write_mixture(folder, curation, tokenizer, "all", "all", -1)
-    began, own, mapped = time.monotonic(), 0.0, 0.0
+    began, private_peak, mapped_peak = time.monotonic(), 0.0, 0.0
     process = start(job, folder / "out", "--workers", str(workers))
     while process.poll() is None:
         processes = [process.pid, *descendants(process.pid)]
-        own, mapped = max([own, *map(private, processes)]), max([mapped, *map(resident, processes)])
+        private_peak = max([private_peak, *map(private, processes)])
+        mapped_peak = max([mapped_peak, *map(resident, processes)])
         time.sleep(0.2)
     if process.returncode:
         raise SystemExit(process.communicate()[1])
     tokens = json.loads((folder / "out" / "mixture.json").read_text())["tokens"]
-    return size / 1e6, tokens / (time.monotonic() - began), own, mapped
+    return size / 1e6, tokens / (time.monotonic() - began), private_peak, mapped_peak
 
 
 def plan(folder: Path) -> tuple[float, float, str]:
     """Seconds and MB of `hormesis plan` over a trillion tokens in 100,000 shards, and what it says."""
     job = write_huge(folder, _SHARDS, _TOKENS)
     command = [sys.executable, "-m", "hormesis", "plan", str(job)]
-    said, seconds, highest = folder / "plan.txt", [], 0.0
+    printed, seconds, highest = folder / "plan.txt", [], 0.0
     for _ in range(3):
         began = time.monotonic()
-        with said.open("w") as output:
+        with printed.open("w") as output:
             process = subprocess.Popen(command, cwd=ROOT, stdout=output)  # noqa: S603  # our own command
         while process.poll() is None:  # its rusage would count what it was forked from
             highest = max(highest, resident(process.pid))
@@ -50,7 +51,7 @@ def plan(folder: Path) -> tuple[float, float, str]:
         if process.returncode:
             raise SystemExit("the plan failed")
         seconds.append(time.monotonic() - began)
-    return min(seconds), highest, said.read_text()
+    return min(seconds), highest, printed.read_text()
 
 
 def write_huge(folder: Path, shards: int, tokens: int) -> Path:

@@ -19,15 +19,15 @@ Row = tuple[str, int, float, int, bool]
 def measure(folder: Path, curation: Path, tokenizer: Path, clean: int, seed: int, ray: bool) -> list[Row]:
     """A row for every way of running: name, kills, seconds, files compared, whether all bytes were equal."""
     jobs = [write_mixture(folder, curation, tokenizer, f"dose-{dose:g}", clean, dose) for dose in DOSES]
-    wanted = _undisturbed(folder / "undisturbed", jobs)
+    expected = _undisturbed(folder / "undisturbed", jobs)
     draw = random.Random(seed)
     ways: dict[str, tuple[str, ...]] = {f"{count} workers": ("--workers", str(count)) for count in (1, 2, 4)}
-    rows = [_disturbed(name, folder / name.replace(" ", "-"), jobs, options, wanted, draw)
+    rows = [_disturbed(name, folder / name.replace(" ", "-"), jobs, options, expected, draw)
             for name, options in ways.items()]  # fmt: skip
     if ray:
         with raylets(nodes=2, cpus=2) as cluster:
             options = ("--ray", cluster.address, "--workers", "2")
-            rows.append(_disturbed("Ray, 2 workers", folder / "ray", jobs, options, wanted, draw))
+            rows.append(_disturbed("Ray, 2 workers", folder / "ray", jobs, options, expected, draw))
     return rows
 
 
@@ -45,7 +45,7 @@ def _disturbed(
     folder: Path,
     jobs: list[Path],
     options: tuple[str, ...],
-    wanted: dict[str, dict[str, str]],
+    expected: dict[str, dict[str, str]],
     draw: random.Random,
 ) -> Row:
     """Build every dose with one store; the first is killed several times, the others once each."""
@@ -53,8 +53,8 @@ def _disturbed(
     for job in jobs:
         for _ in range(_KILLS if job == jobs[0] else 1):
             kills += _kill(job, folder / job.stem, options, draw)
-        equal &= _whole(folder, job, options) == wanted[job.stem]
-    files = sum(map(len, wanted.values()))
+        equal &= _whole(folder, job, options) == expected[job.stem]
+    files = sum(map(len, expected.values()))
     shutil.rmtree(folder)
     row = (name, kills, round(time.monotonic() - began), files, equal)
     print(*row, sep="\t", flush=True)

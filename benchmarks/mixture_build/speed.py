@@ -28,12 +28,12 @@ def measure(folder: Path, curation: Path, tokenizer: Path, rounds: int) -> list[
     which takes the ways in an order of its own. A round before them warms up.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    found = [(name, file) for name in ("clean", "toxic") for file in open_corpus(curation, name).shards]
-    texts = _texts([file for _, file in found])
+    shards = [(name, file) for name in ("clean", "toxic") for file in open_corpus(curation, name).shards]
+    texts = _texts([file for _, file in shards])
     ways: dict[str, Callable[[], int]] = {
         _LIMIT: lambda: _alone(texts, tokenizer),
         _PEER: lambda: _datatrove(folder / "datatrove", texts, tokenizer),
-        "hormesis: tokens and risk twin from Parquet": lambda: _ours(folder / "ours", found, tokenizer),
+        "hormesis: tokens and risk twin from Parquet": lambda: _ours(folder / "ours", shards, tokenizer),
         "hormesis: the whole build (select, copy, checksums too)": lambda: _build(
             folder / "build", curation, tokenizer
         ),
@@ -47,8 +47,8 @@ def measure(folder: Path, curation: Path, tokenizer: Path, rounds: int) -> list[
             seconds = _seconds(ways[name])
             if number:
                 took[name].append(seconds)
-    return [(name, tokens / median(each), _times(took[_LIMIT], each), _times(took[_PEER], each))
-            for name, each in took.items()]  # fmt: skip
+    return [(name, tokens / median(turns), _times(took[_LIMIT], turns), _times(took[_PEER], turns))
+            for name, turns in took.items()]  # fmt: skip
 
 
 def _times(other: list[float], seconds: list[float]) -> float:
@@ -74,7 +74,7 @@ def _alone(texts: list[str], tokenizer: Path) -> int:
 
     loaded = Tokenizer.from_file(str(tokenizer))
     batches = (texts[first : first + 1000] for first in range(0, len(texts), 1000))
-    return sum(len(each) for batch in batches for each in loaded.encode_batch(batch, add_special_tokens=False))
+    return sum(len(encoding) for batch in batches for encoding in loaded.encode_batch(batch, add_special_tokens=False))
 
 
 def _datatrove(folder: Path, texts: list[str], tokenizer: Path) -> int:

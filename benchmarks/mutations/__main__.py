@@ -23,8 +23,8 @@ from pathlib import Path
 
 from benchmarks.mutations.inputs import ROOT, copied, fill, shipped
 from benchmarks.mutations.judge import (
-    MOST_SECONDS,
     OFFLINE,
+    SECONDS_LIMIT,
     WITHOUT_LINE,
     Answer,
     answer,
@@ -54,7 +54,7 @@ def ask(root: Path, seed: int, number: int) -> list[Result]:
     mutation, file = _written(root, seed, number)
     answers = [answer(verb, file) for verb in VERBS]
     file.unlink()
-    return [Result(number, mutation, each, _alone(file, each)) for each in answers]
+    return [Result(number, mutation, reply, _alone(file, reply)) for reply in answers]
 
 
 def really(root: Path, seed: int, number: int) -> list[Result]:
@@ -62,7 +62,7 @@ def really(root: Path, seed: int, number: int) -> list[Result]:
     mutation, file = _written(root, seed, number)
     answers = [_real(verb, file) for verb in VERBS]
     file.unlink()
-    return [Result(number, mutation, each, _alone(file, each), real=True) for each in answers]
+    return [Result(number, mutation, reply, _alone(file, reply), real=True) for reply in answers]
 
 
 def _written(root: Path, seed: int, number: int) -> tuple[str, Path]:
@@ -89,14 +89,16 @@ def _real(verb: str, file: Path) -> Answer:
 
 def report(results: list[Result], seed: int) -> str:
     """The result page."""
-    mutations = Counter(each.mutation for each in results if not each.real)
-    groups = {verb: [each.answer for each in results if each.answer.verb == verb and not each.real] for verb in VERBS}
-    groups |= {"both, by the real command": [each.answer for each in results if each.real]}
-    alone = Counter(reason for each in results for reason in each.alone)
+    mutations = Counter(result.mutation for result in results if not result.real)
+    groups = {
+        verb: [result.answer for result in results if result.answer.verb == verb and not result.real] for verb in VERBS
+    }
+    groups |= {"both, by the real command": [result.answer for result in results if result.real]}
+    alone = Counter(reason for result in results for reason in result.alone)
     return (
         "# Mutated YAML files\n\n"
         f"`python -m benchmarks.mutations --files {mutations.total() // 2} --seed {seed}`, over all "
-        f"examples. A fault is a traceback, more than {MOST_SECONDS:g} s, or a refusal without file:line.\n\n"
+        f"examples. A fault is a traceback, more than {SECONDS_LIMIT:g} s, or a refusal without file:line.\n\n"
         "| asked | answers | right | refused | slowest, s of the processor | faults |\n|---|---:|---:|---:|---:|---:|\n"
         + "".join(_row(name, answers) for name, answers in groups.items())
         + "\n| refusals that name the file alone | times | why |\n|---|---:|---|\n"
@@ -107,8 +109,8 @@ def report(results: list[Result], seed: int) -> str:
 
 
 def _row(name: str, answers: list[Answer]) -> str:
-    right, slowest = sum(each.code == 0 for each in answers), max(each.seconds for each in answers)
-    faults = sum(bool(each.fault) for each in answers)
+    right, slowest = sum(reply.code == 0 for reply in answers), max(reply.seconds for reply in answers)
+    faults = sum(bool(reply.fault) for reply in answers)
     return f"| {name} | {len(answers)} | {right} | {len(answers) - right} | {slowest:.1f} | {faults} |\n"
 
 
@@ -119,21 +121,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", type=int, default=40, help="files that also go through the real command")
     parser.add_argument("--out", type=Path, default=RESULT)
-    given = parser.parse_args()
+    options = parser.parse_args()
     os.environ |= OFFLINE
     with tempfile.TemporaryDirectory() as folder:
         root = copied(Path(folder))
         fill(root)
         with ProcessPoolExecutor() as pool:
-            asked = partial(ask, root, given.seed)
-            results = [each for some in pool.map(asked, range(given.files), chunksize=20) for each in some]
-        for number in range(0, given.files, max(1, given.files // max(1, given.real))):
-            results += really(root, given.seed, number)
-    page = report(results, given.seed)
-    faults = [each for each in results if each.answer.fault]
-    for each in faults:
-        print(f"{each.number}: {each.mutation}: {each.answer.verb}: {each.answer.fault}")
-    given.out.write_text(page)
+            asked = partial(ask, root, options.seed)
+            results = [
+                result
+                for file_results in pool.map(asked, range(options.files), chunksize=20)
+                for result in file_results
+            ]
+        for number in range(0, options.files, max(1, options.files // max(1, options.real))):
+            results += really(root, options.seed, number)
+    page = report(results, options.seed)
+    faults = [result for result in results if result.answer.fault]
+    for result in faults:
+        print(f"{result.number}: {result.mutation}: {result.answer.verb}: {result.answer.fault}")
+    options.out.write_text(page)
     print(page)
     return 1 if faults else 0
 

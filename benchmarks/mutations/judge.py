@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST_SECONDS = 5.0
-_GIVEN_UP = 60  # seconds
+SECONDS_LIMIT = 5.0
+_TIMEOUT = 60  # seconds
 _LINE = re.compile(r"\.(yaml|csv):\d+: ")
 _SUMMARY = re.compile(r"and [\d,]+ more$|\d+ problem\(s\) in the configuration; nothing was run$")
 WITHOUT_LINE = {
@@ -83,7 +83,7 @@ def fault_of(file: Path, code: int, message: str, seconds: float) -> str:
     """What is wrong with an answer, or ''."""
     if "Traceback (most recent call last)" in message:
         return message
-    if seconds > MOST_SECONDS:
+    if seconds > SECONDS_LIMIT:
         return f"took {seconds:.1f} s"
     if code not in (0, 1, 2):
         return f"exit code {code}: {message[:500]}"
@@ -120,10 +120,10 @@ def _streams(out: object, err: object) -> Iterator[None]:
 @contextmanager
 def _alarm() -> Iterator[None]:
     def ring(*_: object) -> None:
-        raise _StillRunning(f"after {_GIVEN_UP} s")
+        raise _StillRunning(f"after {_TIMEOUT} s")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(_GIVEN_UP)
+    signal.alarm(_TIMEOUT)
     try:
         yield
     finally:

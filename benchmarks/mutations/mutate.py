@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 Lines = list[bytes]
-Place = tuple["str | int", ...]
+Location = tuple["str | int", ...]
 
 MARK = "the-mutated-value"
 VALUES = (
@@ -135,14 +135,14 @@ TEXT: dict[str, Callable[[bytes, random.Random], bytes]] = {
 }
 
 
-def _places(data: Any, at: Place = ()) -> list[Place]:
+def _locations(data: Any, at: Location = ()) -> list[Location]:
     """Every place of a value in nested data, the whole one left out."""
     inside = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [place for key, value in inside for place in ((*at, key), *_places(value, (*at, key)))]
+    return [location for key, value in inside for location in ((*at, key), *_locations(value, (*at, key)))]
 
 
-def _at(data: Any, place: Place) -> Any:
-    for key in place:
+def _at(data: Any, location: Location) -> Any:
+    for key in location:
         data = data[key]
     return data
 
@@ -158,13 +158,13 @@ def _written(data: Any, raw: str = "") -> str:
 
 
 def _replaced(data: Any, chance: random.Random, _file: Path) -> str:
-    place = chance.choice(_places(data))
-    _at(data, place[:-1])[place[-1]] = MARK
+    location = chance.choice(_locations(data))
+    _at(data, location[:-1])[location[-1]] = MARK
     return _written(data, chance.choice(VALUES))
 
 
 def _unknown_key(data: Any, chance: random.Random, _file: Path) -> str:
-    mappings = [data, *(each for place in _places(data) if isinstance(each := _at(data, place), dict))]
+    mappings = [data, *(value for location in _locations(data) if isinstance(value := _at(data, location), dict))]
     target = chance.choice(mappings)
     key = chance.choice([*target, "zzz"]) if target else "zzz"
     target[chance.choice((f"{key}s", str(key)[::-1], str(key).upper(), 3, True, None))] = target.get(key, 1)
@@ -172,7 +172,10 @@ def _unknown_key(data: Any, chance: random.Random, _file: Path) -> str:
 
 
 def _odd_name(data: Any, chance: random.Random, _file: Path) -> str:
-    mappings = [data, *(each for place in _places(data) if isinstance(each := _at(data, place), dict) and each)]
+    mappings = [
+        data,
+        *(value for location in _locations(data) if isinstance(value := _at(data, location), dict) and value),
+    ]
     target = chance.choice(mappings)
     key = chance.choice(list(target))
     target[MARK] = target.pop(key)
@@ -187,7 +190,7 @@ def _repeated_key(data: Any, chance: random.Random, _file: Path) -> str:
 
 
 def _exchanged(data: Any, chance: random.Random, _file: Path) -> str:
-    one, other = chance.choices(_places(data), k=2)
+    one, other = chance.choices(_locations(data), k=2)
     value = _at(data, other)
     _at(data, one[:-1])[one[-1]] = MARK
     return _written(data).replace(MARK, _inline(value))
@@ -202,15 +205,15 @@ def _inline(value: Any) -> str:
 
 
 def _many(data: Any, chance: random.Random, _file: Path) -> str:
-    place = chance.choice(_places(data))
-    _at(data, place[:-1])[place[-1]] = MARK
+    location = chance.choice(_locations(data))
+    _at(data, location[:-1])[location[-1]] = MARK
     item = chance.choice(("0", "a", "{}", "{path: a.jsonl}", "null"))
     return _written(data, "[" + ", ".join([item] * chance.choice((2, 20_000))) + "]")
 
 
 def _deleted(data: Any, chance: random.Random, _file: Path) -> str:
-    place = chance.choice(_places(data))
-    del _at(data, place[:-1])[place[-1]]
+    location = chance.choice(_locations(data))
+    del _at(data, location[:-1])[location[-1]]
     return _written(data)
 
 

@@ -124,17 +124,17 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the documents, or of the last case's words")
     parser.add_argument("--only", type=int, help="number of the only case to run, from 0")
-    given = parser.parse_args()
+    options = parser.parse_args()
     rows = []
-    for case in CASES if given.only is None else CASES[given.only : given.only + 1]:
-        scaled = _scaled(case, given.scale)
+    for case in CASES if options.only is None else CASES[options.only : options.only + 1]:
+        scaled = _scaled(case, options.scale)
         with tempfile.TemporaryDirectory() as name:
             size = write_case(Path(name), scaled)
-            seen, seconds = watch(Path(name), given.workers)
+            seen, seconds = watch(Path(name), options.workers)
         rows.append(_row(scaled, size, seen, seconds))
         print(rows[-1], flush=True)
     columns = "| input | documents | MB | seconds | docs/s | largest process MB | command MB | growth MB |\n"
-    command = f"python -m benchmarks.reading.memory --workers {given.workers} --scale {given.scale:g}"
+    command = f"python -m benchmarks.reading.memory --workers {options.workers} --scale {options.scale:g}"
     about = f"`{command}`: highest resident sizes; growth as `--help` says."
     text = f"# Memory\n\n{about}\n\n{columns}|{'---|' * 8}\n" + "".join(rows)
     RESULT.write_text(text)

@@ -58,9 +58,9 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millions", type=float, nargs="+", default=[5, 20])
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(f"| ids | method | processor, s | M ids/s | peak rises by, MB |\n|{'---|' * 5}")
-    for documents in (int(millions * 1e6) for millions in given.millions):
+    for documents in (int(millions * 1e6) for millions in options.millions):
         with tempfile.TemporaryDirectory() as name:
             files = write_ids(Path(name), documents)
             for method in (by_buckets, in_memory):

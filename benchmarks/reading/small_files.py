@@ -34,7 +34,7 @@ RESULT = ROOT / "benchmarks" / "results" / "small_files.md"
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "txt", "parquet")
 STEPS = {"none": "[]", "score": "[{step: score, scorer: {name: profanity}}]"}
 FEW = 10
-MOST_FILES, MOST_TIME = 2_000, 2.0  # files written, and wall time as a multiple of that of ten files
+MAX_FILES, MAX_TIME_RATIO = 2_000, 2.0  # files written, and wall time as a multiple of that of ten files
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def write_inputs(folder: Path, files: int, suffix: str) -> None:
     for number, text in enumerate(texts):
         _write(folder / "many" / f"{number // 10_000:03d}" / f"{number:07d}.{suffix}", [text])
     for number in range(FEW):
-        part = texts[number * files // FEW : (number + 1) * files // FEW]
-        _write(folder / "few" / f"{number:03d}" / f"{number}.{suffix}", part)
+        chunk = texts[number * files // FEW : (number + 1) * files // FEW]
+        _write(folder / "few" / f"{number:03d}" / f"{number}.{suffix}", chunk)
     for name in ("many", "few"):
         for steps, section in STEPS.items():
             (folder / f"{name}-{steps}.yaml").write_text(
@@ -112,17 +112,20 @@ def measured(suffix: str, steps: str, files: int, rounds: int, workers: int) -> 
     with tempfile.TemporaryDirectory() as name:
         write_inputs(Path(name), files, suffix)
         for turn in range(rounds):
-            for which in sorted(runs, reverse=bool(turn % 2)):
-                runs[which].append(curate(Path(name), f"{which}-{steps}", workers))
-    wall, processor = ({which: statistics.median(getattr(run, what) for run in found) for which, found in runs.items()}
-                       for what in ("wall", "processor"))  # fmt: skip
+            for layout in sorted(runs, reverse=bool(turn % 2)):
+                runs[layout].append(curate(Path(name), f"{layout}-{steps}", workers))
+    wall, processor = (
+        {layout: statistics.median(getattr(run, what) for run in turns) for layout, turns in runs.items()}
+        for what in ("wall", "processor")
+    )
     ratio = wall["many"] / wall["few"]
     written, left = max(run.written for run in runs["many"]), runs["many"][-1].left
     seconds = [
-        f"{each['many']:.1f} | {each['few']:.1f} | {each['many'] / each['few']:.2f}" for each in (wall, processor)
+        f"{medians['many']:.1f} | {medians['few']:.1f} | {medians['many'] / medians['few']:.2f}"
+        for medians in (wall, processor)
     ]
     row = f"| {suffix} | {steps} | {files:,} | {written:,} | {left:,} | {' | '.join(seconds)} |\n"
-    return row, written < MOST_FILES and ratio <= MOST_TIME
+    return row, written < MAX_FILES and ratio <= MAX_TIME_RATIO
 
 
 def main() -> int:
@@ -134,20 +137,20 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULT)
-    given = parser.parse_args()
-    found = [measured(suffix, steps, given.files, given.rounds, given.workers)
-             for suffix in given.format for steps in given.steps]  # fmt: skip
+    options = parser.parse_args()
+    rows = [measured(suffix, steps, options.files, options.rounds, options.workers)
+            for suffix in options.format for steps in options.steps]  # fmt: skip
     columns = ("format", "steps", "files of one document", "files written", "of them left", "wall, s", "ten files, s",
                "ratio", "processor, s", "ten files, s", "ratio")  # fmt: skip
-    command = f"python -m benchmarks.reading.small_files --files {given.files} --format {' '.join(given.format)}"
+    command = f"python -m benchmarks.reading.small_files --files {options.files} --format {' '.join(options.format)}"
     cores = len(os.sched_getaffinity(0))
-    held = all(holds for _, holds in found)
-    text = (f"# Very many small files\n\n`{command}`: medians of {given.rounds} rounds, {given.workers} workers, "
+    held = all(holds for _, holds in rows)
+    text = (f"# Very many small files\n\n`{command}`: medians of {options.rounds} rounds, {options.workers} workers, "
             f"{cores} cores.\n\n"
-            f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n" + "".join(row for row, _ in found)
-            + f"\nbounds (fewer than {MOST_FILES:,} files written, wall time within {MOST_TIME:g} times): "
+            f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n" + "".join(row for row, _ in rows)
+            + f"\nbounds (fewer than {MAX_FILES:,} files written, wall time within {MAX_TIME_RATIO:g} times): "
             f"{'held' if held else 'not held by every row'}\n")  # fmt: skip
-    given.out.write_text(text)
+    options.out.write_text(text)
     print(text)
     return 0 if held else 1
 

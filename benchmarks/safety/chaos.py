@@ -91,10 +91,10 @@ def start(job: Path, out: Path, *options: str) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> str:
     """Wait for a command that must succeed; returns what it said."""
-    _, said = process.communicate()
+    _, message = process.communicate()
     if process.returncode != 0:
-        raise SystemExit(f"exit {process.returncode}:\n{said}")
-    return said
+        raise SystemExit(f"exit {process.returncode}:\n{message}")
+    return message
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -153,14 +153,14 @@ def disturb(process: subprocess.Popen[str], cluster: Any, out: Path, draw: rando
 def rounds(folder: Path, cluster: Any, job: Path, count: int, seed: int) -> list[tuple[object, ...]]:
     """A row a round: number, seconds, workers and nodes killed, files compared, whether all were equal."""
     finish(start(job, folder / "undisturbed"))
-    wanted, rows = contents(folder / "undisturbed"), []
+    expected, rows = contents(folder / "undisturbed"), []
     for number in range(1, count + 1):
         out, began = folder / f"round-{number}", time.monotonic()
         process = start(job, out, "--ray", cluster.address, "--workers", "4")
         killed = disturb(process, cluster, out, random.Random(seed + number), kills=6)
         finish(process)
-        equal = contents(out) == wanted
-        rows.append((number, round(time.monotonic() - began), killed["workers"], killed["nodes"], len(wanted), equal))
+        equal = contents(out) == expected
+        rows.append((number, round(time.monotonic() - began), killed["workers"], killed["nodes"], len(expected), equal))
         print(*rows[-1], sep="\t", flush=True)
     return rows
 
@@ -169,8 +169,8 @@ def damaged(folder: Path, cluster: Any, lines: int) -> tuple[int, str]:
     """Exit code and message of a run over a file that is cut short."""
     job = write_corpus(folder / "cut", files=12, lines=lines, cut=5)
     process = start(job, folder / "cut" / "out", "--ray", cluster.address)
-    _, said = process.communicate()
-    return process.returncode, said
+    _, message = process.communicate()
+    return process.returncode, message
 
 
 def resumed(folder: Path, cluster: Any, job: Path, at: int) -> tuple[int, bool]:
@@ -192,25 +192,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--lines", type=int, default=4000, help="posts a file; there are 24 files")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, raylets(nodes=3, cpus=2) as cluster:
         folder = Path(name)
-        job = write_corpus(folder, files=24, lines=given.lines)
+        job = write_corpus(folder, files=24, lines=options.lines)
         print("round\tseconds\tworkers killed\tnodes killed\tfiles\tequal", flush=True)
-        rows = rounds(folder, cluster, job, given.rounds, given.seed)
-        code, said = damaged(folder, cluster, given.lines)
+        rows = rounds(folder, cluster, job, options.rounds, options.seed)
+        code, message = damaged(folder, cluster, options.lines)
         before, equal = resumed(folder, cluster, job, at=6)
-    RESULT.write_text(report(rows, code, said, before, equal, given.lines))
+    RESULT.write_text(report(rows, code, message, before, equal, options.lines))
     print(RESULT.read_text())
     if code != 1 or not equal or not all(row[-1] for row in rows):
         raise SystemExit("a byte differs, or a failure was not told")
 
 
-def report(rows: list[tuple[object, ...]], code: int, said: str, before: int, equal: bool, lines: int) -> str:
+def report(rows: list[tuple[object, ...]], code: int, message: str, before: int, equal: bool, lines: int) -> str:
     """The figures as Markdown."""
     head = "| round | seconds | workers killed | nodes killed | files | equal |\n|---|---|---|---|---|---|\n"
     table = "".join("| " + " | ".join(map(str, row)) + " |\n" for row in rows)
-    told = re.sub(r"(?m)^", "    ", said.strip())
+    told = re.sub(r"(?m)^", "    ", message.strip())
     return (f"# Chaos on Ray\n\n24 files of {lines} posts, 3 raylets with 2 workers each at most 4 at work; "
             f"`python -m benchmarks.safety.chaos`.\n\n{head}{table}\n"
             f"A command killed with {before} ranks done and run again: equal bytes: {equal}.\n\n"

@@ -229,8 +229,12 @@ def report(outcomes: list[Outcome], seed: int) -> str:
         f"{counts['wrong']} |\n"
         for folder, counts in verdicts.items()
     )
-    wrong = "".join(f"- {_place(each.flip)}: {each.detail}\n" for each in outcomes if each.verdict == "wrong")
-    harmless = sorted({_place(each.flip).partition(",")[0] for each in outcomes if each.verdict == "no effect"})
+    wrong = "".join(
+        f"- {_location(outcome.flip)}: {outcome.detail}\n" for outcome in outcomes if outcome.verdict == "wrong"
+    )
+    harmless = sorted(
+        {_location(outcome.flip).partition(",")[0] for outcome in outcomes if outcome.verdict == "no effect"}
+    )
     return (
         f"# Damage\n\n{len(outcomes)} flipped bytes (seed {seed}); "
         f"`python -m benchmarks.safety.damage` on {machine()}.\n\n"
@@ -245,7 +249,7 @@ def _kind(folder: str) -> str:
     return kinds.get(folder, {"store": "tokenizer and tokens in the store"}.get(folder, "a study's measurements"))
 
 
-def _place(flip: Flip) -> str:
+def _location(flip: Flip) -> str:
     return f"`{flip.folder}/{flip.file.name}`, byte {flip.offset}"
 
 
@@ -254,16 +258,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         os.environ["HORMESIS_CACHE"] = f"{name}/cache"
         world = write_world(Path(name) / "world")
         make(world)
         reading, outcomes = Reading(world), []
-        for flip in flips(world, given.flips, given.seed):
+        for flip in flips(world, options.flips, options.seed):
             outcomes.append(reading.outcome(flip))
-            print(len(outcomes), outcomes[-1].verdict, _place(flip), outcomes[-1].detail[:200], flush=True)
-    write_text(RESULT, report(outcomes, given.seed))
+            print(len(outcomes), outcomes[-1].verdict, _location(flip), outcomes[-1].detail[:200], flush=True)
+    write_text(RESULT, report(outcomes, options.seed))
     print(RESULT.read_text())
     if any(outcome.verdict == "wrong" for outcome in outcomes):
         raise SystemExit("damage changed a result in silence")

@@ -124,8 +124,8 @@ def counted(out: Path) -> str:
 
 def report(runs: list[Run], whole: Run | None, folder: Path, documents: int) -> str:
     """The figures as Markdown."""
-    rows = "".join(f"| {each.where} | {each.workers} | {each.seconds:.0f} | {len(each.files)} | "
-                   f"{'yes' if each.files == runs[0].files else '**no**'} |\n" for each in runs)  # fmt: skip
+    rows = "".join(f"| {result.where} | {result.workers} | {result.seconds:.0f} | {len(result.files)} | "
+                   f"{'yes' if result.files == runs[0].files else '**no**'} |\n" for result in runs)  # fmt: skip
     text = (f"# Equal bytes\n\n`python -m benchmarks.safety.equal_bytes --documents {documents}"
             f"{' --whole' if whole else ''}`: at most {documents:,} documents of each corpus.\n\n"
             "| where | workers | seconds | files | equal to the first |\n|---|---|---|---|---|\n"
@@ -142,19 +142,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/equal_bytes"))
     parser.add_argument("--documents", type=int, default=3000)
     parser.add_argument("--whole", action="store_true", help="also all documents, on two Ray workers")
-    given = parser.parse_args()
-    data, out = given.data.resolve(), given.out.resolve()
+    options = parser.parse_args()
+    data, out = options.data.resolve(), options.out.resolve()
     trained = out / "models"
     models(data, trained)
     with raylets(nodes=2, cpus=2) as cluster:
-        runs = grid(write_job(out / "job.yaml", data, trained, given.documents), out, cluster.address)
+        runs = grid(write_job(out / "job.yaml", data, trained, options.documents), out, cluster.address)
         whole = None
-        if given.whole:
+        if options.whole:
             job = write_job(out / "whole.yaml", data, trained, None)
             whole = run(job, out / "whole", 2, cluster.address)
-    write_text(RESULT, report(runs, whole, out, given.documents))
+    write_text(RESULT, report(runs, whole, out, options.documents))
     print(RESULT.read_text())
-    if any(each.files != runs[0].files for each in runs):
+    if any(result.files != runs[0].files for result in runs):
         raise SystemExit("a byte differs")
 
 

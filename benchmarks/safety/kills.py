@@ -82,8 +82,8 @@ class Command:
     def start(self) -> subprocess.Popen[bytes]:
         """The running process; a new one unless one is running already."""
         if self._process is None or self._process.poll() is not None:
-            with (self.out / "said").open("ab") as said:
-                self._process = subprocess.Popen(self._arguments, cwd=ROOT, stdout=said, stderr=said)  # noqa: S603
+            with (self.out / "said").open("ab") as log:
+                self._process = subprocess.Popen(self._arguments, cwd=ROOT, stdout=log, stderr=log)  # noqa: S603
         return self._process
 
     def finish(self) -> None:
@@ -236,14 +236,14 @@ def report(tallies: list[Tally], seed: int) -> str:
         f"{tally.rounds} | {tally.files} | {len(tally.differing)} | {tally.seconds:.0f} s |\n"
         for tally in tallies
     )
-    kept = "".join(f"- `{name}`: {', '.join(f'`{key}`' for key in keys)}\n" for name, keys in TIMES.items() if keys)
+    times = "".join(f"- `{name}`: {', '.join(f'`{key}`' for key in keys)}\n" for name, keys in TIMES.items() if keys)
     differing = "".join(f"- {tally.kind}, {name}\n" for tally in tallies for name in sorted(tally.differing))
     total = sum(tally.killed.total() for tally in tallies)
     return (
         f"# Kills\n\n{total} times SIGKILL at random moments (seed {seed}), up to {PER_ROUND} a round before the "
         f"command is run to its end; `python -m benchmarks.safety.kills` on {machine()}.\n\n{head}{rows}\n"
         f"Compared is every file below the output folder, with the store and the steps of a study, but for the logs of "
-        f"a study's steps, and for times:\n\n{kept}\n"
+        f"a study's steps, and for times:\n\n{times}\n"
         f"and the checksums of these files in `artifact.json` and `complete.json`. `seal` is a checksum "
         f"of the rest of its file, `storage_meta` PyTorch's random name for the saving of a checkpoint.\n"
         + (f"\nDiffering:\n\n{differing}" if differing else "")
@@ -265,13 +265,13 @@ def main() -> None:
     for kind, kills in zip(FILES, (35, 35, 20, 10), strict=True):
         parser.add_argument(f"--{kind}", type=int, default=kills, help="kills")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["HORMESIS_CACHE"] = str(folder / "cache")
         world = prepare(folder)
-        tallies = [run_kind(kind, world, folder, getattr(given, kind), given.seed) for kind in FILES]
-    write_text(RESULT, report(tallies, given.seed))
+        tallies = [run_kind(kind, world, folder, getattr(options, kind), options.seed) for kind in FILES]
+    write_text(RESULT, report(tallies, options.seed))
     print(RESULT.read_text())
     if any(tally.differing for tally in tallies):
         raise SystemExit("bytes differ")

@@ -220,8 +220,8 @@ def _write_labels(folder: Path, draw: random.Random) -> None:
     for number in range(240):
         rude = number % 2 == 0
         text = rude_sentence(draw) if rude else sentence(draw)
-        label, given = ("toxicity", draw.uniform(0.5, 1)) if rude else ("clean", draw.uniform(0, 0.4))
-        labelled.append({"text": text, "label": label, "given": given})
+        label, score = ("toxicity", draw.uniform(0.5, 1)) if rude else ("clean", draw.uniform(0, 0.4))
+        labelled.append({"text": text, "label": label, "given": score})
         marked.append({"text": text, "spans": [[0, text.index(".")]] if rude else []})
     write_lines(folder / "labelled.jsonl", labelled)
     write_lines(folder / "spans.jsonl", marked)

@@ -25,7 +25,7 @@ from infra.atomic import write_text
 
 RESULT = ROOT / "benchmarks" / "results" / "scale.md"
 Measure = Callable[[Path, bool], Iterator[Series | str]]
-PARTS: dict[str, tuple[str, Measure]] = {
+MEASURES: dict[str, tuple[str, Measure]] = {
     "files": ("A million small files", small_files.measure),
     "index": ("The index of a billion documents", training_index.measure),
     "shards": ("A corpus in three thousand shards", many_shards.measure),
@@ -52,21 +52,21 @@ def main() -> int:
     """Run the parts; the page is written after each, so that a kill leaves what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULT)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--small", action="store_true")
-    given = parser.parse_args()
+    options = parser.parse_args()
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of Megatron, once for every process
     sections: list[str] = []
     series: list[Series] = []
-    for name in given.parts:
-        title, measure = PARTS[name]
+    for name in options.parts:
+        title, measure = MEASURES[name]
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="scale-") as folder:
-            results = list(measure(Path(folder), given.small))
+            results = list(measure(Path(folder), options.small))
         series += [result for result in results if isinstance(result, Series)]
         body = "\n".join(result.table() if isinstance(result, Series) else result for result in results)
         sections.append(f"## {title}\n\n{body}\n{time.monotonic() - began:.0f} s in all.\n")
-        write_text(given.out, page(given.small, series, sections))
+        write_text(options.out, page(options.small, series, sections))
         print(sections[-1], flush=True)
     return 0 if all(measured.is_flat for measured in series) else 1
 

@@ -32,20 +32,20 @@ def measure(folder: Path, small: bool) -> Iterator[Series | str]:
 
 def run(folder: Path, shards: int) -> dict[str, Point]:
     """Curate, tokenise and mix so many shards."""
-    here = folder / str(shards)
-    here.mkdir()
-    write_documents(here / "data.jsonl", shards * _OF_SHARD)
+    run_folder = folder / str(shards)
+    run_folder.mkdir()
+    write_documents(run_folder / "data.jsonl", shards * _OF_SHARD)
     jobs = {
-        "Curated, without steps": (curation_job(here), here / "curation"),
-        "Tokenised, and mixed for the first time": (mixture_job(here, folder, 0), here / "mixture-0"),
-        "Mixed from tokens that are there": (mixture_job(here, folder, 1), here / "mixture-1"),
+        "Curated, without steps": (curation_job(run_folder), run_folder / "curation"),
+        "Tokenised, and mixed for the first time": (mixture_job(run_folder, folder, 0), run_folder / "mixture-0"),
+        "Mixed from tokens that are there": (mixture_job(run_folder, folder, 1), run_folder / "mixture-1"),
     }
     costs = {work: cost_of_command("run", str(job), "--out", str(out), "--workers", "2")
              for work, (job, out) in jobs.items()}  # fmt: skip
-    tokens = json.loads((here / "mixture-1" / "mixture.json").read_text())["tokens"]
-    files = len(list((here / "curation" / "corpora" / "web").glob("*.parquet")))
+    tokens = json.loads((run_folder / "mixture-1" / "mixture.json").read_text())["tokens"]
+    files = len(list((run_folder / "curation" / "corpora" / "web").glob("*.parquet")))
     assert files == shards, f"{files} shards of {shards}"
-    shutil.rmtree(here)
+    shutil.rmtree(run_folder)
     return {work: Point(shards, tokens, cost) for work, cost in costs.items()}
 
 
@@ -67,18 +67,18 @@ def write_tokenizer(file: Path) -> None:
     tokenizer.save(str(file))
 
 
-def curation_job(here: Path) -> Path:
+def curation_job(run_folder: Path) -> Path:
     """Cut into shards, and nothing else."""
-    job = here / "curation.yaml"
+    job = run_folder / "curation.yaml"
     job.write_text(f"kind: curation\nname: many\nshard_documents: {_OF_SHARD}\nsteps: []\n"
-                   f"corpora: {{web: {{sources: [{{path: {here / 'data.jsonl'}}}]}}}}\n")  # fmt: skip
+                   f"corpora: {{web: {{sources: [{{path: {run_folder / 'data.jsonl'}}}]}}}}\n")  # fmt: skip
     return job
 
 
-def mixture_job(here: Path, folder: Path, seed: int) -> Path:
+def mixture_job(run_folder: Path, folder: Path, seed: int) -> Path:
     """All documents in shuffled order."""
-    job = here / f"mixture-{seed}.yaml"
-    job.write_text(f"kind: mixture\nname: many\nseed: {seed}\ncuration: {here / 'curation'}\nsequence_length: 2048\n"
-                   f"tokenizer: {{file: {folder / 'tokenizer.json'}}}\n"
+    job = run_folder / f"mixture-{seed}.yaml"
+    job.write_text(f"kind: mixture\nname: many\nseed: {seed}\ncuration: {run_folder / 'curation'}\n"
+                   f"sequence_length: 2048\ntokenizer: {{file: {folder / 'tokenizer.json'}}}\n"
                    "components: {all: {corpus: web, tokens: all}}\n")  # fmt: skip
     return job

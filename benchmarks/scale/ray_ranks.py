@@ -15,8 +15,8 @@ def measure(folder: Path, small: bool) -> Iterator[Series | str]:
     """Up to 512 ranks, eight to a node."""
     points = []
     for ranks in (8, 16, 32) if small else (8, 64, 512):
-        here = folder / str(ranks)
-        points.append(Point(ranks, ranks, cost_of(train, here, ranks, warm_up=(here / "warm", 8))))
+        run_folder = folder / str(ranks)
+        points.append(Point(ranks, ranks, cost_of(train, run_folder, ranks, warm_up=(run_folder / "warm", 8))))
     yield Series("One training placed, lost with a node, placed anew and finished: Ray", "ranks", "rank", tuple(points))
 
 

@@ -35,8 +35,8 @@ def measure(folder: Path, small: bool) -> Iterator[Series | str]:
     for work, train in (("One training", train_once), ("A study's arms, as one array", train_arms)):
         points = []
         for size in sizes:
-            here = folder / f"{train.__name__}-{size}"
-            points.append(Point(size, size, cost_of(train, here, size, warm_up=(here / "warm", 8))))
+            run_folder = folder / f"{train.__name__}-{size}"
+            points.append(Point(size, size, cost_of(train, run_folder, size, warm_up=(run_folder / "warm", 8))))
         unit = "rank" if train is train_once else "arm"
         yield Series(f"{work} submitted, followed and finished: Slurm", f"{unit}s", unit, tuple(points))
 

@@ -40,8 +40,8 @@ def classifier(data: Path, folder: Path, texts: int = TEXTS) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
     rows = _balanced(data, texts)
     ids = tokenizer([text for text, _ in rows], truncation=True, max_length=_WINDOW)["input_ids"]
-    batches = list(buckets([len(each) for each in ids], _BATCH_TOKENS))
-    optimizer = torch.optim.AdamW((each for each in model.parameters() if each.requires_grad), lr=_RATE)
+    batches = list(buckets([len(row_ids) for row_ids in ids], _BATCH_TOKENS))
+    optimizer = torch.optim.AdamW((parameter for parameter in model.parameters() if parameter.requires_grad), lr=_RATE)
     for step, number in enumerate(np.random.default_rng(0).permutation(len(batches))):
         for group in optimizer.param_groups:
             group["lr"] = _RATE * (1 - step / len(batches))
@@ -66,5 +66,5 @@ def _balanced(data: Path, texts: int) -> list[tuple[str, int]]:
     drawn: list[tuple[str, int]] = []
     for label in (0, 1):
         of_label = [row["text"] for row in rows if int(row["toxic"]) == label]
-        drawn += [(of_label[place], label) for place in random.choice(len(of_label), texts // 2, replace=False)]
-    return [drawn[place] for place in random.permutation(len(drawn))]
+        drawn += [(of_label[index], label) for index in random.choice(len(of_label), texts // 2, replace=False)]
+    return [drawn[index] for index in random.permutation(len(drawn))]

@@ -40,7 +40,7 @@ Scores = dict[str, NDArray[np.float32]]
 UNSEEN = ("hatexplain", "stormfront")
 """Sources that the last model never sees, and that stand for forums nobody has labelled."""
 TOXIC, CLEAN = "toxicity", "clean"
-_HELD_OUT, _SEED, _LONGEST, _MOST = 0.1, 11, 1000, 4000
+_HELD_OUT, _SEED, _LONGEST, _MAX_HELD_OUT = 0.1, 11, 1000, 4000
 _RESAMPLES = 300
 _WEIGHTS = tuple(weights for weights in product(range(4), repeat=3) if sum(weights) == 3)
 """Weights of linear, fasttext and profanity that an ensemble may have."""
@@ -56,7 +56,7 @@ def main() -> None:
     pool = labelled(asked.data)
     train = {name: [row for row in rows if not held_out(row)] for name, rows in pool.items()}
     files = {name: write_rows(asked.out / "texts" / f"{name}.jsonl", rows) for name, rows in train.items()}
-    held = {name: [row for row in rows if held_out(row)][:_MOST] for name, rows in pool.items()}
+    held = {name: [row for row in rows if held_out(row)][:_MAX_HELD_OUT] for name, rows in pool.items()}
     validation, tests = halves(held)
     clean = [text for text, _ in tests.pop("clean_modern")]
     validation.pop("clean_modern")
@@ -65,8 +65,8 @@ def main() -> None:
     texts = {**texts_of(tests), "clean": clean, "identity": identity}
     loaded = scorers(files, asked.out)
     weights = chosen_weights(single_answers(loaded, texts_of(validation)), truth_of(validation))
-    given = answers(single_answers(loaded, texts), weights)
-    report = table(given, truth_of(tests), weights) + refused(loaded, {**texts_of(tests), "clean_modern": clean})
+    by_scorer = answers(single_answers(loaded, texts), weights)
+    report = table(by_scorer, truth_of(tests), weights) + refused(loaded, {**texts_of(tests), "clean_modern": clean})
     write_text(asked.out / "document_quality.md", report)
     print(report)
 
@@ -108,7 +108,7 @@ def labelled(data: Path) -> dict[str, list[Labelled]]:
         order = np.random.default_rng(_SEED).permutation(len(rows))[:25_000]
         listed = list(rows.items())
         pool[file.split("/")[1].split("_")[0] if "prompts" not in file else "toxigen-prompts"] = [
-            *pool.get(file.split("/")[1].split("_")[0], []), *(listed[place] for place in order)
+            *pool.get(file.split("/")[1].split("_")[0], []), *(listed[index] for index in order)
         ]  # fmt: skip
     return {{"labeled": "davidson", "safenlp": "implicit_hate", "clean": "clean_modern"}.get(name, name): rows
             for name, rows in pool.items()}  # fmt: skip
@@ -155,13 +155,13 @@ def write_rows(file: Path, rows: list[Labelled]) -> Path:
 def scorers(files: dict[str, Path], out: Path) -> dict[str, Scorer]:
     """profanity, and what has been trained."""
     everything = tuple(examples(file) for file in files.values())
-    some = tuple(examples(file) for name, file in files.items() if name not in UNSEEN)
+    seen = tuple(examples(file) for name, file in files.items() if name not in UNSEEN)
     fasttext = run_stage(
         FASTTEXT, FasttextStageSpec(name="fasttext", examples=everything), out / "fasttext", quiet=True
     )
     linear = run_stage(LINEAR, LinearSpec(name="linear", examples=everything, languages=("en",)), out / "linear",
                        quiet=True)  # fmt: skip
-    apart = run_stage(LINEAR, LinearSpec(name="linear-some", examples=some, languages=("en",)), out / "linear-some",
+    apart = run_stage(LINEAR, LinearSpec(name="linear-some", examples=seen, languages=("en",)), out / "linear-some",
                       quiet=True)  # fmt: skip
     return {
         "profanity": load_scorer(ProfanitySpec()),
@@ -181,26 +181,26 @@ def single_answers(loaded: dict[str, Scorer], texts: dict[str, list[str]]) -> di
     return {name: {title: scorer.score(rows)[:, 0] for title, rows in texts.items()} for name, scorer in loaded.items()}
 
 
-def mean_of(given: dict[str, Scores], weights: tuple[int, ...]) -> Scores:
+def mean_of(by_scorer: dict[str, Scores], weights: tuple[int, ...]) -> Scores:
     """Weighted mean of the members' scores."""
     pairs = list(zip(MEMBERS, weights, strict=True))
-    return {title: sum(given[name][title] * weight for name, weight in pairs) / sum(weights)
-            for title in given[MEMBERS[0]]}  # fmt: skip
+    return {title: sum(by_scorer[name][title] * weight for name, weight in pairs) / sum(weights)
+            for title in by_scorer[MEMBERS[0]]}  # fmt: skip
 
 
-def chosen_weights(given: dict[str, Scores], truth: dict[str, NDArray[np.bool_]]) -> tuple[int, ...]:
+def chosen_weights(by_scorer: dict[str, Scores], truth: dict[str, NDArray[np.bool_]]) -> tuple[int, ...]:
     """The weights with the highest area under the ROC curve, averaged over sources."""
 
     def worth(weights: tuple[int, ...]) -> float:
-        scores = mean_of(given, weights)
+        scores = mean_of(by_scorer, weights)
         return float(np.mean([roc_auc_score(true, scores[name]) for name, true in truth.items()]))
 
     return max(_WEIGHTS, key=worth)
 
 
-def answers(given: dict[str, Scores], weights: tuple[int, ...]) -> dict[str, Scores]:
+def answers(by_scorer: dict[str, Scores], weights: tuple[int, ...]) -> dict[str, Scores]:
     """Single scorers, the mean of all members, and the ensemble with weights chosen on other texts."""
-    return {**given, "plain mean": mean_of(given, (1, 1, 1)), "ensemble": mean_of(given, weights)}
+    return {**by_scorer, "plain mean": mean_of(by_scorer, (1, 1, 1)), "ensemble": mean_of(by_scorer, weights)}
 
 
 def refused(loaded: dict[str, Scorer], texts: dict[str, list[str]]) -> str:
@@ -217,7 +217,7 @@ def refused(loaded: dict[str, Scorer], texts: dict[str, list[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def table(given: dict[str, Scores], truth: dict[str, NDArray[np.bool_]], weights: tuple[int, ...]) -> str:
+def table(by_scorer: dict[str, Scores], truth: dict[str, NDArray[np.bool_]], weights: tuple[int, ...]) -> str:
     """Markdown: a line a set, a column a scorer."""
     shares = ", ".join(f"{name} {weight}" for name, weight in zip(MEMBERS, weights, strict=True))
     lines = [
@@ -232,15 +232,15 @@ def table(given: dict[str, Scores], truth: dict[str, NDArray[np.bool_]], weights
         f"The ensemble's weights ({shares}) were chosen on the other half of that tenth, by the mean over sources.",
         "Below: share of texts that score at least 0.5.",
         "",
-        "| texts | toxic of all | " + " | ".join(given) + " |",
-        "|---" * (len(given) + 2) + "|",
+        "| texts | toxic of all | " + " | ".join(by_scorer) + " |",
+        "|---" * (len(by_scorer) + 2) + "|",
     ]
     for name, true in truth.items():
-        cells = [str(area(true, scores[name])) for scores in given.values()]
+        cells = [str(area(true, scores[name])) for scores in by_scorer.values()]
         lines.append(f"| {name} | {true.sum():,} of {len(true):,} | " + " | ".join(cells) + " |")
     for name, title in (("clean", "false alarms: clean_modern"), ("identity", "false alarms: identity words")):
-        cells = [f"{np.mean(scores[name] >= 0.5):.2%}" for scores in given.values()]
-        lines.append(f"| {title} | 0 of {len(given['profanity'][name]):,} | " + " | ".join(cells) + " |")
+        cells = [f"{np.mean(scores[name] >= 0.5):.2%}" for scores in by_scorer.values()]
+        lines.append(f"| {title} | 0 of {len(by_scorer['profanity'][name]):,} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -71,7 +71,7 @@ def save_model(folder: Path, tokenizer: Path, tiny: bool) -> Any:
     fast.model_max_length = _LIMIT
     fast.save_pretrained(folder)
     pad = fast.pad_token_id
-    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: place for place, name in enumerate(CLASSES)}}
+    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
     config = RobertaConfig(
         vocab_size=len(fast), max_position_embeddings=_LIMIT + pad + 1, type_vocab_size=1, pad_token_id=pad,
         problem_type="multi_label_classification", **names, **(_TINY if tiny else {}),
@@ -86,7 +86,7 @@ def save_model(folder: Path, tokenizer: Path, tiny: bool) -> Any:
 
 def _padding(tokenizer: Path) -> str:
     """The token of the file that pads, by its name; else the first special one."""
-    added = [each["content"] for each in json.loads(tokenizer.read_text(encoding="utf-8"))["added_tokens"]]
+    added = [token["content"] for token in json.loads(tokenizer.read_text(encoding="utf-8"))["added_tokens"]]
     return next((token for token in added if "pad" in token.lower()), added[0])
 
 
@@ -132,7 +132,7 @@ def timed(what: str, work: Callable[[list[str]], Any], texts: list[str], tokens:
     return Rate(what, len(texts), tokens, best), result
 
 
-def measure(given: argparse.Namespace, folder: Path) -> int:
+def measure(options: argparse.Namespace, folder: Path) -> int:
     """Print the table; returns 1 where an aim is missed."""
     import torch
 
@@ -140,16 +140,16 @@ def measure(given: argparse.Namespace, folder: Path) -> int:
     from curation.classify.windows import Cutter
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = save_model(folder, given.tokenizer, given.rehearse)
-    texts = read(given.texts, given.size)
+    tokenizer = save_model(folder, options.tokenizer, options.rehearse)
+    texts = read(options.texts, options.size)
     lengths = [len(ids) for ids in tokenizer(texts, truncation=True)["input_ids"]]
-    few = texts[: given.theirs]
+    few = texts[: options.theirs]
 
-    def alone(some: list[str]) -> Any:
-        return tokenizer(some, truncation=True)
+    def alone(sample: list[str]) -> Any:
+        return tokenizer(sample, truncation=True)
 
-    def rate(what: str, work: Callable[[list[str]], Any], some: list[str] = texts) -> tuple[Rate, Any]:
-        return timed(what, work, some, sum(lengths[: len(some)]), given.rounds)
+    def rate(what: str, work: Callable[[list[str]], Any], sample: list[str] = texts) -> tuple[Rate, Any]:
+        return timed(what, work, sample, sum(lengths[: len(sample)]), options.rounds)
 
     start = time.perf_counter()
     auto, small = ours(folder, "auto"), ours(folder, 2048)
@@ -157,20 +157,20 @@ def measure(given: argparse.Namespace, folder: Path) -> int:
     shipped, expected = rate("Detoxify as shipped: 32 texts, float32", detoxify(folder, tokenizer, device), few)
     tokenizing, _ = rate("tokenizer alone", alone)
     cutting, _ = rate("tokenizer alone, cut into windows as ours", Cutter(tokenizer, _LIMIT, 32))
-    best, found = rate(f"ours, batch_tokens: auto ({auto.batch_tokens:,})", _through(auto))
+    best, scores = rate(f"ours, batch_tokens: auto ({auto.batch_tokens:,})", _through(auto))
     fixed, _ = rate("ours, batch_tokens: 2048", _through(small), few)
     whole = np.array(lengths[: len(few)]) < _LIMIT  # longer texts are cut by Detoxify, and read to their end by us
-    away = float(np.abs(found[: len(few)] - expected)[whole].max(initial=0.0))
+    away = float(np.abs(scores[: len(few)] - expected)[whole].max(initial=0.0))
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     print(f"{name}, {os.cpu_count()} cores, torch {torch.__version__}; {chosen}\n")
     print("| way | texts | tokens | seconds | tokens/s | × Detoxify | of the tokenizer's rate |")
     print("|---|---|---|---|---|---|---|")
-    for each in (shipped, fixed, best, tokenizing, cutting):
-        print(f"| {each.what} | {each.texts:,} | {each.tokens:,} | {each.seconds:.2f} | {each.speed:,.0f} "
-              f"| {each.speed / shipped.speed:.2f} | {each.speed / tokenizing.speed:.2f} |")  # fmt: skip
+    for way in (shipped, fixed, best, tokenizing, cutting):
+        print(f"| {way.what} | {way.texts:,} | {way.tokens:,} | {way.seconds:.2f} | {way.speed:,.0f} "
+              f"| {way.speed / shipped.speed:.2f} | {way.speed / tokenizing.speed:.2f} |")  # fmt: skip
     print(f"\nlargest difference of a score from Detoxify's way: {away:.5f} (at most {TOLERANCE[auto.precision]:g})")
     reached = best.speed >= max(TIMES_DETOXIFY * shipped.speed, OF_TOKENIZER * tokenizing.speed)
-    return 0 if away <= TOLERANCE[auto.precision] and (reached or given.rehearse) else 1
+    return 0 if away <= TOLERANCE[auto.precision] and (reached or options.rehearse) else 1
 
 
 def _through(scorer: Transformers) -> Callable[[list[str]], np.ndarray]:
@@ -185,12 +185,12 @@ def main() -> int:
     parser.add_argument("--size", type=int, help="texts [64,000]")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rehearse", action="store_true", help="a tiny model and few texts: does it run at all?")
-    given = parser.parse_args()
-    given.size = given.size or (512 if given.rehearse else 64_000)
-    given.theirs = min(given.size, 256 if given.rehearse else 4000)
+    options = parser.parse_args()
+    options.size = options.size or (512 if options.rehearse else 64_000)
+    options.theirs = min(options.size, 256 if options.rehearse else 4000)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HORMESIS_CACHE"] = folder  # what was chosen before is not used
-        return measure(given, Path(folder, "model"))
+        return measure(options, Path(folder, "model"))
 
 
 if __name__ == "__main__":

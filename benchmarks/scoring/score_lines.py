@@ -57,21 +57,21 @@ def main() -> int:
     parser.add_argument("--scorer", default="profanity")
     parser.add_argument("--size", type=int, default=30_000, help="lines")
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    with gzip.open(given.texts, "rb") as opened:
-        lines = list(islice(opened, given.size))
-    chosen = prepare(given.scorer, False, False, "words", None, _LONGEST)
+    options = parser.parse_args()
+    with gzip.open(options.texts, "rb") as opened:
+        lines = list(islice(opened, options.size))
+    chosen = prepare(options.scorer, False, False, "words", None, _LONGEST)
     assert chosen.scorer is not None
     pieces = [piece for line in lines for piece in passages(json.loads(line)["text"], _LONGEST)]
     few, scorer = lines[: max(1, len(lines) // 20)], chosen.scorer
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "lines.jsonl")
         source.write_bytes(b"".join(lines))
-        ours = rate(lambda: filtered(chosen, source), len(lines), given.rounds)
-    loop = rate(lambda: one_by_one(chosen, few), len(few), given.rounds)
-    own = rate(lambda: scorer.score(pieces), len(lines), given.rounds)
+        ours = rate(lambda: filtered(chosen, source), len(lines), options.rounds)
+    loop = rate(lambda: one_by_one(chosen, few), len(few), options.rounds)
+    alone = rate(lambda: scorer.score(pieces), len(lines), options.rounds)
     print("| way | lines a second | ours against it |\n|---|---|---|")
-    for what, speed in (("`hormesis score`", ours), ("a call for each line", loop), ("the scorer alone", own)):
+    for what, speed in (("`hormesis score`", ours), ("a call for each line", loop), ("the scorer alone", alone)):
         print(f"| {what} | {speed:,.0f} | {ours / speed:.2f} |")
     print(f"\n{len(lines):,} lines, {len(pieces):,} passages; {scorer.identity}")
     return 0 if ours >= AIM else 1

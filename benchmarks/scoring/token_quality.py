@@ -45,7 +45,7 @@ from infra.atomic import write_text
 from infra.config.spec import load_spec
 from infra.stages.stage import run_stage
 
-HERE = Path(__file__).parents[1]
+BENCHMARKS = Path(__file__).parents[1]
 _EVERY = 1e-6  # floor: thresholds are fitted, so every word must have its score
 GATES = {"lexical": 0.645, "transformer": 0.68}
 """Character F1 on the trial split below which something has gone wrong."""
@@ -81,7 +81,7 @@ class Row:
 def main() -> None:
     """Train, measure, write the table, and fail below a gate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=BENCHMARKS.parents[1] / "shared" / "data")
     parser.add_argument("--out", type=Path, default=Path("runs/token_quality"))
     parser.add_argument("--without", nargs="*", default=[], choices=["lexical", "transformer", "gradient"])
     asked = parser.parse_args()
@@ -150,7 +150,7 @@ def tagger_spec(
     """benchmarks/taggers/SIZE.yaml on other files."""
     overrides = [f"learn_from.path={train}", f"tests.trial.path={trial}" if trial else "tests={}",
                  f"clean=[{{path: {clean}}}]" if clean else "clean=[]", *([] if gate else ["gate=null"])]  # fmt: skip
-    _, spec = load_spec(HERE / "taggers" / f"{size}.yaml", {"tagger": lambda: TaggerTrainingSpec}, overrides)
+    _, spec = load_spec(BENCHMARKS / "taggers" / f"{size}.yaml", {"tagger": lambda: TaggerTrainingSpec}, overrides)
     assert isinstance(spec, TaggerTrainingSpec)
     return spec
 

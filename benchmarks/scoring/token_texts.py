@@ -20,13 +20,13 @@ from curation.training.held_out import is_held_out
 from infra.atomic import write_text
 
 SEED = 14
-CLEAN_EACH, CLEAN_HELD = 1000, 1500
+CLEAN_LEARNT, CLEAN_HELD = 1000, 1500
 """Texts of each harmless source that are learnt from, and of clean_modern that false alarms are counted on."""
 STORIES = 20
 """Texts with each word, at most."""
 _HARMLESS = 2  # of 5: below this, people called a statement of ToxiGen harmless
 _LONGEST = 300  # characters of a harmless text: about as long as a comment
-_MOST = 2200  # comments of a kind, in the order of the release
+_MAX_COMMENTS = 2200  # comments of a kind, in the order of the release
 _MANY = 7  # people who marked each comment of SemEval's test split; train and trial had three
 
 
@@ -47,7 +47,7 @@ def write_clean(data: Path, out: Path) -> Path:
         (row["text"] for row in read(statements) if row["label"] != "hate" and row["toxicity_score"] < _HARMLESS),
         (_cut(row["text"]) for row in read(comments) if not row["toxic"]),
     )
-    texts = [text for source in sources for text in drawn(source, CLEAN_EACH, held=False)]
+    texts = [text for source in sources for text in drawn(source, CLEAN_LEARNT, held=False)]
     return write_rows(out / "clean.jsonl", ({"text": text} for text in texts))
 
 
@@ -67,7 +67,7 @@ def drawn(texts: Iterable[str], number: int, held: bool) -> list[str]:
     """That many of the texts of one half, which their content decides; in an order without one."""
     half = sorted({text for text in texts if is_held_out(text, 0.5, SEED) == held})
     order = np.random.default_rng(SEED).permutation(len(half))[:number]
-    return [half[place] for place in order]
+    return [half[index] for index in order]
 
 
 def write_unseen(data: Path, out: Path) -> dict[str, Path]:
@@ -85,18 +85,18 @@ def write_unseen(data: Path, out: Path) -> dict[str, Path]:
     files = {}
     for name, many in (("seven", True), ("three", False)):
         chosen = (row for row in rows.values() if (len(row["annotations"]) == _MANY) == many)
-        records = ({"text": row["text"], "spans": marked(row)} for row in islice(chosen, _MOST))
+        records = ({"text": row["text"], "spans": marked(row)} for row in islice(chosen, _MAX_COMMENTS))
         files[name] = write_rows(out / f"unseen-{name}.jsonl", records)
     return files
 
 
 def marked(row: dict[str, Any]) -> list[int]:
     """Offsets that at least half of those who marked anything marked."""
-    people = [{place for _, start, end in person["spans"] for place in range(start, min(end, len(row["text"])))}
+    people = [{offset for _, start, end in person["spans"] for offset in range(start, min(end, len(row["text"])))}
               for person in row["annotations"]]  # fmt: skip
-    people = [places for places in people if places]
-    counts = Counter(place for places in people for place in places)
-    return sorted(place for place, count in counts.items() if 2 * count >= len(people))
+    people = [offsets for offsets in people if offsets]
+    counts = Counter(offset for offsets in people for offset in offsets)
+    return sorted(offset for offset, count in counts.items() if 2 * count >= len(people))
 
 
 def write_hatexplain(source: Path, out: Path) -> dict[str, Path]:

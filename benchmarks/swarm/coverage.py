@@ -50,9 +50,9 @@ def simulate(setting: Setting, seed: int) -> tuple[bool, bool, float, float]:
     natural = rng.dirichlet(np.full(setting.components, 2.0)) * 0.9 + 0.1 / setting.components
     floor, cap = np.zeros(setting.components), np.minimum(1.0, 4 * natural)
     slopes = rng.normal(0.3, 0.6, (TARGETS, setting.components))
-    own = rng.permutation(setting.components)[:TARGETS]
-    slopes[np.arange(TARGETS), own] -= 1.5  # each target has a component that it needs
-    bounds = Bounds(tuple(map(str, range(setting.components))), *(tuple(each) for each in (natural, floor, cap)))
+    needed = rng.permutation(setting.components)[:TARGETS]
+    slopes[np.arange(TARGETS), needed] -= 1.5  # each target has a component that it needs
+    bounds = Bounds(tuple(map(str, range(setting.components))), *(tuple(shares) for shares in (natural, floor, cap)))
     mixtures = sample_mixtures(SampleSpec(runs=setting.runs, temperature=0.5), bounds, seed)
     truth = 1 + np.exp(mixtures @ slopes.T)
     results = truth + setting.noise * truth.std(0) * rng.standard_normal(truth.shape)
@@ -61,8 +61,8 @@ def simulate(setting: Setting, seed: int) -> tuple[bool, bool, float, float]:
     value = 1 + exact.terms(solve_exponentials(exact)).sum()
     limits = (natural, floor, cap, setting.penalty)
     problem = Proxies(mixtures, results, ("log_linear",) * TARGETS, weights, *limits)
-    found = find_optimum(problem, REPLICATES, 0.95, seed).value
-    return found.low > value, found.high < value, found.high - found.low, found.value - value
+    optimum = find_optimum(problem, REPLICATES, 0.95, seed).value
+    return optimum.low > value, optimum.high < value, optimum.high - optimum.low, optimum.value - value
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from mixtures.swarm.solving.capped import Array
 from mixtures.swarm.tables import Runs
 
 RANKED = 0.9
-MOST = 0.02
+MAX_SHARE = 0.02
 FRESH = 200
 
 
@@ -65,10 +65,10 @@ def simulate(setting: Setting, seed: int) -> Ranks:
     loss[row] = rng.uniform(setting.low, setting.high)
     truth = np.exp(fresh @ slopes)[:, None]
     everyone = np.ones((1, setting.runs))
-    laws = [LogLinear.fit(mixtures, each[:, None], everyone, 0).predict(fresh)[0].T for each in (loss, clean)]
+    laws = [LogLinear.fit(mixtures, losses[:, None], everyone, 0).predict(fresh)[0].T for losses in (loss, clean)]
     guesses = (*laws, np.exp(fresh @ scipy_slopes(mixtures, loss))[:, None])
     runs = Runs(tuple(map(str, range(setting.runs))), (), ("loss",), mixtures, loss[:, None])
-    named = [each.run for each in find_outliers(runs, np.ones(1), setting.runs)] == [str(row)]
+    named = [outlier.run for outlier in find_outliers(runs, np.ones(1), setting.runs)] == [str(row)]
     return Ranks(*(float(spearman(guess, truth)[0]) for guess in guesses), named)
 
 
@@ -96,13 +96,13 @@ def main() -> None:
     for setting in SETTINGS:
         begin = time.process_time()
         ranks = [simulate(setting, seed) for seed in range(swarms)]
-        table = np.asarray([(each.ours, each.scipy, each.clean) for each in ranks])
+        table = np.asarray([(rank.ours, rank.scipy, rank.clean) for rank in ranks])
         ours, scipys, clean = (table < RANKED).mean(0)
-        missed = missed or ours > max(0.0, min(scipys, MOST)) + 1e-9
+        missed = missed or ours > max(0.0, min(scipys, MAX_SHARE)) + 1e-9
         named = f"{setting.runs} | {setting.components} | {setting.low:g}-{setting.high:g}"
         figures = f"{ours:.0%} | {scipys:.0%} | {clean:.0%} | {np.median(table[:, 0]):.3f}"
-        found = np.mean([each.named for each in ranks])
-        print(f"| {named} | {figures} | {found:.0%} | {time.process_time() - begin:.0f} |", flush=True)
+        named_share = np.mean([rank.named for rank in ranks])
+        print(f"| {named} | {figures} | {named_share:.0%} | {time.process_time() - begin:.0f} |", flush=True)
     sys.exit(int(missed))
 
 

@@ -64,7 +64,7 @@ def main() -> None:
     print(f"`{command}`; {platform.machine()}, Python {platform.python_version()}")
     print("\n| fitted on | log_linear | trees | chosen by cross-validation | gate |\n|---|---:|---:|---:|---:|")
     print(f"| 512 runs | {' | '.join(f'{whole[name].mean():.4f}' for name in whole)} | {GATES[512]} |")
-    means = {name: np.array([each[name].mean() for each in few]) for name in whole}
+    means = {name: np.array([draw[name].mean() for draw in few]) for name in whole}
     cells = " | ".join(f"{values.mean():.4f} ({values.min():.4f}–{values.max():.4f})" for values in means.values())
     print(f"| 54 random runs, mean of {options.draws} draws (range) | {cells} | {GATES[54]} |")
     times = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())

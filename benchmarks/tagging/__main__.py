@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import Bench, Figure
 
-PARTS = {"a": "detoxify_speed", "b": "detoxify_speed", "c": "cascade_speed", "d": "token_tags", "e": "fasttext_speed",
+MODULES = {"a": "detoxify_speed", "b": "detoxify_speed", "c": "cascade_speed", "d": "token_tags", "e": "fasttext_speed",
          "f": "overhead"}  # fmt: skip
 """Letter in the table -> module; each has `measure(bench)`."""
 
@@ -26,15 +26,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
     parser.add_argument("--out", type=Path, default=Path("runs/tagging"))
     parser.add_argument("--texts", type=int, default=600, help="texts for (a) to (c)")
-    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
+    parser.add_argument("--parts", nargs="*", default=list(MODULES), choices=list(MODULES))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     bench = Bench(asked.data.resolve(), asked.out.resolve(), asked.texts)
-    for module in dict.fromkeys(PARTS[part] for part in asked.parts):
+    for module in dict.fromkeys(MODULES[letter] for letter in asked.parts):
         importlib.import_module(module).measure(bench)
     (asked.out / "tagging.md").write_text(table(bench), encoding="utf-8")
     print(table(bench))
-    if missed := [figure.what for figure in bench.figures if not figure.kept]:
+    if missed := [figure.what for figure in bench.figures if not figure.holds]:
         raise SystemExit(f"below its floor: {'; '.join(missed)}")
 
 

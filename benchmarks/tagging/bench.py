@@ -19,23 +19,25 @@ BATCH = 32
 class Figure:
     """A measured number, and the floor or ceiling that it must keep."""
 
-    part: str
+    letter: str
     what: str
     value: float
     unit: str
-    least: float | None = None
-    most: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
 
     @property
-    def kept(self) -> bool:
+    def holds(self) -> bool:
         """Whether the number is within its bounds; one that is no number is not."""
-        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+        return (self.floor is None or self.value >= self.floor) and (self.ceiling is None or self.value <= self.ceiling)
 
     def row(self) -> str:
         """A row of the table."""
-        bound = f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}" if self.most is not None else ""
+        bound = (
+            f"≥ {self.floor:g}" if self.floor is not None else f"≤ {self.ceiling:g}" if self.ceiling is not None else ""
+        )
         value = f"{self.value:,.0f}" if self.value >= 1000 else f"{self.value:.3g}"
-        return f"| {self.part} | {self.what} | {value} {self.unit} | {bound} | {'' if self.kept else '**missed**'} |"
+        return f"| {self.letter} | {self.what} | {value} {self.unit} | {bound} | {'' if self.holds else '**missed**'} |"
 
 
 @dataclass
@@ -60,16 +62,16 @@ class Bench:
             for line in lines:
                 yield json.loads(line)["text"]
 
-    def add(self, part: str, what: str, value: float, unit: str, **bounds: float) -> Figure:
+    def add(self, letter: str, what: str, value: float, unit: str, **bounds: float) -> Figure:
         """Keep a figure and print it."""
-        figure = Figure(part, what, value, unit, **bounds)
+        figure = Figure(letter, what, value, unit, **bounds)
         self.figures.append(figure)
         print(figure.row(), flush=True)
         return figure
 
-    def value(self, part: str, what: str) -> float:
+    def value(self, letter: str, what: str) -> float:
         """A figure of an earlier part."""
-        return next(each.value for each in self.figures if (each.part, each.what) == (part, what))
+        return next(figure.value for figure in self.figures if (figure.letter, figure.what) == (letter, what))
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -45,8 +45,8 @@ def measure(bench: Bench) -> None:
     taken = seconds(cascade)
     bench.add("c", "cascade and token tags", len(texts) / taken, "documents/s")
     times = len(texts) / taken / bench.value("a", "Detoxify.predict, batches of 32")
-    bench.add("c", "cascade and token tags against (a)", times, "times", least=20)
-    bench.add("c", "recall of the costly verdicts", float(above[verdicts].mean()), "", least=_RECALL)
+    bench.add("c", "cascade and token tags against (a)", times, "times", floor=20)
+    bench.add("c", "recall of the costly verdicts", float(above[verdicts].mean()), "", floor=_RECALL)
     bench.notes.append(
         f"(c): the judge calls {verdicts.mean():.0%} of {len(verdicts):,} texts risky; the gate (threshold "
         f"{threshold:.4f}, from a survey of {_SURVEY:,}) lets {above.mean():.0%} of them through, and {len(seen)} of "
@@ -77,7 +77,7 @@ def _gate(texts: list[str], scores: np.ndarray):  # noqa: ANN202 (a closure)
 
     default = {name: field.default for name, field in DistillationSpec.model_fields.items()}
     student = fit(texts, scores[:, None], ("toxicity",), default["ngrams"], default["hash_bits"], default["penalty"])
-    return lambda each: student.scores(each)[:, 0]
+    return lambda batch: student.scores(batch)[:, 0]
 
 
 def _tagger(bench: Bench):  # noqa: ANN202 (a closure)

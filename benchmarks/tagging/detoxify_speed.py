@@ -32,17 +32,17 @@ def measure(bench: Bench) -> None:
     scorer = load_scorer(resolved(spec))
     theirs = _detoxify(spec)
     expected: list[np.ndarray] = []
-    found: list[np.ndarray] = []
+    scores: list[np.ndarray] = []
     slow = seconds(lambda: expected.extend(theirs(texts[n : n + BATCH]) for n in range(0, len(texts), BATCH)))
     bench.add("a", "Detoxify.predict, batches of 32", len(texts) / slow, "documents/s")
-    fast = seconds(lambda: found.append(scorer.score(texts)))
+    fast = seconds(lambda: scores.append(scorer.score(texts)))
     bench.add("b", "scorer detoxify", len(texts) / fast, "documents/s")
-    bench.add("b", "scorer detoxify against (a)", slow / fast, "times", least=8)
+    bench.add("b", "scorer detoxify against (a)", slow / fast, "times", floor=8)
     lengths = np.array([len(ids) for ids in scorer.tokenizer(texts)["input_ids"]])
-    away = np.abs(np.concatenate(expected) - found[0])[lengths <= scorer.window]
-    bench.add("b", "largest difference of a score", float(away.max()), "", most=0.1)
+    away = np.abs(np.concatenate(expected) - scores[0])[lengths <= scorer.window]
+    bench.add("b", "largest difference of a score", float(away.max()), "", ceiling=0.1)
     choice = choose(None, None, None, type(scorer).files(spec), 1)  # remembered by now
-    speeds = ", ".join(f"{name} {each.tokens_per_second:,.0f}" for name, each in choice.measured.items())
+    speeds = ", ".join(f"{name} {timing.tokens_per_second:,.0f}" for name, timing in choice.measured.items())
     bench.notes.append(
         f"(a), (b): {len(texts)} texts, {lengths.sum():,} tokens, longest {lengths.max():,}; they are cut at 2,000 "
         f"characters, so that (a), too, reads nearly all to their end. Precision: {choice.precision} (tokens a second "

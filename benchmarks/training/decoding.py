@@ -109,8 +109,8 @@ def theirs(model: CausalModel, texts: list[str], steps: int) -> int:
     """The same sampling by `transformers`, which is told never to end a text."""
     batch = model.tokenizer(texts, return_tensors="pt", padding=True)
     ids, mask = batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device)
-    given = {"do_sample": True, "top_p": 0.9, "top_k": 0, "max_new_tokens": steps, "min_new_tokens": steps}
-    written = model.network.generate(ids, attention_mask=mask, pad_token_id=model.end, **given)
+    sampling = {"do_sample": True, "top_p": 0.9, "top_k": 0, "max_new_tokens": steps, "min_new_tokens": steps}
+    written = model.network.generate(ids, attention_mask=mask, pad_token_id=model.end, **sampling)
     model.tokenizer.batch_decode(written)
     return (written.shape[1] - ids.shape[1]) * len(texts)
 
@@ -166,12 +166,12 @@ def main() -> None:
     parser.add_argument("--preset", default="olmo-1b")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rehearse", action="store_true", help="a tiny model, one round")
-    given = parser.parse_args()
-    model = random_model("olmo-tiny" if given.rehearse else given.preset)
+    options = parser.parse_args()
+    model = random_model("olmo-tiny" if options.rehearse else options.preset)
     speeds = [
         speed
-        for rows, steps in (((1, 8), (4, 8)) if given.rehearse else BATCHES)
-        for speed in measure(model, rows, steps, 1 if given.rehearse else given.rounds)
+        for rows, steps in (((1, 8), (4, 8)) if options.rehearse else BATCHES)
+        for speed in measure(model, rows, steps, 1 if options.rehearse else options.rounds)
     ]
     print(report(model, speeds))
 

@@ -61,17 +61,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--print", action="store_true", help="print this device's figures as JSON and nothing else")
-    given = parser.parse_args()
-    here = measure(given.steps)
-    if given.print:
-        print(json.dumps(here))
+    options = parser.parse_args()
+    on_device = measure(options.steps)
+    if options.print:
+        print(json.dumps(on_device))
         return 0
-    there = on_the_cpu(given.steps)
-    print(f"# Parity\n\n{given.steps} fp32 steps on {device_name()} against the CPU, PyTorch {torch.__version__}\n")
+    on_cpu = on_the_cpu(options.steps)
+    print(f"# Parity\n\n{options.steps} fp32 steps on {device_name()} against the CPU, PyTorch {torch.__version__}\n")
     print("| policy | largest relative difference of losses | of gradient norms |\n|---|---|---|")
     largest = 0.0
     for name in POLICIES:
-        ours, theirs = np.array(here[name]), np.array(there[name])
+        ours, theirs = np.array(on_device[name]), np.array(on_cpu[name])
         differences = np.abs(ours / theirs - 1).max(axis=0)
         print(f"| {name} | {differences[0]:.1e} | {differences[1]:.1e} |")
         largest = max(largest, float(differences.max()))

@@ -122,10 +122,10 @@ def main() -> int:
     missed = []
     for name, values in took.items():
         middle, low, high = ratio(values, took["floor"])
-        own = float(np.median(alone[name] - alone["floor"]))
-        print(f"| {name} | {1000 * np.median(values):.1f} | {1000 * own:.3f} | {own / step:.3%} | {middle:.4f} "
+        cost = float(np.median(alone[name] - alone["floor"]))
+        print(f"| {name} | {1000 * np.median(values):.1f} | {1000 * cost:.3f} | {cost / step:.3%} | {middle:.4f} "
               f"| {low:.4f} – {high:.4f} | {large[name]} |")  # fmt: skip
-        if own / step >= LIMIT or low >= 1 + LIMIT or large[name] > large["floor"]:
+        if cost / step >= LIMIT or low >= 1 + LIMIT or large[name] > large["floor"]:
             missed.append(name)
     print(f"\nlimit {LIMIT:.0%} of a step: {'NOT HELD by ' + ', '.join(missed) if missed else 'held'}")
     return int(bool(missed))
