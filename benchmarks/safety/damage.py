@@ -47,7 +47,7 @@ READERS = {
         "export {a} --to hf --out {o}/hf",
         "show {a} --out {o}/page.html",
     ),
-    "store": ("run {w}/mixture.yaml --workers 1 --set seed=7 --out {w}/again",),
+    "store": ("run {w}/mixture.yaml --workers 1 --set sequence_length=16 --out {w}/again",),
     "trained": (
         "run {w}/posttrain.yaml --workers 1 --out {o}/steered",
         "run {w}/continued.yaml --workers 1 --out {o}/continued",
