@@ -32,11 +32,11 @@ def limits(draw):
 def test_mixtures_brought_within_limits_sum_to_one_and_stay_where_they_can(bounds, seed):
     floor, cap = bounds
     shares = np.random.default_rng(seed).dirichlet(np.full(len(floor), 0.3), 8)
-    found = into_limits(shares, floor, cap)
-    np.testing.assert_allclose(found.sum(1), 1, atol=1e-12)
-    assert (found >= floor - 1e-12).all() and (found <= cap + 1e-12).all()
-    again = into_limits(found, floor, cap)
-    np.testing.assert_allclose(again, found, atol=1e-9)
+    projected = into_limits(shares, floor, cap)
+    np.testing.assert_allclose(projected.sum(1), 1, atol=1e-12)
+    assert (projected >= floor - 1e-12).all() and (projected <= cap + 1e-12).all()
+    projected_twice = into_limits(projected, floor, cap)
+    np.testing.assert_allclose(projected_twice, projected, atol=1e-9)
 
 
 @settings(max_examples=40)
@@ -52,19 +52,19 @@ def test_no_mixture_within_the_limits_is_cheaper_than_the_cheapest(bounds, seed)
 
 
 def test_samples_keep_the_limits_and_sum_to_exactly_one():
-    found = sample_mixtures(SampleSpec(runs=60), BOUNDS, 0)
+    mixtures = sample_mixtures(SampleSpec(runs=60), BOUNDS, 0)
     step = 10.0**-DIGITS
-    assert (found >= np.asarray(BOUNDS.floor) - step).all() and (found <= np.asarray(BOUNDS.cap) + step).all()
-    assert all(round(math.fsum(row) * 10**DIGITS) == 10**DIGITS for row in found)
-    np.testing.assert_allclose(found[0], BOUNDS.natural, atol=step)
-    traces = found[(found > 0) & (found < 2e-4)]
+    assert (mixtures >= np.asarray(BOUNDS.floor) - step).all() and (mixtures <= np.asarray(BOUNDS.cap) + step).all()
+    assert all(round(math.fsum(row) * 10**DIGITS) == 10**DIGITS for row in mixtures)
+    np.testing.assert_allclose(mixtures[0], BOUNDS.natural, atol=step)
+    traces = mixtures[(mixtures > 0) & (mixtures < 2e-4)]
     assert not len(traces), "shares below the minimum become 0"
 
 
 def test_the_seed_decides_and_strengths_run_from_few_components_to_nearly_natural():
     free = Bounds(BOUNDS.names, BOUNDS.natural, (0.0,) * 4, (1.0,) * 4)
-    first, again, other = (sample_mixtures(SampleSpec(runs=90), free, seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
+    first, repeated, other = (sample_mixtures(SampleSpec(runs=90), free, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, repeated)
     assert not np.array_equal(first[1:], other[1:])
     weak = sample_mixtures(SampleSpec(runs=90, strengths=(0.1, 0.1)), free, 0)[1:].max(1).mean()
     strong = sample_mixtures(SampleSpec(runs=90, strengths=(500, 500)), free, 0)[1:].max(1).mean()

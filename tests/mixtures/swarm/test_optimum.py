@@ -26,12 +26,12 @@ def truth(penalty=0.05):
 
 def test_without_noise_the_true_optimum_is_found_and_the_interval_is_narrow():
     mixtures, results = runs(40, noise=0.0)
-    found = find_optimum(asked(mixtures, results), 40, 0.95, 0)
+    optimum = find_optimum(asked(mixtures, results), 40, 0.95, 0)
     best, value = truth()
-    np.testing.assert_allclose(found.mixture, best, atol=2e-3)
-    assert found.exact and abs(found.value.value - value) < 1e-4 and found.value.high - found.value.low < 1e-3
+    np.testing.assert_allclose(optimum.mixture, best, atol=2e-3)
+    assert optimum.exact and abs(optimum.value.value - value) < 1e-4 and optimum.value.high - optimum.value.low < 1e-3
     at_natural = law(np.asarray([NATURAL])).mean()
-    assert abs(found.gain.value - (at_natural - value)) < 1e-4
+    assert abs(optimum.gain.value - (at_natural - value)) < 1e-4
 
 
 def test_intervals_hold_the_true_optimum_as_often_as_they_say():
@@ -57,13 +57,13 @@ def test_targets_of_weight_zero_and_the_weights_of_others_decide_what_is_optimis
 
 def test_a_high_penalty_stays_with_the_natural_proportions():
     mixtures, results = runs(40)
-    found = find_optimum(asked(mixtures, results, penalty=100.0), 20, 0.95, 0)
-    np.testing.assert_allclose(found.mixture, NATURAL, atol=0.01)
+    optimum = find_optimum(asked(mixtures, results, penalty=100.0), 20, 0.95, 0)
+    np.testing.assert_allclose(optimum.mixture, NATURAL, atol=0.01)
 
 
 def test_trees_among_the_optimised_targets_are_searched_within_the_limits():
     mixtures, results = runs(60)
-    found = find_optimum(asked(mixtures, results, ("trees", "log_linear")), 3, 0.95, 0)
-    assert not found.exact
-    np.testing.assert_allclose(into_limits(found.mixture[None], FLOOR, CAP)[0], found.mixture, atol=1e-9)
-    assert law(found.mixture[None]).mean() < law(np.asarray([NATURAL])).mean()
+    optimum = find_optimum(asked(mixtures, results, ("trees", "log_linear")), 3, 0.95, 0)
+    assert not optimum.exact
+    np.testing.assert_allclose(into_limits(optimum.mixture[None], FLOOR, CAP)[0], optimum.mixture, atol=1e-9)
+    assert law(optimum.mixture[None]).mean() < law(np.asarray([NATURAL])).mean()

@@ -58,9 +58,9 @@ def test_the_run_is_named_by_plan_and_left_out_of_every_fit(tmp_path):
     spec, clean = inputs_of(write_swarm(tmp_path))
     assert clean.outliers == () and len(clean.runs.index) == 40
     spec, inputs = inputs_of(spoiled(tmp_path, 4, (12.5, 30.0)))
-    assert [each.run for each in inputs.outliers] == ["5"] and "5" not in inputs.runs.index
+    assert [outlier.run for outlier in inputs.outliers] == ["5"] and "5" not in inputs.runs.index
     assert any("run 5 is far off" in note for note in plan_swarm(spec).notes)
-    gain = [fit_swarm(spec, each, 1, lambda steps: None).best.gain.value for each in (clean, inputs)]
+    gain = [fit_swarm(spec, swarm, 1, lambda steps: None).best.gain.value for swarm in (clean, inputs)]
     assert gain[0] == pytest.approx(gain[1], rel=0.1)
 
 
@@ -101,12 +101,12 @@ def test_only_what_prints_as_more_than_any_run_had_is_extrapolated(tmp_path):
     _, inputs = inputs_of(write_swarm(tmp_path))
     seen, interval = inputs.runs.mixtures.max(0), EstimateInterval(1.0, 0.5, 1.5)
 
-    def said(share):
+    def doubts(share):
         mixture = np.array([share, 0.0, 0.0, 0.0])
         return list(doubts_of_optimum(inputs, Optimum(mixture, mixture, mixture, *[interval] * 3, exact=True)))
 
-    assert said(seen[0] + 1e-12) == []
-    assert "extrapolated" in said(seen[0] + 0.01)[0]
+    assert doubts(seen[0] + 1e-12) == []
+    assert "extrapolated" in doubts(seen[0] + 0.01)[0]
 
 
 def test_an_interval_holds_its_estimate():

@@ -59,8 +59,8 @@ def test_the_kept_arrays_are_the_whole_model(name, tmp_path):
     fitted = RESPONSES.get(name).fit(mixtures, results, np.ones((1, 40)), 3)
     np.savez(tmp_path / "model.npz", **fitted.arrays())
     with np.load(tmp_path / "model.npz", allow_pickle=False) as stored:
-        again = RESPONSES.get(name).from_arrays(dict(stored))
-    np.testing.assert_array_equal(again.predict(mixtures), fitted.predict(mixtures))
+        restored = RESPONSES.get(name).from_arrays(dict(stored))
+    np.testing.assert_array_equal(restored.predict(mixtures), fitted.predict(mixtures))
 
 
 def test_our_walk_through_the_trees_is_scikit_learns(monkeypatch):
@@ -87,15 +87,15 @@ def test_cross_validation_prefers_the_law_where_the_law_holds_and_trees_where_it
     mixtures = rng.dirichlet(np.ones(4), 90)
     steps = 1.0 * (mixtures[:, 0] > 0.2) + 2.0 * (mixtures[:, 1] > 0.3) * (mixtures[:, 0] < 0.2)
     results = np.stack([law(mixtures)[:, 0], 1 + steps], axis=1)
-    found = [cross_validate(mixtures, results, name, 3, 0, 1) for name in ("log_linear", "trees")]
-    assert choose(found) == ["log_linear", "trees"]
+    validations = [cross_validate(mixtures, results, name, 3, 0, 1) for name in ("log_linear", "trees")]
+    assert choose(validations) == ["log_linear", "trees"]
 
 
 def test_no_run_is_predicted_by_a_model_that_saw_it():
     mixtures, results = runs(40, noise=0.0)
     spoiled = results.copy()
     spoiled[5] += 5.0
-    own = [cross_validate(mixtures, each, "log_linear", 4, 0, 1).predicted[5] for each in (results, spoiled)]
+    own = [cross_validate(mixtures, table, "log_linear", 4, 0, 1).predicted[5] for table in (results, spoiled)]
     np.testing.assert_allclose(own[0], own[1], atol=0.02)
 
 

@@ -29,10 +29,10 @@ LIMITS = {
 
 def grid(floor, cap, steps=200):
     """Every mixture of three components in steps of 1/200 that lies within the limits."""
-    found = np.asarray(
+    counts = np.asarray(
         [(a, b, steps - a - b) for a, b in itertools.product(range(steps + 1), repeat=2) if a + b <= steps]
     )
-    shares = found / steps
+    shares = counts / steps
     inside = ((shares >= np.asarray(floor) - 1e-9) & (shares <= np.asarray(cap) + 1e-9)).all(1)
     return shares[inside]
 
@@ -55,13 +55,13 @@ def test_no_point_of_a_fine_grid_beats_the_solver(limits, penalty):
     floor, cap = LIMITS[limits]
     rng = np.random.default_rng(0)
     asked = problem(rng.normal(scale=1.5, size=(4, 3, 3)), floor, cap, penalty)
-    found = solve_exponentials(asked)
-    np.testing.assert_allclose(found.sum(1), 1, atol=1e-9)
-    assert (found >= np.asarray(floor) - 1e-9).all() and (found <= np.asarray(cap) + 1e-9).all()
+    solution = solve_exponentials(asked)
+    np.testing.assert_allclose(solution.sum(1), 1, atol=1e-9)
+    assert (solution >= np.asarray(floor) - 1e-9).all() and (solution <= np.asarray(cap) + 1e-9).all()
     mixtures = grid(floor, cap)
     for row in range(4):
         one = problem(asked.slopes[row : row + 1], floor, cap, penalty)
-        best, ours = total(one, mixtures).min(), total(one, found[row : row + 1])[0]
+        best, ours = total(one, mixtures).min(), total(one, solution[row : row + 1])[0]
         assert ours <= best + 1e-7
         assert ours >= best - 0.01, "lower than any grid point nearby can be: not a value of this objective"
 
@@ -72,10 +72,10 @@ def test_the_duality_gap_is_closed(seed, m, penalty):
     rng = np.random.default_rng(seed)
     natural = rng.dirichlet(np.full(m, 3.0))
     asked = problem(rng.normal(scale=2, size=(2, 3, m)), np.zeros(m), np.minimum(1, 4 * natural), penalty, natural)
-    found = solve_exponentials(asked)
-    gradient = asked.gradient(found)
-    gap = (gradient * (found - cheapest(gradient, asked.floor, asked.cap))).sum(1)
-    assert (gap <= 1e-6 * (1 + asked.value(found))).all()
+    solution = solve_exponentials(asked)
+    gradient = asked.gradient(solution)
+    gap = (gradient * (solution - cheapest(gradient, asked.floor, asked.cap))).sum(1)
+    assert (gap <= 1e-6 * (1 + asked.value(solution))).all()
 
 
 def test_the_search_comes_near_the_exact_solution():

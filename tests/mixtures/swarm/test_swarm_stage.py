@@ -49,8 +49,10 @@ def test_a_swarm_is_planned_run_shown_and_traced(door, tmp_path):
     assert door("run", "swarm.yaml", "--workers", 1)[0] == 0
     folder = tmp_path / "runs" / "made"
     record = record_of(folder)
-    assert [each["name"] for each in record["targets"]] == list(TARGETS)
-    assert all(each["spearman"]["log_linear"] > 0.9 and each["check_spearman"] > 0.9 for each in record["targets"])
+    assert [target["name"] for target in record["targets"]] == list(TARGETS)
+    assert all(
+        target["spearman"]["log_linear"] > 0.9 and target["check_spearman"] > 0.9 for target in record["targets"]
+    )
     assert sum(row["optimum"] for row in record["shares"].values()) == pytest.approx(1)
     code, out, _ = door("show", folder)
     page = (tmp_path / "runs" / "made.html").read_text()
@@ -74,7 +76,7 @@ def test_predictions_for_new_mixtures_are_near_the_truth_and_keep_order_and_name
     targets = record_of(tmp_path / "runs/made")["targets"]
     best = (tmp_path / "best.csv").read_text().splitlines()[2].split(",")
     assert best[0] == "optimum"
-    assert [float(cell) for cell in best[1:]] == pytest.approx([each["at_optimum"] for each in targets], rel=1e-12)
+    assert [float(cell) for cell in best[1:]] == pytest.approx([target["at_optimum"] for target in targets], rel=1e-12)
 
 
 def test_the_same_swarm_gives_the_same_bytes_and_is_not_done_twice(door, tmp_path):

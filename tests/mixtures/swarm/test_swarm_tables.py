@@ -23,7 +23,7 @@ def files(tmp_path):
 def problems(proxies, targets=None):
     with pytest.raises(ConfigError) as error:
         read_runs(proxies, NAMES, targets)
-    return [str(each) for each in error.value.problems]
+    return [str(problem) for problem in error.value.problems]
 
 
 def edit(path, line, text):
@@ -37,10 +37,10 @@ def test_runs_are_joined_on_index_whatever_the_order_of_lines_and_columns(tmp_pa
     index = [30, 10, 20, "a", "b", "c"]
     write_csv(tmp_path / "m.csv", NAMES[::-1], mixtures[:, ::-1] * 1.004, index)
     write_csv(tmp_path / "r.csv", TARGETS, results[::-1], index[::-1])
-    found = read_runs(files, NAMES, ("toxicity",))
-    assert found.index == ("30", "10", "20", "a", "b", "c") and found.targets == ("toxicity",)
-    np.testing.assert_allclose(found.mixtures, mixtures, rtol=1e-12)
-    np.testing.assert_array_equal(found.results, results[:, 1:])
+    proxy_runs = read_runs(files, NAMES, ("toxicity",))
+    assert proxy_runs.index == ("30", "10", "20", "a", "b", "c") and proxy_runs.targets == ("toxicity",)
+    np.testing.assert_allclose(proxy_runs.mixtures, mixtures, rtol=1e-12)
+    np.testing.assert_array_equal(proxy_runs.results, results[:, 1:])
 
 
 def test_every_problem_of_both_files_is_told_with_its_line(tmp_path, files):
@@ -101,6 +101,6 @@ def test_what_is_written_reads_back_to_the_same_numbers(tmp_path):
     mixtures, _ = runs(5)
     names = ("plain", 'with "quotes"', "a,comma", "über")
     write_numbers(tmp_path / "out.csv", ["1", "2", "3", "x,y", "5"], names, mixtures)
-    index, found = read_mixtures(tmp_path / "out.csv", names)
+    index, shares = read_mixtures(tmp_path / "out.csv", names)
     assert index == ("1", "2", "3", "x,y", "5")
-    np.testing.assert_allclose(found, mixtures, rtol=1e-15)
+    np.testing.assert_allclose(shares, mixtures, rtol=1e-15)
