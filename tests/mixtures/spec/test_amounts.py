@@ -26,8 +26,8 @@ def share(value: float | str) -> Amount:
 
 
 def test_ten_percent_over_twenty_billion_clean_tokens() -> None:
-    wanted = resolve({"clean": Amount(tokens=20_100_000_000), "risky": share(0.10)}, {"clean": 0, "risky": 0})
-    assert wanted == {"clean": 20_100_000_000, "risky": 2_233_333_333}
+    resolved = resolve({"clean": Amount(tokens=20_100_000_000), "risky": share(0.10)}, {"clean": 0, "risky": 0})
+    assert resolved == {"clean": 20_100_000_000, "risky": 2_233_333_333}
 
 
 @given(
@@ -37,27 +37,27 @@ def test_ten_percent_over_twenty_billion_clean_tokens() -> None:
 def test_sums_are_exact_and_each_share_is_within_a_token(fixed: list[int], shares: list[Fraction]) -> None:
     asked = {f"f{i}": Amount(tokens=tokens) for i, tokens in enumerate(fixed)}
     asked |= {f"s{i}": Amount(fraction=fraction) for i, fraction in enumerate(shares)}
-    wanted = resolve(asked, dict.fromkeys(asked, 0))
+    resolved = resolve(asked, dict.fromkeys(asked, 0))
     exact = Fraction(sum(fixed)) / (1 - sum(shares))
-    assert sum(wanted.values()) == round_half_up(exact)
-    assert [wanted[f"f{i}"] for i in range(len(fixed))] == fixed
+    assert sum(resolved.values()) == round_half_up(exact)
+    assert [resolved[f"f{i}"] for i in range(len(fixed))] == fixed
     for i, fraction in enumerate(shares):
-        assert abs(wanted[f"s{i}"] - exact * fraction) < 1
+        assert abs(resolved[f"s{i}"] - exact * fraction) < 1
 
 
 @given(st.lists(st.fractions(0, 1000), min_size=1, max_size=6))
 def test_largest_remainder_sums_to_the_total(quotas: list[Fraction]) -> None:
     total = int(sum(quotas)) + (sum(quotas).denominator > 1)
-    parts = apportion(quotas, total)
-    assert sum(parts) == total
-    assert all(abs(part - quota) < 1 for part, quota in zip(parts, quotas, strict=True))
+    counts = apportion(quotas, total)
+    assert sum(counts) == total
+    assert all(abs(count - quota) < 1 for count, quota in zip(counts, quotas, strict=True))
 
 
 @given(st.integers(1, 10**9), st.floats(0, 0.9), st.floats(0, 0.9))
 def test_a_larger_dose_never_has_fewer_tokens(clean: int, first: float, second: float) -> None:
     low, high = sorted((first, second))
-    wanted = [resolve({"c": Amount(tokens=clean), "r": share(dose)}, {"c": 0, "r": 0})["r"] for dose in (low, high)]
-    assert wanted[0] <= wanted[1]
+    counts = [resolve({"c": Amount(tokens=clean), "r": share(dose)}, {"c": 0, "r": 0})["r"] for dose in (low, high)]
+    assert counts[0] <= counts[1]
 
 
 def of(other: str, value: float | str) -> Amount:
@@ -66,10 +66,11 @@ def of(other: str, value: float | str) -> Amount:
 
 def test_a_share_of_another_component_follows_it_through_chains() -> None:
     asked = {"b": of("a", "1/3"), "a": Amount(tokens=100), "c": of("b", 0.5), "d": of("e", 0.1), "e": share(0.25)}
-    wanted = resolve(asked, dict.fromkeys(asked, 0))
-    assert (wanted["a"], wanted["b"], wanted["c"]) == (100, 33, 17)  # a third and a sixth of a, to the nearest token
-    assert sum(wanted.values()) == round_half_up(Fraction(150) / (1 - Fraction(275, 1000)))
-    assert abs(wanted["e"] - sum(wanted.values()) / 4) < 1 and abs(wanted["d"] - sum(wanted.values()) / 40) < 1
+    resolved = resolve(asked, dict.fromkeys(asked, 0))
+    # a third and a sixth of a, to the nearest token
+    assert (resolved["a"], resolved["b"], resolved["c"]) == (100, 33, 17)
+    assert sum(resolved.values()) == round_half_up(Fraction(150) / (1 - Fraction(275, 1000)))
+    assert abs(resolved["e"] - sum(resolved.values()) / 4) < 1 and abs(resolved["d"] - sum(resolved.values()) / 40) < 1
 
 
 @given(st.integers(1, 10**9), st.fractions(0, 1, max_denominator=999), st.floats(0, 0.9), st.floats(0, 0.9))
@@ -140,9 +141,9 @@ def test_a_decimal_is_the_fraction_it_says() -> None:
 @pytest.mark.parametrize("asked", [share(1e-9), of("c", 1e-9), of("r", 0.2)])
 def test_a_share_that_comes_to_no_token_is_refused(asked: Amount) -> None:
     amounts = {"c": Amount(tokens=1000), "r": share(0.002), "x": asked}
-    wanted = resolve(amounts, dict.fromkeys(amounts, 0))
+    resolved = resolve(amounts, dict.fromkeys(amounts, 0))
     with pytest.raises(AmountError, match="x: its share comes to less than half a token"):
-        refuse_nothing(amounts, dict.fromkeys(amounts, 0), wanted)
+        refuse_nothing(amounts, dict.fromkeys(amounts, 0), resolved)
 
 
 def test_a_share_of_nothing_and_a_dose_of_0_are_no_mistake() -> None:

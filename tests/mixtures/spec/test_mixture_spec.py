@@ -86,9 +86,11 @@ def test_a_bad_file_is_told_with_its_lines(tmp_path: Path) -> None:
     file.write_text(EXAMPLE.read_text().replace("seed:", "sed:").replace("toxicity < 0.5", "toxicity <"))
     with pytest.raises(ConfigError) as caught:
         validate(read_yaml(file), MixtureSpec)
-    places = {problem.where.rsplit(":", 1)[1] for problem in caught.value.problems}
+    line_numbers = {problem.where.rsplit(":", 1)[1] for problem in caught.value.problems}
     lines = file.read_text().splitlines()
-    assert places == {str(n) for n, line in enumerate(lines, 1) if line.startswith("sed:") or "toxicity <" in line}
+    assert line_numbers == {
+        str(n) for n, line in enumerate(lines, 1) if line.startswith("sed:") or "toxicity <" in line
+    }
 
 
 def test_a_dose_changes_one_component_and_nothing_else() -> None:
@@ -100,8 +102,13 @@ def test_a_dose_changes_one_component_and_nothing_else() -> None:
 
 
 def test_a_dose_takes_the_place_of_any_other_amount() -> None:
-    parts = {"clean": {"corpus": "clean", "tokens": 100}, "risky": {"corpus": "forum", "fraction_of": {"clean": 0.5}}}
-    dosed = with_dose(MixtureSpec.model_validate(mixture_data(Path("runs/demo"), components=parts)), "risky", 0.1)
+    component_data = {
+        "clean": {"corpus": "clean", "tokens": 100},
+        "risky": {"corpus": "forum", "fraction_of": {"clean": 0.5}},
+    }
+    dosed = with_dose(
+        MixtureSpec.model_validate(mixture_data(Path("runs/demo"), components=component_data)), "risky", 0.1
+    )
     assert dosed.components["risky"].fraction_of is None and dosed.components["risky"].fraction_of_total == 0.1
 
 
