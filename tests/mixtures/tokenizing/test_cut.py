@@ -48,7 +48,7 @@ def test_what_is_below_the_threshold_or_of_another_kind_stays_and_moves_with_its
     left, moved = cut(text, spans)
     assert left == "a bad word, , a rude one"
     assert [left[start:end] for start, end, *_ in moved] == ["bad word", ", a rud", "rude"]
-    assert [each[2:] for each in moved] == [("toxicity", 0.2), ("insult", 0.9), ("toxicity", 0.4)]
+    assert [span[2:] for span in moved] == [("toxicity", 0.2), ("insult", 0.9), ("toxicity", 0.4)]
     assert cut(text, spans, 0.95) == (text, spans)
 
 
@@ -58,8 +58,8 @@ def test_what_is_below_the_threshold_or_of_another_kind_stays_and_moves_with_its
 )
 def test_no_risky_character_stays_and_no_other_word_goes(text: str, drawn: list[tuple[int, int, bool]]) -> None:
     spans = [(a, min(a + n, len(text)), "toxicity", 0.9 if risky else 0.1) for a, n, risky in drawn if a < len(text)]
-    risky = {place for a, b, _, score in spans if score > 0.5 for place in range(a, b)}
+    risky = {position for a, b, _, score in spans if score > 0.5 for position in range(a, b)}
     left, moved = cut(text, spans)
-    kept = [char for place, char in enumerate(text) if place not in risky and not char.isspace()]
-    assert [char for char in left if not char.isspace()] == kept
+    harmless = [char for position, char in enumerate(text) if position not in risky and not char.isspace()]
+    assert [char for char in left if not char.isspace()] == harmless
     assert all(0 <= start < end <= len(left) and score < 0.5 for start, end, _, score in moved)

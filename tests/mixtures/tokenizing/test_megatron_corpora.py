@@ -40,20 +40,20 @@ def tokenizer(mixture: BuiltMixture) -> Path:
 def ids_of(tokenizer: Path, eos: int) -> list[list[int]]:
     """The texts as tokens, each with its EOS."""
     loaded = Tokenizer.from_file(str(tokenizer))
-    return [[*each.ids, eos] for each in loaded.encode_batch(TEXTS, add_special_tokens=False)]
+    return [[*encoding.ids, eos] for encoding in loaded.encode_batch(TEXTS, add_special_tokens=False)]
 
 
 def write_files(prefix: Path, documents: list[list[int]], twin: list[list[int]] | None = None) -> Path:
     """Megatron files of uint16 tokens, with a risk twin where one is given."""
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    lengths = np.asarray([len(each) for each in documents], np.int32)
+    lengths = np.asarray([len(ids) for ids in documents], np.int32)
     tokens = BinWriter(bin_path(prefix), "uint16")
-    tokens.append(np.concatenate([np.asarray(each) for each in documents]))
+    tokens.append(np.concatenate([np.asarray(ids) for ids in documents]))
     sha256 = tokens.finish()
     write_idx(idx_path(prefix), lengths, "uint16")
     if twin is not None:
         levels = BinWriter(bin_path(risk_prefix(prefix)), "uint8")
-        levels.append(np.concatenate([np.asarray(each) for each in twin]))
+        levels.append(np.concatenate([np.asarray(risks) for risks in twin]))
         levels.finish()
         write_idx(idx_path(risk_prefix(prefix)), lengths, "uint8", tokens_sha256=sha256)
     return prefix
@@ -87,8 +87,8 @@ def test_files_made_by_megatron_become_a_component_beside_a_tagged_one(
     files = {"books": {"prefix": str(tmp_path / "books"), "unscored": True}}
     built = build(MixtureSpec.model_validate(data | {"components": components, "megatron": files}), tmp_path / "m")
     held, _ = built.held_out_of("theirs").open()
-    found = [*documents_in(built, "theirs"), *(held.document(index).tolist() for index in range(len(held.lengths)))]
-    assert sorted(found) == sorted(theirs)
+    written = [*documents_in(built, "theirs"), *(held.document(index).tolist() for index in range(len(held.lengths)))]
+    assert sorted(written) == sorted(theirs)
     assert set(built.component("theirs").open()[1].tokens.tolist()) == {risk.UNSCORED}
     texts = [row for row in pq.read_table(built.path / "held_out.parquet").to_pylist() if row["component"] == "theirs"]
     assert texts and all(row["text"] in TEXTS and row["source"] == "books" for row in texts)
@@ -125,8 +125,8 @@ def test_a_risk_twin_comes_along(mixture: BuiltMixture, tokenizer: Path, tmp_pat
     twin = [[1 + index % 254 for index in range(len(ids))] for ids in theirs]
     built = build(spec_over(write_files(tmp_path / "books", theirs, twin), tokenizer, risk="toxicity"), tmp_path / "m")
     _, levels = built.component("theirs").open()
-    found = [levels.document(index).tolist() for index in range(len(levels.lengths))]
-    assert sorted(found) == sorted(twin)
+    risk_bytes = [levels.document(index).tolist() for index in range(len(levels.lengths))]
+    assert sorted(risk_bytes) == sorted(twin)
 
 
 def refused(spec: MixtureSpec, target: Path, kind: type[Exception], match: str) -> None:
@@ -158,7 +158,7 @@ def test_two_tokenizers_are_refused(mixture: BuiltMixture, tokenizer: Path, tmp_
 
 def test_a_twin_of_other_tokens_is_refused(mixture: BuiltMixture, tokenizer: Path, tmp_path: Path) -> None:
     theirs = ids_of(tokenizer, mixture.facts.eos_id)
-    prefix = write_files(tmp_path / "books", theirs, [[9] * len(each) for each in theirs])
+    prefix = write_files(tmp_path / "books", theirs, [[9] * len(ids) for ids in theirs])
     data = bytearray(bin_path(prefix).read_bytes())
     data[0] ^= 1
     bin_path(prefix).write_bytes(data)
@@ -201,10 +201,10 @@ def test_what_cannot_be_is_told_before_anything_is_read(tmp_path: Path, changes:
 
 def test_dolma_attributes_become_risk_bytes(tokenizer: Path, tmp_path: Path) -> None:
     documents = [{"id": str(number), "text": text, "source": "forum"} for number, text in enumerate(TEXTS)]
-    places = [text.index("you idiot") if "you idiot" in text else None for text in TEXTS]
-    marks = [{"id": str(number), "attributes": {"s": [] if place is None else [[place, place + 9, 0.9]],
-                                                "d": [[0, len(text), 0.1 if place is None else 0.9]]}}
-             for number, (text, place) in enumerate(zip(TEXTS, places, strict=True))]  # fmt: skip
+    starts = [text.index("you idiot") if "you idiot" in text else None for text in TEXTS]
+    marks = [{"id": str(number), "attributes": {"s": [] if start is None else [[start, start + 9, 0.9]],
+                                                "d": [[0, len(text), 0.1 if start is None else 0.9]]}}
+             for number, (text, start) in enumerate(zip(TEXTS, starts, strict=True))]  # fmt: skip
     for name, records in (("documents", documents), ("attributes/ours", marks)):
         (tmp_path / "dolma" / name).mkdir(parents=True)
         data = "".join(json.dumps(record) + "\n" for record in records).encode()
@@ -223,7 +223,7 @@ def test_dolma_attributes_become_risk_bytes(tokenizer: Path, tmp_path: Path) -> 
     decode = Tokenizer.from_file(str(tokenizer)).decode
     marked = [decode(tokens.document(i)[levels.document(i) > risk.LOWEST].tolist()).strip()
               for i in range(len(tokens.lengths))]  # fmt: skip
-    assert marked == ["you idiot"] * sum(place is not None for place in places)
+    assert marked == ["you idiot"] * sum(start is not None for start in starts)
 
 
 def test_a_mixture_of_hormesis_whose_last_document_was_cut_is_taken(

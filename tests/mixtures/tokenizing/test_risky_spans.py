@@ -28,13 +28,13 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def arms(curated: Path) -> dict[str, BuiltMixture]:
     """The same mixture with all risky spans kept, cut, and replaced."""
-    found = {}
+    mixtures = {}
     for name, spans in (("keep", None), ("cut", {"do": "cut"}), ("replace", {"do": "replace", "at_or_above": 0.8})):
         risky = {"corpus": "forum", "tokens": "all", "where": "risky_share > 0", "risky_spans": spans}
         components = {"clean": {"corpus": "clean", "tokens": 500}, "risky": risky}
         spec = mixture_spec(curated, components=components, hold_out={"risky": 200})
-        found[name] = build(spec, curated.parent / name, curated.parent / "store")
-    return found
+        mixtures[name] = build(spec, curated.parent / name, curated.parent / "store")
+    return mixtures
 
 
 def written(mixture: BuiltMixture) -> dict[str, tuple[list[int], list[int]]]:
@@ -49,10 +49,12 @@ def written(mixture: BuiltMixture) -> dict[str, tuple[list[int], list[int]]]:
 
 def test_every_arm_holds_out_the_same_and_takes_the_same_documents(arms: dict[str, BuiltMixture]) -> None:
     for files in ("clean", "risky"):
-        held = [[each.tokens_sha256 for each in arm.held_out if each.name == files] for arm in arms.values()]
+        held = [
+            [component.tokens_sha256 for component in arm.held_out if component.name == files] for arm in arms.values()
+        ]
         assert held[0] == held[1] == held[2]
-    kept = [document for document in written(arms["keep"]) if document != "all-risky"]
-    assert list(written(arms["cut"])) == kept
+    remaining = [document for document in written(arms["keep"]) if document != "all-risky"]
+    assert list(written(arms["cut"])) == remaining
     assert list(written(arms["replace"])) == list(written(arms["keep"]))
     assert len({arm.component("clean").tokens_sha256 for arm in arms.values()}) == 1
 
@@ -72,7 +74,7 @@ def test_the_low_risk_arm_is_the_text_without_the_spans(arms: dict[str, BuiltMix
 def test_the_removal_arm_replaces_risky_tokens_and_makes_them_no_target(arms: dict[str, BuiltMixture]) -> None:
     facts, replaced = arms["replace"].facts, 0
     for document, (tokens, levels) in written(arms["replace"]).items():
-        before, risks = (np.asarray(each) for each in written(arms["keep"])[document])
+        before, risks = (np.asarray(values) for values in written(arms["keep"])[document])
         gone = risks >= risk.threshold_byte(0.8)
         assert tokens == np.where(gone, facts.removed_id, before).tolist()
         assert levels == np.where(gone, risk.STRUCTURAL, risks).tolist()

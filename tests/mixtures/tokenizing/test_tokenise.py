@@ -52,7 +52,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 def spans(*items: tuple[int, int, int, float]) -> Spans:
     """Spans from (document, start, end, score)."""
     document, start, end, score = zip(*items, strict=True) if items else ((), (), (), ())
-    whole = (np.asarray(part, dtype=np.int64) for part in (document, start, end))
+    whole = (np.asarray(column, dtype=np.int64) for column in (document, start, end))
     return Spans(*whole, risk.encode(np.asarray(score, dtype=np.float64)))
 
 
@@ -61,8 +61,8 @@ def encode(encoder: Encoder, texts: Sequence[str], tags: Spans | None) -> tuple[
     ids, levels = [], []
     for piece in encoder.encode(texts, tags):
         ends = np.cumsum(piece.lengths)
-        ids += [part.tolist() for part in np.split(piece.tokens, ends[:-1])]
-        levels += [part.tolist() for part in np.split(piece.risk, ends[:-1])]
+        ids += [document.tolist() for document in np.split(piece.tokens, ends[:-1])]
+        levels += [document.tolist() for document in np.split(piece.risk, ends[:-1])]
     return ids, levels
 
 
@@ -95,7 +95,7 @@ def test_tags_never_change_a_token_and_every_token_gets_its_highest_overlap(
     texts, items = case
     ids, levels = encode(encoder, texts, spans(*items))
     plain = [encoder.tokenizer.encode(text, add_special_tokens=False) for text in texts]
-    assert ids == encode(encoder, texts, None)[0] == [[*each.ids, EOS_ID] for each in plain]
+    assert ids == encode(encoder, texts, None)[0] == [[*encoding.ids, EOS_ID] for encoding in plain]
     for number, encoding in enumerate(plain):
         for index, (start, end) in enumerate(encoding.offsets):
             over = [
@@ -109,7 +109,7 @@ def test_tags_never_change_a_token_and_every_token_gets_its_highest_overlap(
 
 
 @pytest.mark.parametrize(
-    ("text", "span", "found"),
+    ("text", "span", "expected"),
     [
         ("you idiot there", (4, 9), " idiot"),
         ("you idiot there", (0, 3), "you"),
@@ -120,9 +120,9 @@ def test_tags_never_change_a_token_and_every_token_gets_its_highest_overlap(
         ("naïve café", (2, 3), "ï"),
     ],
 )
-def test_a_span_marks_the_tokens_it_overlaps(encoder: Encoder, text: str, span: tuple[int, int], found: str) -> None:
+def test_a_span_marks_the_tokens_it_overlaps(encoder: Encoder, text: str, span: tuple[int, int], expected: str) -> None:
     tokens = marked(encoder, text, (*span, 0.9))
-    assert found.strip() in tokens and len(tokens) <= len(found) + 6
+    assert expected.strip() in tokens and len(tokens) <= len(expected) + 6
 
 
 def test_every_byte_of_a_split_code_point_is_marked(encoder: Encoder) -> None:
@@ -196,9 +196,15 @@ def test_a_tokenizer_that_is_not_byte_level_is_asked_for_offsets(tmp_path: Path)
 
 
 def test_nfc_keeps_every_character_that_is_said_to_be_kept() -> None:
-    kept = [char for char in map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1))) if nfc_keeps("é" + char)]
-    assert len(kept) > 30_000
-    for text in ("".join(kept), "".join(reversed(kept)), "".join(random.Random(0).sample(kept, len(kept)))):
+    characters = [
+        char for char in map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1))) if nfc_keeps("é" + char)
+    ]
+    assert len(characters) > 30_000
+    for text in (
+        "".join(characters),
+        "".join(reversed(characters)),
+        "".join(random.Random(0).sample(characters, len(characters))),
+    ):
         assert normalizers.NFC().normalize_str(text) == text
     assert not any(map(nfc_keeps, ("e\u0301", "\u212b", "か\u3099", "가\u11a8", "\u2000")))
 
