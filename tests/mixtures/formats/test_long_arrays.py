@@ -34,14 +34,14 @@ def test_a_mixture_whose_arrays_are_in_files_has_the_same_bytes(
     made: list[int] = []
     new = long_arrays.new
     monkeypatch.setattr(long_arrays, "new", lambda count, dtype: made.append(count) or new(count, dtype))
-    found = build(mixture_spec(curation), tmp_path / "m")
+    rebuilt = build(mixture_spec(curation), tmp_path / "m")
     assert max(made) > 20 * long_arrays.LONG
-    names = {each.relative_to(mixture.path) for each in mixture.path.rglob("*") if each.is_file()}
-    assert {each.relative_to(found.path) for each in found.path.rglob("*") if each.is_file()} == names
+    names = {file.relative_to(mixture.path) for file in mixture.path.rglob("*") if file.is_file()}
+    assert {file.relative_to(rebuilt.path) for file in rebuilt.path.rglob("*") if file.is_file()} == names
     for name in names - {Path("artifact.json")}:
         if name.suffix != ".parquet":
-            assert (found.path / name).read_bytes() == (mixture.path / name).read_bytes(), name
-    assert _rows(found) == _rows(mixture)
+            assert (rebuilt.path / name).read_bytes() == (mixture.path / name).read_bytes(), name
+    assert _rows(rebuilt) == _rows(mixture)
 
 
 def _rows(mixture: BuiltMixture) -> list[dict]:
@@ -54,8 +54,8 @@ def _rows(mixture: BuiltMixture) -> list[dict]:
 @given(st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 2**63, 2**64 - 1]), max_size=60))
 def test_the_order_of_hashes_is_that_of_a_stable_sort(tiny_chunks: None, values: list[int]) -> None:
     keys = np.array(values, np.uint64)
-    found = long_arrays.order(len(keys), lambda part: keys[part])
-    assert found.tolist() == np.argsort(keys, kind="stable").tolist()
+    indices = long_arrays.order(len(keys), lambda chunk: keys[chunk])
+    assert indices.tolist() == np.argsort(keys, kind="stable").tolist()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -67,7 +67,7 @@ def test_what_is_computed_in_chunks_is_what_numpy_says(tiny_chunks: None, pairs:
     assert long_arrays.running(values).tolist() == np.cumsum(values).tolist()
     positions = np.arange(len(values))[::-1].copy()
     assert long_arrays.take(values, positions).tolist() == values[::-1].tolist()
-    assert long_arrays.keep(positions, mask).tolist() == [each for each in positions if mask[each]]
+    assert long_arrays.keep(positions, mask).tolist() == [position for position in positions if mask[position]]
     assert long_arrays.mask_of(np.flatnonzero(mask), len(mask)).tolist() == mask.tolist()
 
 
@@ -76,7 +76,7 @@ def test_an_array_travels_by_name_and_what_is_computed_of_it_by_value(tmp_path: 
         whole = long_arrays.new(5000, np.int64)
         whole[:] = np.arange(5000)
         assert len(pickle.dumps(whole)) < 1000
-        arrived, part = pickle.loads(pickle.dumps(whole)), pickle.loads(pickle.dumps(whole[10:20]))
-        assert arrived.tolist() == list(range(5000)) and part.tolist() == list(range(10, 20))
+        arrived, excerpt = pickle.loads(pickle.dumps(whole)), pickle.loads(pickle.dumps(whole[10:20]))
+        assert arrived.tolist() == list(range(5000)) and excerpt.tolist() == list(range(10, 20))
         assert (pickle.loads(pickle.dumps(whole + 1)) == np.arange(1, 5001)).all()
     assert not (tmp_path / "arrays").exists()

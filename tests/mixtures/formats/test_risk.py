@@ -30,14 +30,16 @@ def test_decoding_and_encoding_gives_the_byte_back(level: int) -> None:
 
 @given(st.floats(1e-5, 1 - 1e-5))
 def test_a_byte_keeps_the_logit_to_half_a_step(score: float) -> None:
-    kept = float(risk.decode(risk.encode(score)))
-    assert abs(np.log(kept / (1 - kept)) - np.log(score / (1 - score))) <= 12 / 253 + 2e-2 * (score > 0.999) + 1e-4
+    decoded = float(risk.decode(risk.encode(score)))
+    assert (
+        abs(np.log(decoded / (1 - decoded)) - np.log(score / (1 - score))) <= 12 / 253 + 2e-2 * (score > 0.999) + 1e-4
+    )
 
 
 @given(st.floats(1e-6, 1), st.floats(0, 1))
 def test_a_threshold_finds_every_score_at_or_above_it(threshold: float, score: float) -> None:
-    found = bool(risk.at_or_above(risk.encode([score]), threshold)[0])
-    assert found or score < threshold
+    risky = bool(risk.at_or_above(risk.encode([score]), threshold)[0])
+    assert risky or score < threshold
 
 
 def test_both_ends_stay_apart() -> None:

@@ -60,8 +60,8 @@ def test_samples_of_stock_megatron_are_the_documents_of_both_components(
     blended = made.build()[0]
     assert type(blended).__name__ == "BlendedDataset" and type(blended.datasets[0]) is gpt.GPTDataset
     names = blend["prefixes"]
-    streams = [stream(part, documents(mixture, curation, name))
-               for name, part in zip(names, blended.datasets, strict=True)]  # fmt: skip
+    streams = [stream(dataset, documents(mixture, curation, name))
+               for name, dataset in zip(names, blended.datasets, strict=True)]  # fmt: skip
     read = dict.fromkeys(names, 0)
     for number in range(SAMPLES):
         which, index = int(blended.dataset_index[number]), int(blended.dataset_sample_index[number])
@@ -76,15 +76,15 @@ def test_samples_of_stock_megatron_are_the_documents_of_both_components(
 def documents(mixture: BuiltMixture, curation: Path, component: str) -> list[list[int]]:
     """Tokens of a component's documents, made anew from the text of the corpus."""
     tokenizer = Tokenizer.from_file(str(mixture.tokenizer / "tokenizer.json"))
-    found = []
+    token_lists = []
     for row in pq.read_table(mixture.path / "documents.parquet").to_pylist():
         if row["component"] == component:
             shard = pq.read_table(curation / "corpora" / row["corpus"] / row["shard"], columns=["text"])
             text = shard.column("text")[row["row"]].as_py()
-            found.append([*tokenizer.encode(text).ids, mixture.facts.eos_id][: row["tokens"]])
-    return found
+            token_lists.append([*tokenizer.encode(text).ids, mixture.facts.eos_id][: row["tokens"]])
+    return token_lists
 
 
-def stream(part: Any, documents: list[list[int]]) -> np.ndarray[Any, Any]:
+def stream(dataset: Any, documents: list[list[int]]) -> np.ndarray[Any, Any]:
     """The documents one after another in the order that Megatron drew, which its samples are cut from."""
-    return np.concatenate([documents[each] for each in part.document_index])
+    return np.concatenate([documents[index] for index in dataset.document_index])
