@@ -45,21 +45,26 @@ def measured(twins: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltMixt
     return build(mixture_spec(twins, **overlapping()), tmp_path_factory.mktemp("measured") / "m")
 
 
-def found(mixture: BuiltMixture) -> dict[tuple[str, bool, str], tuple[int, int]]:
+def overlap_counts(mixture: BuiltMixture) -> dict[tuple[str, bool, str], tuple[int, int]]:
     rows = mixture.manifest.overlap
     return {(row.component, row.held_out, row.also_in): (row.equal_documents, row.near_documents)
             for row in rows}  # fmt: skip
 
 
 def test_equal_and_nearly_equal_documents_are_counted_between_components(measured: BuiltMixture) -> None:
-    assert found(measured) == {
+    assert overlap_counts(measured) == {
         ("clean", False, "clean"): (2, 2),
         ("clean", False, "risky"): (1, 2),
         ("risky", False, "clean"): (1, 2),
         ("risky", False, "risky"): (0, 0),
     }
-    (row,) = (each for each in measured.manifest.overlap if each.component == "risky" and each.equal_documents)
-    tokens = {each["id"]: each["tokens"] for each in pq.read_table(measured.path / "documents.parquet").to_pylist()}
+    (row,) = (
+        overlap for overlap in measured.manifest.overlap if overlap.component == "risky" and overlap.equal_documents
+    )
+    tokens = {
+        document["id"]: document["tokens"]
+        for document in pq.read_table(measured.path / "documents.parquet").to_pylist()
+    }
     assert row.equal_tokens == tokens["same-2"]
     assert row.near_tokens == tokens["same-2"] + tokens["nearly"]
 
@@ -81,13 +86,13 @@ def test_held_out_documents_that_are_trained_on_elsewhere_are_stated(twins: Path
     assert mixture.component("clean").documents == 1
     ids = set(pq.read_table(mixture.path / "held_out.parquet").column("id").to_pylist())
     expected = len(ids & {"same-1", "long"})
-    assert expected and found(mixture)["clean", True, "risky"] == (len(ids & {"same-1"}), expected)
+    assert expected and overlap_counts(mixture)["clean", True, "risky"] == (len(ids & {"same-1"}), expected)
 
 
 def test_doses_share_the_comparison_and_differ_in_what_they_take(twins: Path, measured: BuiltMixture) -> None:
     none = with_dose(mixture_spec(twins, **overlapping()), "risky", 0, "none")
     without = build(none, measured.path.parent / "none", measured.path.parent / "store")
-    assert found(without) == {("clean", False, "clean"): (2, 2)}
+    assert overlap_counts(without) == {("clean", False, "clean"): (2, 2)}
     assert len(list((measured.path.parent / "store").glob("duplicates-*"))) == 1
 
 
