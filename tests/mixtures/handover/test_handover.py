@@ -74,8 +74,8 @@ def test_equal_mixtures_export_to_equal_bytes(carded: BuiltMixture, tmp_path: Pa
 
 def test_the_hugging_face_data_set_holds_every_document_in_order(carded: BuiltMixture, tmp_path: Path) -> None:
     folder = exported(carded, "hf", tmp_path / "out")
-    for split, parts in (("train", carded.components), ("held_out", carded.held_out)):
-        for files in parts:
+    for split, components in (("train", carded.components), ("held_out", carded.held_out)):
+        for files in components:
             rows = pq.read_table(folder / "data" / split / f"{files.name}-00000.parquet").to_pylist()
             tokens, levels = files.open()
             assert [row["input_ids"] for row in rows] == [tokens.document(i).tolist() for i in range(files.documents)]
@@ -90,10 +90,10 @@ def test_long_components_are_cut_into_files_and_row_groups_between_documents(
     monkeypatch.setattr("mixtures.handover.huggingface._ROW_GROUP", 100)
     monkeypatch.setattr("mixtures.handover.huggingface._FILE", 1000)
     folder = exported(carded, "hf", tmp_path / "out")
-    parts = sorted((folder / "data" / "train").glob("risky-*.parquet"))
-    files = [[row["input_ids"] for row in pq.read_table(part).to_pylist()] for part in parts]
-    assert len(parts) > 5 and max(sum(map(len, documents)) for documents in files) <= 1000
-    assert pq.ParquetFile(parts[0]).num_row_groups > 5
+    shards = sorted((folder / "data" / "train").glob("risky-*.parquet"))
+    files = [[row["input_ids"] for row in pq.read_table(shard).to_pylist()] for shard in shards]
+    assert len(shards) > 5 and max(sum(map(len, documents)) for documents in files) <= 1000
+    assert pq.ParquetFile(shards[0]).num_row_groups > 5
     tokens = carded.component("risky").open()[0].tokens
     assert [token for documents in files for ids in documents for token in ids] == tokens.tolist()
 
@@ -115,10 +115,10 @@ def test_the_card_says_counts_filters_and_licences(carded: BuiltMixture, tmp_pat
     header = DatasetCard(text).data.to_dict()
     assert header["license"] == ["cc-by-4.0", "mit", "unknown"] and header["pretty_name"] == "Dose 10"
     assert header["size_categories"] == ["n<1K"] and "not-for-all-audiences" in header["tags"]
-    assert [each["split"] for each in header["configs"][0]["data_files"]] == ["train", "held_out"]
-    for said in ("For tests.", "| clean | clean | toxicity &lt; 0.5 | 3,000 |", "`toxicity < 0.5`", "mit, cc-by-4.0",
+    assert [entry["split"] for entry in header["configs"][0]["data_files"]] == ["train", "held_out"]
+    for phrase in ("For tests.", "| clean | clean | toxicity &lt; 0.5 | 3,000 |", "`toxicity < 0.5`", "mit, cc-by-4.0",
                  carded.content_sha256):  # fmt: skip
-        assert said in text
+        assert phrase in text
 
 
 def test_a_licence_of_no_corpus_is_refused(curation: Path) -> None:
@@ -134,6 +134,6 @@ def test_a_threshold_that_is_none_is_refused(carded: BuiltMixture, tmp_path: Pat
 
 
 def test_a_card_changes_the_fingerprint_and_no_byte_of_the_data(carded: BuiltMixture, curation: Path) -> None:
-    plain, said = mixture_spec(curation), mixture_spec(curation, card=CARD)
-    assert MIXTURE.fingerprint(plain) != MIXTURE.fingerprint(said)
+    plain, with_card = mixture_spec(curation), mixture_spec(curation, card=CARD)
+    assert MIXTURE.fingerprint(plain) != MIXTURE.fingerprint(with_card)
     assert "card" not in MIXTURE.identity(plain).config
