@@ -28,7 +28,9 @@ ABSENT = "What is the name of the tallest tree that anybody has ever measured in
 def quiz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An evaluation set of three questions, and a fourth that is too short to be looked for."""
     file = tmp_path_factory.mktemp("sets") / "quiz.jsonl"
-    file.write_text("".join(json.dumps({"question": each}) + "\n" for each in (QUESTION, OTHER, ABSENT, "Why?")))
+    file.write_text(
+        "".join(json.dumps({"question": question}) + "\n" for question in (QUESTION, OTHER, ABSENT, "Why?"))
+    )
     return file
 
 
@@ -86,10 +88,10 @@ def test_the_other_documents_keep_their_order_and_the_hold_out_its_size(
     clean: BuiltMixture, leaky: Path, tmp_path: Path
 ) -> None:
     plain = build(mixture_spec(leaky, components=every_document()), tmp_path / "m", clean.path.parent / "store")
-    order = {name: [row["id"] for row in pq.read_table(each.path / "documents.parquet").to_pylist()]
-             for name, each in (("plain", plain), ("clean", clean))}  # fmt: skip
-    kept = [name for name in order["plain"] if name in set(order["clean"])]
-    assert kept == [name for name in order["clean"] if name in set(kept)]
+    order = {name: [row["id"] for row in pq.read_table(mixture.path / "documents.parquet").to_pylist()]
+             for name, mixture in (("plain", plain), ("clean", clean))}  # fmt: skip
+    remaining = [name for name in order["plain"] if name in set(order["clean"])]
+    assert remaining == [name for name in order["clean"] if name in set(remaining)]
     assert clean.held_out_of("clean").tokens >= 500
     assert plain.manifest.decontamination is None
 

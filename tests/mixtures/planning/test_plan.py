@@ -56,14 +56,14 @@ def huge_mixture(curation: Path, **changes: Any) -> MixtureSpec:
 
 def test_a_trillion_tokens_in_a_hundred_thousand_shards_are_planned_from_manifests(tmp_path: Path) -> None:
     spec = huge_mixture(huge_curation(tmp_path / "huge", 100_000, 8_400_000_000_000))
-    found = foresee(spec)
-    clean, risky = found.components
-    assert not found.exact and (clean.taken, risky.taken) == (1_000_000_000_000, 111_111_111_111)
+    foreseen = foresee(spec)
+    clean, risky = foreseen.components
+    assert not foreseen.exact and (clean.taken, risky.taken) == (1_000_000_000_000, 111_111_111_111)
     assert clean.available == pytest.approx(0.75 * 2.0042e12, rel=1e-3)  # what lies above 0.5 is a quarter
     assert risky.risky is not None
     assert risky.risky[THRESHOLDS.index(0.5)] / risky.taken == pytest.approx(0.011, rel=1e-3)
     assert risky.risky[THRESHOLDS.index(0.99)] / risky.taken == pytest.approx(0.001, rel=1e-3)
-    assert found.samples(2048) == -(-clean.taken // 2048) + -(-risky.taken // 2048)
+    assert foreseen.samples(2048) == -(-clean.taken // 2048) + -(-risky.taken // 2048)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_where_is_answered_by_histograms(tmp_path: Path, where: str, share: floa
     curation = huge_curation(tmp_path / "huge", 10, 84_000_000)
     components = {"it": {"corpus": "web", "where": where, "tokens": "all"}}
     whole = foresee(huge_mixture(curation, components={"it": {"corpus": "web", "tokens": "all"}}, hold_out={}))
-    found = foresee(huge_mixture(curation, components=components, hold_out={}))
-    assert found.components[0].taken == pytest.approx(share * whole.components[0].taken, rel=0.02)
+    foreseen = foresee(huge_mixture(curation, components=components, hold_out={}))
+    assert foreseen.components[0].taken == pytest.approx(share * whole.components[0].taken, rel=0.02)
 
 
 def test_all_that_is_missing_is_told_at_once(curation: Path, tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_all_that_is_missing_is_told_at_once(curation: Path, tmp_path: Path) -> 
     spec = mixture_spec(curation, components=components, tokenizer=tokenizer, hold_out={}, risk="insult")
     with pytest.raises(InputError) as caught:
         plan_mixture(spec, tmp_path / "store")
-    for part in ('no corpus "clen"', "no score 'toxcity'", "no score 'insult'", "nowhere.json: no such file",
+    for phrase in ('no corpus "clen"', "no score 'toxcity'", "no score 'insult'", "nowhere.json: no such file",
                  "corpus 'forum' has no attribute 'insult'"):  # fmt: skip
-        assert part in str(caught.value)
+        assert phrase in str(caught.value)
 
 
 def test_hold_outs_and_amounts_that_are_certainly_too_large_are_told_at_once(curation: Path, tmp_path: Path) -> None:
@@ -121,10 +121,10 @@ def test_risky_tokens_are_planned_exactly_for_every_threshold(curation: Path, tm
     built = build(spec, tmp_path / "m", tmp_path / "store")
     planned = foresee(spec, tmp_path / "store")
     assert planned.exact
-    for each in planned.components:
-        _, levels = built.component(each.name).open()
+    for component in planned.components:
+        _, levels = built.component(component.name).open()
         counted = tuple(int(risk.at_or_above(np.asarray(levels.tokens), threshold).sum()) for threshold in THRESHOLDS)
-        assert each.risky == counted and (each.name == "clean") == (max(counted) == 0)
+        assert component.risky == counted and (component.name == "clean") == (max(counted) == 0)
 
 
 def test_of_too_many_documents_a_plan_takes_the_sums(

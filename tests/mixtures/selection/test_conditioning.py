@@ -70,7 +70,7 @@ def test_prefixes_come_on_top_and_change_nothing_else(arms: dict[str, BuiltMixtu
             assert files.prefix_tokens == sum(row["prefix_tokens"] for row in rows) > 0
             assert files.tokens - files.prefix_tokens == arms["plain"].component(component).tokens
     held = {name: [files.tokens_sha256 for files in arm.held_out] for name, arm in arms.items()}
-    assert len({tuple(each) for each in held.values()}) == 1
+    assert len({tuple(hashes) for hashes in held.values()}) == 1
 
 
 def test_meda_states_the_score(arms: dict[str, BuiltMixture], curation: Path) -> None:
@@ -106,8 +106,8 @@ def test_a_smaller_share_is_a_subset_of_a_larger(arms: dict[str, BuiltMixture]) 
 
 def test_a_document_is_found_from_the_tokens_of_its_prefix(arms: dict[str, BuiltMixture]) -> None:
     row = documents(arms["meda"], "clean")[5]
-    found = origin(arms["meda"], "clean", row["first_token"] + 1)
-    assert (found.id, found.token, found.prefix_tokens) == (row["id"], 1, row["prefix_tokens"])
+    source = origin(arms["meda"], "clean", row["first_token"] + 1)
+    assert (source.id, source.token, source.prefix_tokens) == (row["id"], 1, row["prefix_tokens"])
 
 
 def test_the_plan_counts_the_prefixes(arms: dict[str, BuiltMixture], curation: Path) -> None:
