@@ -27,7 +27,7 @@ def corpus(folder: Path, *shards: list[str]) -> list[Path]:
     return files
 
 
-def found_in(files: list[Path], folder: Path) -> SharedIds:
+def shared_between(files: list[Path], folder: Path) -> SharedIds:
     work = folder / "work"
     work.mkdir(exist_ok=True)
     return shared_ids(files, sum(pq.read_metadata(file).num_rows for file in files), work, lambda count: None)
@@ -45,7 +45,7 @@ def test_they_are_those_that_counting_finds_in_the_same_order(
         for row, name in enumerate(names):
             locations[name].append(f"{number:05d}.parquet:{row}")
     expected = {name: where for name, where in locations.items() if len(where) > 1}
-    shared = found_in(corpus(tmp_path, *shards), tmp_path)
+    shared = shared_between(corpus(tmp_path, *shards), tmp_path)
     assert list(shared.locations.items()) == list(expected.items()) and len(expected) > 100
     assert shared.count == len(expected) and shared.complete
 
@@ -63,7 +63,7 @@ def test_every_id_is_read_once_and_nothing_is_left_on_disk(tmp_path: Path, monke
 def test_what_is_named_is_bounded_and_what_is_counted_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicate_ids, "_MAX_NAMED", 5)
     names = [f"document {n}" for n in range(10)]
-    shared = found_in(corpus(tmp_path, names, names), tmp_path)
+    shared = shared_between(corpus(tmp_path, names, names), tmp_path)
     assert shared.count == 10 and not shared.complete
     assert shared.locations == {f"document {n}": [f"00000.parquet:{n}", f"00001.parquet:{n}"] for n in range(2)}
 
@@ -73,9 +73,9 @@ def test_ids_whose_hashes_clash_are_not_shared(tmp_path: Path, monkeypatch: pyte
         return [np.array([len(name) for name in pq.read_table(shard)["id"].to_pylist()], np.uint64)]
 
     monkeypatch.setattr(duplicate_ids, "_hashes", clashing)
-    shared = found_in(corpus(tmp_path, ["a", "b", "cc", "a", "dd"]), tmp_path)
+    shared = shared_between(corpus(tmp_path, ["a", "b", "cc", "a", "dd"]), tmp_path)
     assert shared.locations == {"a": ["00000.parquet:0", "00000.parquet:3"]} and shared.count == 1
 
 
 def test_a_corpus_without_documents_has_none(tmp_path: Path) -> None:
-    assert found_in([], tmp_path) == SharedIds(0, {}, True)
+    assert shared_between([], tmp_path) == SharedIds(0, {}, True)

@@ -30,7 +30,7 @@ def texts(artifact: Any) -> list[str]:
     return [document.text for document in TaggedCorpus.open(artifact.path, "it").documents()]
 
 
-def in_place(file: Path) -> None:
+def by_overwrite(file: Path) -> None:
     """Other content of the same size at the same time: only the inode's own time tells."""
     status = file.stat()
     write_jsonl(file, NEW)
@@ -41,7 +41,7 @@ def by_rename(file: Path) -> None:
     os.replace(write_jsonl(file.with_name("new"), NEW), file)
 
 
-@pytest.mark.parametrize("change", [in_place, by_rename])
+@pytest.mark.parametrize("change", [by_overwrite, by_rename])
 @pytest.mark.parametrize("limit", [None, 2])
 def test_a_file_that_changes_after_its_fingerprint_stops_the_run_and_its_text_is_not_served_later(
     tmp_path: Path, curate: Curate, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], limit: int | None
