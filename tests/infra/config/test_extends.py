@@ -48,7 +48,7 @@ def test_lists_are_replaced_and_null_takes_a_key_away(load):
 def test_a_path_stays_relative_to_the_file_that_says_it(load, tmp_path):
     third = "kind: demo\nextends: ../base.yaml\nparts: {c: {path: c.txt}}\n"
     spec = load(base=BASE, sub_in_middle=third, arm="kind: demo\nextends: sub/middle.yaml\nparts: {a: {share: 1}}\n")
-    assert [part.path for part in spec.parts.values()] == [
+    assert [entry.path for entry in spec.parts.values()] == [
         str(tmp_path / name) for name in ("a.txt", "b.txt", "sub/c.txt")
     ]
 
