@@ -62,14 +62,14 @@ def test_documents_are_interleaved_alike_however_many_are_looked_at_together(siz
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pretrain.data.index._CHUNK", chunk)
         interleave(order, ranges, sizes, free, seed)
-    documents, places = [], []
+    documents, positions = [], []
     for numbers, may in zip(ranges, free, strict=True):
         state = np.random.RandomState(seed)
         own = state.permutation(np.array(numbers)) if may else np.array(numbers)
         tokens = sizes[own].astype(np.int64)
-        places.append((np.cumsum(tokens) - tokens + state.random_sample(len(own)) * tokens) / tokens.sum())
+        positions.append((np.cumsum(tokens) - tokens + state.random_sample(len(own)) * tokens) / tokens.sum())
         documents.append(own)
-    expected = np.concatenate(documents)[np.argsort(np.concatenate(places), kind="stable")]
+    expected = np.concatenate(documents)[np.argsort(np.concatenate(positions), kind="stable")]
     assert np.array_equal(order, expected)
 
 
