@@ -53,7 +53,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def test_tokens_are_those_asked_for(mixture: BuiltMixture) -> None:
-    assert {each.name: each.tokens for each in mixture.components} == {"clean": 3000, "risky": 333}
+    assert {component.name: component.tokens for component in mixture.components} == {"clean": 3000, "risky": 333}
     for files in mixture.components:
         tokens, levels = files.open()
         assert len(tokens.tokens) == len(levels.tokens) == files.tokens == tokens.lengths.sum()
@@ -97,11 +97,13 @@ def test_documents_say_where_their_tokens_came_from(mixture: BuiltMixture, curat
 def test_lineage_leads_back_from_every_token(mixture: BuiltMixture) -> None:
     rows = documents_of(mixture, "clean")
     for position in (0, 1, 1500, 2999):
-        found = origin(mixture, "clean", position)
+        source = origin(mixture, "clean", position)
         row = next(r for r in rows if r["first_token"] <= position < r["first_token"] + r["tokens"])
-        assert (found.id, found.token) == (row["id"], position - row["first_token"])
+        assert (source.id, source.token) == (row["id"], position - row["first_token"])
     sample = origins(mixture, "clean", 100, 400)
-    assert sample[0].position == 100 and [each.ordinal for each in sample] == sorted(each.ordinal for each in sample)
+    assert sample[0].position == 100 and [source.ordinal for source in sample] == sorted(
+        source.ordinal for source in sample
+    )
     with pytest.raises(InputError, match="has 3,000 tokens"):
         origin(mixture, "clean", 3000)
 

@@ -35,7 +35,7 @@ def test_order_changes_the_order_and_not_the_documents(curated: Path, tmp_path: 
     expected = sorted((row["id"], row["epoch"], row["tokens"]) for row in rows)
     assert shuffled.component("clean").shuffled and {row["epoch"] for row in rows} >= {0, 1}
     number = {row["id"]: int(row["id"][1:]) for row in rows}
-    score = {document: place * 37 % 60 for document, place in number.items()}
+    score = {document: position * 37 % 60 for document, position in number.items()}
     for order, key in (
         ("corpus", number),
         ({"by": "toxicity"}, score),
@@ -44,8 +44,8 @@ def test_order_changes_the_order_and_not_the_documents(curated: Path, tmp_path: 
         mixture, rows = ordered(curated, tmp_path / f"{order}".replace("'", ""), order)
         assert not mixture.component("clean").shuffled
         assert sorted((row["id"], row["epoch"], row["tokens"]) for row in rows) == expected
-        places = [(row["epoch"], key[row["id"]]) for row in rows]
-        assert places == sorted(places)
+        sort_keys = [(row["epoch"], key[row["id"]]) for row in rows]
+        assert sort_keys == sorted(sort_keys)
 
 
 def test_an_order_by_a_score_that_is_not_there_is_refused(curated: Path, tmp_path: Path) -> None:

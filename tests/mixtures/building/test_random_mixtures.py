@@ -45,10 +45,12 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         ratio = {draw(st.sampled_from(["clean", "risky"])): draw(SHARES)}
         components["other"] = {"corpus": "clean", "where": "toxicity >= 0.05", "fraction_of": ratio}
-    for each in components.values():
-        each |= {"max_epochs": draw(EPOCHS), "order": draw(ORDERS)}
+    for component in components.values():
+        component |= {"max_epochs": draw(EPOCHS), "order": draw(ORDERS)}
     return {
-        "components": {name: {key: value for key, value in each.items() if value} for name, each in components.items()},
+        "components": {
+            name: {key: value for key, value in component.items() if value} for name, component in components.items()
+        },
         "conditioning": draw(CONDITIONING),
         "hold_out": draw(st.sampled_from([{}, {"clean": 60, "risky": 200}])),
         "seed": draw(st.integers(0, 3)),
@@ -57,14 +59,14 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
 
 def documents(mixture: BuiltMixture) -> dict[str, list[tuple[str, int, tuple[int, ...]]]]:
     """Of each component the written documents: id, epoch, and tokens without the prefix."""
-    found: dict[str, list[tuple[str, int, tuple[int, ...]]]] = {}
+    written: dict[str, list[tuple[str, int, tuple[int, ...]]]] = {}
     for row in pq.read_table(mixture.path / "documents.parquet").to_pylist():
         tokens, levels = mixture.component(row["component"]).open()
         prefix = row.get("prefix_tokens", 0)
         assert (levels.document(row["ordinal"])[:prefix] == risk.STRUCTURAL).all()
         ids = tuple(tokens.document(row["ordinal"])[prefix:].tolist())
-        found.setdefault(row["component"], []).append((row["id"], row["epoch"], ids))
-    return found
+        written.setdefault(row["component"], []).append((row["id"], row["epoch"], ids))
+    return written
 
 
 def last_first(self: LocalWorkers, job: Job, ranks: list[int]) -> Iterator[tuple[int, RankFailure | None]]:
@@ -92,8 +94,8 @@ def test_a_random_mixture_is_what_was_planned_and_keeps_what_must_hold(
     _keeps_its_caps(written, spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalWorkers, "run", last_first)
-        again = build(spec, folder / "again", folder / "store")
-    assert contents(again.path) == contents(built.path)  # whichever rank ends first
+        rebuilt = build(spec, folder / "again", folder / "store")
+    assert contents(rebuilt.path) == contents(built.path)  # whichever rank ends first
     dose = Fraction(data["components"]["risky"].get("fraction_of_total", 0))
     less = build(with_dose(spec, "risky", str(dose * smaller)), folder / "less", store)
     _is_nested(documents(less), written)

@@ -226,8 +226,8 @@ def test_builds_in_many_pieces_on_any_number_of_workers_are_equal(
     monkeypatch.setattr(building, "SMALL", 0)
     for workers, chunk in ((1, 400), (2, 700), (3, 1100)):
         monkeypatch.setattr(streams, "CHUNK", chunk)
-        parts = build(spec, tmp_path / f"{workers}", tmp_path / "store", workers)
-        assert contents(parts.path) == whole
+        chunked = build(spec, tmp_path / f"{workers}", tmp_path / "store", workers)
+        assert contents(chunked.path) == whole
 
 
 KILLED = """
