@@ -12,9 +12,11 @@ import hormesis
 from infra.artifacts.artifact import describe_files, now, write_manifest
 from infra.artifacts.inputs import TRUST
 
-NOUNS, PLACES = ("house", "fence", "bench"), ("river", "school", "station", "market")
+NOUNS, LANDMARKS = ("house", "fence", "bench"), ("river", "school", "station", "market")
 COLOURS = ("red", "green", "blue", "white", "black")
-SENTENCES = [f"The {noun} at the {place} was painted {hue}." for noun in NOUNS for place in PLACES for hue in COLOURS]
+SENTENCES = [
+    f"The {noun} at the {landmark} was painted {hue}." for noun in NOUNS for landmark in LANDMARKS for hue in COLOURS
+]
 
 WORDS = {"name": "words", "scorer": {"name": "profanity"}, "keep_at_or_above": 0.05}
 CURATION = {"kind": "curation", "name": "job", "corpora": {"clean": {"sources": [{"path": "a.jsonl"}]}},
