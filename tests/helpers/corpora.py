@@ -19,8 +19,8 @@ SCORE = {"step": "score", "scorer": {"name": "profanity"}}
 TAG = {"step": "tag", "tagger": {"name": "words", "scorer": {"name": "profanity"}, "keep_at_or_above": 0.05}}
 
 SENTENCES = [
-    f"The {thing} near the {place} was painted {colour} by my neighbour."
-    for thing in ("house", "fence", "bench", "bridge") for place in ("river", "school", "station", "market")
+    f"The {thing} near the {landmark} was painted {colour} by my neighbour."
+    for thing in ("house", "fence", "bench", "bridge") for landmark in ("river", "school", "station", "market")
     for colour in ("red", "green", "blue", "yellow")
 ]  # fmt: skip
 

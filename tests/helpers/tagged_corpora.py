@@ -72,21 +72,21 @@ def write_curation(folder: Path, corpora: dict[str, list[Doc]], shard_size: int 
         for number, first in enumerate(range(0, len(documents), shard_size)):
             shard = documents[first : first + shard_size]
             pq.write_table(
-                pa.Table.from_pylist([_row(each) for each in shard], schema()), target / f"{number:05}.parquet"
+                pa.Table.from_pylist([_row(document) for document in shard], schema()), target / f"{number:05}.parquet"
             )
-            characters = sum(len(each.text) for each in shard)
+            characters = sum(len(document.text) for document in shard)
             files.append({"name": f"{number:05}.parquet", "documents": len(shard), "characters": characters})
         manifest[name] = {
             "documents": len(documents),
-            "characters": sum(len(each.text) for each in documents),
-            "words": sum(len(each.text.split()) for each in documents),
-            "bytes": sum(len(each.text.encode()) for each in documents),
+            "characters": sum(len(document.text) for document in documents),
+            "words": sum(len(document.text.split()) for document in documents),
+            "bytes": sum(len(document.text.encode()) for document in documents),
             "files": files,
             "attributes": ["toxicity"],
             "tagger": {"name": "words", "keep_at_or_above": 0.05},
         }
     (folder / "manifest.json").write_text(json.dumps({"corpora": manifest}))
-    content = {name: [repr(each) for each in documents] for name, documents in corpora.items()}
+    content = {name: [repr(document) for document in documents] for name, documents in corpora.items()}
     fields = {"config": {}, "inputs": {}, "counts": {}, "notes": [], "started": "2026-01-01T00:00:00+00:00"}
     write_manifest(folder, describe_files(folder), kind="curation", version=1, fingerprint=digest(content), **fields)
     return folder

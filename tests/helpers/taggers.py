@@ -59,8 +59,8 @@ def save_encoder(folder: Path) -> Path:
 
     folder.mkdir(parents=True)
     letters = "abcdefghijklmnopqrstuvwxyz"
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *letters, *(f"##{each}" for each in letters)]
-    (folder / "vocab.txt").write_text("\n".join([*words, *(each for each in (*_WORDS, *RUDE) if len(each) > 1)]))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *letters, *(f"##{letter}" for letter in letters)]
+    (folder / "vocab.txt").write_text("\n".join([*words, *(word for word in (*_WORDS, *RUDE) if len(word) > 1)]))
     tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=64)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)

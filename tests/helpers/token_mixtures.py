@@ -29,7 +29,7 @@ def write_pair(prefix: Path, documents: Documents, risks: Documents) -> dict[str
     twin = risk_prefix(prefix)
     bin_path(twin).write_bytes(b"".join(bytes(risk) for risk in risks))
     sha256 = digest_file(bin_path(prefix))
-    write_idx(idx_path(twin), np.array([len(each) for each in documents], np.int32), "uint8", tokens_sha256=sha256)
+    write_idx(idx_path(twin), np.array([len(ids) for ids in documents], np.int32), "uint8", tokens_sha256=sha256)
     flat = np.concatenate([np.asarray(risk, np.uint8) for risk in risks])
     return {
         "tokens": sum(map(len, documents)),
