@@ -183,9 +183,9 @@ def fingerprints(file: Path) -> dict[str, str]:
     return {step_kind: sha256(*values) for step_kind, values in of_steps.items()}
 
 
-def sha256(*parts: bytes | str) -> str:
-    """SHA-256 of parts, one after the other."""
-    content = b"".join(part.encode() if isinstance(part, str) else part for part in parts)
+def sha256(*chunks: bytes | str) -> str:
+    """SHA-256 of the chunks, one after the other."""
+    content = b"".join(chunk.encode() if isinstance(chunk, str) else chunk for chunk in chunks)
     return hashlib.sha256(content).hexdigest()
 
 
