@@ -1,6 +1,6 @@
 """One flipped byte in a file of an artifact, two hundred times: does whoever reads the artifact notice?
 
-    nice python -m benchmarks.safety.damage [--flips 200] [--seed 0]
+    nice python -m benchmarks.safety.damage [--flips 200] [--seed 0] [--folders store tagger …]
 
 Every kind of artifact is made once. Then, file by file through all of them and from the start again, one byte is
 replaced by another one, with the file's times as they were, and the commands that read the artifact are run. Each must
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -106,10 +106,10 @@ def alone(line: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def flips(world: Path, count: int, seed: int) -> Iterator[Flip]:
+def flips(world: Path, folders: Sequence[str], count: int, seed: int) -> Iterator[Flip]:
     """Files in turn: the first of every folder, the second of every folder, and so on and around."""
     draw = random.Random(seed)
-    queues = {folder: _files(world, folder) for folder in READERS}
+    queues = {folder: _files(world, folder) for folder in folders}
     for number in range(count):
         folder = list(queues)[number % len(queues)]
         file = queues[folder][number // len(queues) % len(queues[folder])]
@@ -258,17 +258,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folders", nargs="+", choices=READERS, default=list(READERS), help="all of them by default")
+    parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         os.environ["HORMESIS_CACHE"] = f"{name}/cache"
         world = write_world(Path(name) / "world")
         make(world)
         reading, outcomes = Reading(world), []
-        for flip in flips(world, options.flips, options.seed):
+        for flip in flips(world, options.folders, options.flips, options.seed):
             outcomes.append(reading.outcome(flip))
             print(len(outcomes), outcomes[-1].verdict, _location(flip), outcomes[-1].detail[:200], flush=True)
-    write_text(RESULT, report(outcomes, options.seed))
-    print(RESULT.read_text())
+    write_text(options.out, report(outcomes, options.seed))
+    print(options.out.read_text())
     if any(outcome.verdict == "wrong" for outcome in outcomes):
         raise SystemExit("damage changed a result in silence")
 
