@@ -8,9 +8,11 @@ import contextlib
 import hashlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -61,13 +63,20 @@ def _small_ones(sizes: dict[str, int], processes: int) -> dict[str, str]:
     paths = list(sizes)
     batches = [paths[first : first + _MANY // 10] for first in range(0, len(paths), _MANY // 10)]
     known: dict[str, str] = {}
-    # forked, as another start would import the caller's program again; before the bar, whose thread may hold a lock
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+    # forked, as another start would import the caller's program again; Ctrl-C is for this process alone
+    context, ignored = multiprocessing.get_context("fork"), (signal.SIGINT, signal.SIG_IGN)
+    pool = ProcessPoolExecutor(processes, context, initializer=signal.signal, initargs=ignored)
+    try:
+        # before the bar, whose thread may hold a lock
         checksums = pool.map(_batch, batches, [[sizes[path] for path in batch] for batch in batches])
         with bar("checksums", len(paths), "files") as advance:
             for batch, several in zip(batches, checksums, strict=True):
                 known.update((path, checksum) for path, checksum in zip(batch, several, strict=True) if checksum)
                 advance(len(batch))
+    except BrokenProcessPool:
+        pass  # one was killed, for its memory perhaps: the threads read what is left
+    finally:
+        pool.shutdown(cancel_futures=True)
     return known
 
 

@@ -105,6 +105,18 @@ def test_very_many_small_files_are_read_by_processes_and_what_they_cannot_read_i
         digests(files, sizes=sizes[:-1], threads=2)
 
 
+def killed(paths, sizes):
+    os._exit(9)
+
+
+def test_where_a_process_is_killed_the_files_are_read_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(infra.files.digests, "_QUICK", 1 << 13)
+    monkeypatch.setattr(infra.files.digests, "_MANY", 50)
+    monkeypatch.setattr(infra.files.digests, "_batch", killed)
+    files = made(tmp_path, 120)
+    assert digests(files, threads=2) == [sha256(file.read_bytes()) for file in files]
+
+
 @pytest.mark.parametrize("keep_time", [False, True])
 def test_another_content_of_the_same_size_is_read_even_where_its_time_was_set_back(tmp_path, keep_time):
     (file,) = made(tmp_path, 1)
