@@ -202,8 +202,13 @@ def score(
 def generate(
     model: Annotated[str, typer.Argument(help="pretrain artifact, Hugging Face folder or hf:NAME", show_default=False)],
     prompts: Annotated[list[str], typer.Argument(help="texts to continue", show_default=False)],
-    method: Annotated[list[Path] | None, typer.Option("--method", help="posttrain artifact (repeatable)")] = None,
-    strength: Annotated[list[float] | None, typer.Option("--strength", help="one for each method, or one")] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipe",
+            help="posttrain artifacts with strengths, DIR@2 or DIR@2,DIR@5 (repeatable)",
+        ),
+    ] = None,
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="new tokens at most")] = 40,
     seed: Annotated[int, typer.Option("--seed", help="the same draws in every column")] = 0,
     device: Annotated[
@@ -212,10 +217,11 @@ def generate(
 ) -> None:
     """Try a model, steered and not, side by side."""
     from posttrain.decoding.sampling import Sampling
+    from posttrain.recipe import parse_recipe
     from posttrain.steered import generate_side_by_side
 
     sampling = Sampling(max_new_tokens=tokens, seed=seed)
-    columns = generate_side_by_side(model, prompts, method or [], strength or [1.0], sampling, device)
+    columns = generate_side_by_side(model, prompts, [parse_recipe(text) for text in recipe or []], sampling, device)
     for index, prompt in enumerate(prompts):
         rows = tuple((column.heading, column.generations[index].text) for column in columns)
         print_table(Table(prompt, ("model", "continuation"), rows))

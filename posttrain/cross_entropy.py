@@ -16,8 +16,9 @@ import torch
 
 from infra.errors import InputError
 from posttrain.activations import batches, right_padded
-from posttrain.methods.base import Method
-from posttrain.model import CausalModel
+from posttrain.methods.base import EditedPositions
+from posttrain.stack import Stack
+from posttrain.token_nats import token_nats
 
 _TOKENS_PER_BATCH = 4096
 
@@ -46,8 +47,7 @@ class ForwardPass:
 
 @torch.inference_mode()
 def cross_entropy(
-    model: CausalModel,
-    method: Method,
+    stack: Stack,
     documents: Sequence[str],
     max_tokens_per_document: int | None = None,
     progress: Callable[[int], object] | None = None,
@@ -57,34 +57,36 @@ def cross_entropy(
     An activation edit acts at every position, position 0 included, as ITI is measured (Li et al. 2023, arXiv
     2306.03341). Raises InputError when the prefix leaves no room in the model's context.
     """
-    encoded = [ids[:max_tokens_per_document] for ids in model.encode(list(documents))]
-    windows = text_windows(model, method, encoded)
+    encoded = [ids[:max_tokens_per_document] for ids in stack.model.encode(list(documents))]
+    windows = text_windows(stack, encoded)
     nats = np.zeros(len(documents))
-    with method.editing(everywhere=True):
+    with stack.editing(EditedPositions(everywhere=True)):
         for batch in batches([len(window.ids) for window in windows], _TOKENS_PER_BATCH):
             chosen = [windows[index] for index in batch]
-            np.add.at(nats, [window.document for window in chosen], window_nats(model, method, chosen).cpu().numpy())
+            np.add.at(nats, [window.document for window in chosen], window_nats(stack, chosen).cpu().numpy())
             if progress is not None:
                 progress(len(chosen))
     return DocumentCrossEntropy(nats, np.array([len(ids) for ids in encoded], dtype=np.int64))
 
 
-def window_nats(model: CausalModel, method: Method, windows: Sequence[ForwardPass]) -> torch.Tensor:
+def window_nats(stack: Stack, windows: Sequence[ForwardPass]) -> torch.Tensor:
     """Nats of each window's targets, [windows] float64 on the model's device; one forward pass."""
-    ids_WT, _ = right_padded([window.ids for window in windows], model)
+    ids_WT, _ = right_padded([window.ids for window in windows], stack.model)
     position = torch.arange(ids_WT.shape[1])
     first = torch.tensor([window.first for window in windows])
     end = torch.tensor([len(window.ids) for window in windows])
     targets_WT = (position >= first[:, None]) & (position < end[:, None])
-    return method.token_nats(ids_WT, targets_WT).sum(-1)
+    return token_nats(stack, ids_WT, targets_WT).sum(-1)
 
 
-def text_windows(model: CausalModel, method: Method, encoded: list[list[int]]) -> list[ForwardPass]:
+def text_windows(stack: Stack, encoded: list[list[int]]) -> list[ForwardPass]:
     """The documents as forward passes. Raises InputError when the prefix leaves no room in the model's context."""
-    fixed = [model.start, *method.prefix]
-    room = model.max_positions - len(fixed)
+    fixed = [stack.model.start, *stack.prefix]
+    room = stack.max_positions - 1 - stack.longest_prefix
     if room < 2:
-        raise InputError(f"the prefix of {len(fixed)} tokens fills the model's {model.max_positions} positions")
+        raise InputError(
+            f"the prefix of {1 + stack.longest_prefix} tokens fills the model's {stack.max_positions} positions"
+        )
     windows = []
     for document, ids in enumerate(encoded):
         done = 0

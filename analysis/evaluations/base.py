@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from infra.config.spec import Spec
+from posttrain.recipe import RecipeEntry
 from posttrain.spec import Device, LabelledSpec
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Subject:
         """The model under its method. Raises what `posttrain.steered.load_steered` raises."""
         from posttrain.steered import load_steered
 
-        return load_steered(self.model, self.steering, self.strength, self.device)
+        entries = [RecipeEntry(steering=self.steering, strength=self.strength)] if self.steering else []
+        return load_steered(self.model, tuple(entries), self.device)
 
 
 class Evaluation(ABC, Generic[Options]):

@@ -56,7 +56,7 @@ READERS = {
     ),
     "steered": (
         "run {w}/analysis.yaml --workers 1 --out {o}/measured",
-        "generate {w}/trained Our --method {a} --tokens 5",
+        "generate {w}/trained Our --recipe {a} --tokens 5",
     ),
     "measured": ("show {a} --out {o}/page.html",),
     "tagger": SCORED,

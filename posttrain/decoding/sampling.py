@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from infra.errors import InputError
+from posttrain.decoding.candidates import advance
 from posttrain.decoding.nucleus import nucleus, uniforms
-from posttrain.decoding.state import Decoding
-from posttrain.methods.base import Method
+from posttrain.decoding.passes import Passes
 from posttrain.model import CausalModel
+from posttrain.stack import Stack
 
 ROWS_PER_BATCH = 256
 _TOKENS_PER_STEP = 2048  # candidates of all rows in one forward; more only spills the caches of a CPU
@@ -40,16 +41,20 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Generation:
-    """One continuation: its text, its token ids (without the end-of-text token), and whether it ended by itself."""
+    """One continuation: its text, its token ids (without the end-of-text token), and whether it ended by itself.
+
+    `reached` is the share of the probability of all that could be drawn which the candidates of a method that looks
+    ahead held, a mean over the steps; None where none does.
+    """
 
     text: str
     tokens: tuple[int, ...]
     ended: bool
+    reached: float | None = field(default=None, compare=False)
 
 
 def generate(
-    model: CausalModel,
-    method: Method,
+    stack: Stack,
     prompts: Sequence[str],
     sampling: Sampling,
     progress: Callable[[int], object] | None = None,
@@ -61,79 +66,86 @@ def generate(
     gives what the whole would. `progress` is called with the number of continuations finished.
     """
     numbers = list(indices) if indices is not None else list(range(len(prompts)))
-    contexts = [context(model, method, ids, sampling.max_new_tokens) for ids in model.encode(list(prompts))]
+    room = prompt_room(stack, sampling.max_new_tokens)
+    texts = [ids[-room:] for ids in stack.model.encode(list(prompts))]
     rows = [(prompt, sample) for prompt in range(len(prompts)) for sample in range(sampling.samples)]
-    rows.sort(key=lambda row: len(contexts[row[0]]))  # alike lengths together: little padding
+    rows.sort(key=lambda row: len(texts[row[0]]))  # alike lengths together: little padding
     out: list[list[Generation]] = [[] for _ in prompts]
-    capacity = max(map(len, contexts), default=0) + sampling.max_new_tokens + method.branches
-    size = batch_rows(model, method, capacity)
+    longest = 1 + stack.longest_prefix + max(map(len, texts), default=0)
+    size = batch_rows(stack, longest + sampling.max_new_tokens + stack.branches)
     for first in range(0, len(rows), size):
         batch = rows[first : first + size]
         draws = uniforms(sampling.seed, [numbers[p] for p, _ in batch], [s for _, s in batch], sampling.max_new_tokens)
-        for (prompt, _), ids in zip(batch, _decode(model, method, contexts, batch, draws, sampling), strict=True):
-            out[prompt].append(_generation(model, ids))
+        for (prompt, _), generation in zip(batch, _decode(stack, texts, batch, draws, sampling), strict=True):
+            out[prompt].append(generation)
         if progress is not None:
             progress(len(batch))
     return out
 
 
-def batch_rows(model: CausalModel, method: Method, capacity: int) -> int:
-    """Rows that are decoded together, of `capacity` tokens in the cache."""
+def batch_rows(stack: Stack, capacity: int) -> int:
+    """Rows that are decoded together, of `capacity` tokens in each pass's cache."""
     rows, tokens = ROWS_PER_BATCH, _TOKENS_PER_STEP
-    if model.device.type == "cuda":
-        memory = torch.cuda.get_device_properties(model.device).total_memory
-        rows = min(rows * _ON_GPU, int(memory * _CACHE_SHARE) // (capacity * model.cache_bytes))
+    device = stack.model.device
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+        token_bytes = sum(model.cache_bytes for model in stack.models)
+        rows = min(rows * _ON_GPU, int(memory * _CACHE_SHARE) // (capacity * token_bytes))
         tokens *= _ON_GPU
-    return max(1, min(rows, tokens // max(1, method.branches)))
+    return max(1, min(rows, tokens // max(1, stack.branches)))
 
 
-def context(model: CausalModel, method: Method, prompt: list[int], new_tokens: int) -> list[int]:
-    """Start token, the method's prefix and the end of the prompt: what fits beside `new_tokens` new ones."""
-    fixed = [model.start, *method.prefix]
-    room = model.max_positions - len(fixed) - new_tokens
+def prompt_room(stack: Stack, new_tokens: int) -> int:
+    """Tokens of a prompt that every pass of the stack has room for: of a longer one the end is read."""
+    fixed = 1 + stack.longest_prefix
+    room = stack.max_positions - fixed - new_tokens
     if room < 1:
         raise InputError(
-            f"{len(fixed)} prefix tokens and {new_tokens} new ones leave no room for a prompt in the model's "
-            f"{model.max_positions} positions; shorten the prefix or lower max_new_tokens"
+            f"{fixed} prefix tokens and {new_tokens} new ones leave no room for a prompt in the model's "
+            f"{stack.max_positions} positions; shorten the prefix or lower max_new_tokens"
         )
-    return fixed + prompt[-room:]
+    return room
 
 
 @torch.inference_mode()
 def _decode(
-    model: CausalModel,
-    method: Method,
-    contexts: list[list[int]],
+    stack: Stack,
+    texts: list[list[int]],
     rows: list[tuple[int, int]],
     draws: torch.Tensor,
     sampling: Sampling,
-) -> list[list[int]]:
-    """Token ids of one batch of (prompt, sample) rows, whatever follows an end-of-text token included.
+) -> list[Generation]:
+    """One batch of (prompt, sample) rows, whatever follows an end-of-text token left out.
 
-    `draws` [rows, steps]. In names, B is the rows that are still being written, T the steps, V the vocabulary.
+    `texts` are the prompts' token ids, `draws` [rows, steps]. In names, B is the rows that are still being written, T
+    the steps, V the vocabulary.
     """
+    model = stack.model
     prompts = sorted({prompt for prompt, _ in rows}, key=[prompt for prompt, _ in rows].index)
     row_of = {prompt: row for row, prompt in enumerate(prompts)}
     look_every = _LOOK_EVERY if model.device.type == "cuda" else 1
-    steps, width = sampling.max_new_tokens, max(len(contexts[prompt]) for prompt in prompts)
+    steps, width = sampling.max_new_tokens, 1 + stack.longest_prefix + max(len(texts[prompt]) for prompt in prompts)
     draws = draws.to(model.device)
     written_BT = torch.full((len(rows), steps), model.end, device=model.device)
-    state = Decoding(model, width + steps + method.branches)
-    with method.editing():
-        logits_BV = state.prefill([contexts[prompt] for prompt in prompts])
+    reached_BT = torch.zeros(len(rows), steps, dtype=torch.float64, device=model.device)
+    passes = Passes(stack, width + steps + stack.branches)
+    with stack.editing(passes.positions):
+        logits_BV = passes.prefill([texts[prompt] for prompt in prompts])
         copies = torch.tensor([row_of[prompt] for prompt, _ in rows], device=model.device)
         if len(prompts) < len(rows):  # a prompt is read once, however many samples it gets
-            state.select(copies)
+            passes.select(copies)
             logits_BV = logits_BV[copies]
         alive, widest = torch.arange(len(rows), device=model.device), 0
         for step in range(steps):
             choices = nucleus(logits_BV, sampling.temperature, sampling.top_p, widest)
             widest = choices.tokens.shape[1]
-            tokens, following = method.advance(state, choices, draws[alive, step], last=step == steps - 1)
-            written_BT[alive, step] = tokens
-            if following is None:
+            done = advance(passes, choices, draws[alive, step], last=step == steps - 1)
+            written_BT[alive, step] = done.tokens
+            if done.reached is not None:
+                reached_BT[alive, step] = done.reached
+            if done.logits is None:
                 break
-            logits_BV = following
+            logits_BV = done.logits
             if (step + 1) % look_every:
                 continue
             going = (written_BT[alive, : step + 1] != model.end).all(-1)
@@ -142,12 +154,15 @@ def _decode(
                 break
             if count < _COMPACT_BELOW * len(alive):
                 unfinished = going.nonzero()[:, 0]
-                state.select(unfinished)
+                passes.select(unfinished)
                 logits_BV, alive = logits_BV[unfinished], alive[unfinished]
-    return written_BT.tolist()
+    looked = reached_BT.tolist() if stack.candidates else [None] * len(rows)
+    return [_generation(model, ids, reached) for ids, reached in zip(written_BT.tolist(), looked, strict=True)]
 
 
-def _generation(model: CausalModel, ids: list[int]) -> Generation:
+def _generation(model: CausalModel, ids: list[int], reached: list[float] | None) -> Generation:
     ended = model.end in ids
     tokens = ids[: ids.index(model.end)] if ended else ids
-    return Generation(model.decode(tokens), tuple(tokens), ended)
+    steps = reached[: len(tokens) + ended] if reached else []
+    mean = sum(steps) / len(steps) if steps else None
+    return Generation(model.decode(tokens), tuple(tokens), ended, mean)

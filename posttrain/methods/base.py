@@ -1,16 +1,17 @@
 """What a steering method is: it is fitted on labelled text once, and bound to a model at any strength afterwards.
 
-A method has a file of this package, its arguments in `options.py` and a row in the package's table. It may put tokens
-before every text (`prefix`), edit activations while the model runs (`editing`), choose tokens its own way (`advance`),
-and must then say what its edited distribution gives to a text (`token_nats`). What it does not override is the plain
-model's.
+A method has a file of this package, its arguments in `options.py` and a row in the package's table. It says what it
+changes and draws nothing itself: the tokens before every text (`prefix`), activations while the model runs (`editing`),
+logits by further passes (`streams`) or by what has been written (`automaton`), the weights of the likeliest tokens by
+what they would lead to (`bonus`). Several methods make a `posttrain.stack.Stack`; decoding and cross-entropy take that.
 """
 
 from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from infra.errors import InputError
 from posttrain.methods.options import MethodArgs
@@ -18,25 +19,68 @@ from posttrain.methods.options import MethodArgs
 if TYPE_CHECKING:
     import torch
 
-    from posttrain.decoding.nucleus import Nucleus
-    from posttrain.decoding.state import Decoding
     from posttrain.fitted import Fitted
     from posttrain.labelled import Labelled
     from posttrain.model import CausalModel
 
 
+@dataclass
+class EditedPositions:
+    """Where in a forward pass activations are edited: at the last position, as while decoding, or at all of them, as in
+    a tree of candidates and in cross-entropy. Whoever runs the network sets it before a pass.
+    """
+
+    everywhere: bool = False
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A further pass over every text, behind a prefix of its own; its logits are added `weight` times."""
+
+    model: CausalModel
+    weight: float
+    prefix: tuple[int, ...] = ()
+
+
+class TokenAutomaton(Protocol):
+    """Follows a text token by token and says which tokens are penalised next."""
+
+    start: int
+    """State before any token of a text."""
+
+    def step(self, state: int, token: int) -> int:
+        """The state after one more token."""
+
+    def penalised(self, state: int) -> torch.Tensor:
+        """Ids of the tokens that are penalised in a state, on the CPU."""
+
+
 class Method(ABC):
-    """A fitted method bound to a model at one strength. Strength 0 leaves the model as it is."""
+    """A fitted method bound to a model at one strength. Strength 0 leaves the model as it is: a stack drops it."""
 
     args: ClassVar[type[MethodArgs]]
 
     prefix: tuple[int, ...] = ()
     """Tokens put between the start token and every text."""
-    branches: int = 0
-    """Candidates that one decoding step holds in the cache beside the text."""
+    streams: tuple[Stream, ...] = ()
+    """Further passes whose logits are added."""
+    own_weight: float = 0.0
+    """What is added to the weight 1 of the model's own logits, beside the streams'."""
+    automaton: TokenAutomaton | None = None
+    """Which tokens are penalised, by `penalty`, given what has been written."""
+    penalty: float = 0.0
+    """Nats taken off a penalised token's logit."""
+    candidates: int = 0
+    """Likeliest tokens that `bonus` looks at in a step; 0 looks at none."""
+    candidate_mass: float = 1.0
+    """Probability at which it stops looking at further candidates."""
+    measured_positions: int = 32
+    """Positions of a text where the effect of `bonus` on cross-entropy is measured."""
+    judge: CausalModel | None = None
+    """The model whose hidden states `bonus` reads; None is the steered one."""
 
     def __init__(self, model: CausalModel, fitted: Fitted, strength: float) -> None:
-        if strength < 0:
+        if not strength >= 0:
             raise InputError(f"{fitted.method}: the strength must be 0 or more, not {strength:g}")
         self.model, self.fitted, self.strength = model, fitted, strength
 
@@ -45,26 +89,13 @@ class Method(ABC):
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: Any, seed: int) -> Fitted:
         """Fit on labelled text (None for methods that need none)."""
 
-    def editing(self, everywhere: bool = False) -> contextlib.AbstractContextManager[None]:
-        """Edit activations while the context is open: at the last token of every forward, or at all of them."""
+    def editing(self, positions: EditedPositions) -> contextlib.AbstractContextManager[None]:
+        """Edit activations while the context is open, at the positions that `positions` says before each pass."""
         return contextlib.nullcontext()
 
-    def advance(
-        self, state: Decoding, choices: Nucleus, draws: torch.Tensor, last: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Choose the next token of each row and append it; returns tokens [rows] and the logits after them.
+    def bonus(self, hidden: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """Nats added to the logits of the candidates `inside`, [rows, K] float64.
 
-        `draws` [rows] are this step's uniform numbers. With `last` nothing follows, and no logits are needed.
+        `hidden` [rows, K, hidden size] is the judge's final hidden state at each candidate, `inside` [rows, K] bool.
         """
-        tokens = choices.tokens.gather(-1, choices.pick(draws)[:, None])[:, 0]
-        return tokens, None if last else state.extend(tokens)
-
-    def token_nats(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Negative log-probability of each target token, [rows, positions] float64, 0 where `targets` is False.
-
-        `ids` are right-padded; `targets[row, t]` says that token t counts, given tokens 0 to t-1. It lies on the CPU:
-        what counts is known before the model runs, and a GPU need not be waited for to count it.
-        """
-        from posttrain.token_nats import plain_token_nats
-
-        return plain_token_nats(self.model, ids, targets)
+        raise NotImplementedError(f"{type(self).__name__} looks at no candidates")

@@ -18,7 +18,7 @@ from infra.errors import InputError
 from posttrain.activations import last_token
 from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
-from posttrain.methods.base import Method
+from posttrain.methods.base import EditedPositions, Method
 from posttrain.methods.options import ItiArgs
 from posttrain.model import CausalModel
 from posttrain.probes import probe_heads
@@ -68,27 +68,27 @@ class Iti(Method):
         return (scale[:, :, None] * tensors["theta"]).flatten(1)
 
     @contextlib.contextmanager
-    def editing(self, everywhere: bool = False) -> Iterator[None]:
+    def editing(self, positions: EditedPositions) -> Iterator[None]:
         """Hooks before each output projection of a layer with chosen heads."""
-        everywhere = everywhere or self.everywhere
         with contextlib.ExitStack() as stack:
             for module, offset in zip(self.model.outputs, self.offsets(), strict=True):
                 if offset.any():  # a hook costs a call into Python a layer and a step
                     added = offset.to(self.model.device, self.model.network.dtype)
-                    stack.callback(module.register_forward_pre_hook(_adding(added, everywhere)).remove)
+                    stack.callback(module.register_forward_pre_hook(self._adding(added, positions)).remove)
             yield
 
+    def _adding(
+        self, offset: torch.Tensor, positions: EditedPositions
+    ) -> Callable[[Any, tuple[torch.Tensor, ...]], Any]:
+        def hook(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            inputs = arguments[0]  # [rows, positions, heads * head_dim]; one position in a decoding step
+            if self.everywhere or positions.everywhere or inputs.shape[1] == 1:
+                return (inputs + offset, *arguments[1:])
+            edited = inputs.clone()
+            edited[:, -1] += offset
+            return (edited, *arguments[1:])
 
-def _adding(offset: torch.Tensor, everywhere: bool) -> Callable[[Any, tuple[torch.Tensor, ...]], Any]:
-    def hook(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        inputs = arguments[0]  # [rows, positions, heads * head_dim]; one position in a decoding step behind the cache
-        if everywhere or inputs.shape[1] == 1:
-            return (inputs + offset, *arguments[1:])
-        edited = inputs.clone()
-        edited[:, -1] += offset
-        return (edited, *arguments[1:])
-
-    return hook
+        return hook
 
 
 def bake(iti: Iti) -> None:

@@ -23,8 +23,7 @@ class Prompt(Method):
     def __init__(self, model: CausalModel, fitted: Fitted, strength: float) -> None:
         super().__init__(model, fitted, strength)
         assert isinstance(fitted.args, PromptArgs)
-        if strength > 0:
-            self.prefix = tuple(model.encode([fitted.args.text])[0])
+        self.prefix = tuple(model.encode([fitted.args.text])[0])
 
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: PromptArgs, seed: int) -> Fitted:

@@ -24,6 +24,7 @@ from posttrain.decoding.sampling import Sampling
 from posttrain.fitted import load_fitted
 from posttrain.methods import METHODS
 from posttrain.model import load_model
+from posttrain.recipe import Recipe, RecipeEntry, parse_recipe
 from posttrain.spec import PosttrainSpec, method_spec
 from posttrain.stage import POSTTRAIN
 from posttrain.steered import generate_side_by_side, load_steered
@@ -33,6 +34,10 @@ from tests.helpers.causal_models import save_model
 def spec(model: Path, mixture: Path, method: Any, **changes: Any) -> PosttrainSpec:
     labelled = {"mixture": str(mixture), "per_class": 30}
     return PosttrainSpec(**{"name": "x", "model": str(model), "method": method, "labelled": labelled, **changes})
+
+
+def recipe(folder: Path, strength: float) -> Recipe:
+    return (RecipeEntry(steering=str(folder), strength=strength),)
 
 
 def run(folder: Path, given: PosttrainSpec) -> Artifact:
@@ -61,7 +66,7 @@ def test_every_method_is_fitted_saved_loaded_and_used(
     artifact = run(tmp_path / name, spec(model_folder, mixture, method))
     assert {"steering.json", "steering.safetensors"} == set(artifact.files)
     assert artifact.counts["method"] == name
-    steered = load_steered(model_folder, artifact.path, METHODS.get(name).args.strengths[0])
+    steered = load_steered(model_folder, recipe(artifact.path, METHODS.get(name).args.strengths[0]))
     (row,) = steered.generate(["the garden"], Sampling(max_new_tokens=4, samples=2))
     assert len(row) == 2
     assert steered.cross_entropy(["thank you for the book"]).per_token > 0
@@ -105,7 +110,7 @@ def test_steering_is_refused_on_a_model_of_another_shape(model_folder: Path, mix
     artifact = run(tmp_path / "a", spec(model_folder, mixture, "sasa"))
     wider = save_model(tmp_path / "wider", hidden_size=64)
     with pytest.raises(InputError, match=r"fitted on a model with 2 layers x 4 heads x 8.*has 2 layers x 4 heads x 16"):
-        load_steered(wider, artifact.path, 10.0)
+        load_steered(wider, recipe(artifact.path, 10.0))
 
 
 def test_damaged_and_missing_steering_is_one_clear_error(model_folder: Path, mixture: Path, tmp_path: Path) -> None:
@@ -139,7 +144,7 @@ def test_a_flipped_byte_of_steering_is_noticed(model_folder: Path, mixture: Path
     artifact = run(tmp_path / "a", spec(model_folder, mixture, "sasa"))
     flip(artifact.path / name)
     with pytest.raises(ArtifactError, match=rf"{name}: content differs from its checksum, so the posttrain artifact"):
-        load_steered(model_folder, artifact.path, 1.0)
+        load_steered(model_folder, recipe(artifact.path, 1.0))
 
 
 def test_a_flipped_byte_of_weights_is_noticed(model_folder: Path, tmp_path: Path) -> None:
@@ -182,11 +187,17 @@ def test_wrong_yaml_is_refused_with_what_is_allowed(model_folder: Path, mixture:
 def test_side_by_side_has_the_plain_model_first(model_folder: Path, mixture: Path, tmp_path: Path) -> None:
     folders = [run(tmp_path / name, spec(model_folder, mixture, name)).path for name in ("iti", "sasa")]
     prompts = ["the garden", "you"]
-    columns = generate_side_by_side(model_folder, prompts, folders, [4.0, 10.0], Sampling(max_new_tokens=5))
-    assert [column.heading for column in columns] == ["unsteered", "iti 4", "sasa 10"]
+    iti, sasa = folders
+    recipes = [parse_recipe(text) for text in (f"{iti}@4", str(sasa), f"{iti}@2, {sasa}@10")]
+    columns = generate_side_by_side(model_folder, prompts, recipes, Sampling(max_new_tokens=5))
+    assert [column.heading for column in columns] == ["unsteered", "iti 4", "sasa 1", "iti 2 + sasa 10"]
     assert all(len(column.generations) == 2 for column in columns)
-    with pytest.raises(InputError, match="2 steering folders and 3 strengths"):
-        generate_side_by_side(model_folder, prompts, folders, [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("text", ["runs/iti@strong", "runs/iti@-1", "runs/iti@2,@3", ""])
+def test_a_recipe_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="FOLDER@STRENGTH"):
+        parse_recipe(text)
 
 
 def test_declarations_import_no_heavy_library() -> None:

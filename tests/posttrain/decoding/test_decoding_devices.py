@@ -11,17 +11,18 @@ import torch
 from infra.errors import UnavailableError
 from posttrain.activations import at_last_token
 from posttrain.cross_entropy import text_windows, window_nats
+from posttrain.decoding.candidates import advance
 from posttrain.decoding.nucleus import Nucleus, likeliest
-from posttrain.decoding.sampling import context
-from posttrain.decoding.state import Decoding
+from posttrain.decoding.passes import Passes
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
-from posttrain.methods.base import Method
+from posttrain.methods.base import EditedPositions
 from posttrain.methods.iti import Iti
 from posttrain.methods.options import ItiArgs, PromptArgs, SasaArgs
 from posttrain.methods.prompt import Prompt
 from posttrain.methods.sasa import Sasa
 from posttrain.model import CausalModel, choose_device, find_heads
+from posttrain.stack import Stack
 from posttrain.steered import bind
 
 META = torch.device("meta")
@@ -38,7 +39,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[CausalModel, CausalModel]:
 
 
 @pytest.fixture(scope="module", params=METHODS)
-def method(request: pytest.FixtureRequest, pair: tuple[CausalModel, CausalModel], labelled: Labelled) -> Method:
+def stack(request: pytest.FixtureRequest, pair: tuple[CausalModel, CausalModel], labelled: Labelled) -> Stack:
     """Fitted on the CPU, bound to the model on the meta device."""
     model, moved = pair
     fitted: Fitted | None = {
@@ -47,24 +48,25 @@ def method(request: pytest.FixtureRequest, pair: tuple[CausalModel, CausalModel]
         "iti": lambda: Iti.fit(model, labelled, ItiArgs(), 0),
         "sasa": lambda: Sasa.fit(model, labelled, SasaArgs(max_candidates=4), 0),
     }[request.param]()
-    return bind(moved, fitted, 0 if fitted is None else 5).method
+    return bind(moved, fitted, 0 if fitted is None else 5).stack
 
 
 @torch.inference_mode()
-def test_decoding_steps_stay_on_the_device_of_the_model(method: Method) -> None:
+def test_decoding_steps_stay_on_the_device_of_the_model(stack: Stack) -> None:
     """Nuclei of six tokens, wider than SASA's four candidates; how wide they are is what a real step reads."""
-    model = method.model
-    contexts = [context(model, method, ids, 4) for ids in model.encode(PROMPTS)]
-    state = Decoding(model, max(map(len, contexts)) + 4 + method.branches)
-    with method.editing():
-        logits = state.prefill(contexts)
+    model = stack.model
+    texts = model.encode(PROMPTS)
+    passes = Passes(stack, 1 + stack.longest_prefix + max(map(len, texts)) + 4 + stack.branches)
+    with stack.editing(passes.positions):
+        logits = passes.prefill(texts)
         rows = torch.tensor([0, 0, 1, 2], device=META)
-        state.select(rows)
+        passes.select(rows)
         logits = logits[rows]
         for last in (False, False, True):
             tokens, weights, facts = likeliest(logits, logits.logsumexp(-1, keepdim=True).double(), 64, 0.9)
             draws = torch.rand(4, dtype=torch.float64, device=META)
-            chosen, following = method.advance(state, Nucleus(tokens[:, :6], weights[:, :6]), draws, last)
+            step = advance(passes, Nucleus(tokens[:, :6], weights[:, :6]), draws, last)
+            chosen, following = step.tokens, step.logits
             assert {logits.device, tokens.device, weights.device, facts.device, chosen.device} == {META}
             assert chosen.shape == (4,)
             logits = following if following is not None else logits
@@ -73,10 +75,10 @@ def test_decoding_steps_stay_on_the_device_of_the_model(method: Method) -> None:
 
 
 @torch.inference_mode()
-def test_cross_entropy_stays_on_the_device_of_the_model(method: Method) -> None:
-    windows = text_windows(method.model, method, method.model.encode([*PROMPTS, "a calm reply " * 60]))
-    with method.editing(everywhere=True):
-        nats = window_nats(method.model, method, windows)
+def test_cross_entropy_stays_on_the_device_of_the_model(stack: Stack) -> None:
+    windows = text_windows(stack, stack.model.encode([*PROMPTS, "a calm reply " * 60]))
+    with stack.editing(EditedPositions(everywhere=True)):
+        nats = window_nats(stack, windows)
     assert nats.device == META
     assert nats.shape == (len(windows),) and len(windows) > len(PROMPTS) + 1
 

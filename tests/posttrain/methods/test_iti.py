@@ -13,11 +13,13 @@ from posttrain.activations import last_token
 from posttrain.decoding.sampling import Sampling
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
+from posttrain.methods.base import EditedPositions
 from posttrain.methods.iti import Iti, bake
 from posttrain.methods.options import ItiArgs
 from posttrain.model import CausalModel, load_model
 from posttrain.steered import bind
 
+LAST = EditedPositions()
 TEXTS = ["the garden was lovely", "shut up you fool", "a calm and kind reply to a book in the rain", "you"]
 
 
@@ -71,7 +73,7 @@ def test_edit_moves_exactly_the_chosen_heads_by_alpha_sigma_theta(model: CausalM
 
     ids, first = torch.tensor([[0, 5, 6, 7]]), model.outputs[0]
     for edit in (False, True):
-        with torch.inference_mode(), steered.method.editing() if edit else bind(model, None, 0).method.editing():
+        with torch.inference_mode(), steered.stack.editing(LAST) if edit else bind(model, None, 0).stack.editing(LAST):
             handle = first.register_forward_pre_hook(watch)
             model.hidden(ids)
             handle.remove()
@@ -88,8 +90,8 @@ def test_every_direction_has_unit_length(model: CausalModel, labelled: Labelled,
 
 
 def test_random_control_edits_the_same_heads_by_the_same_length(model: CausalModel, labelled: Labelled) -> None:
-    real = bind(model, fitted(model, labelled, top_heads=4), 5.0).method
-    control = bind(model, fitted(model, labelled, top_heads=4, direction="random"), 5.0).method
+    real = bind(model, fitted(model, labelled, top_heads=4), 5.0).stack.methods[0]
+    control = bind(model, fitted(model, labelled, top_heads=4, direction="random"), 5.0).stack.methods[0]
     lengths = [method.offsets().view(2, 4, 8).norm(dim=-1) for method in (real, control)]  # type: ignore[attr-defined]
     torch.testing.assert_close(lengths[0], lengths[1], atol=1e-6, rtol=1e-4)
     assert not torch.allclose(real.offsets(), control.offsets(), atol=1e-2)  # type: ignore[attr-defined]
@@ -103,11 +105,11 @@ def test_hook_at_all_positions_equals_a_bias(kind: str, labelled: Labelled, requ
     ids = torch.tensor([[0, 5, 6, 7, 8], [0, 9, 10, 11, 12]])
     hooked = []
     for strength in (3.0, 6.0):
-        with torch.inference_mode(), bind(model, fit, strength).method.editing():
+        with torch.inference_mode(), bind(model, fit, strength).stack.editing(LAST):
             hooked.append(model.network(input_ids=ids).logits)
     sampling = Sampling(max_new_tokens=8, samples=3)
     generated = bind(model, fit, 3.0).generate(TEXTS, sampling)
-    once = bind(model, fit, 3.0).method
+    once = bind(model, fit, 3.0).stack.methods[0]
     plain = model.network(input_ids=ids).logits
     for expected in hooked:
         bake(once)  # type: ignore[arg-type]
@@ -124,7 +126,7 @@ def test_generation_edits_the_last_token_of_every_forward(model: CausalModel, la
     fit = fitted(model, labelled, top_heads=3)
     steered = bind(model, fit, 6.0)
     (generation,) = steered.generate(["after lunch"], Sampling(max_new_tokens=6, temperature=0.0))[0]
-    offsets = steered.method.offsets()  # type: ignore[attr-defined]
+    offsets = steered.stack.methods[0].offsets()  # type: ignore[attr-defined]
     context = [model.start, *model.encode(["after lunch"])[0]]
     ids = list(context)
 
@@ -157,7 +159,7 @@ def test_strength_zero_is_the_plain_model(model: CausalModel, labelled: Labelled
 
 def test_hooks_are_gone_after_use_even_after_an_error(model: CausalModel, labelled: Labelled) -> None:
     steered = bind(model, fitted(model, labelled), 5.0)
-    with pytest.raises(RuntimeError), steered.method.editing():
+    with pytest.raises(RuntimeError), steered.stack.editing(LAST):
         raise RuntimeError
     assert all(not module._forward_pre_hooks for module in model.outputs)
 

@@ -8,15 +8,18 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from infra.errors import InputError
+from posttrain.decoding.candidates import advance
 from posttrain.decoding.nucleus import inverse_cdf, nucleus, uniforms
+from posttrain.decoding.passes import Passes
 from posttrain.decoding.sampling import Sampling
 from posttrain.decoding.state import Decoding
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.options import SasaArgs
-from posttrain.methods.sasa import Sasa, fit_subspace, spaced
+from posttrain.methods.sasa import Sasa, fit_subspace
 from posttrain.model import CausalModel
-from posttrain.steered import bind
+from posttrain.steered import Steered, bind
+from posttrain.token_nats import spaced
 
 PROMPTS = [
     "the garden",
@@ -30,6 +33,12 @@ PROMPTS = [
 
 def fitted(model: CausalModel, labelled: Labelled, **args: int) -> Fitted:
     return Sasa.fit(model, labelled, SasaArgs(**args), seed=0)
+
+
+def method_of(steered: Steered) -> Sasa:
+    (method,) = steered.stack.methods
+    assert isinstance(method, Sasa)
+    return method
 
 
 def test_direction_is_that_of_linear_discriminant_analysis() -> None:
@@ -94,23 +103,28 @@ def test_one_step_samples_exactly_the_steered_distribution(
     model: CausalModel, labelled: Labelled, limit: int, strength: float, top_p: float
 ) -> None:
     """Against the definition, computed with copies of the row; the tail beyond `limit` keeps its probability."""
-    sasa = bind(model, fitted(model, labelled, max_candidates=limit), strength).method
-    ids = [model.start, *model.encode(["after lunch"])[0]]
+    steered = bind(model, fitted(model, labelled, max_candidates=limit), strength)
+    text = model.encode(["after lunch"])[0]
+    ids = [model.start, *text]
     repeats = 4000
     with torch.inference_mode():
-        state = Decoding(model, len(ids) + 1 + sasa.branches)
-        one = nucleus(state.prefill([ids]), top_p=top_p)
+        passes = Passes(steered.stack, len(ids) + 1 + steered.stack.branches)
+        one = nucleus(passes.prefill([text]), top_p=top_p)
         count = min(limit, one.tokens.shape[1])
         assert (count < one.tokens.shape[1]) == (limit < 40)  # with a tail, and without
         copies = torch.tensor([[*ids, int(token)] for token in one.tokens[0, :count]])
-        margins = sasa.margins(model.hidden(copies)[:, -1])
+        margins = method_of(steered).margins(model.hidden(copies)[:, -1])
         expected = one.weights[0] / one.weights[0].sum()
         shares = (one.weights[0, :count].log() + strength * margins.softmax(-1)).softmax(-1)
         expected[:count] = expected[:count].sum() * shares
         rows = torch.zeros(repeats, dtype=torch.long)
-        state.select(rows)
+        passes.select(rows)
         many = type(one)(one.tokens[rows], one.weights[rows])
-        drawn, _ = sasa.advance(state, many, uniforms(0, list(range(repeats)), [0] * repeats, 1)[:, 0], last=True)
+        step = advance(passes, many, uniforms(0, list(range(repeats)), [0] * repeats, 1)[:, 0], last=True)
+        drawn, reached = step.tokens, step.reached
+    assert reached is not None and float(reached[0]) == pytest.approx(
+        float(one.weights[0, :count].sum() / one.weights[0].sum())
+    )
     counts = (drawn[:, None] == one.tokens).double().mean(0)
     error = (counts - expected).abs() / (expected * (1 - expected) / repeats).sqrt().clamp(min=1 / repeats)
     assert error.max() < 4.5
@@ -127,8 +141,9 @@ def test_strength_moves_texts_to_the_benign_side(model: CausalModel, labelled: L
         ids = [
             [model.start, *model.encode([prompt])[0], *generation.tokens] for prompt, row in rows for generation in row
         ]
+        judge = method_of(bind(model, fit, 1.0))
         with torch.inference_mode():
-            return float(np.mean([float(steered.method.margins(model.hidden(torch.tensor([i]))[0, -1])) for i in ids]))
+            return float(np.mean([float(judge.margins(model.hidden(torch.tensor([i]))[0, -1])) for i in ids]))
 
     weak, strong = mean_margin(0), mean_margin(300)
     assert strong > weak + 0.05
@@ -155,7 +170,7 @@ def test_cross_entropy_is_that_of_the_stated_distribution(model: CausalModel, la
                 log_p = model.network(input_ids=torch.tensor([ids[:position]])).logits[0, -1].double().log_softmax(-1)
                 top = log_p.topk(limit).indices
                 copies = torch.tensor([[*ids[:position], int(token)] for token in top])
-                bonus = strength * steered.method.margins(model.hidden(copies)[:, -1]).softmax(-1)
+                bonus = strength * method_of(steered).margins(model.hidden(copies)[:, -1]).softmax(-1)
                 log_p[top] = (log_p[top] + bonus).log_softmax(-1) + log_p[top].logsumexp(-1)
             assert float(log_p.exp().sum()) == pytest.approx(1)
             total -= float(log_p[ids[position]])
