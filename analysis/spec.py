@@ -37,6 +37,8 @@ class AnalysisSpec(Spec):
     """Posttrain artifact; null measures the plain model."""
     strength: float = 0.0
     """Strength of the steering, in the method's own unit."""
+    transfer: Annotated[bool, OnlyIfSet] = False
+    """Use a steering that was fitted on another model, which is refused otherwise."""
     mixture: Annotated[Location | None, NotIdentity] = None
     """Mixture artifact whose held-out documents are read."""
     labelled: Annotated[LabelledSpec | None, OnlyIfSet] = None
@@ -80,4 +82,6 @@ class AnalysisSpec(Spec):
             raise ValueError(f"nothing to measure: give at least one of {', '.join(EVALUATIONS.names())}")
         if self.steering is None and self.strength != 0:
             raise ValueError("a strength without `steering:` does nothing; take it out or give the steering")
+        if self.steering is None and self.transfer:
+            raise ValueError("`transfer:` without `steering:` does nothing; take it out or give the steering")
         return self

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from analysis.results import Labels
 
 _CHUNKS = "parts"
+_NOTES = {
+    "prompts_cut": "are longer than the context has room for and lost their beginning",
+    "prompts_left_out": "are empty or repeated and were left out",
+}
 
 
 def identity(spec: AnalysisSpec) -> Identity:
@@ -43,7 +47,7 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
     from analysis import results
 
     labels = _labels(spec)
-    subject = Subject(spec.model, spec.steering, spec.strength, spec.mixture, spec.labelled, spec.device)
+    subject = Subject(spec.model, spec.steering, spec.strength, spec.mixture, spec.labelled, spec.device, spec.transfer)
     evaluations = [(name, EVALUATIONS.get(name)(options, subject)) for name, options in spec.evaluations().items()]
     work = [(name, evaluation, chunk) for name, evaluation in evaluations for chunk in range(evaluation.chunks())]
     files = []
@@ -63,7 +67,11 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
     if len(unscored):
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(unscored["reason"].value_counts().rows()))
         workspace.note(f"{len(unscored)} generations have no score and are counted as unscored: {reasons}")
-    return {"rows": len(table), "unscored": len(unscored), **_summary(table)}
+    told = {key: count for _, evaluation in evaluations for key, count in evaluation.counts().items()}
+    for key, text in _NOTES.items():
+        if told.get(key):
+            workspace.note(f"{told[key]} prompts {text}")
+    return {"rows": len(table), "unscored": len(unscored), **told, **_summary(table)}
 
 
 def _labels(spec: AnalysisSpec) -> Labels:

@@ -68,12 +68,22 @@ class Fitted:
         """Name of the method."""
         return self.args.name
 
-    def check_fits(self, model: CausalModel) -> None:
-        """Raise InputError where the tensors cannot belong to `model`."""
-        if self.tensors and self.layout != model.layout:
+    def check_fits(self, model: CausalModel, transfer: bool = False) -> None:
+        """Raise InputError where the tensors cannot belong to `model`, or were fitted on another one.
+
+        With `transfer` another model is what is meant, and it only has to have the same heads.
+        """
+        if not self.tensors:
+            return
+        if self.layout != model.layout:
             raise InputError(
                 f"this {self.method} steering was fitted on a model with {self.layout}, and the model here has "
                 f"{model.layout}; fit it on this model with `kind: posttrain`"
+            )
+        if self.model != model.fingerprint and not transfer:
+            raise InputError(
+                f"this {self.method} steering was fitted on another model (fingerprint {self.model[:12]}, and here "
+                f"{model.fingerprint[:12]}); fit it on this one, or say `transfer: true` if that is what you study"
             )
 
 

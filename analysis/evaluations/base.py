@@ -28,6 +28,7 @@ class Subject:
     mixture: str | None
     labelled: LabelledSpec | None
     device: Device = "auto"
+    transfer: bool = False
 
     @cached_property
     def steered(self) -> Steered:
@@ -35,7 +36,7 @@ class Subject:
         from posttrain.steered import load_steered
 
         entries = [RecipeEntry(steering=self.steering, strength=self.strength)] if self.steering else []
-        return load_steered(self.model, tuple(entries), self.device)
+        return load_steered(self.model, tuple(entries), self.device, self.transfer)
 
 
 class Evaluation(ABC, Generic[Options]):
@@ -62,3 +63,7 @@ class Evaluation(ABC, Generic[Options]):
     @abstractmethod
     def rows(self, chunk: int) -> list[Row]:
         """Measure one chunk; the subject's labels are added by the stage."""
+
+    def counts(self) -> dict[str, int]:
+        """What the rows do not say: of what there was, how much was left out or cut. For the artifact's counts."""
+        return {}

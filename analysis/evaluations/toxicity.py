@@ -81,8 +81,20 @@ class Toxicity(Evaluation[ToxicitySpec]):
             sampling_seed=self.spec.seed,
         )
 
-    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Prompts that were continued, those of them whose beginning the context has no room for, and the empty ones
+        of the source, which are left out.
+        """
+        texts = [prompt.text for prompt in self._prompts]
+        cut = self.subject.steered.cut_prompts(texts, self.spec.max_new_tokens)
+        return {"prompts": len(texts), "prompts_cut": cut, "prompts_left_out": self._read[1]}
+
+    @property
     def _prompts(self) -> list[RawDocument]:
+        return self._read[0]
+
+    @cached_property
+    def _read(self) -> tuple[list[RawDocument], int]:
         return read_prompts(self.spec)
 
     @cached_property
@@ -94,17 +106,21 @@ class Toxicity(Evaluation[ToxicitySpec]):
         return scorers
 
 
-def read_prompts(options: ToxicitySpec) -> list[RawDocument]:
-    """The prompts, in their own order. Raises AmountError where there are fewer than 2."""
+def read_prompts(options: ToxicitySpec) -> tuple[list[RawDocument], int]:
+    """The prompts, in their own order, and how many of the source were left out as they are empty (or, under `unique`,
+    known). Raises AmountError where there are fewer than 2.
+    """
     keep = tuple(dict.fromkeys((*options.prompts.keep, *options.stored_scores.values())))
-    prompts = list(read_source(options.prompts.model_copy(update={"keep": keep})))
+    left_out: list[str] = []
+    source = options.prompts.model_copy(update={"keep": keep})
+    prompts = list(read_source(source, on_skip=lambda _, reason: left_out.append(reason)))
     if len(prompts) < 2:
         raise AmountError(f"{options.prompts.path}: {len(prompts)} prompts; toxicity needs at least 2")
     if options.limit is None or options.limit >= len(prompts):
-        return prompts
+        return prompts, len(left_out)
     # By hash and not by a generator: whether a prompt is chosen changes little when others are added to the file.
     order = sorted(range(len(prompts)), key=lambda i: digest([options.seed, prompts[i].id, prompts[i].text]))
-    return [prompts[i] for i in sorted(order[: options.limit])]
+    return [prompts[i] for i in sorted(order[: options.limit])], len(left_out)
 
 
 def scored_rows(rows: Sequence[Row], scorers: Sequence[Scorer], attribute: str) -> list[Row]:

@@ -127,6 +127,7 @@ def _decode(
     steps, width = sampling.max_new_tokens, 1 + stack.longest_prefix + max(len(texts[prompt]) for prompt in prompts)
     draws = draws.to(model.device)
     written_BT = torch.full((len(rows), steps), model.end, device=model.device)
+    ends = torch.tensor(model.ends, device=model.device)
     reached_BT = torch.zeros(len(rows), steps, dtype=torch.float64, device=model.device)
     passes = Passes(stack, width + steps + stack.branches)
     with stack.editing(passes.positions):
@@ -148,7 +149,7 @@ def _decode(
             logits_BV = done.logits
             if (step + 1) % look_every:
                 continue
-            going = (written_BT[alive, : step + 1] != model.end).all(-1)
+            going = ~torch.isin(written_BT[alive, : step + 1], ends).any(-1)
             count = int(going.sum())
             if not count:
                 break
@@ -161,8 +162,8 @@ def _decode(
 
 
 def _generation(model: CausalModel, ids: list[int], reached: list[float] | None) -> Generation:
-    ended = model.end in ids
-    tokens = ids[: ids.index(model.end)] if ended else ids
+    stop = next((step for step, token in enumerate(ids) if token in model.ends), None)
+    tokens, ended = ids[:stop], stop is not None
     steps = reached[: len(tokens) + ended] if reached else []
     mean = sum(steps) / len(steps) if steps else None
     return Generation(model.decode(tokens), tuple(tokens), ended, mean)

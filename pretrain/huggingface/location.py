@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from infra.artifacts.artifact import fingerprint_of, is_artifact, read_artifact
@@ -11,6 +12,7 @@ from infra.errors import InputError
 from pretrain.files import CONFIG, MODEL
 
 HUB = "hf:"
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 def weights_folder(location: str) -> str:
@@ -28,19 +30,46 @@ def check_weights(location: str) -> None:
         open_input(location, "pretrain", below=f"{MODEL}/")
 
 
+def is_adapter(folder: str | Path) -> bool:
+    """Whether the folder holds a PEFT adapter, alone or beside the weights that it belongs to."""
+    return (Path(folder) / ADAPTER_CONFIG).is_file()
+
+
+def adapter_base(folder: Path) -> str:
+    """Location of the model that the adapter in `folder` belongs to: the folder itself, or what the adapter names.
+
+    Raises InputError where it names none, or names another adapter.
+    """
+    if (folder / CONFIG).is_file():
+        return str(folder)
+    try:
+        base = json.loads((folder / ADAPTER_CONFIG).read_bytes()).get("base_model_name_or_path")
+    except (ValueError, AttributeError):
+        raise InputError(f"{folder / ADAPTER_CONFIG}: not a JSON object") from None
+    if not base or not isinstance(base, str):
+        raise InputError(f"{folder / ADAPTER_CONFIG}: names no base model (base_model_name_or_path)")
+    if not Path(base).is_dir():
+        return HUB + base
+    if not (Path(base) / CONFIG).is_file():
+        raise InputError(f"{folder / ADAPTER_CONFIG}: its base model {base} has no {CONFIG}")
+    return base
+
+
 def fingerprint(location: str) -> str:
     """Fingerprint of a pretrain artifact, of a Hugging Face folder's files, or of a hub name (`hf:org/model`).
 
-    Raises InputError where there is no model.
+    That of an adapter without weights beside it covers its base model. Raises InputError where there is no model.
     """
     if location.startswith(HUB):
         return digest(["hub", location])
     path = Path(location)
     if is_artifact(path):
         return fingerprint_of(path, "pretrain")
-    if not (path / CONFIG).is_file():
+    alone = is_adapter(path) and not (path / CONFIG).is_file()
+    if not alone and not (path / CONFIG).is_file():
         raise InputError(
             f"{location}: no {CONFIG} here; a model is a pretrain artifact, a Hugging Face folder, or hf:org/model"
         )
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors"))
-    return digest([[file.name, sha256] for file, sha256 in zip(files, input_digests(files), strict=True)])
+    content = [[file.name, sha256] for file, sha256 in zip(files, input_digests(files), strict=True)]
+    return digest([*content, ["base", fingerprint(adapter_base(path))]] if alone else content)

@@ -12,7 +12,7 @@ from infra.errors import InputError
 from mixtures.reading.built import BuiltMixture
 from pretrain.files import CHECKPOINTS, TOKENIZER, checkpoint_folder_name, checkpoint_step, checkpoints_in
 from pretrain.huggingface.config import read_architecture
-from pretrain.huggingface.location import HUB, weights_folder
+from pretrain.huggingface.location import HUB, is_adapter, weights_folder
 from pretrain.model.architecture import Architecture, check_fits
 from pretrain.spec import PretrainSpec, StartSpec
 
@@ -27,6 +27,8 @@ def starting_architecture(spec: PretrainSpec, start: StartSpec, mixture: BuiltMi
         name = start.model.removeprefix(HUB)
         raise InputError(f"start_from.model: fetch it with `hf download {name} --local-dir DIR` and name the folder")
     folder = Path(weights_folder(start.model))
+    if is_adapter(folder):
+        raise InputError(f"start_from.model: {folder} holds a PEFT adapter; merge it into its model first")
     architecture = read_architecture(folder)
     check_fits(architecture, mixture.facts.vocab_size, mixture.sequence_length)
     _check_declared(spec, architecture)

@@ -97,9 +97,9 @@ def test_scorer_that_fails_on_everything_stops_the_job() -> None:
 
 def test_limit_is_a_seeded_choice_in_the_files_order(prompts: Path) -> None:
     options = {"prompts": {"path": str(prompts), "text": "prompt.text"}, "limit": 3, "scorer": {"name": "profanity"}}
-    chosen = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate(options))]
-    repeated = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate(options))]
-    other = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate({**options, "seed": 1}))]
+    chosen = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate(options))[0]]
+    repeated = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate(options))[0]]
+    other = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate({**options, "seed": 1}))[0]]
     assert chosen == repeated == sorted(chosen) and len(chosen) == 3 and chosen != other
 
 

@@ -1,7 +1,7 @@
 """Small random models of many architectures, saved as Hugging Face folders: what every steering method must run on.
 
 `save(name, folder)` writes one; `NAMES` are all of them. Weights are ten times the usual size, so that the models are
-far from uniform, and biases are random too. Contexts hold 96 tokens, and sliding windows are longer unless the changes
+far from uniform, and norms and biases are random too. Contexts hold 96 tokens, and sliding windows are longer unless the changes
 say otherwise.
 """
 
@@ -83,5 +83,7 @@ def save(name: str, folder: Path, **changes: Any) -> Path:
         for parameter_name, parameter in network.named_parameters():
             if parameter_name.endswith("bias"):
                 parameter.normal_(0, 0.1)
+            elif "norm" in parameter_name:  # Gemma's are added to 1: its layers then outweigh its scaled embedding
+                parameter.normal_(1, 0.3)
     network.save_pretrained(folder)
     return folder

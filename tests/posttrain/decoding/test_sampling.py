@@ -79,7 +79,7 @@ def test_generation_stops_at_the_end_token_and_finished_rows_disturb_nobody(mode
     hot = Sampling(max_new_tokens=60, samples=16, top_p=1.0, seed=1)
     plain = [sample for row in tokens(bind(model, None, 0), PROMPTS, hot) for sample in row]
     common = Counter(token for sample in plain for token in set(sample[:15])).most_common(1)[0][0]
-    ending = bind(replace(model, start=model.end, end=common), None, 0)
+    ending = bind(replace(model, start=model.end, end=common, ends=(common,)), None, 0)
     flat = [sample for row in ending.generate(PROMPTS, hot) for sample in row]
     assert 0.3 < np.mean([sample.ended for sample in flat]) < 1
     for whole, cut in zip(plain, flat, strict=True):
