@@ -19,10 +19,10 @@ from tokenizers import Tokenizer
 
 from infra.errors import InputError, UnavailableError, UserError
 from mixtures.tokenizing.plain_text import text_only
-from posttrain.loading.adapter import merge, without_adapter
+from posttrain.loading.adapter import check_adapter, merge, without_adapter
 from posttrain.loading.configuration import attention, by_layer_type, check_layers, read_config, sliding_window
 from posttrain.loading.head import GivenStates
-from posttrain.loading.trial import check_runs
+from posttrain.loading.trial import check_causal, check_runs
 from posttrain.loading.weights import check_finite, check_report
 from posttrain.spec import Device
 from pretrain.huggingface.location import (
@@ -206,6 +206,7 @@ def _load_tokenizer(folder: str, location: str) -> Any:
 
 def _with_adapter(folder: Path) -> tuple[Any, Any]:
     """A network with the adapter in `folder` merged, and the tokenizer beside the adapter, or else its model's."""
+    check_adapter(folder)
     base = adapter_base(folder)
     if base == str(folder):
         with without_adapter(folder) as view:
@@ -234,6 +235,7 @@ def first_line(error: BaseException) -> str:
 def wrap(network: Any, tokenizer: Any, identity: str, location: str = "the model") -> CausalModel:
     """Make a CausalModel of a loaded network; raises what `load_model` raises."""
     config = network.config
+    check_causal(network, location)
     outputs, layout = find_heads(network)
     ends = _ends(network, tokenizer)
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else ends[0]
@@ -245,7 +247,7 @@ def wrap(network: Any, tokenizer: Any, identity: str, location: str = "the model
     if hasattr(config, "output_router_logits"):
         config.output_router_logits = False  # a training loss, for which the forward wants more than hidden states
     model = CausalModel(network, tokenizer, identity, layout, outputs, start, end, ends, limit)
-    check_runs(model, location)
+    check_runs(model)
     return model
 
 

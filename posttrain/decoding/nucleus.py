@@ -1,11 +1,11 @@
 """Nucleus (top-p) sampling by inverse CDF from numbers drawn beforehand.
 
 Each draw belongs to (seed, prompt, sample, step) and to nothing else: two arms or two methods meet the same luck, which
-makes their comparison a paired one. In float32 the same prompt gives the same text in whatever batch it runs. In
-bfloat16 (on a GPU) the nucleus is made from float32 logits too, but the hidden states behind them carry 8 bits, and
-kernels that are chosen by the size of the batch round them differently: where a draw falls next to the border of two
-tokens, another batch may take the other one. Draws and distribution are the same in all of them; single texts are not
-promised to be.
+makes their comparison a paired one, and a prompt gives the same text in whatever batch it runs, up to the rounding of
+the logits, which kernels choose by the size of the batch. In float32 (relative 1e-7) another text is rare: the draw has
+to fall between two tokens, or on one of two whose probabilities are equal to seven digits (once in some 10^4 tokens
+where the nucleus holds hundreds). In bfloat16 (on a GPU) the nucleus is made from float32 logits too, but the hidden
+states behind them carry 8 bits: there another batch gives another text now and then, from the same distribution.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,23 +32,29 @@ def without_adapter(folder: Path) -> Iterator[str]:
         yield view
 
 
+def check_adapter(folder: Path) -> None:
+    """Raise UnavailableError without peft, InputError where there are no weights: before the model is loaded."""
+    if importlib.util.find_spec("peft") is None:
+        raise UnavailableError(
+            f"{folder}: a PEFT adapter is merged by peft, which is not installed: pip install 'hormesis[tune]'"
+        )
+    if not (folder / _WEIGHTS).is_file():
+        raise InputError(f"{folder}: an adapter without {_WEIGHTS}")
+
+
 def merge(network: Any, folder: Path) -> Any:
     """The network with the adapter in `folder` merged into its weights.
 
-    Raises UnavailableError without peft, InputError for an adapter that lacks weights, has others, does not fit the
-    model, or is of a kind that no weights can hold (prompt tuning).
+    Raises InputError for an adapter that lacks weights, has others, does not fit the model, or is of a kind that no
+    weights can hold (prompt tuning).
     """
+    from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
+
     try:
-        from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
-    except ImportError:
-        raise UnavailableError(
-            f"{folder}: a PEFT adapter is merged by peft, which is not installed: pip install 'hormesis[tune]'"
-        ) from None
-    if not (folder / _WEIGHTS).is_file():
-        raise InputError(f"{folder}: an adapter without {_WEIGHTS}")
-    try:
-        wrapped = get_peft_model(network, PeftConfig.from_pretrained(str(folder)))
-        report = set_peft_model_state_dict(wrapped, load_file(folder / _WEIGHTS))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft warns of names in transformers that it uses itself
+            wrapped = get_peft_model(network, PeftConfig.from_pretrained(str(folder)))
+            report = set_peft_model_state_dict(wrapped, load_file(folder / _WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().partition("\n")[0]
         raise InputError(f"{folder}: the adapter cannot be put on its model: {first}") from None

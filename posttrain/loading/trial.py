@@ -18,23 +18,34 @@ _UNSUPPORTED = (AttributeError, IndexError, KeyError, NotImplementedError, Runti
 
 
 @torch.inference_mode()
-def check_runs(model: CausalModel, location: str) -> None:
-    """Compare a left-padded batch of two texts under four-dimensional masks with the network on either text alone.
-
-    Raises InputError for a model that looks ahead (an encoder), UnavailableError for one that takes no such masks or
-    position ids, or whose logits are not what its own head makes of its hidden states.
-    """
-    name = type(model.network).__name__
-    text = torch.arange(_LONG, device=model.device)[None] % model.network.config.vocab_size
-    whole, beginning = model.network(input_ids=text).logits, model.network(input_ids=text[:, :_SHORT]).logits
-    if not _alike(whole[:, :_SHORT], beginning):
+def check_causal(network: Any, location: str) -> None:
+    """Raise InputError for a network that looks ahead: an encoder."""
+    text = _text(network)
+    if not _alike(network(input_ids=text).logits[:, :_SHORT], network(input_ids=text[:, :_SHORT]).logits):
+        name = type(network).__name__
         raise InputError(f"{location}: {name} looks at what comes after a token: an encoder, not a causal model")
+
+
+@torch.inference_mode()
+def check_runs(model: CausalModel) -> None:
+    """Compare a left-padded batch of two texts under four-dimensional masks with the network on a text alone.
+
+    Raises UnavailableError for a network that takes no such masks or position ids, or whose logits are not what its
+    own head makes of its hidden states.
+    """
+    name, text = type(model.network).__name__, _text(model.network)
+    theirs = model.network(input_ids=text).logits
     try:
         ours = model.logits(model.hidden(**_padded_batch(model, text)))
     except _UNSUPPORTED as error:
         raise UnavailableError(f"{name}: cannot be decoded here ({str(error).partition(chr(10))[0]})") from None
-    if not _alike(ours[:1], whole) or not _alike(ours[1:, -_SHORT:], beginning):
+    if not _alike(ours[:1], theirs) or not _alike(ours[1:, -_SHORT:], theirs[:, :_SHORT]):
         raise UnavailableError(f"{name}: decoding here gives other logits than the network itself; not supported")
+
+
+def _text(network: Any) -> torch.Tensor:
+    device = next(network.parameters()).device
+    return torch.arange(_LONG, device=device)[None] % network.get_input_embeddings().weight.shape[0]
 
 
 def _padded_batch(model: CausalModel, text: torch.Tensor) -> dict[str, Any]:

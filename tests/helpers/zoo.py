@@ -1,8 +1,8 @@
 """Small random models of many architectures, saved as Hugging Face folders: what every steering method must run on.
 
 `save(name, folder)` writes one; `NAMES` are all of them. Weights are ten times the usual size, so that the models are
-far from uniform, and norms and biases are random too. Contexts hold 96 tokens, and sliding windows are longer unless the changes
-say otherwise.
+far from uniform, and norms and biases are random too. Contexts hold 96 tokens, and sliding windows are longer unless
+the changes say otherwise.
 """
 
 from __future__ import annotations

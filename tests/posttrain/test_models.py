@@ -20,7 +20,8 @@ from posttrain.steered import bind
 from tests.helpers import zoo
 
 PROMPTS = ["the garden", "after lunch we walked to the river with friends", "you"]
-SAMPLING = Sampling(max_new_tokens=8, samples=2, seed=3)
+# Cool, so that a nucleus has few borders: rounding, which depends on the batch, moves them by some 1e-7.
+SAMPLING = Sampling(max_new_tokens=8, samples=2, temperature=0.3, seed=3)
 WINDOWED = ["gemma2", "gemma3", "olmo3", "mistral", "mixtral"]
 
 
