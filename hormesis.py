@@ -214,6 +214,7 @@ def generate(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option("--device", help="where they run; auto: a GPU if there is one")
     ] = "auto",
+    transfer: Annotated[bool, typer.Option("--transfer", help="use steering that was fitted on another model")] = False,
 ) -> None:
     """Try a model, steered and not, side by side."""
     from posttrain.decoding.sampling import Sampling
@@ -221,7 +222,8 @@ def generate(
     from posttrain.steered import generate_side_by_side
 
     sampling = Sampling(max_new_tokens=tokens, seed=seed)
-    columns = generate_side_by_side(model, prompts, [parse_recipe(text) for text in recipe or []], sampling, device)
+    recipes = [parse_recipe(text) for text in recipe or []]
+    columns = generate_side_by_side(model, prompts, recipes, sampling, device, transfer)
     for index, prompt in enumerate(prompts):
         rows = tuple((column.heading, column.generations[index].text) for column in columns)
         print_table(Table(prompt, ("model", "continuation"), rows))

@@ -83,7 +83,7 @@ class Fitted:
         if self.model != model.fingerprint and not transfer:
             raise InputError(
                 f"this {self.method} steering was fitted on another model (fingerprint {self.model[:12]}, and here "
-                f"{model.fingerprint[:12]}); fit it on this one, or say `transfer: true` if that is what you study"
+                f"{model.fingerprint[:12]}); fit it on this one, or say `transfer` where that is what you study"
             )
 
 

@@ -19,6 +19,7 @@ from posttrain.labelled import Labelled
 from posttrain.methods.iti import Iti
 from posttrain.methods.options import ItiArgs
 from posttrain.model import CausalModel, load_model
+from posttrain.recipe import RecipeEntry
 from posttrain.steered import load_steered
 from pretrain.huggingface.location import fingerprint
 from tests.helpers import zoo
@@ -222,12 +223,13 @@ def test_a_steering_of_another_model_is_refused_unless_it_is_meant(
     one = load_model(str(whole), "cpu")
     fitted = Iti.fit(one, labelled, ItiArgs(), 0)
     save_fitted(tmp_path / "steer", fitted)
+    recipe = (RecipeEntry(steering=str(tmp_path / "steer"), strength=1.0),)
     edit(folder, lambda tensors: tensors["lm_head.weight"].mul_(2))
-    with pytest.raises(InputError, match=r"fitted on another model .* `transfer: true`"):
-        load_steered(str(folder), tmp_path / "steer", 1.0, "cpu")
-    assert load_steered(str(folder), tmp_path / "steer", 1.0, "cpu", transfer=True).method.strength == 1.0
-    load_steered(str(whole), tmp_path / "steer", 1.0, "cpu")
+    with pytest.raises(InputError, match=r"fitted on another model .* `transfer`"):
+        load_steered(str(folder), recipe, "cpu")
+    assert load_steered(str(folder), recipe, "cpu", transfer=True).stack.methods
+    load_steered(str(whole), recipe, "cpu")
     other = load_model(str(zoo.save("llama-gqa", tmp_path / "deep", num_hidden_layers=3)), "cpu")
     with pytest.raises(InputError, match="3 layers"):
-        load_steered(other, tmp_path / "steer", 1.0, transfer=True)
+        load_steered(other, recipe, "cpu", transfer=True)
     assert isinstance(load_fitted(tmp_path / "steer"), Fitted)
