@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from infra.errors import InputError, UnavailableError
+from posttrain.causal_model import CausalModel
 from posttrain.loading.configuration import by_layer_type, sliding_window
-
-if TYPE_CHECKING:
-    from posttrain.model import CausalModel
 
 _LONG, _SHORT = 6, 3
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}  # mean difference over mean size; experts may change in bf16

@@ -1,4 +1,7 @@
-"""Every architecture of the zoo: loaded, batched, windowed, steered; the end of a text and text that spells it."""
+"""Every architecture of the zoo: loaded, batched, windowed, steered; the end of a text and text that spells it.
+
+Covers posttrain.causal_model, posttrain.loading.head and posttrain.loading.configuration.
+"""
 
 from __future__ import annotations
 

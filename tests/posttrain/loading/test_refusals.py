@@ -1,4 +1,7 @@
-"""Models that are not what their files say, or that cannot be steered, are refused in one sentence."""
+"""Models that are not what their files say, or that cannot be steered, are refused in one sentence.
+
+Covers posttrain.loading.adapter, posttrain.loading.trial and posttrain.loading.weights.
+"""
 
 from __future__ import annotations
 
