@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from infra.errors import UnavailableError
 from mixtures.tokenizing.plain_text import text_only
-from posttrain.loading.configuration import by_layer_type, check_layers, sliding_window
+from posttrain.loading.configuration import by_layer_type, sliding_window
 from posttrain.loading.head import GivenStates
 
 _OUTPUT_PROJECTIONS = ("o_proj", "dense", "out_proj", "c_proj")  # Llama and Olmo; GPT-NeoX; OPT and GPT-J; GPT-2
@@ -124,7 +124,6 @@ class CausalModel:
 def find_heads(network: Any) -> tuple[tuple[torch.nn.Module, ...], HeadLayout]:
     """Find every layer's attention output projection and the layout of the query heads in its input."""
     config, name = network.config, type(network).__name__
-    check_layers(config)
     outputs = [
         child
         for module in network.base_model.modules()

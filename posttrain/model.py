@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from infra.errors import InputError, UnavailableError, UserError
 from posttrain.causal_model import CausalModel, HeadLayout, find_heads
 from posttrain.loading.adapter import check_adapter, merge, without_adapter
-from posttrain.loading.configuration import attention, read_config
+from posttrain.loading.configuration import attention, check_layers, read_config
 from posttrain.loading.trial import check_causal, check_runs
 from posttrain.loading.weights import check_finite, check_report
 from posttrain.spec import Device
@@ -128,6 +128,7 @@ def first_line(error: BaseException) -> str:
 def wrap(network: Any, tokenizer: Any, identity: str, location: str = "the model") -> CausalModel:
     """Make a CausalModel of a loaded network; raises what `load_model` raises."""
     config = network.config
+    check_layers(config)
     check_causal(network, location)
     outputs, layout = find_heads(network)
     ends = _ends(network, tokenizer)

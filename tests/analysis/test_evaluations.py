@@ -7,12 +7,14 @@ analysis.evaluations.cross_entropy, analysis.evaluations.probes and analysis.eva
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.torch import load_file, save_file
 
 from analysis import results
 from analysis.evaluations import EVALUATIONS
@@ -23,8 +25,10 @@ from analysis.spec import AnalysisSpec
 from analysis.stage import ANALYSIS
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import ScorerSpec
-from infra.errors import AmountError, ScoringError
+from infra.errors import AmountError, InputError, ScoringError
 from infra.stages.stage import run_stage
+from posttrain.spec import PosttrainSpec
+from posttrain.stage import POSTTRAIN
 
 
 @pytest.fixture
@@ -129,6 +133,41 @@ def test_analysis_writes_every_evaluation_with_labels(
     assert artifact.counts["rows"] == 25 and not (artifact.path / "parts").exists()
     page = ANALYSIS.show(artifact)
     assert any("Heads" in table.title for table in page.tables)
+
+
+def test_prompts_that_are_cut_or_empty_are_counted_and_those_that_spell_the_end_are_text(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path
+) -> None:
+    texts = ["you are", "", "<|endoftext|>", "the man in the street " * 200, " "]
+    prompts.write_text("".join(json.dumps({"prompt": {"text": text, "toxicity": 0.5}}) + "\n" for text in texts))
+    spec = spec_of(tiny_model, mixture, prompts, probes=None, cross_entropy=None)
+    artifact = run_stage(ANALYSIS, spec, tmp_path / "runs" / "tiny", quiet=True)
+    counts = {key: count for key, count in artifact.counts.items() if key.startswith("prompts")}
+    assert counts == {"prompts": 3, "prompts_cut": 1, "prompts_left_out": 2}
+    assert any("1 prompts are longer" in note for note in artifact.notes)
+    assert any("2 prompts are empty" in note for note in artifact.notes)
+
+
+def test_steering_of_another_model_needs_the_key_transfer(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path
+) -> None:
+    """Of the same layout: one weight is another."""
+    posttrain = {"name": "iti", "model": str(tiny_model), "method": {"name": "iti"},
+                 "labelled": {"mixture": str(mixture), "per_class": 10}}  # fmt: skip
+    fitted = run_stage(POSTTRAIN, PosttrainSpec.model_validate(posttrain), tmp_path / "iti", quiet=True)
+    other = Path(shutil.copytree(tiny_model, tmp_path / "other"))
+    tensors = load_file(other / "model.safetensors")
+    next(iter(tensors.values())).mul_(1.5)
+    save_file(tensors, other / "model.safetensors", {"format": "pt"})
+    subject = {"steering": str(fitted.path), "strength": 1.0, "probes": None, "toxicity": None}
+    spec = spec_of(other, mixture, prompts, **subject)
+    with pytest.raises(InputError, match="fitted on another model"):
+        run_stage(ANALYSIS, spec, tmp_path / "refused", quiet=True)
+    meant = spec_of(other, mixture, prompts, **subject, transfer=True)
+    assert run_stage(ANALYSIS, meant, tmp_path / "meant", quiet=True).counts["rows"] == 5
+    assert ANALYSIS.fingerprint(meant) != ANALYSIS.fingerprint(spec)
+    with pytest.raises(ValueError, match="`transfer:` without `steering:`"):
+        spec_of(tiny_model, mixture, prompts, transfer=True)
 
 
 def test_killed_analysis_takes_up_its_parts_and_ends_with_the_same_bytes(

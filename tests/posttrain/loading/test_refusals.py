@@ -159,6 +159,14 @@ def test_layers_that_are_not_attention_are_refused_by_name(
     assert f"layers of {layers} are not supported" in refusal(tmp_path, UnavailableError)
 
 
+def test_positions_that_are_counted_in_the_cache_are_refused(tmp_path: Path) -> None:
+    """MPT's ALiBi: candidates that stand beside one another would be at unlike distances from the text."""
+    zoo.save("llama-gqa", tmp_path)
+    config = transformers.MptConfig(vocab_size=400, d_model=32, n_heads=4, n_layers=2, initializer_range=0.2)
+    transformers.MptForCausalLM(config).save_pretrained(tmp_path)
+    assert "decoding here gives other logits than the network itself" in refusal(tmp_path, UnavailableError)
+
+
 def lora(folder: Path, target: Path, base: Path | str) -> Path:
     """A LoRA adapter whose weights are not zero, with its model named as peft does."""
     peft = pytest.importorskip("peft")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,6 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_spent(tmp_path,
     )
     assert "set `precision: fp32`" in refusal(start_from={"model": here, "optimizer": "continue"}, precision="bf16")
     assert "hf download allenai/OLMo-1B-hf" in refusal(start_from="hf:allenai/OLMo-1B-hf")
+    adapter = shutil.copytree(earlier.path / "hf", tmp_path / "adapter")
+    (adapter / "adapter_config.json").write_text("{}")
+    assert "holds a PEFT adapter; merge it" in refusal(start_from=str(adapter))
