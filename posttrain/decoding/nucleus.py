@@ -15,8 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 _FIRST_WIDTH = 64
+_BLOCK = 1 << 20  # logits that a CPU takes on at once: what is made of them stays in its cache
+_FEW = 1 << 15  # logits of which plain top-k is quicker than several small operations
+_DENSE = 4  # a nucleus of more than one token in so many is sorted out of the whole vocabulary
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,23 @@ def inverse_cdf(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
 def nucleus(
     logits: torch.Tensor, temperature: float = 1.0, top_p: float = 1.0, width_hint: int = _FIRST_WIDTH
 ) -> Nucleus:
-    """Nucleus of each row of `logits` [rows, vocabulary]; temperature 0 is greedy decoding.
+    """Nucleus of each row of float32 `logits` [rows, vocabulary]; temperature 0 is greedy decoding.
 
     Only as many logits are sorted as the widest nucleus needs: a full sort of a 50,000-token vocabulary costs more
     than the forward pass of a small model. `width_hint` (the width at the step before) changes the time, never the
     result.
     """
-    vocabulary = logits.shape[-1]
     if temperature == 0:
         best = logits.max(-1, keepdim=True)
         first = (logits == best.values).int().argmax(-1, keepdim=True)
         return Nucleus(first, torch.ones_like(first, dtype=torch.float64))
-    scaled = logits / temperature
+    rows = max(1, _BLOCK // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
+    return _stacked([_nucleus(block, temperature, top_p, width_hint) for block in logits.split(rows)])
+
+
+def _nucleus(logits: torch.Tensor, temperature: float, top_p: float, width_hint: int) -> Nucleus:
+    vocabulary = logits.shape[-1]
+    scaled = logits / temperature if temperature != 1 else logits
     total = scaled.logsumexp(-1, keepdim=True).double()
     width = vocabulary if top_p >= 1 else min(vocabulary, max(_FIRST_WIDTH, width_hint + width_hint // 4))
     while True:
@@ -67,6 +76,16 @@ def nucleus(
         if width == vocabulary or not beyond:
             return Nucleus(tokens[:, :widest], weights[:, :widest])
         width = min(vocabulary, width * 4)
+
+
+def _stacked(blocks: list[Nucleus]) -> Nucleus:
+    """Rows of all blocks, the narrower ones padded with token 0 at weight 0."""
+    if len(blocks) == 1:
+        return blocks[0]
+    widest = max(block.tokens.shape[1] for block in blocks)
+    tokens = [pad(block.tokens, (0, widest - block.tokens.shape[1])) for block in blocks]
+    weights = [pad(block.weights, (0, widest - block.weights.shape[1])) for block in blocks]
+    return Nucleus(torch.cat(tokens), torch.cat(weights))
 
 
 def likeliest(
@@ -82,22 +101,58 @@ def likeliest(
     before = weights.cumsum(-1) - weights
     # Rounding can bring the sum of all weights to 1 before the last token; top_p 1 means every token.
     inside = before < top_p if top_p < 1 else torch.ones_like(before, dtype=torch.bool)
-    # A tie with the last value seen may go on beyond it, and which of equals top-k returns is not defined.
+    # A tie with the last value seen may go on beyond it, and which of equals comes within is not defined.
     beyond = (inside & (values == values[:, -1:])).any()
     return tokens, weights * inside, torch.stack([inside.sum(-1).amax(), beyond.long()])
 
 
 def _sorted_top(values: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The `width` largest of each row, largest first, equals in order of token id."""
-    if width == values.shape[-1]:
-        ordered = values.sort(dim=-1, descending=True, stable=True)
-        return ordered.values, ordered.indices
-    top = values.topk(width, -1)
-    tokens = top.indices
-    # top-k leaves the order of equals open, and it changes with the width; to ask whether there are any would wait
-    by_id = tokens.sort(-1)
-    by_value = top.values.gather(-1, by_id.indices).sort(dim=-1, descending=True, stable=True)
-    return by_value.values, by_id.values.gather(-1, by_value.indices)
+    vocabulary = values.shape[-1]
+    if width * _DENSE <= vocabulary:
+        few = values.numel() < _FEW
+        tokens = values.topk(width, -1, sorted=False).indices if few else _contenders(values, width)
+        keys = _keys(values.gather(-1, tokens), tokens)
+    else:
+        keys = _keys(values, torch.arange(vocabulary, device=values.device))
+    tokens = _smallest(keys, width) & 0xFFFFFFFF
+    return values.gather(-1, tokens), tokens
+
+
+def _contenders(values: torch.Tensor, width: int) -> torch.Tensor:
+    """Token ids [rows, more than width] among which the `width` largest of each row are.
+
+    Tokens are dealt into groups; the `width` groups with the largest maxima hold the `width` largest tokens. That
+    takes one pass over the vocabulary, where top-k takes several.
+    """
+    rows, vocabulary = values.shape
+    size = int((vocabulary / width) ** 0.5)
+    groups = vocabulary // size
+    maxima = values[:, : size * groups].view(rows, size, groups).amax(1)
+    best = maxima.topk(width, -1, sorted=False).indices
+    tokens = best[:, None] + groups * torch.arange(size, device=values.device)[:, None]
+    rest = torch.arange(size * groups, vocabulary, device=values.device).expand(rows, -1)
+    return torch.cat([tokens.flatten(1), rest], -1)
+
+
+def _keys(values: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """An int64 for each value and token id, in whose order larger values come first, and of equals smaller ids.
+
+    The bits of a float, taken as an integer, are in order of size; those of a negative one in reverse.
+    """
+    bits = (values + 0.0).view(torch.int32)  # -0.0 becomes 0.0, which it equals
+    falling = torch.where(bits < 0, bits & 0x7FFFFFFF, ~bits)
+    return (falling.long() << 32) | tokens
+
+
+def _smallest(keys: torch.Tensor, width: int) -> torch.Tensor:
+    """The `width` smallest of each row in order. On a CPU by NumPy, which sorts with vector instructions."""
+    if keys.device.type != "cpu":
+        return keys.topk(width, -1, largest=False).values
+    array = keys.numpy()
+    if width < array.shape[1]:
+        array = np.partition(array, width - 1, axis=-1)[:, :width]
+    return torch.from_numpy(np.sort(array, axis=-1))
 
 
 def uniforms(seed: int, prompts: Sequence[int], samples: Sequence[int], steps: int) -> torch.Tensor:

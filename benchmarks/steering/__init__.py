@@ -1,0 +1,1 @@
+"""Speed of decoding under every steering method, against `transformers.generate`."""
