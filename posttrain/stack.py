@@ -101,8 +101,8 @@ class Stack:
 
     @property
     def branches(self) -> int:
-        """Room for candidates that a step needs in the cache beside the text: one more holds a draw from the tail."""
-        return self.candidates + 1 if self.candidates else 0
+        """Room for candidates that a step needs in the cache beside the text."""
+        return self.candidates
 
     def bonus(self, hidden: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """Sum of the methods' bonuses; shapes as in `Method.bonus`."""

@@ -48,7 +48,7 @@ def _look_ahead(passes: Passes, choices: Nucleus, draws: torch.Tensor, last: boo
     """One step with a single forward of the candidates. In names: B rows, K candidates, H hidden size.
 
     Where plain sampling takes a token beyond the candidates (the tail), so does steering, as the tail keeps its
-    probability; it is known before the forward and travels as one more candidate. Elsewhere the same draw, stretched
+    probability; it is known before the forward, which then reads that token only. Elsewhere the same draw, stretched
     over the candidates, chooses among their new weights.
     """
     stack, rows = passes.stack, torch.arange(len(draws), device=draws.device)
@@ -56,18 +56,17 @@ def _look_ahead(passes: Passes, choices: Nucleus, draws: torch.Tensor, last: boo
     inside_BK = within(weights_BK, stack.candidate_mass)
     if stack.candidate_mass < 1:
         inside_BK = inside_BK[:, : int(inside_BK.sum(-1).amax())]
-    tokens_BK, weights_BK = choices.tokens[:, : inside_BK.shape[1]], weights_BK[:, : inside_BK.shape[1]] * inside_BK
-    count = tokens_BK.shape[1]
+    count = inside_BK.shape[1]
+    tokens_BK, weights_BK = choices.tokens[:, :count].clone(), weights_BK[:, :count] * inside_BK
+    inside_B = inside_BK.sum(-1)
     plain = choices.pick(draws)
-    in_tail = plain >= inside_BK.sum(-1)
-    tail_token_B1 = choices.tokens.gather(-1, plain[:, None])
-    # whether a row is in the tail would have to be waited for; a width of its own is known
-    has_tail = choices.tokens.shape[1] > count or stack.candidate_mass < 1
-    hidden_BKH = passes.branch(torch.cat([tokens_BK, tail_token_B1], -1) if has_tail else tokens_BK)
-    bonus_BK = stack.bonus(hidden_BKH[:, :count], inside_BK).masked_fill(~inside_BK, -float("inf"))
+    in_tail = plain >= inside_B
+    tokens_BK[:, 0] = torch.where(in_tail, choices.tokens[rows, plain], tokens_BK[:, 0])
+    hidden_BKH = passes.branch(tokens_BK, torch.where(in_tail, 1, inside_B))
+    bonus_BK = stack.bonus(hidden_BKH, inside_BK).masked_fill(~inside_BK, -float("inf"))
     # Less the maximum: a large bonus overflows
     steered_BK = weights_BK * (bonus_BK - bonus_BK.amax(-1, keepdim=True)).exp()
     total, mass = choices.weights.sum(-1), weights_BK.sum(-1)
-    picked = torch.where(in_tail, count, inverse_cdf(steered_BK, (draws * total / mass).clamp(0, 1 - 1e-16)))
-    tokens = torch.where(in_tail, tail_token_B1[:, 0], tokens_BK[rows, picked.clamp(max=count - 1)])
+    picked = inverse_cdf(steered_BK, (draws * total / mass).clamp(0, 1 - 1e-16)).masked_fill(in_tail, 0)
+    tokens = tokens_BK[rows, picked]
     return Step(tokens, None if last else passes.keep(picked, tokens, hidden_BKH), mass / total)

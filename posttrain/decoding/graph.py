@@ -2,7 +2,8 @@
 
 Launching the several hundred kernels of a step takes a CPU ten times as long as a GPU needs to run them (22 ms for
 OLMo-1B). The step reads its inputs from buffers, writes keys and values where a tensor says, and attends to the whole
-cache behind a mask. Steering hooks are part of what is recorded: a step is good for as long as they stay registered.
+cache behind a mask. Steering hooks are part of what is recorded: a step is good for as long as they stay registered,
+and the cache's rows stay as they are.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import torch
 from posttrain.decoding.cache import SlotCache
 from posttrain.model import CausalModel
 
-_WARM_UP = 2  # runs before recording: libraries choose their kernels and allocate work space in the first
 _log = logging.getLogger(__name__)
 
 
 class FixedStep:
-    """One forward of `count` tokens a row behind a cache; on a CUDA device it is recorded at the first call.
+    """One forward of `count` tokens a row behind a cache; on a CUDA device recorded at its second call.
 
-    Where recording fails (a network that looks at its own values, as some mixtures of experts do) it runs as usual.
+    The first call runs as usual, in which libraries choose their kernels and allocate work space. Where recording fails
+    (a network that looks at its own values, as some mixtures of experts do) so do all others.
     """
 
     def __init__(self, model: CausalModel, cache: SlotCache, rows: int, count: int) -> None:
@@ -33,6 +34,7 @@ class FixedStep:
         self.slots = torch.zeros(count, dtype=torch.long, device=device)
         self.hidden: torch.Tensor | None = None
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.to_record = False
 
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Final hidden states [rows, count, hidden], good until the next call.
@@ -43,11 +45,13 @@ class FixedStep:
         self.positions.copy_(positions)
         self.mask.copy_(mask)
         torch.arange(self.cache.length, self.cache.length + len(self.slots), out=self.slots)
-        if self.hidden is None and self.model.device.type == "cuda":
+        if self.to_record:
             self._record()
+        self.to_record = self.hidden is None and ids.device.type == "cuda"
         if self.graph is None:
-            return self._run()
-        self.graph.replay()
+            self.hidden = self._run()
+        else:
+            self.graph.replay()
         assert self.hidden is not None
         return self.hidden
 
@@ -65,13 +69,6 @@ class FixedStep:
             self.cache.fix(None)
 
     def _record(self) -> None:
-        """Warming up writes the same keys and values as the step itself, so it may run as often as it likes."""
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(_WARM_UP):
-                self.hidden = self._run()
-        torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
@@ -79,5 +76,5 @@ class FixedStep:
         except RuntimeError as error:
             _log.debug("decoding without a CUDA graph: %s", error)
             graph.reset()
-            return
-        self.graph = graph
+        else:
+            self.graph = graph

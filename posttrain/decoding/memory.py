@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from posttrain.model import CausalModel
 
+T = TypeVar("T")
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP_LIMIT, _CGROUP_USED = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
 _SHARE = 0.5  # of free memory; other processes may take memory meanwhile, and the figures below are rough
@@ -38,13 +42,30 @@ def _available() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def rows_that_fit(model: CausalModel, capacity: int) -> int:
-    """Rows of `capacity` tokens, candidates of a step included, that free memory has room for."""
+def rows_that_fit(models: Sequence[CausalModel], capacity: int) -> int:
+    """Rows of `capacity` tokens, candidates of a step included, in every model that memory has room for."""
+    return int(free_bytes(models[0].device) * _SHARE) // sum(_row_bytes(model, capacity) for model in models)
+
+
+def _row_bytes(model: CausalModel, capacity: int) -> int:
     config, item = model.network.config, model.network.dtype.itemsize
     widest = max(4 * config.hidden_size, getattr(config, "intermediate_size", None) or 0)
     activations = (4 * widest + 8 * config.hidden_size) * item
-    row = capacity * (_COPIES * model.cache_bytes + activations) + _LOGITS_BYTES * config.vocab_size
-    return int(free_bytes(model.device) * _SHARE) // row
+    return capacity * (_COPIES * model.cache_bytes + activations) + _LOGITS_BYTES * config.vocab_size
+
+
+def attempted(work: Callable[[], T], last: bool) -> T | None:
+    """What `work` returns, or None where memory ran out; at the `last` attempt that is raised."""
+    try:
+        return work()
+    except RuntimeError as error:
+        if last or not out_of_memory(error):
+            raise
+    # Out here, as the error held the frames with all their tensors.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
 
 
 def out_of_memory(error: RuntimeError) -> bool:

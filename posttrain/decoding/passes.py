@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 import torch
+from torch.nn.functional import pad
 
 from posttrain.decoding.combined import combined, penalised
 from posttrain.decoding.state import Decoding
@@ -44,12 +45,15 @@ class Passes:
         """Append one token to each row; returns next-token logits [rows, vocabulary]."""
         return self._followed_by(tokens, self.own.extend(tokens))
 
-    def branch(self, candidates: torch.Tensor) -> torch.Tensor:
+    def branch(self, candidates: torch.Tensor, needed: torch.Tensor) -> torch.Tensor:
         """The judge's hidden states [rows, K, hidden] at K alternative next tokens, as `Decoding.branch` gives them."""
+        state, count = self.judging or self.own, candidates.shape[1]
+        if state.fixed:
+            candidates = pad(candidates, (0, self.stack.candidates - count))
         self.positions.everywhere = True  # an edit of the last position would edit one candidate only
-        hidden = (self.judging or self.own).branch(candidates)
+        hidden = state.branch(candidates, needed)
         self.positions.everywhere = False
-        return hidden
+        return hidden[:, :count]
 
     def keep(self, index: torch.Tensor, tokens: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """Append candidate `index[row]` of the last `branch`, which is `tokens[row]`; returns the logits after it.

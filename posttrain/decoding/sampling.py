@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
 from infra.errors import InputError
 from posttrain.decoding.candidates import advance
+from posttrain.decoding.memory import attempted, rows_that_fit
 from posttrain.decoding.nucleus import nucleus, uniforms
 from posttrain.decoding.passes import Passes
 from posttrain.model import CausalModel
@@ -17,9 +19,9 @@ from posttrain.stack import Stack
 ROWS_PER_BATCH = 256
 _TOKENS_PER_STEP = 2048  # candidates of all rows in one forward; more only spills the caches of a CPU
 _ON_GPU = 8  # times as many of both: launching a step takes as long for one row as for a thousand
-_CACHE_SHARE = 0.25  # of a GPU's memory, for keys and values
 _LOOK_EVERY = 8  # steps of a GPU between looks at which rows have ended, as a look waits for all that was launched
 _COMPACT_BELOW = 0.75  # share of rows still being written below which the finished ones are dropped from the batch
+_COMPACT_BELOW_ON_GPU = 0.5  # where steps of the new shape have to be recorded
 
 
 @dataclass(frozen=True)
@@ -73,26 +75,26 @@ def generate(
     out: list[list[Generation]] = [[] for _ in prompts]
     longest = 1 + stack.longest_prefix + max(map(len, texts), default=0)
     size = batch_rows(stack, longest + sampling.max_new_tokens + stack.branches)
-    for first in range(0, len(rows), size):
-        batch = rows[first : first + size]
+    while rows:
+        batch, rest = rows[:size], rows[size:]
         draws = uniforms(sampling.seed, [numbers[p] for p, _ in batch], [s for _, s in batch], sampling.max_new_tokens)
-        for (prompt, _), generation in zip(batch, _decode(stack, texts, batch, draws, sampling), strict=True):
+        generations = attempted(partial(_decode, stack, texts, batch, draws, sampling), last=len(batch) == 1)
+        if generations is None:
+            size = len(batch) // 2
+            continue
+        for (prompt, _), generation in zip(batch, generations, strict=True):
             out[prompt].append(generation)
         if progress is not None:
             progress(len(batch))
+        rows = rest
     return out
 
 
 def batch_rows(stack: Stack, capacity: int) -> int:
     """Rows that are decoded together, of `capacity` tokens in each pass's cache."""
-    rows, tokens = ROWS_PER_BATCH, _TOKENS_PER_STEP
-    device = stack.model.device
-    if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(device).total_memory
-        token_bytes = sum(model.cache_bytes for model in stack.models)
-        rows = min(rows * _ON_GPU, int(memory * _CACHE_SHARE) // (capacity * token_bytes))
-        tokens *= _ON_GPU
-    return max(1, min(rows, tokens // max(1, stack.branches)))
+    more = _ON_GPU if stack.model.device.type == "cuda" else 1
+    tokens = _TOKENS_PER_STEP * more // max(1, stack.branches)
+    return max(1, min(ROWS_PER_BATCH * more, tokens, rows_that_fit(stack.models, capacity)))
 
 
 def prompt_room(stack: Stack, new_tokens: int) -> int:
@@ -123,7 +125,9 @@ def _decode(
     model = stack.model
     prompts = sorted({prompt for prompt, _ in rows}, key=[prompt for prompt, _ in rows].index)
     row_of = {prompt: row for row, prompt in enumerate(prompts)}
-    look_every = _LOOK_EVERY if model.device.type == "cuda" else 1
+    look_every, compact_below = (
+        (_LOOK_EVERY, _COMPACT_BELOW_ON_GPU) if model.device.type == "cuda" else (1, _COMPACT_BELOW)
+    )
     steps, width = sampling.max_new_tokens, 1 + stack.longest_prefix + max(len(texts[prompt]) for prompt in prompts)
     draws = draws.to(model.device)
     written_BT = torch.full((len(rows), steps), model.end, device=model.device)
@@ -153,7 +157,7 @@ def _decode(
             count = int(going.sum())
             if not count:
                 break
-            if count < _COMPACT_BELOW * len(alive):
+            if count < compact_below * len(alive):
                 unfinished = going.nonzero()[:, 0]
                 passes.select(unfinished)
                 logits_BV, alive = logits_BV[unfinished], alive[unfinished]

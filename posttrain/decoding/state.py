@@ -7,7 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from posttrain.decoding.cache import SlotCache
+from posttrain.decoding.graph import FixedStep
+from posttrain.decoding.packs import packed
 from posttrain.model import CausalModel
+
+_PACK_COST = 64  # tokens in whose time a CPU runs a forward's fixed part
+_PACK_COST_GPU = 4096  # launching a forward takes as long as running so many
 
 
 class Decoding:
@@ -16,10 +21,14 @@ class Decoding:
     `capacity` is the number of tokens a row may hold, candidates of one step included. Masks are made here, additive
     and four-dimensional [rows, 1, queries, keys], because a tree of candidates has no other form, and because the
     model then treats padding in the same way at every step.
+
+    With `fixed`, as on a GPU, steps of equally many tokens have equal shapes and are recorded; see FixedStep.
     """
 
-    def __init__(self, model: CausalModel, capacity: int) -> None:
+    def __init__(self, model: CausalModel, capacity: int, fixed: bool | None = None) -> None:
         self.model = model
+        self.fixed = model.device.type == "cuda" if fixed is None else fixed
+        self.steps: dict[int, FixedStep] = {}  # by tokens a row
         self.cache = SlotCache(model.layout.layers, capacity)
         self.capacity = capacity
         self.seen = torch.empty(0, device=model.device)  # [rows, capacity] bool: which keys are text, not padding
@@ -43,19 +52,30 @@ class Decoding:
 
     def extend(self, tokens: torch.Tensor) -> torch.Tensor:
         """Append one token to each row; returns next-token logits [rows, vocabulary]."""
-        hidden = self._forward(tokens[:, None], self._prefix(1), self.position[:, None])
+        hidden = self._step(tokens[:, None])
         self._append()
         self.cache.commit(1)
         return self.model.logits(hidden[:, -1])
 
-    def branch(self, candidates: torch.Tensor) -> torch.Tensor:
-        """Hidden states [rows, K, hidden] of K alternative next tokens, in one forward and without copying the cache.
+    def branch(self, candidates: torch.Tensor, needed: torch.Tensor | None = None) -> torch.Tensor:
+        """Hidden states [rows, K, hidden] of alternative next tokens [rows, K], without copying the cache.
 
-        All candidates of a row have the same position id, and each sees the prefix and itself only. Nothing is
-        appended until `keep` says which one it is.
+        All candidates of a row have the same position id, and each sees the prefix and itself only. Of each row the
+        first `needed` [rows] are computed (None: all), rows that need alike many in one forward; what else is there
+        means nothing. Nothing is appended until `keep` says which one it is.
         """
         rows, count = candidates.shape
-        return self._forward(candidates, self._prefix(count), self.position[:, None].expand(rows, count))
+        cost = _PACK_COST_GPU if self.fixed else _PACK_COST
+        if needed is None or rows * count <= cost:
+            return self._step(candidates)
+        packs = packed(needed.tolist(), cost)
+        if self.fixed and len(packs) == 1:  # one shape for all steps
+            return self._step(candidates)
+        hidden = candidates.new_zeros(rows, count, self.model.layout.hidden, dtype=self.model.network.dtype)
+        for pack in packs:
+            chosen = torch.tensor(pack.rows, device=candidates.device)
+            self._fill(hidden[:, : pack.width], candidates[:, : pack.width], chosen)
+        return hidden
 
     def keep(self, index: torch.Tensor) -> None:
         """Append candidate `index[row]` of the last `branch` to each row."""
@@ -65,14 +85,36 @@ class Decoding:
     def select(self, rows: torch.Tensor) -> None:
         """Go on with these rows only (a row may be named several times)."""
         self.cache.select(rows)
+        self.steps.clear()
         self.seen, self.position = self.seen[rows], self.position[rows]
 
-    def _prefix(self, count: int) -> torch.Tensor:
-        """Mask [rows, count, length + count] of `count` tokens that see the prefix and themselves."""
+    def _prefix(self, count: int, keys: int) -> torch.Tensor:
+        """Mask [rows, count, keys] of `count` tokens that see the prefix and themselves."""
         length = self.cache.length
-        mask = self.seen[:, None, : length + count].repeat(1, count, 1)
-        mask[:, :, length:] = torch.eye(count, dtype=torch.bool, device=mask.device)
+        mask = self.seen[:, None, :keys].repeat(1, count, 1)
+        mask[:, :, length : length + count] = torch.eye(count, dtype=torch.bool, device=mask.device)
         return mask
+
+    def _step(self, ids: torch.Tensor) -> torch.Tensor:
+        """Hidden states of tokens [rows, K] that see the prefix and themselves."""
+        rows, count = ids.shape
+        positions = self.position[:, None].expand(rows, count)
+        if not self.fixed:
+            return self._forward(ids, self._prefix(count, self.cache.length + count), positions)
+        if count not in self.steps:
+            self.steps[count] = FixedStep(self.model, self.cache, rows, count)
+        return self.steps[count](ids, additive(self._prefix(count, self.capacity), self.model), positions)
+
+    def _fill(self, hidden: torch.Tensor, ids: torch.Tensor, rows: torch.Tensor) -> None:
+        """Put into `hidden` [all rows, K, hidden], for some rows, what `_step` gives for their `ids` [all rows, K]."""
+        if len(rows) == len(ids):
+            hidden.copy_(self._step(ids))
+            return
+        count = ids.shape[1]
+        mask, positions = self._prefix(count, self.cache.length + count)[rows], self.position[rows, None]
+        self.cache.only(rows)
+        hidden[rows] = self._forward(ids[rows], mask, positions.expand(-1, count))
+        self.cache.only(None)
 
     def _append(self) -> None:
         self.seen[:, self.cache.length] = True
