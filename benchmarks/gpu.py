@@ -162,7 +162,7 @@ class Bench:
 
     def decoding(self) -> str:
         """Steering methods on a model of random weights."""
-        return self._python("-m", "benchmarks.training.decoding", *self._rehearse)
+        return self._python("-m", "benchmarks.steering", *self._rehearse, gate=True)
 
     def study(self) -> str:
         """The dose-response study."""

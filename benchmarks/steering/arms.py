@@ -44,7 +44,7 @@ def _iti(model: CausalModel) -> Way:
 
 def _baked(model: CausalModel) -> Way:
     copied = wrap(copy.deepcopy(model.network), model.tokenizer, model.fingerprint)
-    method = bind(copied, _iti_state(copied), 4).method
+    (method,) = bind(copied, _iti_state(copied), 4).stack.methods
     assert isinstance(method, Iti)
     bake(method)
     return _ours(bind(copied, None, 0))

@@ -22,7 +22,7 @@ from pretrain.spec import ModelSpec
 
 CONTEXT = 2048
 END = 0
-_LENGTH, _SPREAD = 2.2, 0.35  # mean and deviation of the rows' log-normal lengths, in deviations of a logit
+_LENGTH, _SPREAD = 1.8, 0.35  # mean and deviation of the rows' log-normal lengths, in deviations of a logit
 SHAPES = {
     "tiny": (ModelSpec(preset="olmo-tiny", num_layers=3), 2048),  # the quickstart's
     "60m": (ModelSpec(preset="olmo-60m"), 50280),
