@@ -54,7 +54,8 @@ class SlotLayer(CacheLayerMixin):
         if self.rows is not None:
             self.keys[self.rows, :, self.length : end] = key_states
             self.values[self.rows, :, self.length : end] = value_states
-            return self.keys[self.rows, :, :end], self.values[self.rows, :, :end]
+            keys, values = (buffer.index_select(0, self.rows) for buffer in (self.keys, self.values))
+            return keys[:, :, :end], values[:, :, :end]
         self.keys[:, :, self.length : end] = key_states
         self.values[:, :, self.length : end] = value_states
         return self.keys[:, :, :end], self.values[:, :, :end]

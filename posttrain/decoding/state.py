@@ -11,7 +11,7 @@ from posttrain.decoding.graph import FixedStep
 from posttrain.decoding.packs import packed
 from posttrain.model import CausalModel
 
-_PACK_COST = 64  # tokens in whose time a CPU runs a forward's fixed part
+_PACK_COST = 128  # tokens in whose time a CPU runs the fixed part of a forward of some rows and copies their cache
 _PACK_COST_GPU = 4096  # launching a forward takes as long as running so many
 
 
