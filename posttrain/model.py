@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from infra.errors import InputError, UnavailableError, UserError
 from posttrain.causal_model import CausalModel, HeadLayout, find_heads
 from posttrain.loading.adapter import check_adapter, merge, without_adapter
 from posttrain.loading.configuration import attention, check_layers, read_config
-from posttrain.loading.trial import check_causal, check_runs
+from posttrain.loading.trial import check_causal, check_runs, has_bare_head
 from posttrain.loading.weights import check_finite, check_report
 from posttrain.spec import Device
 from pretrain.huggingface.location import (
@@ -142,7 +143,7 @@ def wrap(network: Any, tokenizer: Any, identity: str, location: str = "the model
         config.output_router_logits = False  # a training loss, for which the forward wants more than hidden states
     model = CausalModel(network, tokenizer, identity, layout, outputs, start, end, ends, limit)
     check_runs(model)
-    return model
+    return replace(model, bare_head=has_bare_head(model))
 
 
 def _ends(network: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 class SlotLayer(CacheLayerMixin):
     """Keys and values of one layer, [rows, key-value heads, capacity, head_dim]; the first `length` are committed.
 
-    `slots` [tokens] int64, where it is set, is where the next forward writes; `rows` [some] int64 are those it is of.
+    `slots` [tokens] int64, where it is set, is where the next forward writes.
     """
 
     is_sliding = False  # transformers asks every layer when it builds masks
@@ -31,7 +31,6 @@ class SlotLayer(CacheLayerMixin):
         self.keys: Any = None
         self.values: Any = None
         self.slots: torch.Tensor | None = None
-        self.rows: torch.Tensor | None = None
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Allocate once the shape is known; zeros, as a masked key still takes part, and must be finite."""
@@ -51,11 +50,6 @@ class SlotLayer(CacheLayerMixin):
             self.values.index_copy_(2, self.slots, value_states)
             return self.keys, self.values
         end = self.length + key_states.shape[-2]
-        if self.rows is not None:
-            self.keys[self.rows, :, self.length : end] = key_states
-            self.values[self.rows, :, self.length : end] = value_states
-            keys, values = (buffer.index_select(0, self.rows) for buffer in (self.keys, self.values))
-            return keys[:, :, :end], values[:, :, :end]
         self.keys[:, :, self.length : end] = key_states
         self.values[:, :, self.length : end] = value_states
         return self.keys[:, :, :end], self.values[:, :, :end]
@@ -93,11 +87,6 @@ class SlotCache(Cache):
         """Let the next forwards write at `slots` and see the whole buffer; with None behind what is committed."""
         for layer in self.layers:
             layer.slots = slots
-
-    def only(self, rows: torch.Tensor | None) -> None:
-        """Let the next forwards be of these rows; with None of all."""
-        for layer in self.layers:
-            layer.rows = rows
 
     def commit(self, tokens: int) -> None:
         """Keep the `tokens` that the last forward wrote."""

@@ -48,8 +48,8 @@ def _look_ahead(passes: Passes, choices: Nucleus, draws: torch.Tensor, last: boo
     """One step with a single forward of the candidates. In names: B rows, K candidates, H hidden size.
 
     Where plain sampling takes a token beyond the candidates (the tail), so does steering, as the tail keeps its
-    probability; it is known before the forward, which then reads that token only. Elsewhere the same draw, stretched
-    over the candidates, chooses among their new weights.
+    probability; it is known before the forward, and takes the place of the row's first candidate. Elsewhere the same
+    draw, stretched over the candidates, chooses among their new weights.
     """
     stack, rows = passes.stack, torch.arange(len(draws), device=draws.device)
     weights_BK = choices.weights[:, : stack.candidates]
@@ -58,11 +58,10 @@ def _look_ahead(passes: Passes, choices: Nucleus, draws: torch.Tensor, last: boo
         inside_BK = inside_BK[:, : int(inside_BK.sum(-1).amax())]
     count = inside_BK.shape[1]
     tokens_BK, weights_BK = choices.tokens[:, :count].clone(), weights_BK[:, :count] * inside_BK
-    inside_B = inside_BK.sum(-1)
     plain = choices.pick(draws)
-    in_tail = plain >= inside_B
+    in_tail = plain >= inside_BK.sum(-1)
     tokens_BK[:, 0] = torch.where(in_tail, choices.tokens[rows, plain], tokens_BK[:, 0])
-    hidden_BKH = passes.branch(tokens_BK, torch.where(in_tail, 1, inside_B))
+    hidden_BKH = passes.branch(tokens_BK)
     bonus_BK = stack.bonus(hidden_BKH, inside_BK).masked_fill(~inside_BK, -float("inf"))
     # Less the maximum: a large bonus overflows
     steered_BK = weights_BK * (bonus_BK - bonus_BK.amax(-1, keepdim=True)).exp()

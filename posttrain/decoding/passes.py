@@ -45,13 +45,13 @@ class Passes:
         """Append one token to each row; returns next-token logits [rows, vocabulary]."""
         return self._followed_by(tokens, self.own.extend(tokens))
 
-    def branch(self, candidates: torch.Tensor, needed: torch.Tensor) -> torch.Tensor:
+    def branch(self, candidates: torch.Tensor) -> torch.Tensor:
         """The judge's hidden states [rows, K, hidden] at K alternative next tokens, as `Decoding.branch` gives them."""
         state, count = self.judging or self.own, candidates.shape[1]
         if state.fixed:
             candidates = pad(candidates, (0, self.stack.candidates - count))
         self.positions.everywhere = True  # an edit of the last position would edit one candidate only
-        hidden = state.branch(candidates, needed)
+        hidden = state.branch(candidates)
         self.positions.everywhere = False
         return hidden[:, :count]
 

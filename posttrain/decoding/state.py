@@ -8,11 +8,7 @@ import torch
 
 from posttrain.decoding.cache import SlotCache
 from posttrain.decoding.graph import FixedStep
-from posttrain.decoding.packs import packed
 from posttrain.model import CausalModel
-
-_PACK_COST = 128  # tokens in whose time a CPU runs the fixed part of a forward of some rows and copies their cache
-_PACK_COST_GPU = 4096  # launching a forward takes as long as running so many
 
 
 class Decoding:
@@ -57,25 +53,13 @@ class Decoding:
         self.cache.commit(1)
         return self.model.logits(hidden[:, -1])
 
-    def branch(self, candidates: torch.Tensor, needed: torch.Tensor | None = None) -> torch.Tensor:
-        """Hidden states [rows, K, hidden] of alternative next tokens [rows, K], without copying the cache.
+    def branch(self, candidates: torch.Tensor) -> torch.Tensor:
+        """Hidden states [rows, K, hidden] of K alternative next tokens, in one forward and without copying the cache.
 
-        All candidates of a row have the same position id, and each sees the prefix and itself only. Of each row the
-        first `needed` [rows] are computed (None: all), rows that need alike many in one forward; what else is there
-        means nothing. Nothing is appended until `keep` says which one it is.
+        All candidates of a row have the same position id, and each sees the prefix and itself only. Nothing is
+        appended until `keep` says which one it is.
         """
-        rows, count = candidates.shape
-        cost = _PACK_COST_GPU if self.fixed else _PACK_COST
-        if needed is None or rows * count <= cost:
-            return self._step(candidates)
-        packs = packed(needed.tolist(), cost)
-        if self.fixed and len(packs) == 1:  # one shape for all steps
-            return self._step(candidates)
-        hidden = candidates.new_zeros(rows, count, self.model.layout.hidden, dtype=self.model.network.dtype)
-        for pack in packs:
-            chosen = torch.tensor(pack.rows, device=candidates.device)
-            self._fill(hidden[:, : pack.width], candidates[:, : pack.width], chosen)
-        return hidden
+        return self._step(candidates)
 
     def keep(self, index: torch.Tensor) -> None:
         """Append candidate `index[row]` of the last `branch` to each row."""
@@ -104,17 +88,6 @@ class Decoding:
         if count not in self.steps:
             self.steps[count] = FixedStep(self.model, self.cache, rows, count)
         return self.steps[count](ids, additive(self._prefix(count, self.capacity), self.model), positions)
-
-    def _fill(self, hidden: torch.Tensor, ids: torch.Tensor, rows: torch.Tensor) -> None:
-        """Put into `hidden` [all rows, K, hidden], for some rows, what `_step` gives for their `ids` [all rows, K]."""
-        if len(rows) == len(ids):
-            hidden.copy_(self._step(ids))
-            return
-        count = ids.shape[1]
-        mask, positions = self._prefix(count, self.cache.length + count)[rows], self.position[rows, None]
-        self.cache.only(rows)
-        hidden[rows] = self._forward(ids[rows], mask, positions.expand(-1, count))
-        self.cache.only(None)
 
     def _append(self) -> None:
         self.seen[:, self.cache.length] = True

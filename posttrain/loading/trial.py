@@ -46,6 +46,13 @@ def check_runs(model: CausalModel) -> None:
         raise UnavailableError(f"{name}: decoding here gives other logits than the network itself; not supported")
 
 
+@torch.inference_mode()
+def has_bare_head(model: CausalModel) -> bool:
+    """Whether the output embedding alone gives the logits of the network's own head, to the bit."""
+    hidden = torch.linspace(-8, 8, model.layout.hidden, device=model.device, dtype=model.network.dtype)[None]
+    return torch.equal(model.network.get_output_embeddings()(hidden).float(), model.logits(hidden))
+
+
 def _text(network: Any) -> torch.Tensor:
     device = next(network.parameters()).device
     return torch.arange(_LONG + _CANDIDATES, device=device)[None] % network.get_input_embeddings().weight.shape[0]
