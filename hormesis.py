@@ -130,12 +130,16 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", help="folder of the result [DIR-FORMAT]")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="what the format can be told: key=value")] = None,
     step: Annotated[int | None, typer.Option("--step", help="a model's checkpoint: short for --set step=N")] = None,
+    strength: Annotated[
+        float | None, typer.Option("--strength", help="of a steering: short for --set strength=S")
+    ] = None,
 ) -> None:
     """Hand it to the next tool."""
     artifact = open_input(folder)
     target = output(out or folder.parent / f"{folder.resolve().name}-{to}")
     exports = KINDS.get(artifact.kind).exports
-    settings = [*(set_ or []), *([] if step is None else [f"step={step}"])]
+    short = {"step": step, "strength": strength}
+    settings = [*(set_ or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
     say(f"{to}: {export_artifact(artifact, exports, to, target, settings)}")
 
 

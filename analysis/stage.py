@@ -47,7 +47,9 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
     from analysis import results
 
     labels = _labels(spec)
-    subject = Subject(spec.model, spec.steering, spec.strength, spec.mixture, spec.labelled, spec.device, spec.transfer)
+    subject = Subject(
+        spec.model, spec.steering, spec.strength, spec.mixture, spec.labelled, workspace, spec.device, spec.transfer
+    )
     evaluations = [(name, EVALUATIONS.get(name)(options, subject)) for name, options in spec.evaluations().items()]
     work = [(name, evaluation, chunk) for name, evaluation in evaluations for chunk in range(evaluation.chunks())]
     files = []

@@ -34,6 +34,12 @@ class FitFacts:
     """Validation accuracy of each head's probe, layer by layer."""
     chosen_heads: tuple[tuple[int, int], ...] | None = None
     """(layer, head) of the heads that are edited."""
+    layer_accuracy: tuple[float, ...] | None = None
+    """Validation accuracy of each layer's probe on the residual stream after it."""
+    chosen_layers: tuple[int, ...] | None = None
+    """Layers after which the residual stream is edited."""
+    attribute_accuracy: dict[str, float] | None = None
+    """`boundary_accuracy` by attribute, where there are several."""
 
     @property
     def figures(self) -> dict[str, int | float]:

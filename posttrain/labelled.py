@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
@@ -18,6 +18,9 @@ from infra.artifacts.artifact import read_artifact
 from infra.errors import AmountError, DataError, InputError
 from mixtures.formats.file_names import HELD_OUT_TEXTS
 from posttrain.spec import AnyLabelled, LabelledFileSpec, LabelledSpec
+
+if TYPE_CHECKING:
+    from posttrain.activations import Activations
 
 _LINE = re.compile(r"[^\n]+")
 
@@ -33,17 +36,26 @@ class Example:
 
 @dataclass(frozen=True)
 class Labelled:
-    """`texts`, whether each is `toxic` [n] bool, and the number of its document, `groups` [n] int64."""
+    """`texts`, whether each is `toxic` [n] bool, and the number of its document, `groups` [n] int64.
+
+    `activations` are what a model computed on these texts, where a pass was made already. `attributes` holds the texts
+    labelled by each attribute that a method asks for by name; empty where it takes those of the section.
+    """
 
     texts: tuple[str, ...]
     toxic: np.ndarray[Any, np.dtype[np.bool_]]
     groups: np.ndarray[Any, np.dtype[np.int64]]
+    activations: Activations | None = None
+    attributes: Mapping[str, Labelled] = field(default_factory=dict)
 
 
 def read_labelled(spec: AnyLabelled, seed: int) -> Labelled:
-    """Read, balance and shuffle. Raises AmountError when a class has fewer than `per_class` distinct texts."""
+    """Read, balance and shuffle, by the section's seed or else `seed`.
+
+    Raises AmountError when a class has fewer than `per_class` distinct texts.
+    """
     examples = held_out_examples(spec) if isinstance(spec, LabelledSpec) else file_examples(spec)
-    return balance(list(examples), spec.per_class, seed)
+    return balance(list(examples), spec.per_class, seed if spec.seed is None else spec.seed)
 
 
 def balance(examples: Sequence[Example], per_class: int, seed: int) -> Labelled:

@@ -25,7 +25,22 @@ def steering_page(name: str, fitted: Fitted) -> Page:
         chosen = frozenset(fitted.facts.chosen_heads or ())
         tables.append(_heads_table(accuracy, chosen))
         html += heads_svg(accuracy, chosen) + table_html(tables[1])
+    for table in _accuracy_tables(fitted):
+        tables.append(table)
+        html += table_html(table)
     return Page(f"{fitted.method} steering: {name}", tuple(tables), html)
+
+
+def _accuracy_tables(fitted: Fitted) -> list[Table]:
+    """Layers by their probes, and boundaries by their attributes, for methods that have them."""
+    tables = []
+    if layers := fitted.facts.layer_accuracy:
+        chosen = fitted.facts.chosen_layers or ()
+        rows = tuple((layer, value, "yes" if layer in chosen else "") for layer, value in enumerate(layers))
+        tables.append(Table("Layers by validation accuracy", ("layer", "accuracy", "edited"), rows))
+    if attributes := fitted.facts.attribute_accuracy:
+        tables.append(Table("Boundaries by attribute", ("attribute", "accuracy"), tuple(attributes.items())))
+    return tables
 
 
 def _heads_table(accuracy: Accuracy, chosen: frozenset[tuple[int, int]]) -> Table:

@@ -1,7 +1,7 @@
 """Per-head logistic probes: how well each head's output at the last token tells toxic from benign text.
 
-Every head is one small convex problem of the same shape, so all heads are solved together by Newton's method in
-batched linear algebra; the optimum is scikit-learn's `LogisticRegression` (C = 1, intercept not penalised).
+Every head is one small convex problem of the same shape, so all heads of a layer are solved together by Newton's
+method in batched linear algebra; the optimum is scikit-learn's `LogisticRegression` (C = 1, intercept not penalised).
 """
 
 from __future__ import annotations
@@ -33,31 +33,35 @@ class HeadProbes:
 
 
 def probe_heads(heads: Array, positive: Array, groups: Array, folds: int = 5, seed: int = 0) -> HeadProbes:
-    """Probe every head of `heads` [n, layers, heads, head_dim] for the labels `positive` [n] bool.
+    """Probe every head of `heads` [layers, n, heads, head_dim] for the labels `positive` [n] bool, one layer at a time:
+    a memory map is read layer by layer.
 
     Texts of the same group (lines of one document) stay on the same side of every fold: otherwise a probe is
     rewarded for recognising the document. Raises AmountError for too few groups.
     """
-    n, layers, count, width = heads.shape
-    flat = heads.reshape(n, layers * count, width)
     fold_of = assign_folds(positive, groups, folds, seed)
-    accuracy = np.empty((folds, layers * count))
-    coefficients = np.empty((layers * count, width))
+    fold_accuracy, coefficients = zip(*(_probe_layer(layer, positive, fold_of) for layer in heads), strict=True)
+    by_fold = np.stack(fold_accuracy, 1)
+    return HeadProbes(by_fold.mean(0), by_fold, np.stack(coefficients))
+
+
+def _probe_layer(features: Array, positive: Array, fold_of: Array) -> tuple[Array, Array]:
+    """Held-out accuracy [folds, heads] and coefficients [heads, head_dim] of `features` [n, heads, head_dim]."""
+    n, count, width = features.shape
+    folds = int(fold_of.max()) + 1
+    accuracy, coefficients = np.empty((folds, count)), np.empty((count, width))
     block = max(1, _ELEMENTS // (n * width))
     target = torch.from_numpy(positive.astype(np.float64))
-    for first in range(0, layers * count, block):
+    for first in range(0, count, block):
         columns = slice(first, first + block)
-        features = torch.from_numpy(np.ascontiguousarray(flat[:, columns].transpose(1, 0, 2))).double()
+        heads = torch.from_numpy(np.ascontiguousarray(features[:, columns].transpose(1, 0, 2))).double()
         for fold in range(folds):
             held_out = torch.from_numpy(fold_of == fold)
-            weight, bias = fit_logistic(features[:, ~held_out], target[~held_out])
-            score = (features[:, held_out] @ weight[:, :, None])[:, :, 0] + bias[:, None]
+            weight, bias = fit_logistic(heads[:, ~held_out], target[~held_out])
+            score = (heads[:, held_out] @ weight[:, :, None])[:, :, 0] + bias[:, None]
             accuracy[fold, columns] = ((score > 0) == (target[held_out] > 0.5)).double().mean(-1).numpy()
-        coefficients[columns] = fit_logistic(features, target)[0].numpy()
-    shape = (layers, count)
-    return HeadProbes(
-        accuracy.mean(0).reshape(shape), accuracy.reshape(folds, *shape), coefficients.reshape(*shape, width)
-    )
+        coefficients[columns] = fit_logistic(heads, target)[0].numpy()
+    return accuracy, coefficients
 
 
 def assign_folds(positive: Array, groups: Array, folds: int, seed: int) -> Array:
@@ -84,11 +88,17 @@ def fit_logistic(features: torch.Tensor, target: torch.Tensor, c: float = 1.0) -
     """
     mean, std = features.mean(1, keepdim=True), features.std(1, keepdim=True, correction=0)
     std = torch.where(std > 1e-8 * std.amax(-1, keepdim=True), std, torch.inf)  # a constant feature gets weight 0
-    design = torch.cat([(features - mean) / std, features.new_ones(*features.shape[:2], 1)], -1)
+    standard = (features - mean) / std
+    # The optimum lies in the span of the texts, and the penalty sees no rotation: where there are fewer texts than
+    # features (a residual stream), n dimensions hold it.
+    basis = torch.linalg.qr(standard.mT).Q if standard.shape[2] > standard.shape[1] else None
+    design = standard if basis is None else standard @ basis
+    design = torch.cat([design, features.new_ones(*features.shape[:2], 1)], -1)
     penalty = torch.full((design.shape[-1],), 1 / c, dtype=design.dtype)
     penalty[-1] = 0
     weight = _newton(design, target, penalty)
-    raw = weight[:, :-1] / std[:, 0]
+    slope = weight[:, :-1] if basis is None else (basis @ weight[:, :-1, None])[:, :, 0]
+    raw = slope / std[:, 0]
     return raw, weight[:, -1] - (raw * mean[:, 0]).sum(-1)
 
 

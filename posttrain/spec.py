@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from infra.config.faults import nearest
-from infra.config.identity import NotIdentity
+from infra.config.identity import NotIdentity, OnlyIfSet
 from infra.config.registry import options_by_name
 from infra.config.spec import FileName, Location, Seed, Spec, keys_of
 from infra.errors import InputError
@@ -33,6 +33,14 @@ class LabelledSpec(Spec):
     """Texts of each class; balanced, drawn by the seed."""
     min_words: int = Field(default=3, ge=1)
     """Shorter lines are left out."""
+    seed: Annotated[Seed | None, OnlyIfSet] = None
+    """Draws the texts. Default: the seed of what is fitted on them, or of the probes. Who shares texts shares one pass
+    of the model over them; in a study the probes of an arm take its methods' texts.
+    """
+
+    def by(self, attribute: str) -> LabelledSpec:
+        """The same documents, labelled by another attribute."""
+        return self.model_copy(update={"attribute": attribute})
 
 
 class LabelledFileSpec(Spec):
@@ -48,6 +56,12 @@ class LabelledFileSpec(Spec):
     """Label from which a text counts as toxic."""
     per_class: int = Field(default=400, ge=10)
     """Texts of each class; balanced, drawn by the seed."""
+    seed: Annotated[Seed | None, OnlyIfSet] = None
+    """Draws the texts. Default: the seed of what is fitted on them."""
+
+    def by(self, attribute: str) -> LabelledFileSpec:
+        """The same texts, labelled by the key that is called like the attribute."""
+        return self.model_copy(update={"label": attribute})
 
 
 def _source(value: object) -> str:
@@ -117,3 +131,12 @@ class PosttrainSpec(Spec):
         if self.needs_labels and self.labelled is None:
             raise ValueError(f"the method {self.method_name} is fitted on labelled text: give `labelled:`")
         return self
+
+
+class BakedOptions(Spec):
+    """What `hormesis export STEER --to hf` can be told."""
+
+    strength: float = Field(gt=0)
+    """Strength that is baked in (`--strength S`)."""
+    model: Location | None = None
+    """The model that the method was fitted on. Default: the artifact of its fingerprint beside the steering."""

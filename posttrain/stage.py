@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-from infra.artifacts.artifact import Artifact, fingerprint_of
-from infra.artifacts.inputs import input_digest, location_digest
+from infra.artifacts.artifact import Artifact
+from infra.artifacts.export import ExportWith
 from infra.render.page import Page, Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace
 from posttrain.methods import METHODS
-from posttrain.spec import AnyLabelled, LabelledSpec, PosttrainSpec
+from posttrain.shared import labelled_with_activations, labels_fingerprint
+from posttrain.spec import BakedOptions, PosttrainSpec
 from pretrain.huggingface.location import fingerprint
 
 
@@ -18,30 +20,26 @@ def identity(spec: PosttrainSpec) -> Identity:
     inputs = {"model": fingerprint(spec.model)}
     if spec.needs_labels:
         assert spec.labelled is not None
-        inputs["labelled"] = _labels_fingerprint(spec.labelled)
+        inputs["labelled"] = labels_fingerprint(spec.labelled)
     return Identity(spec.identity(), inputs)
-
-
-def _labels_fingerprint(labelled: AnyLabelled) -> str:
-    if isinstance(labelled, LabelledSpec):
-        return fingerprint_of(labelled.mixture, "mixture")
-    return location_digest(labelled.path) if "://" in labelled.path else input_digest(labelled.path)
 
 
 def run(spec: PosttrainSpec, workspace: Workspace) -> dict[str, str | int | float]:
     """Fit and write `steering.safetensors` and `steering.json`; raises what reading labels or the model raises."""
     from posttrain.fitted import save_fitted
-    from posttrain.labelled import read_labelled
     from posttrain.model import load_model
 
-    labelled = read_labelled(spec.labelled, spec.seed) if spec.needs_labels and spec.labelled else None
-    model = load_model(spec.model, spec.device)
-    texts = len(labelled.texts) if labelled else 0
-    with workspace.progress(f"fitting {spec.method_name}", texts, "texts") as advance:
-        fitted = METHODS.get(spec.method_name).fit(model, labelled, spec.method, spec.seed)
-        advance(texts)
+    load = cache(lambda: load_model(spec.model, spec.device))
+    labelled = None
+    if spec.needs_labels and spec.labelled:
+        labelled = labelled_with_activations(
+            spec.labelled, spec.seed, spec.method.label_attributes, spec.model, load, workspace
+        )
+    with workspace.progress(f"fitting {spec.method_name}", 1, "fits") as advance:
+        fitted = METHODS.get(spec.method_name).fit(load(), labelled, spec.method, spec.seed)
+        advance(1)
     save_fitted(workspace.path, fitted)
-    return {"method": spec.method_name, "texts": texts, **fitted.facts.figures}
+    return {"method": spec.method_name, "texts": len(labelled.texts) if labelled else 0, **fitted.facts.figures}
 
 
 def plan(spec: PosttrainSpec) -> Plan:
@@ -49,8 +47,10 @@ def plan(spec: PosttrainSpec) -> Plan:
     texts = 2 * spec.labelled.per_class if spec.needs_labels and spec.labelled else 0
     arguments = ", ".join(f"{key}={value}" for key, value in spec.method.model_dump(exclude={"name"}).items())
     rows = (("method", spec.method_name), ("arguments", arguments), ("model", spec.model), ("labelled texts", texts))
-    note = "one forward pass over the labelled texts; one fit serves every strength" if texts else "nothing to fit"
-    return Plan(f"posttrain {spec.name}", (Table("Steering", ("what", "value"), rows),), (note,))
+    note = "one pass over the texts, shared by all that is fitted on them; one fit serves every strength"
+    return Plan(
+        f"posttrain {spec.name}", (Table("Steering", ("what", "value"), rows),), (note if texts else "nothing to fit",)
+    )
 
 
 def show(artifact: Artifact) -> Page:
@@ -61,6 +61,19 @@ def show(artifact: Artifact) -> Page:
     return steering_page(Path(artifact.path).name, load_fitted(artifact.path))
 
 
+def _to_hugging_face(artifact: Artifact, folder: Path, options: BakedOptions) -> None:
+    from posttrain.export import write_baked
+
+    write_baked(artifact, folder, options)
+
+
 POSTTRAIN: Stage[PosttrainSpec] = Stage(
-    kind="posttrain", version=1, spec=PosttrainSpec, identity=identity, run=run, plan=plan, show=show
+    kind="posttrain",
+    version=1,
+    spec=PosttrainSpec,
+    identity=identity,
+    run=run,
+    plan=plan,
+    show=show,
+    exports={"hf": ExportWith(BakedOptions, _to_hugging_face)},
 )

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from infra.config.spec import Spec
+from infra.stages.stage import Workspace
 from posttrain.recipe import RecipeEntry
 from posttrain.spec import Device, LabelledSpec
 
@@ -27,6 +28,7 @@ class Subject:
     strength: float
     mixture: str | None
     labelled: LabelledSpec | None
+    workspace: Workspace
     device: Device = "auto"
     transfer: bool = False
 

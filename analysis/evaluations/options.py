@@ -29,7 +29,9 @@ class ProbesSpec(Spec):
     folds: int = Field(5, ge=2)
     """Folds of the cross-validation."""
     seed: Seed = 0
-    """Draws the texts and the folds; the same for all arms."""
+    """Draws the folds, and the texts where `labelled:` has no seed; the same for all arms. In a study the texts are
+    those that the arm's methods are fitted on.
+    """
 
 
 class ToxicitySpec(Spec):

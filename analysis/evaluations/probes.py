@@ -12,7 +12,8 @@ from analysis.evaluations.base import Evaluation
 from analysis.evaluations.options import ProbesSpec
 from analysis.results import Row
 from infra.errors import InputError
-from posttrain.labelled import read_labelled
+from posttrain.labelled import Labelled
+from posttrain.shared import labelled_with_activations
 
 
 class Probes(Evaluation[ProbesSpec]):
@@ -26,13 +27,11 @@ class Probes(Evaluation[ProbesSpec]):
 
     def rows(self, chunk: int) -> list[Row]:
         """One row a head, layer-major. Raises AmountError where there are too few labelled texts."""
-        from posttrain.activations import last_token
+        from posttrain.activations import activations_of
         from posttrain.probes import probe_heads
 
-        if self.subject.labelled is None:
-            raise InputError("probes are fitted on labelled text: give `labelled:`")
-        labelled = read_labelled(self.subject.labelled, self.spec.seed)
-        heads = last_token(self.subject.steered.model, labelled.texts).heads
+        labelled = self._labelled()
+        heads = activations_of(self.subject.steered.model, labelled).heads
         probes = probe_heads(heads, labelled.toxic, labelled.groups, self.spec.folds, self.spec.seed)
         layers, width = probes.accuracy.shape
         return [
@@ -45,3 +44,16 @@ class Probes(Evaluation[ProbesSpec]):
             for layer in range(layers)
             for head in range(width)
         ]
+
+    def _labelled(self) -> Labelled:
+        """The texts, with the activations that steering was fitted on where the study has them."""
+        if self.subject.labelled is None:
+            raise InputError("probes are fitted on labelled text: give `labelled:`")
+        return labelled_with_activations(
+            self.subject.labelled,
+            self.spec.seed,
+            (),
+            self.subject.model,
+            lambda: self.subject.steered.model,
+            self.subject.workspace,
+        )

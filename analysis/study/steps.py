@@ -126,7 +126,9 @@ def _measure(study: StudySpec, arm: Arm, method: str, strength: float) -> StudyS
     label = ArmSpec(name=f"dose-{arm.dose:g}-{arm.policy}", dose=arm.dose, policy=arm.policy, mixture=arm.mixture)
 
     def make(paths: Paths) -> Spec:
-        labelled = study.labelled.model_copy(update={"mixture": str(paths[arm.mixture])})
+        # The probes' texts are those of the arm's methods, so that one pass over them serves all.
+        seed = arm.seed if study.labelled.seed is None else study.labelled.seed
+        labelled = study.labelled.model_copy(update={"mixture": str(paths[arm.mixture]), "seed": seed})
         return study.analysis.for_arm(
             model=str(paths[arm.model]), mixture=str(paths[arm.mixture]), labelled=labelled, arm=label, seed=arm.seed,
             steering=None if method == "none" else str(paths[steering]), strength=strength,

@@ -8,6 +8,7 @@ from posttrain.methods.base import Method
 METHODS: Registry[Method] = Registry(
     "method",
     {
+        "caa": "posttrain.methods.caa:Caa",
         "iti": "posttrain.methods.iti:Iti",
         "none": "posttrain.methods.none:Unsteered",
         "prompt": "posttrain.methods.prompt:Prompt",

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 
 from infra.errors import InputError
-from posttrain.activations import last_token
+from posttrain.activations import activations_of
+from posttrain.directions import Array, difference_of_means, discriminants, spread_along, unit
 from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
+from posttrain.layers import moved
 from posttrain.methods.base import EditedPositions, Method
 from posttrain.methods.options import ItiArgs
 from posttrain.model import CausalModel
@@ -41,17 +43,9 @@ class Iti(Method):
         """Probe every head, keep every head's direction and sigma, and choose the heads."""
 
         assert labelled is not None
-        heads = last_token(model, labelled.texts).heads
-        benign = ~labelled.toxic
+        heads, benign = activations_of(model, labelled).heads, ~labelled.toxic
         probes = probe_heads(heads, benign, labelled.groups, args.folds, seed)
-        mass_mean = _unit(heads[benign].mean(0, dtype=np.float64) - heads[~benign].mean(0, dtype=np.float64))
-        theta = {
-            "mass_mean": lambda: mass_mean,
-            "probe": lambda: _unit(probes.coefficients),
-            "random": lambda: _unit(np.random.default_rng(seed).standard_normal(mass_mean.shape)),
-        }[args.direction]()
-        # The random control moves as far as the real edit does, so its sigma is that of the mass-mean direction.
-        sigma = np.einsum("nlhd,lhd->nlh", heads, mass_mean if args.direction == "random" else theta).std(0)
+        theta, sigma = _directions(heads, benign, probes.coefficients, args, seed)
         chosen = best_heads(probes.accuracy, _number_of_heads(model, args))
         tensors = {"theta": theta, "sigma": sigma, "accuracy": probes.accuracy, "chosen": chosen}
         facts = FitFacts(
@@ -81,14 +75,27 @@ class Iti(Method):
         self, offset: torch.Tensor, positions: EditedPositions
     ) -> Callable[[Any, tuple[torch.Tensor, ...]], Any]:
         def hook(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            inputs = arguments[0]  # [rows, positions, heads * head_dim]; one position in a decoding step
-            if self.everywhere or positions.everywhere or inputs.shape[1] == 1:
-                return (inputs + offset, *arguments[1:])
-            edited = inputs.clone()
-            edited[:, -1] += offset
-            return (edited, *arguments[1:])
+            return (moved(arguments[0], offset, self.everywhere or positions.everywhere), *arguments[1:])
 
         return hook
+
+
+def _directions(heads: Array, benign: Array, coefficients: Array, args: ItiArgs, seed: int) -> tuple[Array, Array]:
+    """Theta [layers, heads, head_dim] and sigma [layers, heads]; `heads` [layers, n, heads, head_dim], layer by layer.
+
+    The random control moves as far as the real edit does, so its sigma is that of the mass-mean direction.
+    """
+    random = np.random.default_rng(seed).standard_normal(coefficients.shape)
+    theta, sigma = np.empty(coefficients.shape), np.empty(coefficients.shape[:2])
+    for layer, features in enumerate(heads):
+        difference = difference_of_means(features, benign, args)
+        if args.direction == "lda":
+            theta[layer] = unit(discriminants(features, benign, difference))
+        else:
+            vectors = {"mass_mean": difference, "probe": coefficients[layer], "random": random[layer]}
+            theta[layer] = unit(vectors[args.direction])
+        sigma[layer] = spread_along(features, unit(difference) if args.direction == "random" else theta[layer])
+    return theta, sigma
 
 
 def bake(iti: Iti) -> None:
@@ -119,9 +126,3 @@ def _number_of_heads(model: CausalModel, args: ItiArgs) -> int:
     if args.top_heads > total:
         raise InputError(f"top_heads is {args.top_heads}, and the model has {total} heads")
     return args.top_heads
-
-
-def _unit(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Unit length along the last axis; a zero vector (a head that computes nothing) stays zero."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

@@ -26,7 +26,7 @@ from analysis.stage import ANALYSIS
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import ScorerSpec
 from infra.errors import AmountError, InputError, ScoringError
-from infra.stages.stage import run_stage
+from infra.stages.stage import Workspace, run_stage
 from posttrain.spec import PosttrainSpec
 from posttrain.stage import POSTTRAIN
 
@@ -107,8 +107,11 @@ def test_limit_is_a_seeded_choice_in_the_files_order(prompts: Path) -> None:
     assert chosen == repeated == sorted(chosen) and len(chosen) == 3 and chosen != other
 
 
-def test_cross_entropy_that_is_no_number_has_no_value_and_says_why(tiny_model: Path, mixture: Path) -> None:
-    subject = Subject(str(tiny_model), None, 0.0, str(mixture), None, "cpu")
+def test_cross_entropy_that_is_no_number_has_no_value_and_says_why(
+    tiny_model: Path, mixture: Path, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path / "work", tmp_path / "store")
+    subject = Subject(str(tiny_model), None, 0.0, str(mixture), None, workspace, "cpu")
     weights = subject.steered.model.network.get_output_embeddings().weight.data
     weights.fill_(float("nan"))
     rows = EVALUATIONS.get("cross_entropy")(CrossEntropySpec(max_documents=2), subject).rows(0)

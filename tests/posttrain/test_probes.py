@@ -12,12 +12,12 @@ from posttrain.probes import assign_folds, fit_logistic, probe_heads
 
 
 def planted(n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Noise in 2 layers x 3 heads x 6, and in head (1, 2) a direction that carries the label."""
+    """Noise [2 layers, n, 3 heads, 6], and in head (1, 2) a direction that carries the label."""
     random = np.random.default_rng(0)
     direction = np.array([1.0, -2.0, 0.0, 0.5, 0.0, 1.0])
     positive = random.random(n) < 0.5
-    heads = random.normal(size=(n, 2, 3, 6)).astype(np.float32)
-    heads[:, 1, 2] += np.where(positive, 0.6, -0.6)[:, None] * direction
+    heads = random.normal(size=(n, 2, 3, 6)).astype(np.float32).swapaxes(0, 1)
+    heads[1, :, 2] += np.where(positive, 0.6, -0.6)[:, None] * direction
     return heads, positive, direction
 
 
@@ -75,7 +75,7 @@ def test_recognising_documents_is_not_rewarded() -> None:
     random = np.random.default_rng(3)
     groups = np.repeat(np.arange(24), 8)
     positive = np.repeat(np.arange(24) % 2 == 0, 8)
-    heads = (np.eye(24)[groups] * 6 + random.normal(size=(192, 24)) * 0.1)[:, None, None].astype(np.float32)
+    heads = (np.eye(24)[groups] * 6 + random.normal(size=(192, 24)) * 0.1)[None, :, None].astype(np.float32)
     assert probe_heads(heads, positive, np.arange(192)).accuracy[0, 0] > 0.95
     assert probe_heads(heads, positive, groups).accuracy[0, 0] < 0.75
 

@@ -86,7 +86,7 @@ def test_cross_entropy_stays_on_the_device_of_the_model(stack: Stack) -> None:
 @torch.inference_mode()
 def test_activations_stay_on_the_device_of_the_model(pair: tuple[CausalModel, CausalModel]) -> None:
     moved = pair[1]
-    hidden, heads = at_last_token(moved, [[moved.start, *ids] for ids in moved.encode(PROMPTS)])
+    hidden, heads, _ = at_last_token(moved, [[moved.start, *ids] for ids in moved.encode(PROMPTS)])
     assert {hidden.device, heads.device} == {META}
     assert heads.shape == (3, moved.layout.layers, moved.layout.heads * moved.layout.head_dim)
 

@@ -35,10 +35,11 @@ def any_model(request: pytest.FixtureRequest) -> CausalModel:
 def test_activations_are_the_query_heads_outputs_whatever_the_batch(any_model: CausalModel) -> None:
     """In a padded batch as alone; and the projection of the concatenated heads is the attention's output."""
     together = last_token(any_model, TEXTS)
-    assert together.heads.shape == (4, 2, 4, 8)
+    assert together.heads.shape == (2, 4, 4, 8)
     for index, text in enumerate(TEXTS):
         alone = last_token(any_model, [text])
-        np.testing.assert_allclose(together.heads[index], alone.heads[0], atol=2e-5)
+        np.testing.assert_allclose(together.heads[:, index], alone.heads[:, 0], atol=2e-5)
+        np.testing.assert_allclose(together.residual[:, index], alone.residual[:, 0], atol=2e-5)
         np.testing.assert_allclose(together.hidden[index], alone.hidden[0], atol=2e-5)
     seen: list[torch.Tensor] = []
     handle = any_model.outputs[1].register_forward_hook(lambda _module, _inputs, output: seen.append(output[0, -1]))
@@ -47,17 +48,17 @@ def test_activations_are_the_query_heads_outputs_whatever_the_batch(any_model: C
     finally:
         handle.remove()
     with torch.inference_mode():
-        projected = any_model.outputs[1](torch.from_numpy(together.heads[0, 1].reshape(-1)))
+        projected = any_model.outputs[1](torch.from_numpy(together.heads[1, 0].reshape(-1)))
     torch.testing.assert_close(projected, seen[0], atol=2e-5, rtol=1e-4)
 
 
 def test_direction_is_benign_minus_toxic_and_sigma_the_spread_along_it(model: CausalModel, labelled: Labelled) -> None:
     fit = fitted(model, labelled, top_heads=3)
     heads, benign = last_token(model, labelled.texts).heads.astype(np.float64), ~labelled.toxic
-    difference = heads[benign].mean(0) - heads[~benign].mean(0)
+    difference = heads[:, benign].mean(1) - heads[:, ~benign].mean(1)
     expected = difference / np.linalg.norm(difference, axis=-1, keepdims=True)
     np.testing.assert_allclose(fit.tensors["theta"], expected, atol=1e-5)
-    np.testing.assert_allclose(fit.tensors["sigma"], (heads * expected).sum(-1).std(0), rtol=1e-4)
+    np.testing.assert_allclose(fit.tensors["sigma"], (heads * expected[:, None]).sum(-1).std(1), rtol=1e-4)
     accuracy, chosen = fit.tensors["accuracy"], fit.tensors["chosen"] > 0
     assert chosen.sum() == 3
     assert accuracy[chosen].min() >= accuracy[~chosen].max()
@@ -83,7 +84,7 @@ def test_edit_moves_exactly_the_chosen_heads_by_alpha_sigma_theta(model: CausalM
     torch.testing.assert_close(moved[3], scale[:, None] * fit.tensors["theta"][0], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("direction", ["mass_mean", "probe", "random"])
+@pytest.mark.parametrize("direction", ["mass_mean", "probe", "lda", "random"])
 def test_every_direction_has_unit_length(model: CausalModel, labelled: Labelled, direction: str) -> None:
     theta = fitted(model, labelled, direction=direction).tensors["theta"]
     torch.testing.assert_close(theta.norm(dim=-1), torch.ones(2, 4), atol=1e-5, rtol=0)
