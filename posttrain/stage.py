@@ -44,13 +44,13 @@ def run(spec: PosttrainSpec, workspace: Workspace) -> dict[str, str | int | floa
 
 def plan(spec: PosttrainSpec) -> Plan:
     """What will be fitted, on how many texts."""
-    texts = 2 * spec.labelled.per_class if spec.needs_labels and spec.labelled else 0
+    sets = max(1, len(spec.method.label_attributes))
+    texts = 2 * spec.labelled.per_class * sets if spec.needs_labels and spec.labelled else 0
     arguments = ", ".join(f"{key}={value}" for key, value in spec.method.model_dump(exclude={"name"}).items())
     rows = (("method", spec.method_name), ("arguments", arguments), ("model", spec.model), ("labelled texts", texts))
     note = "one pass over the texts, shared by all that is fitted on them; one fit serves every strength"
-    return Plan(
-        f"posttrain {spec.name}", (Table("Steering", ("what", "value"), rows),), (note if texts else "nothing to fit",)
-    )
+    table = Table("Steering", ("what", "value"), rows)
+    return Plan(f"posttrain {spec.name}", (table,), (note if texts else "nothing to fit",))
 
 
 def show(artifact: Artifact) -> Page:

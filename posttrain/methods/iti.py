@@ -85,7 +85,7 @@ def _directions(heads: Array, benign: Array, coefficients: Array, args: ItiArgs,
 
     The random control moves as far as the real edit does, so its sigma is that of the mass-mean direction.
     """
-    random = np.random.default_rng(seed).standard_normal(coefficients.shape)
+    random = np.asarray(np.random.default_rng(seed).standard_normal(coefficients.shape))
     theta, sigma = np.empty(coefficients.shape), np.empty(coefficients.shape[:2])
     for layer, features in enumerate(heads):
         difference = difference_of_means(features, benign, args)

@@ -104,16 +104,16 @@ class SasaArgs(MethodArgs):
     max_candidates: int = Field(default=20, ge=1)
     """Most probable tokens whose margin is looked at in a step; cost grows with it. The paper has no default; ours."""
     candidate_mass: float = Field(default=1.0, gt=0, le=1)
-    """Probability at which no further candidates are looked at: 0.95 leaves out those behind the likeliest that hold 0.95
-    together. Results say which share of what could be drawn the candidates held (`max_candidates` bounds it as well).
+    """Probability at which no further candidates are looked at: 0.95 leaves out those behind the likeliest that hold
+    0.95 together, `max_candidates` bounds them as well. Results say what share of all that could be drawn they held.
     """
     margins: Literal["scaled", "released"] = "scaled"
-    """scaled: margins in standard deviations of the labelled texts' own; released: in the units of the hidden states, as
-    in the authors' code.
+    """scaled: margins in standard deviations of the labelled texts' own; released: in the units of the hidden states,
+    as in the authors' code.
     """
     attributes: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """Weights by attribute, {toxicity: 1.0, insult: 0.5}: each has a boundary of its own, fitted on texts labelled by it
-    (in a file by the key of that name). Default: the attribute of `labelled:` alone.
+    """Weights by attribute, {toxicity: 1.0, insult: 0.5}: each has a boundary of its own, fitted on texts labelled by
+    it (in a file by the key of that name). Default: the attribute of `labelled:` alone.
     """
     cross_entropy_positions: int = Field(default=32, ge=1)
     """Positions of a document (or window of it) where steering's effect on cross-entropy is measured. Ours."""

@@ -93,15 +93,13 @@ class Sasa(Method):
         return Fitted.of(model, args, {name: torch.from_numpy(value) for name, value in stacked.items()}, facts)
 
     def margins(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Signed distances of hidden states [..., hidden size] to the boundaries, [..., attributes] float64: positive on
-        the benign side, in standard deviations of the labelled texts, or in the units of the hidden states.
+        """Signed distances of hidden states [..., hidden size] to the boundaries, [..., attributes] float64: positive
+        on the benign side, in standard deviations of the labelled texts, or in the units of the hidden states.
         """
         return ((hidden.float() @ self.normals.T).double() - self.boundary) / self.scale
 
     def bonus(self, hidden: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """beta times the weighted sum over attributes of the softmax of the margins over the candidates `inside`; shapes
-        as in `Method.bonus`.
-        """
+        """beta times the weighted sum over attributes of the softmax of the margins over the candidates `inside`."""
         shares_BKA = self.margins(hidden).masked_fill(~inside[..., None], -float("inf")).softmax(-2)
         return self.strength * (shares_BKA @ self.weights)
 

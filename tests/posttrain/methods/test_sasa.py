@@ -113,7 +113,7 @@ def test_one_step_samples_exactly_the_steered_distribution(
         count = min(limit, one.tokens.shape[1])
         assert (count < one.tokens.shape[1]) == (limit < 40)  # with a tail, and without
         copies = torch.tensor([[*ids, int(token)] for token in one.tokens[0, :count]])
-        margins = method_of(steered).margins(model.hidden(copies)[:, -1])
+        margins = method_of(steered).margins(model.hidden(copies)[:, -1])[:, 0]
         expected = one.weights[0] / one.weights[0].sum()
         shares = (one.weights[0, :count].log() + strength * margins.softmax(-1)).softmax(-1)
         expected[:count] = expected[:count].sum() * shares
@@ -143,7 +143,7 @@ def test_strength_moves_texts_to_the_benign_side(model: CausalModel, labelled: L
         ]
         judge = method_of(bind(model, fit, 1.0))
         with torch.inference_mode():
-            return float(np.mean([float(judge.margins(model.hidden(torch.tensor([i]))[0, -1])) for i in ids]))
+            return float(np.mean([float(judge.margins(model.hidden(torch.tensor([i]))[0, -1])[0]) for i in ids]))
 
     weak, strong = mean_margin(0), mean_margin(300)
     assert strong > weak + 0.05
@@ -170,7 +170,7 @@ def test_cross_entropy_is_that_of_the_stated_distribution(model: CausalModel, la
                 log_p = model.network(input_ids=torch.tensor([ids[:position]])).logits[0, -1].double().log_softmax(-1)
                 top = log_p.topk(limit).indices
                 copies = torch.tensor([[*ids[:position], int(token)] for token in top])
-                bonus = strength * method_of(steered).margins(model.hidden(copies)[:, -1]).softmax(-1)
+                bonus = strength * method_of(steered).margins(model.hidden(copies)[:, -1])[:, 0].softmax(-1)
                 log_p[top] = (log_p[top] + bonus).log_softmax(-1) + log_p[top].logsumexp(-1)
             assert float(log_p.exp().sum()) == pytest.approx(1)
             total -= float(log_p[ids[position]])
@@ -179,8 +179,8 @@ def test_cross_entropy_is_that_of_the_stated_distribution(model: CausalModel, la
 
 def test_fewer_positions_estimate_the_same_cross_entropy(model: CausalModel, labelled: Labelled) -> None:
     documents = ["we walked to the river in the rain and thank you for the lovely book by noon"] * 2
-    every = bind(model, fitted(model, labelled, cross_entropy_positions=100), 80.0).cross_entropy(documents)
-    some = bind(model, fitted(model, labelled, cross_entropy_positions=6), 80.0).cross_entropy(documents)
+    every = bind(model, fitted(model, labelled, cross_entropy_positions=100), 25.0).cross_entropy(documents)
+    some = bind(model, fitted(model, labelled, cross_entropy_positions=6), 25.0).cross_entropy(documents)
     plain = bind(model, None, 0).cross_entropy(documents)
     assert (some.tokens == plain.tokens).all()
     assert some.nats[0] == pytest.approx(every.nats[0], rel=0.05)
