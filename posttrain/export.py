@@ -45,7 +45,7 @@ def write_baked(artifact: Artifact, folder: Path, options: BakedOptions) -> None
         say("it was fitted with positions: last; a bias acts at all of them, on the prompt's too")
     bake(Iti(model, fitted, options.strength))
     complete_biases(model.network)
-    model.network.to(_stored_precision(location))
+    _round(model.network, _stored_precision(location))
     model.network.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
     _check(model, folder)
@@ -89,12 +89,19 @@ def _stored_precision(location: str) -> torch.dtype:
     return getattr(AutoConfig.from_pretrained(weights_folder(location)), "dtype", None) or torch.float32
 
 
+def _round(network: Any, precision: torch.dtype) -> None:
+    """Parameters alone: rotary frequencies stay in float32 in a checkpoint of any precision."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.to(precision)
+
+
 @torch.inference_mode()
 def _check(model: CausalModel, folder: Path) -> None:
-    """Raise ArtifactError unless what is in `folder` loads as the network that was written."""
+    """Raise ArtifactError unless what is in `folder` loads as the network that was written, both run in float32."""
     from transformers import AutoModelForCausalLM
 
-    written = AutoModelForCausalLM.from_pretrained(folder, dtype=model.network.dtype, attn_implementation="sdpa")
+    _round(model.network, torch.float32)
+    written = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
     ids = torch.arange(min(8, model.network.config.vocab_size))[None]
     if not torch.allclose(written(input_ids=ids).logits, model.network(input_ids=ids).logits, atol=1e-4, rtol=1e-3):
         name = type(model.network).__name__

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from infra.config.identity import OnlyIfSet
 from infra.config.spec import Spec
@@ -119,6 +119,11 @@ class SasaArgs(MethodArgs):
     """Positions of a document (or window of it) where steering's effect on cross-entropy is measured. Ours."""
     folds: int = Field(default=5, ge=2)
     """Cross-validation folds behind the reported accuracy of the boundary and the spread of the margins."""
+
+    @field_validator("attributes")
+    @classmethod
+    def _by_name(cls, value: dict[str, float]) -> dict[str, float]:
+        return dict(sorted(value.items()))  # the order of the fitted tensors, whatever order a file has them in
 
     @property
     def label_attributes(self) -> tuple[str, ...]:
