@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +21,6 @@ from safetensors.torch import load_file, save_file
 from infra.atomic import atomic_path
 from posttrain.layers import decoder_layers, stream_of
 from posttrain.model import CausalModel
-
-if TYPE_CHECKING:
-    from posttrain.labelled import Labelled
 
 MAX_TOKENS = 1024  # where SASA's reference implementation cuts (Ko et al. 2025, arXiv 2410.03818)
 FILE = "activations.safetensors"
@@ -55,11 +52,6 @@ class AtLastToken(NamedTuple):
     hidden: torch.Tensor
     heads: torch.Tensor
     residual: torch.Tensor
-
-
-def activations_of(model: CausalModel, labelled: Labelled) -> Activations:
-    """Those that came with the labelled texts, or a pass over them now."""
-    return labelled.activations if labelled.activations is not None else last_token(model, labelled.texts)
 
 
 @torch.inference_mode()

@@ -21,6 +21,7 @@ from posttrain.spec import AnyLabelled, LabelledFileSpec, LabelledSpec
 
 if TYPE_CHECKING:
     from posttrain.activations import Activations
+    from posttrain.model import CausalModel
 
 _LINE = re.compile(r"[^\n]+")
 
@@ -47,6 +48,12 @@ class Labelled:
     groups: np.ndarray[Any, np.dtype[np.int64]]
     activations: Activations | None = None
     attributes: Mapping[str, Labelled] = field(default_factory=dict)
+
+    def computed_by(self, model: CausalModel) -> Activations:
+        """The activations that came with the texts, or a pass of the model over them now."""
+        from posttrain.activations import last_token
+
+        return self.activations if self.activations is not None else last_token(model, self.texts)
 
 
 def read_labelled(spec: AnyLabelled, seed: int) -> Labelled:

@@ -27,11 +27,10 @@ class Probes(Evaluation[ProbesSpec]):
 
     def rows(self, chunk: int) -> list[Row]:
         """One row a head, layer-major. Raises AmountError where there are too few labelled texts."""
-        from posttrain.activations import activations_of
         from posttrain.probes import probe_heads
 
         labelled = self._labelled()
-        heads = activations_of(self.subject.steered.model, labelled).heads
+        heads = labelled.computed_by(self.subject.steered.model).heads
         probes = probe_heads(heads, labelled.toxic, labelled.groups, self.spec.folds, self.spec.seed)
         layers, width = probes.accuracy.shape
         return [

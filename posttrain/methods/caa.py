@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from infra.errors import InputError
-from posttrain.activations import activations_of
 from posttrain.directions import Array, difference_of_means, spread_along, unit
 from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
@@ -41,7 +40,7 @@ class Caa(Method):
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: CaaArgs, seed: int) -> Fitted:
         """Probe every layer's stream, keep every layer's direction and sigma, and choose the layers."""
         assert labelled is not None
-        residual, benign = activations_of(model, labelled).residual, ~labelled.toxic
+        residual, benign = labelled.computed_by(model).residual, ~labelled.toxic
         accuracy = probe_heads(residual[:, :, None], benign, labelled.groups, args.folds, seed).accuracy[:, 0]
         theta, sigma = _directions(residual, benign, args, seed)
         chosen = _chosen(accuracy, args)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from infra.errors import InputError
-from posttrain.activations import activations_of
 from posttrain.directions import Array, difference_of_means, discriminants, spread_along, unit
 from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
@@ -43,7 +42,7 @@ class Iti(Method):
         """Probe every head, keep every head's direction and sigma, and choose the heads."""
 
         assert labelled is not None
-        heads, benign = activations_of(model, labelled).heads, ~labelled.toxic
+        heads, benign = labelled.computed_by(model).heads, ~labelled.toxic
         probes = probe_heads(heads, benign, labelled.groups, args.folds, seed)
         theta, sigma = _directions(heads, benign, probes.coefficients, args, seed)
         chosen = best_heads(probes.accuracy, _number_of_heads(model, args))

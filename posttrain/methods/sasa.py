@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from infra.errors import InputError
-from posttrain.activations import activations_of
 from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
@@ -78,7 +77,7 @@ class Sasa(Method):
         """Fit a boundary for each attribute on all its texts; accuracy and spread are of held-out documents."""
         assert labelled is not None
         texts = [labelled.attributes[name] for name in args.attributes] or [labelled]
-        boundaries = [_boundary(activations_of(model, part).hidden, part, args.folds, seed) for part in texts]
+        boundaries = [_boundary(part.computed_by(model).hidden, part, args.folds, seed) for part in texts]
         stacked = {
             "normal": np.stack([boundary.subspace.normal for boundary in boundaries]),
             "centre": np.stack([boundary.subspace.centre for boundary in boundaries]),

@@ -27,6 +27,7 @@ from curation.scorers.base import Card, Scorer
 from curation.scorers.options import ScorerSpec
 from infra.errors import AmountError, InputError, ScoringError
 from infra.stages.stage import Workspace, run_stage
+from posttrain import activations
 from posttrain.spec import PosttrainSpec
 from posttrain.stage import POSTTRAIN
 
@@ -116,6 +117,24 @@ def test_cross_entropy_that_is_no_number_has_no_value_and_says_why(
     weights.fill_(float("nan"))
     rows = EVALUATIONS.get("cross_entropy")(CrossEntropySpec(max_documents=2), subject).rows(0)
     assert [(row.value, row.reason) for row in rows] == [(None, "the cross-entropy is nan")] * 2
+
+
+def test_probes_read_the_pass_that_a_method_was_fitted_on(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seed of the labels is the method's, as a study writes it, and not that of the probes."""
+    labelled = {"mixture": str(mixture), "per_class": 10}
+    given = {"name": "iti", "model": str(tiny_model), "method": {"name": "iti", "folds": 2}, "labelled": labelled}
+    run_stage(POSTTRAIN, PosttrainSpec.model_validate(given | {"seed": 3}), tmp_path / "steer", quiet=True)
+    only = {"toxicity": None, "cross_entropy": None, "labelled": labelled | {"seed": 3}}
+    spec = spec_of(tiny_model, mixture, prompts, **only)
+    alone = run_stage(ANALYSIS, spec, tmp_path / "alone" / "tiny", quiet=True)
+    monkeypatch.setattr(activations, "last_token", None)  # another pass would fail
+    shared = run_stage(ANALYSIS, spec, tmp_path / "tiny", quiet=True)
+    assert (shared.path / results.FILE).read_bytes() == (alone.path / results.FILE).read_bytes()
+    with pytest.raises(TypeError):
+        other = spec_of(tiny_model, mixture, prompts, **only | {"labelled": labelled})
+        run_stage(ANALYSIS, other, tmp_path / "other", quiet=True)
 
 
 def test_analysis_writes_every_evaluation_with_labels(

@@ -50,6 +50,22 @@ def test_all_heads_at_once_reach_scikit_learns_optimum(separation: float) -> Non
         assert biases[head].item() == pytest.approx((reference.intercept_ - expected @ mean)[0], rel=5e-3, abs=1e-3)
 
 
+def test_more_features_than_texts_reach_the_same_optimum() -> None:
+    """The residual stream of a model is wider than there are texts; one feature is constant and no text knows it."""
+    random = np.random.default_rng(4)
+    target = (random.random(30) < 0.5).astype(np.float64)
+    features = random.normal(size=(2, 30, 70)) * random.uniform(0.1, 10, 70)
+    features[:, :, 0], features[:, :, 1] = 2.0, features[:, :, 1] + target
+    weights, biases = fit_logistic(torch.from_numpy(features), torch.from_numpy(target))
+    for head in range(2):
+        mean, std = features[head].mean(0), features[head].std(0)
+        std[0] = np.inf
+        reference = LogisticRegression(tol=1e-10, max_iter=10_000).fit((features[head] - mean) / std, target)
+        expected = reference.coef_[0] / std
+        np.testing.assert_allclose(weights[head], expected, rtol=2e-3, atol=1e-4 * np.abs(expected).max())
+        assert biases[head].item() == pytest.approx((reference.intercept_ - expected @ mean)[0], rel=5e-3, abs=1e-3)
+
+
 def test_a_constant_feature_gets_no_weight() -> None:
     random = np.random.default_rng(2)
     features = random.normal(size=(1, 60, 3))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from infra.errors import InputError
+from posttrain.activations import last_token
 from posttrain.decoding.candidates import advance
 from posttrain.decoding.nucleus import inverse_cdf, nucleus, uniforms
 from posttrain.decoding.passes import Passes
@@ -18,6 +21,7 @@ from posttrain.labelled import Labelled
 from posttrain.methods.options import SasaArgs
 from posttrain.methods.sasa import Sasa, fit_subspace
 from posttrain.model import CausalModel
+from posttrain.probes import assign_folds
 from posttrain.steered import Steered, bind
 from posttrain.token_nats import spaced
 
@@ -31,8 +35,8 @@ PROMPTS = [
 ]
 
 
-def fitted(model: CausalModel, labelled: Labelled, **args: int) -> Fitted:
-    return Sasa.fit(model, labelled, SasaArgs(**args), seed=0)
+def fitted(model: CausalModel, labelled: Labelled, **args: object) -> Fitted:
+    return Sasa.fit(model, labelled, SasaArgs.model_validate(args), seed=0)
 
 
 def method_of(steered: Steered) -> Sasa:
@@ -63,6 +67,37 @@ def test_directions_of_no_variance_are_dropped() -> None:
     assert np.isfinite(subspace.normal).all()
     assert subspace.normal[4] == pytest.approx(0, abs=1e-9)
     assert np.linalg.norm(subspace.normal) == pytest.approx(1)
+
+
+def test_margins_are_in_standard_deviations_of_held_out_texts_or_as_released(
+    model: CausalModel, labelled: Labelled
+) -> None:
+    """The spread by hand: each fold's margins under the boundary of the others, within classes."""
+    fit = fitted(model, labelled)
+    hidden, benign = last_token(model, labelled.texts).hidden, ~labelled.toxic
+    fold_of = assign_folds(benign, labelled.groups, 5, 0)
+    squares = 0.0
+    margins = np.empty(len(benign))
+    for fold in range(5):
+        subspace = fit_subspace(hidden[fold_of != fold], benign[fold_of != fold])
+        margins[fold_of == fold] = (hidden[fold_of == fold] - subspace.centre) @ subspace.normal
+    for label in (True, False):
+        squares += margins[benign == label].var() * (benign == label).sum()
+    spread = (squares / (len(benign) - 2)) ** 0.5
+    assert float(fit.tensors["spread"][0]) == pytest.approx(spread, rel=1e-5)
+    states = torch.from_numpy(hidden[:3])
+    subspace = fit_subspace(hidden, benign)
+    plain = (hidden[:3] - subspace.centre) @ subspace.normal
+    released = Sasa(model, fitted(model, labelled, margins="released"), 1.0).margins(states)
+    np.testing.assert_allclose(released[:, 0], plain, atol=1e-5)
+    np.testing.assert_allclose(Sasa(model, fit, 1.0).margins(states)[:, 0], plain / spread, atol=1e-4)
+
+
+def test_steering_of_an_older_version_is_refused(model: CausalModel, labelled: Labelled) -> None:
+    fit = fitted(model, labelled)
+    old = replace(fit, tensors={name: fit.tensors[name][0] for name in ("normal", "centre")})
+    with pytest.raises(InputError, match="is of an older hormesis, which scaled no margins; fit it again"):
+        bind(model, old, 1.0)
 
 
 @pytest.mark.parametrize("kind", ["model", "gqa_model", "neox_model"])
