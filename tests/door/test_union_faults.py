@@ -237,8 +237,8 @@ def test_a_tag_that_is_spelled_as_a_key_is_not_taken_for_it(tmp_path):
 def test_a_methods_wrong_key_is_compared_with_its_own_keys(tmp_path):
     text = "kind: posttrain\nmodel: m\nlabelled: {mixture: x}\nmethod:\n  name: iti\n  top_head: 4\n"
     assert problems(tmp_path, text) == [
-        "demo.yaml:6: method.top_head: unknown key; allowed here: direction, folds, mean, mean_blocks, name, positions, "
-        'top_heads; did you mean "top_heads"?'
+        "demo.yaml:6: method.top_head: unknown key; allowed here: direction, folds, mean, mean_blocks, name, "
+        'positions, top_heads; did you mean "top_heads"?'
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 import transformers
 
+import hormesis
 from infra.artifacts.artifact import Artifact, describe_files, now, write_manifest
 from infra.artifacts.export import export_artifact
 from infra.errors import ConfigError, InputError, UnavailableError
@@ -122,13 +124,19 @@ def test_checkpoint_has_the_precision_of_the_model(tmp_path: Path, mixture: Path
     torch.testing.assert_close(logits, hooked(model, artifact.path), atol=0.1, rtol=0.05)
 
 
-def test_a_trained_model_beside_the_steering_is_found_and_another_refused(tmp_path: Path, mixture: Path) -> None:
+def test_a_trained_model_beside_the_steering_is_found_and_another_refused(
+    tmp_path: Path, mixture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained = tmp_path / "runs" / "trained"
     saved(trained / "hf", "llama")
     about = {"kind": "pretrain", "version": 1, "fingerprint": "e" * 64, "started": now()}
     write_manifest(trained, describe_files(trained), config={}, inputs={}, counts={}, notes=[], **about)
     artifact = steer(tmp_path / "runs" / "steer", trained, mixture, "iti")
-    assert (export(artifact, tmp_path / "baked") / "model.safetensors").exists()
+    command = ["hormesis", "export", artifact.path, "--to", "hf", "--strength", 3, "--out", tmp_path / "baked"]
+    monkeypatch.setattr(sys, "argv", [*map(str, command)])
+    with pytest.raises(SystemExit, match="0"):
+        hormesis.main()
+    assert (tmp_path / "baked" / "model.safetensors").exists()
     other = save_model(tmp_path / "other", "llama")
     with pytest.raises(InputError, match=r"is not the model that .* was fitted on"):
         export(artifact, tmp_path / "second", f"model={other}")
