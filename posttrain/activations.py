@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from infra.atomic import atomic_path
+from posttrain.causal_model import CausalModel
 from posttrain.layers import decoder_layers, stream_of
-from posttrain.model import CausalModel
 
 MAX_TOKENS = 1024  # where SASA's reference implementation cuts (Ko et al. 2025, arXiv 2410.03818)
 FILE = "activations.safetensors"

@@ -86,7 +86,11 @@ def _stored_precision(location: str) -> torch.dtype:
     """Of the checkpoint; models are loaded in float32 on a CPU whatever it is."""
     from transformers import AutoConfig
 
-    return getattr(AutoConfig.from_pretrained(weights_folder(location)), "dtype", None) or torch.float32
+    try:
+        config = AutoConfig.from_pretrained(weights_folder(location))
+    except (OSError, ValueError):  # an adapter has no configuration, and what it is merged into is in float32
+        return torch.float32
+    return getattr(config, "dtype", None) or torch.float32
 
 
 def _round(network: Any, precision: torch.dtype) -> None:

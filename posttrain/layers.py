@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from infra.errors import UnavailableError
-from posttrain.model import CausalModel
+from posttrain.causal_model import CausalModel
 
 
 def decoder_layers(model: CausalModel) -> tuple[torch.nn.Module, ...]:

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from infra.errors import InputError
+from posttrain.causal_model import CausalModel
 from posttrain.directions import Array, difference_of_means, spread_along, unit
 from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
 from posttrain.layers import decoder_layers, moved, stream_of, with_stream
 from posttrain.methods.base import EditedPositions, Method
 from posttrain.methods.options import CaaArgs
-from posttrain.model import CausalModel
 from posttrain.probes import probe_heads
 
 
