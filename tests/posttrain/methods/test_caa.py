@@ -149,4 +149,4 @@ def test_state_of_a_stack_survives_a_new_process(
 
 def test_a_network_without_a_list_of_layers_is_refused(model: CausalModel) -> None:
     with pytest.raises(UnavailableError, match="decoder layers were not found"):
-        decoder_layers(type(model)(**{**vars(model), "outputs": model.outputs[:1]}))
+        decoder_layers(replace(model, outputs=model.outputs[:1]))
