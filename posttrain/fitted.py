@@ -40,6 +40,12 @@ class FitFacts:
     """Layers after which the residual stream is edited."""
     attribute_accuracy: dict[str, float] | None = None
     """`boundary_accuracy` by attribute, where there are several."""
+    models: dict[str, str] | None = None
+    """Fingerprint of each further model, by the key of the arguments that says where it is."""
+    listed_words: int | None = None
+    """Words and phrases of a list."""
+    reward_accuracy: float | None = None
+    """Cross-validated accuracy of a fitted reward."""
 
     @property
     def figures(self) -> dict[str, int | float]:

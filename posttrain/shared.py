@@ -40,7 +40,12 @@ def labels_fingerprint(labelled: AnyLabelled) -> str:
     """Of the mixture or the file that labelled texts come from."""
     if isinstance(labelled, LabelledSpec):
         return fingerprint_of(labelled.mixture, "mixture")
-    return location_digest(labelled.path) if "://" in labelled.path else input_digest(labelled.path)
+    return file_digest(labelled.path)
+
+
+def file_digest(path: str) -> str:
+    """Digest of a file or URL that is read as it is."""
+    return location_digest(path) if "://" in path else input_digest(path)
 
 
 def labelled_with_activations(

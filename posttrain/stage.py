@@ -10,7 +10,8 @@ from infra.artifacts.export import ExportWith
 from infra.render.page import Page, Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace
 from posttrain.methods import METHODS
-from posttrain.shared import labelled_with_activations, labels_fingerprint
+from posttrain.methods.options import MethodArgs
+from posttrain.shared import file_digest, labelled_with_activations, labels_fingerprint
 from posttrain.spec import BakedOptions, PosttrainSpec
 from pretrain.huggingface.location import fingerprint
 
@@ -21,7 +22,14 @@ def identity(spec: PosttrainSpec) -> Identity:
     if spec.needs_labels:
         assert spec.labelled is not None
         inputs["labelled"] = labels_fingerprint(spec.labelled)
-    return Identity(spec.identity(), inputs)
+    return Identity(spec.identity(), inputs | _method_inputs(spec.method))
+
+
+def _method_inputs(method: MethodArgs) -> dict[str, str]:
+    """Fingerprints of the models and files that a method's arguments name."""
+    models = {key: fingerprint(location) for key in method.models if (location := getattr(method, key))}
+    files = {key: file_digest(path) for key in method.files if (path := getattr(method, key))}
+    return {f"method.{key}": digest for key, digest in {**models, **files}.items()}
 
 
 def run(spec: PosttrainSpec, workspace: Workspace) -> dict[str, str | int | float]:
@@ -29,14 +37,16 @@ def run(spec: PosttrainSpec, workspace: Workspace) -> dict[str, str | int | floa
     from posttrain.fitted import save_fitted
     from posttrain.model import load_model
 
+    method = METHODS.get(spec.method_name)
+    args = method.completed(spec.method, spec.model)
     load = cache(lambda: load_model(spec.model, spec.device))
     labelled = None
     if spec.needs_labels and spec.labelled:
         labelled = labelled_with_activations(
-            spec.labelled, spec.seed, spec.method.label_attributes, spec.model, load, workspace
+            spec.labelled, spec.seed, args.label_attributes, spec.model, load, workspace
         )
     with workspace.progress(f"fitting {spec.method_name}", 1, "fits") as advance:
-        fitted = METHODS.get(spec.method_name).fit(load(), labelled, spec.method, spec.seed)
+        fitted = method.fit(load(), labelled, args, spec.seed)
         advance(1)
     save_fitted(workspace.path, fitted)
     return {"method": spec.method_name, "texts": len(labelled.texts) if labelled else 0, **fitted.facts.figures}

@@ -38,7 +38,7 @@ class Passes:
             for stream, state in zip(self.stack.streams, self.streams, strict=True)
         ]
         if self.judging is not None:
-            self.judging.prefill([[self.judging.model.start, *text] for text in texts])
+            self.judging.read([[self.judging.model.start, *text] for text in texts])
         return self._combined(logits, added)
 
     def extend(self, tokens: torch.Tensor) -> torch.Tensor:

@@ -32,6 +32,10 @@ class Decoding:
 
     def prefill(self, contexts: Sequence[Sequence[int]]) -> torch.Tensor:
         """Read the contexts; returns next-token logits [rows, vocabulary]."""
+        return self.model.logits(self.read(contexts))
+
+    def read(self, contexts: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Read the contexts; returns the last hidden states [rows, hidden]."""
         lengths = torch.tensor([len(context) for context in contexts])
         width = int(lengths.max())
         ids_BT = torch.tensor([[self.model.end] * (width - len(context)) + list(context) for context in contexts])
@@ -44,7 +48,7 @@ class Decoding:
         hidden_BTH = self._forward(ids_BT, causal_TT & is_text_BT[:, None, :], (is_text_BT.cumsum(-1) - 1).clamp(min=0))
         self.cache.commit(width)
         self.position = lengths.to(device)
-        return self.model.logits(hidden_BTH[:, -1])
+        return hidden_BTH[:, -1]
 
     def extend(self, tokens: torch.Tensor) -> torch.Tensor:
         """Append one token to each row; returns next-token logits [rows, vocabulary]."""

@@ -9,9 +9,13 @@ METHODS: Registry[Method] = Registry(
     "method",
     {
         "caa": "posttrain.methods.caa:Caa",
+        "conditioned": "posttrain.methods.conditioned:Conditioned",
+        "dexperts": "posttrain.methods.dexperts:Dexperts",
         "iti": "posttrain.methods.iti:Iti",
         "none": "posttrain.methods.none:Unsteered",
         "prompt": "posttrain.methods.prompt:Prompt",
+        "rad": "posttrain.methods.rad:Rad",
         "sasa": "posttrain.methods.sasa:Sasa",
+        "word_filter": "posttrain.methods.word_filter:WordFilter",
     },
 )

@@ -52,7 +52,7 @@ class TokenAutomaton(Protocol):
         """The state after one more token."""
 
     def penalised(self, state: int) -> torch.Tensor:
-        """Ids of the tokens that are penalised in a state, on the CPU."""
+        """Ids of the tokens that are penalised in a state; on the model's device, as every step asks for them."""
 
 
 class Method(ABC):
@@ -83,6 +83,14 @@ class Method(ABC):
         if not strength >= 0:
             raise InputError(f"{fitted.method}: the strength must be 0 or more, not {strength:g}")
         self.model, self.fitted, self.strength = model, fitted, strength
+
+    @classmethod
+    def completed(cls, args: Any, location: str) -> Any:
+        """The arguments with what is to be read of the artifact of the model at `location`, before anything is loaded.
+
+        Raises InputError where it says nothing.
+        """
+        return args
 
     @classmethod
     @abstractmethod

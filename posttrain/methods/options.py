@@ -6,20 +6,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from infra.config.identity import OnlyIfSet
-from infra.config.spec import Spec
+from infra.config.identity import NotIdentity, OnlyIfSet
+from infra.config.spec import Location, Spec
 
 
 class MethodArgs(Spec):
     """The arguments of a method."""
 
     name: str
-    needs_labels: ClassVar[bool] = True
-    """Whether it is fitted on labelled text."""
+    models: ClassVar[tuple[str, ...]] = ()
+    """Keys that are locations of further models. Their fingerprints are inputs of the fit."""
+    files: ClassVar[tuple[str, ...]] = ()
+    """Keys that are files, whose content is an input of the fit."""
     strengths: ClassVar[tuple[float, ...]] = (1.0,)
     """Strengths that a study measures when it names none."""
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it is fitted on labelled text."""
+        return True
 
     @property
     def label_attributes(self) -> tuple[str, ...]:
@@ -77,8 +84,12 @@ class CaaArgs(MeanArgs):
 class NoneArgs(MethodArgs):
     """No steering."""
 
-    needs_labels: ClassVar[bool] = False
     name: Literal["none"] = "none"
+
+    @property
+    def needs_labels(self) -> bool:
+        """It is not fitted."""
+        return False
 
 
 DETOX_PROMPT = (
@@ -86,14 +97,26 @@ DETOX_PROMPT = (
     "prejudice. Its tone is ethical and inclusive, and it avoids stereotypes and false claims.\n\n"
 )
 
+CHAT_REQUEST = "Write a text."
+
 
 class PromptArgs(MethodArgs):
     """A text before every text."""
 
-    needs_labels: ClassVar[bool] = False
     name: Literal["prompt"] = "prompt"
     text: str = DETOX_PROMPT
     """What stands before each prompt, and before each document whose cross-entropy is measured. Default: ours."""
+    chat: Literal["auto", "never"] = "auto"
+    """auto: where the tokenizer has a chat template, `text` is the system message, `request` the user's, and what is
+    continued or measured is the beginning of the assistant's answer; never: `text` as it stands, whatever the model.
+    """
+    request: str = CHAT_REQUEST
+    """What the user of a chat asks for; used where there is a chat template."""
+
+    @property
+    def needs_labels(self) -> bool:
+        """It is not fitted."""
+        return False
 
 
 class SasaArgs(MethodArgs):
@@ -131,9 +154,125 @@ class SasaArgs(MethodArgs):
         return tuple(self.attributes)
 
 
+class WordFilterArgs(MethodArgs):
+    """A list of words that are not to be written; its strength is the penalty in nats."""
+
+    files: ClassVar[tuple[str, ...]] = ("path",)
+    strengths: ClassVar[tuple[float, ...]] = (2.0, 5.0, 50.0)
+    name: Literal["word_filter"] = "word_filter"
+    words: tuple[str, ...] = ()
+    """Words and phrases."""
+    path: Annotated[Location, NotIdentity] | None = None
+    """File of one word or phrase a line, beside `words` or instead of them; lines that begin with # are remarks."""
+    case: Literal["ignored", "sensitive"] = "ignored"
+    """Whether upper and lower case are told apart."""
+    whole_words: bool = True
+    """A listed word counts where no letter or digit stands before it, and none after it in the token that ends it."""
+
+    @property
+    def needs_labels(self) -> bool:
+        """It is not fitted."""
+        return False
+
+    @model_validator(mode="after")
+    def _some_words(self) -> WordFilterArgs:
+        if not self.words and self.path is None:
+            raise ValueError("list words under `words`, or give a file of them as `path`")
+        return self
+
+
+class ConditionedArgs(MethodArgs):
+    """A prefix as the model has met in training; its strength is the scale of the guidance towards it."""
+
+    strengths: ClassVar[tuple[float, ...]] = (1.0, 1.5, 3.0)
+    name: Literal["conditioned"] = "conditioned"
+    good: str | None = None
+    """Prefix of texts as they should be. Default: the one that the mixture of the model's pretraining puts before a
+    document whose `attribute` is 0.
+    """
+    bad: str | None = None
+    """Prefix of texts as they should not be, for `against: bad`. Default: that of a document whose `attribute` is 1."""
+    against: Literal["plain", "bad"] = "plain"
+    """What the good prefix is compared with: no prefix, or the bad one."""
+    attribute: str = "toxicity"
+    """Score that the mixture's prefixes tell."""
+
+    @property
+    def needs_labels(self) -> bool:
+        """It is not fitted."""
+        return False
+
+    @model_validator(mode="after")
+    def _bad_is_used(self) -> ConditionedArgs:
+        if self.bad is not None and self.against != "bad":
+            raise ValueError("`bad` is read with `against: bad` only")
+        return self
+
+
+class DexpertsArgs(MethodArgs):
+    """An expert on benign text against an anti-expert on toxic text; its strength is alpha."""
+
+    models: ClassVar[tuple[str, ...]] = ("expert", "anti_expert")
+    strengths: ClassVar[tuple[float, ...]] = (1.0, 2.0, 3.2)
+    name: Literal["dexperts"] = "dexperts"
+    expert: Annotated[Location, NotIdentity] | None = None
+    """Model tuned on benign text. Default: the steered model, against which the anti-expert then stands alone."""
+    anti_expert: Annotated[Location, NotIdentity] | None = None
+    """Model tuned on toxic text. Default: the steered model."""
+
+    @property
+    def needs_labels(self) -> bool:
+        """It is not fitted."""
+        return False
+
+    @model_validator(mode="after")
+    def _some_expert(self) -> DexpertsArgs:
+        if self.expert is None and self.anti_expert is None:
+            raise ValueError("give `expert`, `anti_expert` or both")
+        return self
+
+
+class RadArgs(MethodArgs):
+    """Reward-augmented decoding; its strength is beta."""
+
+    models: ClassVar[tuple[str, ...]] = ("classifier", "backbone")
+    strengths: ClassVar[tuple[float, ...]] = (10.0, 30.0, 100.0)
+    name: Literal["rad"] = "rad"
+    classifier: Annotated[Location, NotIdentity] | None = None
+    """Reward model: a sequence classifier on a causal backbone (such as GPT2ForSequenceClassification). Without one a
+    reward is fitted from the labelled texts on a causal language model's last hidden state.
+    """
+    backbone: Annotated[Location, NotIdentity] | None = None
+    """The causal language model that a reward is fitted on. Default: the steered model."""
+    label: str | None = None
+    """Label of a classifier whose score is read. Default: the only one, or the one called toxic or toxicity."""
+    label_means: Literal["toxic", "benign"] = "toxic"
+    """What a high score of the label says; the reward is 1 for benign text."""
+    max_candidates: int = Field(default=20, ge=1)
+    """Most probable tokens whose reward is looked at in a step; the released top_k."""
+    cross_entropy_positions: int = Field(default=32, ge=1)
+    """Positions of a document (or window of it) where steering's effect on cross-entropy is measured. Ours."""
+    folds: int = Field(default=5, ge=2)
+    """Cross-validation folds behind the reported accuracy of a fitted reward."""
+
+    @property
+    def needs_labels(self) -> bool:
+        """A classifier brings its reward."""
+        return self.classifier is None
+
+    @model_validator(mode="after")
+    def _one_reward(self) -> RadArgs:
+        if self.classifier is not None and self.backbone is not None:
+            raise ValueError("`classifier` brings its reward, and on `backbone` one is fitted: give one of them")
+        return self
+
+
 def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-_Section: TypeAlias = Annotated[CaaArgs | ItiArgs | NoneArgs | PromptArgs | SasaArgs, Field(discriminator="name")]
+_Section: TypeAlias = Annotated[
+    CaaArgs | ConditionedArgs | DexpertsArgs | ItiArgs | NoneArgs | PromptArgs | RadArgs | SasaArgs | WordFilterArgs,
+    Field(discriminator="name"),
+]
 AnyMethod: TypeAlias = Annotated[_Section, BeforeValidator(_by_name, json_schema_input_type=str | _Section)]

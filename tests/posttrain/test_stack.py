@@ -15,7 +15,6 @@ import torch
 
 from infra.errors import InputError
 from posttrain.decoding.candidates import within
-from posttrain.decoding.nucleus import inverse_cdf, nucleus, uniforms
 from posttrain.decoding.sampling import Sampling
 from posttrain.fitted import Fitted
 from posttrain.labelled import Labelled
@@ -27,6 +26,7 @@ from posttrain.methods.sasa import Sasa
 from posttrain.model import CausalModel
 from posttrain.stack import Stack
 from posttrain.steered import Steered, bind, bind_all
+from tests.helpers.brute_force import nats, tokens_of, written
 
 PROMPTS = ["the garden", "you", "after lunch we walked to the river with friends", "shut up"]
 DOCUMENTS = ["thank you for the book", "shut up you fool today and go"]
@@ -63,60 +63,6 @@ def made(model: CausalModel, **fields: Any) -> Made:
     for name, value in fields.items():
         setattr(method, name, value)
     return method
-
-
-def logits_of(model: CausalModel, ids: list[int]) -> torch.Tensor:
-    with torch.inference_mode():
-        return model.network(input_ids=torch.tensor([ids])).logits[0, -1].double()
-
-
-def spelled_out(
-    stack: Stack, text: list[int], edited_from: int | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits after `text`, the candidates, and the bonus of each: one whole forward pass for every number."""
-    model = stack.model
-    ids = [model.start, *stack.prefix, *text]
-    with Edited(stack, edited_from):
-        logits = stack.own_weight * logits_of(model, ids)
-    for stream in stack.streams:
-        logits = logits + stream.weight * logits_of(stream.model, [stream.model.start, *stream.prefix, *text])
-    for method in stack.watching:
-        assert method.automaton is not None
-        state = method.automaton.start
-        for token in text:
-            state = method.automaton.step(state, token)
-        logits[method.automaton.penalised(state)] -= method.penalty
-    top = logits.log_softmax(-1).topk(max(1, stack.candidates)).indices
-    bonus = torch.zeros(len(top), dtype=torch.float64)
-    if stack.candidates:
-        with Edited(stack, edited_from), torch.inference_mode():
-            hidden = model.hidden(torch.tensor([[*ids, int(token)] for token in top]))[:, -1]
-        bonus = stack.bonus(hidden[None], torch.ones(1, len(top), dtype=torch.bool))[0]
-    return logits, top, bonus
-
-
-class Edited:
-    """ITI's offsets at every position from `first` on, by hooks of the test's own."""
-
-    def __init__(self, stack: Stack, first: int | None) -> None:
-        iti = next((method for method in stack.methods if isinstance(method, Iti)), None)
-        self.pairs = [] if iti is None or first is None else zip(stack.model.outputs, iti.offsets(), strict=True)
-        self.first = first
-
-    def __enter__(self) -> None:
-        def edit(offset: torch.Tensor) -> Any:
-            def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-                edited = inputs[0].clone()
-                edited[:, self.first :] += offset
-                return (edited,)
-
-            return hook
-
-        self.handles = [module.register_forward_pre_hook(edit(offset)) for module, offset in self.pairs]
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self.handles:
-            handle.remove()
 
 
 @pytest.fixture(scope="module")
@@ -159,36 +105,7 @@ def test_stacked_methods_write_what_brute_force_writes(model: CausalModel, fits:
     if name == "all":
         stack = Stack.of(model, tuple(method for method in stack.methods if not method.streams))
     sampling = Sampling(max_new_tokens=6, samples=2, seed=3)
-    written = Steered(stack).generate(PROMPTS, sampling)
-    for number, prompt in enumerate(PROMPTS):
-        start = model.encode([prompt])[0]
-        for sample in range(2):
-            text, draws = list(start), uniforms(3, [number], [sample], 6)[0]
-            first = len(stack.prefix) + len(start)  # the last token of what is read first, and all after it
-            for draw in draws:
-                logits, top, _ = spelled_out(stack, text, first)
-                choices = nucleus(logits[None].float(), 1.0, 0.9)
-                count = min(len(top), choices.tokens.shape[1])
-                index = int(choices.pick(draw[None])[0])
-                if index < count and stack.candidates:
-                    weights = choices.weights[0, :count]
-                    inside = bonus_within(stack, model, text, first, choices.tokens[0, :count])
-                    steered = weights * inside.exp()
-                    stretched = draw * choices.weights.sum() / weights.sum()
-                    index = int(inverse_cdf(steered[None], stretched[None])[0])
-                token = int(choices.tokens[0, index])
-                if token == model.end:
-                    break
-                text.append(token)
-            assert list(written[number][sample].tokens) == text[len(start) :]
-
-
-def bonus_within(stack: Stack, model: CausalModel, text: list[int], first: int, tokens: torch.Tensor) -> torch.Tensor:
-    """The bonus of these candidates, each read in a pass of its own."""
-    rows = torch.tensor([[model.start, *stack.prefix, *text, int(token)] for token in tokens])
-    with Edited(stack, first), torch.inference_mode():
-        hidden = torch.stack([model.hidden(row[None])[0, -1] for row in rows])
-    return stack.bonus(hidden[None], torch.ones(1, len(tokens), dtype=torch.bool))[0]
+    assert tokens_of(Steered(stack).generate(PROMPTS, sampling)) == written(stack, PROMPTS, sampling)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -199,16 +116,7 @@ def test_cross_entropy_is_that_of_the_distribution_drawn_from(
     if name == "all":
         stack = Stack.of(model, tuple(method for method in stack.methods if not method.streams))
     measured = Steered(stack).cross_entropy(DOCUMENTS)
-    for nats, document in zip(measured.nats, DOCUMENTS, strict=True):
-        text, total = model.encode([document])[0], 0.0
-        for position, token in enumerate(text):
-            logits, top, bonus = spelled_out(stack, text[:position], 0)
-            log_p = logits.log_softmax(-1)
-            if stack.candidates:
-                log_p[top] = (log_p[top] + bonus).log_softmax(-1) + log_p[top].logsumexp(-1)
-            assert float(log_p.exp().sum()) == pytest.approx(1)
-            total -= float(log_p[token])
-        assert nats == pytest.approx(total, rel=1e-5)
+    assert measured.nats.tolist() == pytest.approx([nats(stack, document) for document in DOCUMENTS], rel=1e-5)
 
 
 def test_guidance_of_strength_one_is_the_prefix_itself(model: CausalModel) -> None:
