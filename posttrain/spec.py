@@ -85,8 +85,8 @@ def method_spec(name: str, options: Mapping[str, Any]) -> MethodArgs:
         return cast(MethodArgs, args.model_validate({**options, "name": name}))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise InputError(f"method {name}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
+        where = ": ".join([f"method {name}", *filter(None, [".".join(map(str, first["loc"]))])])
+        raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 class PosttrainSpec(Spec):

@@ -160,9 +160,9 @@ class WordFilterArgs(MethodArgs):
     files: ClassVar[tuple[str, ...]] = ("path",)
     strengths: ClassVar[tuple[float, ...]] = (2.0, 5.0, 50.0)
     name: Literal["word_filter"] = "word_filter"
-    words: tuple[str, ...] = ()
+    words: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Words and phrases."""
-    path: Annotated[Location, NotIdentity] | None = None
+    path: Annotated[Location | None, NotIdentity] = None
     """File of one word or phrase a line, beside `words` or instead of them; lines that begin with # are remarks."""
     case: Literal["ignored", "sensitive"] = "ignored"
     """Whether upper and lower case are told apart."""
@@ -215,9 +215,9 @@ class DexpertsArgs(MethodArgs):
     models: ClassVar[tuple[str, ...]] = ("expert", "anti_expert")
     strengths: ClassVar[tuple[float, ...]] = (1.0, 2.0, 3.2)
     name: Literal["dexperts"] = "dexperts"
-    expert: Annotated[Location, NotIdentity] | None = None
+    expert: Annotated[Location | None, NotIdentity] = None
     """Model tuned on benign text. Default: the steered model, against which the anti-expert then stands alone."""
-    anti_expert: Annotated[Location, NotIdentity] | None = None
+    anti_expert: Annotated[Location | None, NotIdentity] = None
     """Model tuned on toxic text. Default: the steered model."""
 
     @property
@@ -238,11 +238,11 @@ class RadArgs(MethodArgs):
     models: ClassVar[tuple[str, ...]] = ("classifier", "backbone")
     strengths: ClassVar[tuple[float, ...]] = (10.0, 30.0, 100.0)
     name: Literal["rad"] = "rad"
-    classifier: Annotated[Location, NotIdentity] | None = None
+    classifier: Annotated[Location | None, NotIdentity] = None
     """Reward model: a sequence classifier on a causal backbone (such as GPT2ForSequenceClassification). Without one a
     reward is fitted from the labelled texts on a causal language model's last hidden state.
     """
-    backbone: Annotated[Location, NotIdentity] | None = None
+    backbone: Annotated[Location | None, NotIdentity] = None
     """The causal language model that a reward is fitted on. Default: the steered model."""
     label: str | None = None
     """Label of a classifier whose score is read. Default: the only one, or the one called toxic or toxicity."""

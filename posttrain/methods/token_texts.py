@@ -13,7 +13,7 @@ _REPLACEMENT = "\ufffd"
 _PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 _OTHERS = (byte for byte in range(256) if byte not in _PRINTABLE)
 _BYTES = {chr(byte): byte for byte in _PRINTABLE} | {chr(256 + number): byte for number, byte in enumerate(_OTHERS)}
-"""The alphabet of byte-level BPE (GPT-2's): printable bytes stand for themselves, the others for letters from 256 on."""
+"""The alphabet of byte-level BPE (GPT-2's): printable bytes as they are, the others as letters from 256 on."""
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 

@@ -29,6 +29,7 @@ from posttrain.spec import PosttrainSpec, method_spec
 from posttrain.stage import POSTTRAIN
 from posttrain.steered import generate_side_by_side, load_steered
 from tests.helpers.causal_models import save_model
+from tests.helpers.steering_methods import method_section
 
 
 def spec(model: Path, mixture: Path, method: Any, **changes: Any) -> PosttrainSpec:
@@ -62,7 +63,7 @@ def test_the_device_is_no_part_of_the_fingerprint_and_is_handed_on(
 def test_every_method_is_fitted_saved_loaded_and_used(
     name: str, model_folder: Path, mixture: Path, tmp_path: Path
 ) -> None:
-    method = {"name": "prompt", "text": "a kind reply:\n"} if name == "prompt" else name
+    method = method_section(name, model_folder)
     artifact = run(tmp_path / name, spec(model_folder, mixture, method))
     assert {"steering.json", "steering.safetensors"} == set(artifact.files)
     assert artifact.counts["method"] == name
@@ -73,7 +74,7 @@ def test_every_method_is_fitted_saved_loaded_and_used(
     page = POSTTRAIN.show(artifact)
     assert name in page.title
     assert name in page.html
-    assert POSTTRAIN.plan(spec(model_folder, mixture, name)).tables
+    assert POSTTRAIN.plan(spec(model_folder, mixture, method)).tables
 
 
 def test_the_same_fit_gives_the_same_bytes(model_folder: Path, mixture: Path, tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_what_is_not_a_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_wrong_yaml_is_refused_with_what_is_allowed(model_folder: Path, mixture: Path) -> None:
-    with pytest.raises(ValidationError, match="'iti', 'none', 'prompt', 'sasa'"):
+    with pytest.raises(ValidationError, match="'none', 'prompt', 'rad', 'sasa'"):
         spec(model_folder, mixture, "itti")
     with pytest.raises(ValidationError, match="is fitted on labelled text: give `labelled:`"):
         spec(model_folder, mixture, "sasa", labelled=None)
@@ -182,6 +183,8 @@ def test_wrong_yaml_is_refused_with_what_is_allowed(model_folder: Path, mixture:
         spec(model_folder, mixture, {"name": "none", "top_heads": 3})
     with pytest.raises(InputError, match="method sasa: max_candidates: Input should be greater than or equal to 1"):
         method_spec("sasa", {"max_candidates": 0})
+    with pytest.raises(InputError, match="method word_filter: list words under"):
+        method_spec("word_filter", {})
 
 
 def test_side_by_side_has_the_plain_model_first(model_folder: Path, mixture: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from infra.config.registry import options_by_name
 from posttrain.methods.options import AnyMethod
 from posttrain.spec import PosttrainSpec
 from tests.analysis.study.conftest import STUDY
+from tests.helpers.steering_methods import needed_options
 
 
 def study(methods: dict[str, object]) -> StudySpec:
@@ -39,7 +40,7 @@ def test_method_without_strengths_is_measured_at_its_own() -> None:
 
 def test_every_method_has_strengths_that_a_grid_accepts() -> None:
     for name in options_by_name(AnyMethod):
-        assert study({name: {}}).methods[name].strengths
+        assert study({name: {"options": needed_options(name)}}).methods[name].strengths
 
 
 @pytest.mark.parametrize("seed", [None, 5])
