@@ -154,13 +154,18 @@ class SasaArgs(MethodArgs):
         return tuple(self.attributes)
 
 
+def _fixed(value: object) -> object:
+    """A list as it comes from JSON, where tuples are asked for strictly."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 class WordFilterArgs(MethodArgs):
     """A list of words that are not to be written; its strength is the penalty in nats."""
 
     files: ClassVar[tuple[str, ...]] = ("path",)
     strengths: ClassVar[tuple[float, ...]] = (2.0, 5.0, 50.0)
     name: Literal["word_filter"] = "word_filter"
-    words: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    words: Annotated[tuple[str, ...], BeforeValidator(_fixed, json_schema_input_type=list[str])] = ()
     """Words and phrases."""
     path: Annotated[Location | None, NotIdentity] = None
     """File of one word or phrase a line, beside `words` or instead of them; lines that begin with # are remarks."""
