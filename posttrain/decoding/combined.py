@@ -21,6 +21,9 @@ def combined(stack: Stack, own: torch.Tensor, added: Sequence[torch.Tensor]) -> 
 def penalised(method: Method, states: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
     """`logits` [rows, vocabulary], changed in place: less the penalty where the automaton's state of a row says so."""
     assert method.automaton is not None
+    if len(set(states)) == 1:  # as with a single row, where every operation counts
+        tokens = method.automaton.penalised(states[0])
+        return logits.index_add_(-1, tokens, logits.new_full((1, 1), -method.penalty).expand(len(states), len(tokens)))
     rows = [method.automaton.penalised(state) for state in states]
     counts = torch.tensor([len(tokens) for tokens in rows], device=logits.device)
     first = torch.arange(len(rows), device=logits.device) * logits.shape[-1]
