@@ -59,7 +59,7 @@ def control_tokens(model: CausalModel, text: str) -> tuple[int, ...]:
 
     Raises InputError for one that holds the end-of-text token.
     """
-    ids = tuple(model.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
-    if model.end in ids:
+    ids = tuple(model.encode([text], special=True)[0]) if text else ()
+    if set(model.ends) & set(ids):
         raise InputError(f"conditioned: the prefix {text!r} holds the end-of-text token, which would end it")
     return ids

@@ -45,7 +45,7 @@ def prompt_tokens(model: CausalModel, args: PromptArgs) -> tuple[int, ...]:
     if args.chat == "never" or not getattr(model.tokenizer, "chat_template", None):
         return tuple(model.encode([args.text])[0])
     opened = opened_answer(model.tokenizer, args.text.strip(), args.request)
-    ids = tuple(model.tokenizer(opened, add_special_tokens=False)["input_ids"])  # the marks of turns are special tokens
+    ids = tuple(model.encode([opened], special=True)[0])  # the marks of turns are special tokens
     return ids[1:] if ids[:1] == (model.start,) else ids  # many templates write the start token themselves
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from infra.errors import InputError
+from posttrain.loading.weights import check_finite
 from posttrain.model import CausalModel, choose_device, find_heads, first_line
 from pretrain.huggingface.location import check_weights, fingerprint, weights_folder
 
@@ -85,9 +86,14 @@ def _load(location: str, identity: str, device: str) -> tuple[CausalModel, tuple
     check_weights(location)
     dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         network, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=dtype, attn_implementation="sdpa", use_safetensors=True, output_loading_info=True
+            folder,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{location}: cannot be loaded as a sequence classifier: {first_line(error)}") from None
@@ -95,6 +101,7 @@ def _load(location: str, identity: str, device: str) -> tuple[CausalModel, tuple
     if head is None or report["missing_keys"]:
         what = f"the weights {', '.join(sorted(report['missing_keys']))}" if head is not None else "a head `score`"
         raise InputError(f"{location}: is no trained classifier on a causal backbone: it lacks {what}")
+    check_finite(network, location)
     judge = _backbone(network.to(target).eval(), tokenizer, identity)
     _check_causal(judge, location)
     weight = head.weight.detach().float()
@@ -115,6 +122,7 @@ def _backbone(network: Any, tokenizer: Any, identity: str) -> CausalModel:
         outputs=outputs,
         start=tokenizer.bos_token_id if tokenizer.bos_token_id is not None else end,
         end=end,
+        ends=(end,),
         max_positions=network.config.max_position_embeddings,
     )
 

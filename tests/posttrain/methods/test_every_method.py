@@ -16,9 +16,10 @@ from posttrain.labelled import Labelled
 from posttrain.methods import METHODS
 from posttrain.methods.options import SasaArgs
 from posttrain.methods.sasa import Sasa
-from posttrain.model import CausalModel
+from posttrain.model import CausalModel, load_model
 from posttrain.spec import method_spec
 from posttrain.steered import bind, bind_all
+from tests.helpers import zoo
 from tests.helpers.brute_force import nats, tokens_of, written
 from tests.helpers.causal_models import save_model
 from tests.helpers.steering_methods import needed_options
@@ -106,3 +107,16 @@ def test_another_process_writes_the_same(
     command = [sys.executable, "-c", ELSEWHERE, str(model_folder), str(tmp_path), json.dumps(PROMPTS), *fits]
     told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert told == {name: tokens_of(bind(model, fit, 3.0).generate(PROMPTS, SAMPLING)) for name, fit in fits.items()}
+
+
+@pytest.mark.parametrize("architecture", zoo.NAMES)
+def test_words_guidance_and_reward_together_are_right_on_every_architecture(
+    architecture: str, labelled: Labelled, tmp_path: Path
+) -> None:
+    model = load_model(str(zoo.save(architecture, tmp_path)), "cpu")
+    strengths = {"word_filter": 2.0, "conditioned": 1.5, "rad": 9.0}
+    args = [method_spec(name, needed_options(name)) for name in strengths]
+    fits = [METHODS.get(arg.name).fit(model, labelled, arg, 0) for arg in args]
+    steered = bind_all(model, list(zip(fits, strengths.values(), strict=True)))
+    sampling = Sampling(max_new_tokens=4, samples=1, seed=1)
+    assert tokens_of(steered.generate(PROMPTS[:3], sampling)) == written(steered.stack, PROMPTS[:3], sampling)
