@@ -106,11 +106,11 @@ class PromptArgs(MethodArgs):
     name: Literal["prompt"] = "prompt"
     text: str = DETOX_PROMPT
     """What stands before each prompt, and before each document whose cross-entropy is measured. Default: ours."""
-    chat: Literal["auto", "never"] = "auto"
+    chat: Annotated[Literal["auto", "never"], OnlyIfSet] = "auto"
     """auto: where the tokenizer has a chat template, `text` is the system message, `request` the user's, and what is
     continued or measured is the beginning of the assistant's answer; never: `text` as it stands, whatever the model.
     """
-    request: str = CHAT_REQUEST
+    request: Annotated[str, OnlyIfSet] = CHAT_REQUEST
     """What the user of a chat asks for; used where there is a chat template."""
 
     @property
