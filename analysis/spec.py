@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from analysis.evaluations import EVALUATIONS
-from analysis.evaluations.options import CrossEntropySpec, ProbesSpec, ToxicitySpec
+from analysis.evaluations.options import CapabilitySpec, CrossEntropySpec, ProbesSpec, RedTeamSpec, ToxicitySpec
 from infra.config.identity import NotIdentity, OnlyIfSet
 from infra.config.spec import FileName, Location, Seed, Spec
 from posttrain.spec import Device, LabelledSpec
@@ -49,10 +49,14 @@ class AnalysisSpec(Spec):
     """The model's training seed, a label too."""
     device: Annotated[Device, NotIdentity] = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""
+    capability: Annotated[CapabilitySpec | None, NotIdentity] = None
+    """Questions with known answers, through lm-evaluation-harness."""
     cross_entropy: Annotated[CrossEntropySpec | None, NotIdentity] = None
     """Cross-entropy on documents that the mixture holds out."""
     probes: Annotated[ProbesSpec | None, NotIdentity] = None
     """Linear probes of every head, on the texts of `labelled:`."""
+    red_team: Annotated[RedTeamSpec | None, NotIdentity] = None
+    """Suffixes sought by gradients that make the model begin with a target."""
     toxicity: Annotated[ToxicitySpec | None, NotIdentity] = None
     """Toxicity of what the model writes."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from posttrain.continuations import Continuation, ContinuationScore, continuation_scores
 from posttrain.cross_entropy import DocumentCrossEntropy, cross_entropy
 from posttrain.decoding.sampling import Generation, Sampling, generate, prompt_room
 from posttrain.fitted import Fitted, load_fitted
@@ -17,7 +18,17 @@ from posttrain.stack import Stack
 
 Progress = Callable[[int], object]
 
-__all__ = ["DocumentCrossEntropy", "Generation", "Sampling", "Steered", "bind", "bind_all", "load_steered"]
+__all__ = [
+    "Continuation",
+    "ContinuationScore",
+    "DocumentCrossEntropy",
+    "Generation",
+    "Sampling",
+    "Steered",
+    "bind",
+    "bind_all",
+    "load_steered",
+]
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,10 @@ class Steered:
         """How many of the prompts lose their beginning, as they do not fit the context beside the new tokens."""
         room = prompt_room(self.stack, max_new_tokens)
         return sum(len(ids) > room for ids in self.model.encode(list(prompts)))
+
+    def continuations(self, continuations: Sequence[Continuation]) -> list[ContinuationScore]:
+        """Nats of what is asked to follow each context, and whether it is greedy; see posttrain.continuations."""
+        return continuation_scores(self.stack, continuations)
 
 
 def bind(model: CausalModel, fitted: Fitted | None, strength: float, transfer: bool = False) -> Steered:

@@ -34,16 +34,13 @@ def token_nats(stack: Stack, ids: torch.Tensor, targets: torch.Tensor) -> torch.
     count it. The sum over a row is exact but for candidates, whose mean effect over up to `measured_positions` evenly
     spaced targets of a row is added to every target of it.
     """
-    texts = _Texts(stack, ids)
-    nats_BT = texts.nats(targets)
+    texts = Texts(stack, ids)
+    rows, positions = (index.to(ids.device) for index in targets.nonzero(as_tuple=True))
+    nats_BT = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
+    nats_BT[rows, positions] = texts.nats(rows, positions, ids[rows, positions])
     if not stack.candidates:
         return nats_BT
-    positions_BP, valid_BP = (index.to(ids.device) for index in spaced(targets, stack.measured_positions))
-    difference_BP = torch.zeros_like(positions_BP, dtype=torch.float64)
-    for chunk in torch.arange(positions_BP.shape[1], device=ids.device).split(texts.positions_at_once):
-        difference_BP[:, chunk] = texts.difference(positions_BP[:, chunk])
-    mean = (difference_BP * valid_BP).sum(-1) / valid_BP.sum(-1).clamp(min=1)
-    return nats_BT + mean[:, None] * targets.to(ids.device)
+    return nats_BT + texts.mean_difference(targets, ids)[:, None] * targets.to(ids.device)
 
 
 @dataclass(frozen=True)
@@ -55,29 +52,38 @@ class _Read:
     offset: int
 
 
-class _Texts:
-    """Texts that every pass of a stack has read. `ids` as in `token_nats`."""
+class Texts:
+    """Texts that every pass of a stack has read. `ids` as in `token_nats`, or without the start token."""
 
-    def __init__(self, stack: Stack, ids: torch.Tensor) -> None:
+    def __init__(self, stack: Stack, ids: torch.Tensor, start: bool = True) -> None:
         self.stack, self.ids = stack, ids
+        self.start = int(start)
         self.positions_at_once = max(1, _FORWARD_TOKENS // (len(ids) * max(1, stack.candidates)))
         own_is_judge = bool(stack.candidates) and stack.judge is None
         self.cache = self._cache(stack.model, ids.shape[1]) if own_is_judge else None
         self.own = _Read(stack.model, self._hidden(stack.model, ids, self.cache), 0)
         self.streams = [self._read(stream.model, stream.prefix) for stream in stack.streams]
 
-    def nats(self, targets: torch.Tensor) -> torch.Tensor:
-        """Nats before candidates are looked at; logits are made for target tokens only, in chunks."""
+    def nats(self, rows: torch.Tensor, positions: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Nats [n] float64 of `tokens` [n] at (rows [n], positions [n]), before candidates are looked at.
+
+        A token need not be the one that stands there, and may stand behind the text.
+        """
         # All logits at once would be rows x positions x vocabulary floats, most of them for padding and prefixes.
-        ids = self.ids
-        rows, positions = (index.to(ids.device) for index in targets.nonzero(as_tuple=True))
-        nats_BT = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
+        nats = torch.zeros(len(rows), dtype=torch.float64, device=self.ids.device)
+        for chunk in self._chunks(rows):
+            logits = self.logits(rows[chunk], positions[chunk])
+            nats[chunk] = torch.nn.functional.cross_entropy(logits, tokens[chunk], reduction="none").double()
+        return nats
+
+    def likeliest(self, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """The tokens [n] that greedy decoding takes at (rows [n], positions [n]): it looks at no candidates."""
+        tokens = [self.logits(rows[chunk], positions[chunk]).argmax(-1) for chunk in self._chunks(rows)]
+        return torch.cat(tokens) if tokens else rows
+
+    def _chunks(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         size = max(1, _LOGITS_PER_CHUNK // self.stack.model.network.config.vocab_size)
-        for chunk in torch.arange(len(rows), device=ids.device).split(size):
-            row, position = rows[chunk], positions[chunk]
-            losses = torch.nn.functional.cross_entropy(self.logits(row, position), ids[row, position], reduction="none")
-            nats_BT[row, position] = losses.double()
-        return nats_BT
+        return torch.arange(len(rows), device=rows.device).split(size)
 
     def logits(self, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Logits [n, vocabulary] that predict the tokens at (rows [n], positions [n])."""
@@ -92,8 +98,20 @@ class _Texts:
             logits = penalised(method, [states[row][position] for row, position in at], logits)
         return logits
 
-    def difference(self, positions: torch.Tensor) -> torch.Tensor:
-        """What looking at candidates adds to the nats [rows, P] of the tokens at `positions` [rows, P].
+    def mean_difference(self, targets: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """What looking at candidates adds to the nats of a target [rows], a mean over some of each row's `targets`
+        [rows, positions], which are tokens of `ids`.
+        """
+        device = self.ids.device
+        positions_BP, valid_BP = (index.to(device) for index in spaced(targets, self.stack.measured_positions))
+        tokens_BP = ids.gather(-1, positions_BP)
+        difference_BP = torch.zeros_like(positions_BP, dtype=torch.float64)
+        for chunk in torch.arange(positions_BP.shape[1], device=device).split(self.positions_at_once):
+            difference_BP[:, chunk] = self.difference(positions_BP[:, chunk], tokens_BP[:, chunk])
+        return (difference_BP * valid_BP).sum(-1) / valid_BP.sum(-1).clamp(min=1)
+
+    def difference(self, positions: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """What looking at candidates adds to the nats [rows, P] of `tokens` at `positions`, both [rows, P].
 
         In names: B rows, K candidates, Q = P * K, R = B * P, V vocabulary.
         """
@@ -105,7 +123,7 @@ class _Texts:
         inside_RK = within(top_RK.exp(), self.stack.candidate_mass)
         bonus_RK = self.stack.bonus(branches_RKH, inside_RK)
         weighed_RK = (top_RK + bonus_RK).masked_fill(~inside_RK, -float("inf"))
-        is_target_RK = (candidates_RK == self.ids[row_BP, positions].view(-1, 1)) & inside_RK
+        is_target_RK = (candidates_RK == tokens.reshape(-1, 1)) & inside_RK
         plain_R = top_RK.masked_fill(~inside_RK, -float("inf")).logsumexp(-1)
         nats_R = weighed_RK.logsumexp(-1) - plain_R - torch.where(is_target_RK, bonus_RK, 0.0).sum(-1)
         return torch.where(is_target_RK.any(-1), nats_R, 0.0).view(rows, count)
@@ -142,7 +160,7 @@ class _Texts:
     @cached_property
     def _states(self) -> list[list[list[int]]]:
         """State of each automaton before every token of every row: [automaton][row][position]."""
-        fixed = 1 + len(self.stack.prefix)
+        fixed = self.start + len(self.stack.prefix)
         texts = self.ids.tolist()
         automata = [method.automaton for method in self.stack.watching if method.automaton is not None]
         return [
@@ -156,9 +174,10 @@ class _Texts:
         return _Read(model, self._hidden(model, ids, None), ids.shape[1] - self.ids.shape[1])
 
     def _behind(self, model: CausalModel, prefix: tuple[int, ...]) -> torch.Tensor:
-        """The same texts behind another model's start token and another prefix."""
-        head = torch.tensor([[model.start, *prefix]], device=self.ids.device).expand(len(self.ids), -1)
-        return torch.cat([head, self.ids[:, 1 + len(self.stack.prefix) :]], -1)
+        """The same texts behind another model's start token, where they have one, and another prefix."""
+        head = torch.tensor([[model.start, *prefix]], device=self.ids.device)[:, 1 - self.start :]
+        text = self.ids[:, self.start + len(self.stack.prefix) :]
+        return torch.cat([head.expand(len(self.ids), -1), text], -1)
 
     def _cache(self, model: CausalModel, length: int) -> SlotCache:
         return SlotCache(model.layout.layers, length + self.positions_at_once * self.stack.candidates)

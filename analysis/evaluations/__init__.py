@@ -13,8 +13,10 @@ from infra.config.registry import Registry
 EVALUATIONS: Registry[Evaluation[Any]] = Registry(
     "evaluation",
     {
+        "capability": "analysis.evaluations.capability:Capability",
         "cross_entropy": "analysis.evaluations.cross_entropy:CrossEntropy",
         "probes": "analysis.evaluations.probes:Probes",
+        "red_team": "analysis.evaluations.red_team:RedTeam",
         "toxicity": "analysis.evaluations.toxicity:Toxicity",
     },
 )

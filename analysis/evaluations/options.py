@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from curation.scorers.options import AnyScorer
 from curation.sources.spec import SourceSpec
 from infra.config.identity import NotIdentity
-from infra.config.spec import Seed, Spec
+from infra.config.spec import Location, Seed, Spec, distinct
 
 
 class CrossEntropySpec(Spec):
@@ -65,3 +65,68 @@ class ToxicitySpec(Spec):
         if self.scorer in self.also:
             raise ValueError("`also` holds the scorer that counts anyway; take it out")
         return self
+
+
+class CapabilityTaskSpec(Spec):
+    """Questions, and the task of lm-evaluation-harness that asks them."""
+
+    task: str
+    """A task by its name in lm-evaluation-harness (`hellaswag`, `arc_easy`; where the items have a `subject`, the task
+    TASK_SUBJECT, as `mmlu` has them), or `choices`: the text, a blank, and the likeliest of the item's `choices`,
+    against its `gold`, `answer` or `label`."""
+    file: Annotated[Location | None, NotIdentity] = None
+    """A task file of your own, in the harness's form, instead of the one that it has; `task` names it in the rows."""
+    items: Annotated[SourceSpec, NotIdentity]
+    """Where the items come from. The text and what `keep` names are the task's columns, by the last part of their keys;
+    an item's `split` says which it belongs to (without one, all are asked)."""
+    num_fewshot: int = Field(0, ge=0)
+    """Items of the task's few-shot split that stand before each question."""
+    limit: int | None = Field(None, ge=1)
+    """At most this many items, the first ones (of each subject), as the harness's --limit."""
+
+
+class CapabilitySpec(Spec):
+    """Questions with known answers, through lm-evaluation-harness."""
+
+    tasks: tuple[CapabilityTaskSpec, ...] = Field(min_length=1)
+    """What is asked."""
+    seed: Seed = 1234
+    """Draws the few-shot examples of tasks that draw them; the harness's default."""
+
+
+Attack = Literal["none", "plain", "steered"]
+
+
+class RedTeamSpec(Spec):
+    """Suffixes sought by gradients (GCG) that make the model begin with a target."""
+
+    prompts: Annotated[SourceSpec, NotIdentity]
+    """Where the requests come from."""
+    target: str = "target"
+    """Dotted key of what a reply is to begin with."""
+    limit: int | None = Field(None, ge=1)
+    """At most this many prompts, the first ones."""
+    attacks: Annotated[tuple[Attack, ...], AfterValidator(distinct)] = Field(("none", "plain", "steered"), min_length=1)
+    """none: the request alone; plain: the suffix is sought on the model without steering; steered: with it inside."""
+    num_steps: int = Field(250, ge=1)
+    """Steps of the search. Defaults of this and the next four: nanogcg 0.2.3 (the paper took 500 steps)."""
+    search_width: int = Field(512, ge=1)
+    """Suffixes tried in a step."""
+    topk: int = Field(256, ge=1)
+    """Replacements of a token among which is drawn."""
+    n_replace: int = Field(1, ge=1)
+    """Tokens replaced at once."""
+    initial: str = "x x x x x x x x x x x x x x x x x x x x"
+    """The suffix that the search begins with; its tokens are the suffix's length."""
+    chat: bool = False
+    """Put the request into the tokenizer's chat template."""
+    max_new_tokens: int = Field(64, ge=1)
+    """Tokens of a reply, at most."""
+    top_p: float = Field(0.9, gt=0, le=1)
+    """Nucleus of the reply."""
+    temperature: float = Field(0.0, ge=0)
+    """0 takes the likeliest token."""
+    scorer: Annotated[AnyScorer | None, NotIdentity] = None
+    """Scores the replies beside; whether they begin with the target is always told."""
+    seed: Seed = 0
+    """Draws the search, anew for each prompt, and the replies."""
