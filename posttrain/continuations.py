@@ -86,7 +86,7 @@ def _ask(stack: Stack, index: int, asked: Continuation) -> _Ask:
 
 
 def _sharing(stack: Stack, asks: Sequence[_Ask]) -> dict[tuple[int, ...], list[_Ask]]:
-    """The continuations that a pass serves. What candidates change depends on the continuation: there none is shared."""
+    """The continuations that a pass serves: one alone under candidates, whose effect depends on the continuation."""
     groups: dict[tuple[int, ...], list[_Ask]] = {}
     for ask in asks:
         groups.setdefault((*ask.read, -1, ask.index) if stack.candidates else ask.read, []).append(ask)
@@ -117,9 +117,7 @@ def _scored(stack: Stack, groups: Sequence[Sequence[_Ask]], start: bool) -> dict
     return {ask.index: ContinuationScore(float(its.sum()), bool(right.all())) for ask, its, right in pairs}
 
 
-def _looked_ahead(
-    texts: Texts, rows: torch.Tensor, positions: torch.Tensor, tokens: torch.Tensor
-) -> torch.Tensor:
+def _looked_ahead(texts: Texts, rows: torch.Tensor, positions: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """What looking at candidates adds to each token of a row's one continuation, [rows]."""
     ids = torch.nn.functional.pad(texts.ids, (0, 1))  # the last token of a continuation stands behind what is read
     ids[rows, positions] = tokens

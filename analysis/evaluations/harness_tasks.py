@@ -37,9 +37,7 @@ _CHOICES: dict[str, Any] = {
     "doc_to_text": "{{query}}",
     "doc_to_choice": "choices",
     "doc_to_target": "{{gold if gold is defined else answer if answer is defined else label}}",
-    "metric_list": [
-        {"metric": name, "aggregation": "mean", "higher_is_better": True} for name in ("acc", "acc_norm")
-    ],
+    "metric_list": [{"metric": name, "aggregation": "mean", "higher_is_better": True} for name in ("acc", "acc_norm")],
     "metadata": {"version": 1.0},
 }
 
@@ -151,7 +149,11 @@ def _answer(item: int, definition: str, samples: list[dict[str, Any]]) -> Answer
     name = first["metrics"][0]
     if name not in metrics:
         raise UnavailableError(f"{definition}: {name} is no number of one item; measure `cross_entropy` instead")
-    more = {f"{key},{sample['filter']}": value for sample in others for key, value in numeric(sample, sample["metrics"]).items()}
+    more = {
+        f"{key},{sample['filter']}": value
+        for sample in others
+        for key, value in numeric(sample, sample["metrics"]).items()
+    }
     text = first["filtered_resps"][0]
     return Answer(
         item=item,

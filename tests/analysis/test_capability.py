@@ -123,7 +123,7 @@ def test_a_tokenizer_that_puts_a_start_token_puts_it(model: CausalModel) -> None
 
 
 def test_rolling_likelihoods_equal_the_harness_s_and_cross_entropy_s(model: CausalModel) -> None:
-    texts = [*sentences(BENIGN)[:3], "we walked to the river " * 40]
+    texts = [*sentences(BENIGN)[:3], " and ".join(sentences(BENIGN)[10:40])]
     requests = asked("loglikelihood_rolling", *((text,) for text in texts))
     steered = bind(model, None, 0)
     ours, theirs = SteeredLM(steered).loglikelihood_rolling(requests), harness(model).loglikelihood_rolling(requests)
@@ -199,13 +199,13 @@ def test_a_prefix_stands_behind_the_start_token_if_there_is_one(model: CausalMod
 
 
 def test_candidates_count_as_in_cross_entropy(model: CausalModel, labelled: Any) -> None:
-    fitted = Sasa.fit(model, labelled, SasaArgs(max_candidates=5, folds=2), seed=0)
+    fitted = Sasa.fit(model, labelled, SasaArgs(max_candidates=387, folds=2), seed=0)
     steered = bind(model, fitted, 50.0)
-    texts = sentences(BENIGN)[:2]
+    texts = sentences(BENIGN)[:4]
     asked_for = [Continuation((model.start,), tuple(ids)) for ids in model.encode(texts)]
     scores = steered.continuations(asked_for)
     np.testing.assert_allclose([score.nats for score in scores], steered.cross_entropy(texts).nats, rtol=1e-5)
-    assert scores[0].nats != pytest.approx(bind(model, None, 0).cross_entropy(texts).nats[0], rel=1e-3)
+    assert abs(sum(score.nats for score in scores) - bind(model, None, 0).cross_entropy(texts).nats.sum()) > 0.03
 
 
 def test_a_continuation_longer_than_the_context_is_refused(model: CausalModel) -> None:
@@ -238,7 +238,8 @@ def test_rows_name_task_subject_and_item_and_keep_the_further_metrics(tiny_model
 def test_a_task_file_of_ones_own_may_generate(tiny_model: Path, tmp_path: Path) -> None:
     definition = tmp_path / "mine.yaml"
     definition.write_text(
-        "task: mine\noutput_type: generate_until\ntest_split: test\ndoc_to_text: '{{query}}'\ndoc_to_target: '{{answer}}'\n"
+        "task: mine\noutput_type: generate_until\ntest_split: test\ndoc_to_text: '{{query}}'\n"
+        "doc_to_target: '{{answer}}'\n"
         "generation_kwargs: {until: ['\\n'], max_gen_toks: 4}\n"
         "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
     )
