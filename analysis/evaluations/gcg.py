@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import random
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -23,7 +24,7 @@ from posttrain.model import CausalModel
 from posttrain.stack import Stack
 
 _SLOT = "{optim_str}"  # where nanogcg puts the suffix
-_NO_TOKEN = "\n"  # nanogcg takes tokens out that are not printable
+_UNPRINTABLE = "\n"  # nanogcg takes tokens out that are not printable
 
 
 def search(stack: Stack, request: str, target: str, options: RedTeamSpec, number: int) -> Suffix | Failure:
@@ -82,7 +83,7 @@ class Adapter:
     def decode(self, ids: list[int]) -> str:
         """Text of token ids; a special token, or a number beyond the tokenizer's, is not printable."""
         if any(token in self._special or token >= len(self.tokenizer) for token in ids):
-            return _NO_TOKEN
+            return _UNPRINTABLE
         return self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
     def batch_decode(self, rows: torch.Tensor) -> list[str]:
@@ -113,15 +114,19 @@ class Adapter:
 
 @contextlib.contextmanager
 def _as_it_was() -> Iterator[None]:
-    """nanogcg seeds every generator of the process, asks for deterministic kernels, and draws a bar."""
+    """nanogcg seeds every generator of the process, asks for deterministic kernels, draws a bar, and has all garbage
+    collected twice a step, which takes most of the step of a small model.
+    """
     python, numpy, bar = random.getstate(), np.random.get_state(), nanogcg.gcg.tqdm
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     nanogcg.gcg.tqdm = functools.partial(bar, disable=True)
+    gc.freeze()
     try:
         with torch.random.fork_rng():
             yield
     finally:
+        gc.unfreeze()
         random.setstate(python)
         np.random.set_state(numpy)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
