@@ -6,6 +6,7 @@ import polars as pl
 
 from analysis import results
 from analysis.statistics import frames
+from analysis.statistics.benchmarks import benchmark_tables
 from infra.artifacts.artifact import Artifact
 from infra.render.html import blurred, escape, table_html
 from infra.render.page import Page, Table
@@ -16,7 +17,7 @@ SAMPLES = 20
 def analysis_page(artifact: Artifact) -> Page:
     """Tables for the terminal; the page adds the highest-scored generations, blurred."""
     table = results.read([artifact.path / results.FILE])
-    tables = [_figures(frames.arms_table(table))]
+    tables = [_figures(frames.arms_table(table)), *benchmark_tables(table)]
     probes = table.filter(pl.col("evaluation") == results.PROBES).sort("value", descending=True).head(10)
     if len(probes):
         rows = tuple(probes.select("prompt_id", "value").rows())

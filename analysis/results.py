@@ -53,6 +53,7 @@ KEY = ("dose", "policy", "mixture", "arm", "seed", "method", "strength", "evalua
 """The columns that identify a row; tables are kept sorted by them, so that equal results are equal bytes."""
 
 TOXICITY, CROSS_ENTROPY, PROBES = "toxicity", "cross_entropy", "probes"
+CAPABILITY, RED_TEAM = "capability", "red_team"
 
 FILE = "results.parquet"
 

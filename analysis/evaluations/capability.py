@@ -39,7 +39,8 @@ class Questions:
     @property
     def label(self) -> str:
         """How the results name the task."""
-        return f"{self.options.task}/{self.subject}" if self.subject else self.options.task
+        name = self.options.name or self.options.task
+        return f"{name}/{self.subject}" if self.subject else name
 
     @property
     def definition(self) -> str:

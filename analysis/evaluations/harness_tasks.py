@@ -10,6 +10,7 @@ import functools
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +108,26 @@ def _definition(questions: Questions) -> dict[str, Any]:
     return {**config, "task": config.get("task", questions.definition)}
 
 
-@functools.lru_cache(maxsize=128)
 def _find(name: str) -> Path:
-    """The file of a task. The harness's own index of all its files takes many seconds to build."""
-    named = sorted(_FOLDER.rglob(f"{name}.yaml"))
-    for path in (*named, *(file for file in sorted(_FOLDER.rglob("*.yaml")) if f"task: {name}\n" in _text(file))):
+    """The file of a task. Files are mostly called as their tasks are; the harness's own index reads them all, and takes
+    many seconds.
+    """
+    files = _files()
+    rest = (path for paths in files.values() for path in paths if f"task: {name}\n" in _text(path))
+    for path in chain(files.get(name, ()), rest):
         if load_yaml(path, resolve_func=False).get("task") == name:
             return path
-    hint = nearest(name, [file.stem for file in _FOLDER.rglob("*.yaml")])
+    hint = nearest(name, list(files))
     raise UnavailableError(f"lm-evaluation-harness has no task {name!r}{hint}; give a task file of your own as `file:`")
+
+
+@functools.cache
+def _files() -> dict[str, list[Path]]:
+    """The harness's task files by their names."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(_FOLDER.rglob("*.yaml")):
+        files.setdefault(path.stem, []).append(path)
+    return files
 
 
 def _text(path: Path) -> str:

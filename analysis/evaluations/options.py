@@ -74,8 +74,10 @@ class CapabilityTaskSpec(Spec):
     """A task by its name in lm-evaluation-harness (`hellaswag`, `arc_easy`; where the items have a `subject`, the task
     TASK_SUBJECT, as `mmlu` has them), or `choices`: the text, a blank, and the likeliest of the item's `choices`,
     against its `gold`, `answer` or `label`."""
+    name: str = ""
+    """How the rows name it; the task's name where nothing is given."""
     file: Annotated[Location | None, NotIdentity] = None
-    """A task file of your own, in the harness's form, instead of the one that it has; `task` names it in the rows."""
+    """A task file of your own, in the harness's form, instead of the one that it has."""
     items: Annotated[SourceSpec, NotIdentity]
     """Where the items come from. The text and what `keep` names are the task's columns, by the last part of their keys;
     an item's `split` says which it belongs to (without one, all are asked)."""
@@ -92,6 +94,11 @@ class CapabilitySpec(Spec):
     """What is asked."""
     seed: Seed = 1234
     """Draws the few-shot examples of tasks that draw them; the harness's default."""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> CapabilitySpec:
+        distinct([task.name or task.task for task in self.tasks])
+        return self
 
 
 Attack = Literal["none", "plain", "steered"]

@@ -1,7 +1,7 @@
 """lm-evaluation-harness asks a steered model what it asks its own HF model, and gets the same answers.
 
-Covers analysis.evaluations.capability, analysis.evaluations.harness_model, analysis.evaluations.harness_tasks and
-posttrain.continuations.
+Covers analysis.evaluations.capability, analysis.evaluations.harness_model, analysis.evaluations.harness_tasks,
+analysis.statistics.benchmarks and posttrain.continuations.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from analysis import results
 from analysis.evaluations.base import Subject
 from analysis.evaluations.capability import Capability, read_questions
 from analysis.evaluations.options import CapabilitySpec, CapabilityTaskSpec
+from analysis.statistics.benchmarks import benchmark_tables
 from infra.errors import AmountError, InputError, UnavailableError
 from posttrain.labelled import Example, balance
 from posttrain.methods.iti import Iti, bake
@@ -222,17 +223,18 @@ def evaluation(model_folder: Path, *tasks: dict[str, Any]) -> Capability:
 
 
 def test_rows_name_task_subject_and_item_and_keep_the_further_metrics(tiny_model: Path, tmp_path: Path) -> None:
-    cloze = {**questions(tmp_path), "task": "choices", "limit": 2}
+    cloze = {**questions(tmp_path), "task": "choices", "name": "cloze", "limit": 2}
     measured = evaluation(tiny_model, {**questions(tmp_path), "num_fewshot": 1}, cloze)
     assert measured.chunks() == 4
     rows = [row for chunk in range(4) for row in measured.rows(chunk)]
     assert [row.prompt_id for row in rows[:3]] == ["mmlu/astronomy/0", "mmlu/astronomy/1", "mmlu/astronomy/2"]
-    assert [row.prompt_id for row in rows[-2:]] == ["choices/anatomy/0", "choices/anatomy/1"]
+    assert [row.prompt_id for row in rows[-2:]] == ["cloze/anatomy/0", "cloze/anatomy/1"]
     assert {row.value for row in rows} <= {0.0, 1.0} and len({row.prompt for row in rows}) == len(rows) == 10
     assert rows[0].scorer == "lm-evaluation-harness@0.4.13/mmlu_astronomy@1.0"
     assert [score.attribute for score in rows[-1].scores or ()] == ["acc_norm"]
     labels = results.Labels("clean", 0.0, "keep", "m", 0, "none", 0.0)
-    assert len(results.frame(labels, "capability", rows)) == 10
+    (table,) = benchmark_tables(results.frame(labels, "capability", rows))
+    assert [(row[0], *row[2:]) for row in table.rows] == [("mmlu", 6, 0), ("cloze", 4, 0)]
 
 
 def test_a_task_file_of_ones_own_may_generate(tiny_model: Path, tmp_path: Path) -> None:
@@ -267,6 +269,11 @@ def test_what_cannot_be_asked_is_one_message(
     keep = changes.pop("keep", task["items"]["keep"])
     with pytest.raises(error, match=message):
         evaluation(tiny_model, {**task, "items": {**task["items"], "keep": keep}, **changes}).rows(0)
+
+
+def test_two_tasks_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="mmlu stands more than once"):
+        spec_of(questions(tmp_path), questions(tmp_path))
 
 
 def test_a_file_without_items_is_refused(tmp_path: Path) -> None:

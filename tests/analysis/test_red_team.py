@@ -17,6 +17,7 @@ from analysis import results
 from analysis.evaluations.base import Subject
 from analysis.evaluations.options import RedTeamSpec
 from analysis.evaluations.red_team import RedTeam, begins_with, outside, target_nats
+from analysis.statistics.benchmarks import benchmark_tables
 from infra.errors import DataError
 from posttrain.labelled import Example, Labelled, balance
 from posttrain.methods.iti import Iti
@@ -130,7 +131,8 @@ def test_rows_tell_each_attack_apart_and_keep_suffix_reply_and_losses(iti: Steer
     assert {"search_loss", "same_tokens", "target_nats", "toxicity"} >= set(scores(steered)) > {"target_nats"}
     assert "search_loss" not in scores(none) and steered.scorer and steered.scorer.startswith("profanity@")
     labels = results.Labels("clean", 0.0, "keep", "m", 0, "iti", 8.0)
-    assert len(results.frame(labels, "red_team", rows)) == 3
+    (table,) = benchmark_tables(results.frame(labels, "red_team", rows))
+    assert [row[2:] for row in table.rows] == [(1, 0)] * 3
 
 
 def test_a_reply_that_begins_with_the_target_is_a_success(model: CausalModel, requests: Path) -> None:

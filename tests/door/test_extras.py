@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.causal_models import save_model
+
 ROOT = Path(__file__).parents[2]
 WITHOUT = """
 import sys
@@ -96,3 +98,14 @@ def test_products_in_fp8(tmp_path):
             "try:\n    check_float8(64, 64, 1)\nexcept UserError as error:\n    sys.exit(str(error))\n")  # fmt: skip
     done = without(("torchao",), tmp_path, code=code)
     assert "pip install 'hormesis[fp8]'" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("evaluation", "blocked"), [("capability", "lm_eval"), ("red_team", "nanogcg")])
+def test_measuring_with_a_harness(tmp_path, evaluation, blocked):
+    (tmp_path / "a.jsonl").write_text('{"text": "A fine day.", "target": "Yes"}\n')
+    source = {"path": "a.jsonl"}
+    section = {"tasks": [{"task": "choices", "items": source}]} if evaluation == "capability" else {"prompts": source}
+    save_model(tmp_path / "model")
+    spec = {"kind": "analysis", "name": "job", "model": "model", evaluation: section}
+    (tmp_path / "c.yaml").write_text(json.dumps(spec))
+    told(without((blocked,), tmp_path, "run", "c.yaml"), "eval")
