@@ -7,46 +7,16 @@ the harness's figure where the items are the same.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from analysis.evaluations.base import Evaluation
-from analysis.evaluations.options import CapabilitySpec, CapabilityTaskSpec
+from analysis.evaluations.extra import version_of_extra
+from analysis.evaluations.options import CapabilitySpec
+from analysis.evaluations.questions import ITEMS_OF_A_TASK, Questions, read_questions
 from analysis.results import Row, Score
 from curation.sources.input_files import content_of
-from curation.sources.read import read_source
 from infra.artifacts.inputs import input_digests
-from infra.errors import AmountError, UnavailableError
-
-ITEMS_OF_A_TASK = 1_000_000
-"""Items that a task may have: the results number an item task * this + item."""
-OWN_FORMS = ("choices",)
-"""Tasks that are defined here and not by the harness."""
-
-
-@dataclass(frozen=True)
-class Questions:
-    """The items of one task, as the columns of its definition; `subject` is '' where the task has none."""
-
-    options: CapabilityTaskSpec
-    subject: str
-    items: tuple[Mapping[str, Any], ...]
-
-    @property
-    def label(self) -> str:
-        """How the results name the task."""
-        name = self.options.name or self.options.task
-        return f"{name}/{self.subject}" if self.subject else name
-
-    @property
-    def definition(self) -> str:
-        """The harness's name of the task."""
-        own = self.options.file is not None or self.options.task in OWN_FORMS
-        return self.options.task if own or not self.subject else f"{self.options.task}_{self.subject}"
 
 
 class Capability(Evaluation[CapabilitySpec]):
@@ -97,32 +67,6 @@ class Capability(Evaluation[CapabilitySpec]):
         return [questions for task in self.spec.tasks for questions in read_questions(task)]
 
 
-def read_questions(options: CapabilityTaskSpec) -> list[Questions]:
-    """The items of a task, by subject in the order of the file. Raises AmountError where there are none."""
-    by_subject: dict[str, list[Mapping[str, Any]]] = {}
-    for document in read_source(options.items):
-        kept = {key.rpartition(".")[2]: value for key, value in document.metadata.items()}
-        item = {"query": document.text, options.items.text.rpartition(".")[2]: document.text, **kept}
-        by_subject.setdefault(str(item.get("subject") or ""), []).append(item)
-    if not by_subject:
-        raise AmountError(f"{options.items.path}: no items for {options.task}")
-    if longest := next((name for name, items in by_subject.items() if len(items) >= ITEMS_OF_A_TASK), None):
-        raise AmountError(f"{options.task} {longest}: more than {ITEMS_OF_A_TASK} items")
-    return [Questions(options, subject, tuple(items)) for subject, items in by_subject.items()]
-
-
 def harness_version() -> str:
     """Version of lm-evaluation-harness. Raises UnavailableError where it is not installed."""
     return version_of_extra("lm_eval", "capability needs lm-evaluation-harness")
-
-
-def version_of_extra(package: str, what: str) -> str:
-    """Version of a package of the extra `eval`, without importing it. Raises UnavailableError naming the extra."""
-    if importlib.util.find_spec(package) is None:
-        raise UnavailableError(f"{what}; install it with `pip install 'hormesis[eval]'`")
-    return importlib.metadata.version(package)
-
-
-def numeric(metrics: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """The metrics of an item that are numbers."""
-    return {name: float(metrics[name]) for name in names if isinstance(metrics.get(name), (bool, int, float))}

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from analysis.evaluations.options import RedTeamSpec
-from analysis.evaluations.red_team import Failure, Suffix, in_chat
+from analysis.evaluations.suffixes import Failure, Suffix, in_chat
 from posttrain.methods.base import EditedPositions
 from posttrain.model import CausalModel
 from posttrain.stack import Stack

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,8 +22,8 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from analysis.evaluations.capability import Questions, numeric
 from analysis.evaluations.harness_model import SteeredLM
+from analysis.evaluations.questions import Questions
 from infra.config.faults import nearest
 from infra.errors import InputError, UnavailableError
 from posttrain.steered import Steered
@@ -157,14 +157,14 @@ def _with_splits(questions: Questions, config: dict[str, Any]) -> tuple[DatasetD
 def _answer(item: int, definition: str, samples: list[dict[str, Any]]) -> Answer:
     """An item's answer; a task with several filters gives it several times, and the first counts."""
     first, *others = samples
-    metrics = numeric(first, first["metrics"])
+    metrics = _numeric(first, first["metrics"])
     name = first["metrics"][0]
     if name not in metrics:
         raise UnavailableError(f"{definition}: {name} is no number of one item; measure `cross_entropy` instead")
     more = {
         f"{key},{sample['filter']}": value
         for sample in others
-        for key, value in numeric(sample, sample["metrics"]).items()
+        for key, value in _numeric(sample, sample["metrics"]).items()
     }
     text = first["filtered_resps"][0]
     return Answer(
@@ -175,6 +175,11 @@ def _answer(item: int, definition: str, samples: list[dict[str, Any]]) -> Answer
         text=text if isinstance(text, str) else None,
         requests=len(first["resps"]),
     )
+
+
+def _numeric(metrics: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """The metrics of an item that are numbers."""
+    return {name: float(metrics[name]) for name in names if isinstance(metrics.get(name), (bool, int, float))}
 
 
 @contextlib.contextmanager

@@ -8,14 +8,15 @@ steered model's. Success is told by the target's beginning, and by a scorer besi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
 from analysis.evaluations.base import Evaluation
-from analysis.evaluations.capability import version_of_extra
+from analysis.evaluations.extra import version_of_extra
 from analysis.evaluations.options import Attack, RedTeamSpec
+from analysis.evaluations.suffixes import Failure, Suffix, in_chat
 from analysis.results import Row, Score
 from curation.corpus.records import RawDocument
 from curation.scorers import Scorer, load_scorer, weights_of
@@ -27,24 +28,6 @@ from posttrain.steered import Continuation, Generation, Sampling, Steered
 
 SAMPLE: dict[Attack, int] = {"none": 0, "plain": 1, "steered": 2}
 """Attack -> the `sample` of its rows."""
-
-
-@dataclass(frozen=True)
-class Suffix:
-    """What a search has come to. `loss` is the search's own, nats per target token on the model that it attacked;
-    `same_tokens` says whether request and suffix together are encoded as the tokens that were sought.
-    """
-
-    text: str
-    loss: float
-    same_tokens: bool
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why there is no suffix."""
-
-    reason: str
 
 
 class RedTeam(Evaluation[RedTeamSpec]):
@@ -209,15 +192,6 @@ def target_nats(steered: Steered, text: str, target: str) -> float:
     context, tokens = model.encode([text, target])
     (score,) = steered.continuations([Continuation((model.start, *context), tuple(tokens))])
     return score.nats / len(tokens)
-
-
-def in_chat(tokenizer: Any, text: str) -> str:
-    """A user's message in the tokenizer's chat template, up to where the reply begins, without the start token."""
-    if not tokenizer.chat_template:
-        raise DataError("chat: true, and the tokenizer has no chat template")
-    message = [{"role": "user", "content": text}]
-    whole: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-    return whole.removeprefix(tokenizer.bos_token or "")
 
 
 def gcg_version() -> str:

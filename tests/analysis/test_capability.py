@@ -1,6 +1,7 @@
 """lm-evaluation-harness asks a steered model what it asks its own HF model, and gets the same answers.
 
 Covers analysis.evaluations.capability, analysis.evaluations.harness_model, analysis.evaluations.harness_tasks,
+analysis.evaluations.questions, analysis.evaluations.extra,
 analysis.statistics.benchmarks and posttrain.continuations.
 """
 
@@ -18,8 +19,9 @@ import torch
 
 from analysis import results
 from analysis.evaluations.base import Subject
-from analysis.evaluations.capability import Capability, read_questions
+from analysis.evaluations.capability import Capability
 from analysis.evaluations.options import CapabilitySpec, CapabilityTaskSpec
+from analysis.evaluations.questions import read_questions
 from analysis.statistics.benchmarks import benchmark_tables
 from infra.errors import AmountError, InputError, UnavailableError
 from posttrain.labelled import Example, balance

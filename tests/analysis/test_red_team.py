@@ -1,6 +1,6 @@
 """Suffixes sought by gradients: the steering is inside the attacked model, and what is told is what the text does.
 
-Covers analysis.evaluations.red_team and analysis.evaluations.gcg.
+Covers analysis.evaluations.red_team, analysis.evaluations.suffixes and analysis.evaluations.gcg.
 """
 
 from __future__ import annotations
