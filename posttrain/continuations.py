@@ -107,10 +107,9 @@ def _scored(stack: Stack, groups: Sequence[Sequence[_Ask]], start: bool) -> dict
         for offset, token in enumerate(ask.tokens)
     ]
     rows, positions, tokens = torch.tensor(flat, device=device).T
-    nats = texts.nats(rows, positions, tokens)
+    nats, hits = texts.scored(rows, positions, tokens)
     if stack.candidates:
         nats = nats + _looked_ahead(texts, rows, positions, tokens)[rows]
-    hits = texts.likeliest(rows, positions) == tokens
     asks = [ask for group in groups for ask in group]
     sizes = [len(ask.tokens) for ask in asks]
     pairs = zip(asks, nats.cpu().split(sizes), hits.cpu().split(sizes), strict=True)

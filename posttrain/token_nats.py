@@ -8,6 +8,7 @@ p e^b for x in C, with the bonus b, and p' = p elsewhere, so no target has proba
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -69,21 +70,28 @@ class Texts:
 
         A token need not be the one that stands there, and may stand behind the text.
         """
-        # All logits at once would be rows x positions x vocabulary floats, most of them for padding and prefixes.
         nats = torch.zeros(len(rows), dtype=torch.float64, device=self.ids.device)
-        for chunk in self._chunks(rows):
-            logits = self.logits(rows[chunk], positions[chunk])
+        for chunk, logits in self._chunks(rows, positions):
             nats[chunk] = torch.nn.functional.cross_entropy(logits, tokens[chunk], reduction="none").double()
         return nats
 
-    def likeliest(self, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """The tokens [n] that greedy decoding takes at (rows [n], positions [n]): it looks at no candidates."""
-        tokens = [self.logits(rows[chunk], positions[chunk]).argmax(-1) for chunk in self._chunks(rows)]
-        return torch.cat(tokens) if tokens else rows
+    def scored(
+        self, rows: torch.Tensor, positions: torch.Tensor, tokens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Those nats, and which tokens [n] greedy decoding, which looks at no candidates, would take."""
+        nats = torch.zeros(len(rows), dtype=torch.float64, device=self.ids.device)
+        taken = torch.zeros_like(nats, dtype=torch.bool)
+        for chunk, logits in self._chunks(rows, positions):
+            nats[chunk] = torch.nn.functional.cross_entropy(logits, tokens[chunk], reduction="none").double()
+            taken[chunk] = logits.argmax(-1) == tokens[chunk]
+        return nats, taken
 
-    def _chunks(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _chunks(self, rows: torch.Tensor, positions: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Indices into `rows`, and the logits there."""
+        # All logits at once would be rows x positions x vocabulary floats, most of them for padding and prefixes.
         size = max(1, _LOGITS_PER_CHUNK // self.stack.model.network.config.vocab_size)
-        return torch.arange(len(rows), device=rows.device).split(size)
+        for chunk in torch.arange(len(rows), device=rows.device).split(size):
+            yield chunk, self.logits(rows[chunk], positions[chunk])
 
     def logits(self, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Logits [n, vocabulary] that predict the tokens at (rows [n], positions [n])."""
