@@ -19,7 +19,8 @@ from posttrain.methods.base import EditedPositions
 from posttrain.stack import Stack
 from posttrain.token_nats import Texts
 
-_TOKENS_PER_BATCH = 4096
+_TOKENS_PER_BATCH = 2048  # more spill a CPU's caches: 4,096 took 1.4 times as long
+_ON_GPU = 8  # times as many
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,12 @@ def continuation_scores(stack: Stack, continuations: Sequence[Continuation]) -> 
     """
     asks = [_ask(stack, index, asked) for index, asked in enumerate(continuations)]
     scores: dict[int, ContinuationScore] = {}
+    size = _TOKENS_PER_BATCH * (_ON_GPU if stack.model.device.type == "cuda" else 1)
     with stack.editing(EditedPositions(everywhere=True)):
         for start in (True, False):
             chosen = [ask for ask in asks if (ask.read[0] == stack.model.start) == start]
             groups = list(_sharing(stack, chosen).values())
-            for batch in batches([len(group[0].read) for group in groups], _TOKENS_PER_BATCH):
+            for batch in batches([len(group[0].read) for group in groups], size):
                 scores.update(_scored(stack, [groups[index] for index in batch], start))
     return [scores[index] for index in range(len(asks))]
 
