@@ -195,8 +195,18 @@ def score(
     tagger: Annotated[str, typer.Option("--tagger", help="how a scorer's spans are found")] = "words",
     attribute: Annotated[str | None, typer.Option("--attribute", help="whose spans [the scorer's first]")] = None,
     passage: Annotated[int, typer.Option("--passage", min=50, help="characters that a scorer sees at once")] = 200,
+    serve: Annotated[bool, typer.Option("--serve", help="answer over HTTP, as the Perspective API did")] = False,
+    host: Annotated[str, typer.Option("--host", help="of --serve: the address that it listens at")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="of --serve; 0: any that is free")] = 8080,
+    queue: Annotated[int, typer.Option("--queue", min=1, help="of --serve: requests that may wait, then 503")] = 2048,
+    max_bytes: Annotated[int, typer.Option("--max-bytes", min=1, help="of --serve: the longest comment")] = 20_480,
 ) -> None:
-    """A filter: JSON Lines with `text` in, the same lines with `scores` and `spans` out."""
+    """A filter: JSON Lines with `text` in, the same lines with `scores` and `spans` out; or a server."""
+    if serve:
+        from curation.serving.start import start_server
+
+        start_server(scorer, all_spans, tagger, attribute, passage, host, port, queue, max_bytes)
+        return
     from curation.filter.score_lines import answer, prepare
 
     answer(prepare(scorer, spans, all_spans, tagger, attribute, passage), sys.stdin.fileno(), sys.stdout.buffer)

@@ -37,11 +37,12 @@ def rate(work: Callable[[], object], lines: int, rounds: int) -> float:
 
 def one_by_one(chosen: Filter, lines: list[bytes]) -> None:
     """A call of the scorer for each line."""
-    assert chosen.scorer is not None
+    scorer = chosen.scoring.scorer
+    assert scorer is not None
     for line in lines:
         record = json.loads(line)
-        scores = chosen.scorer.score(list(passages(record["text"], _LONGEST))).max(axis=0)
-        json.dumps({**record, "scores": dict(zip(chosen.scorer.attributes, scores.tolist(), strict=True))})
+        scores = scorer.score(list(passages(record["text"], _LONGEST))).max(axis=0)
+        json.dumps({**record, "scores": dict(zip(scorer.attributes, scores.tolist(), strict=True))})
 
 
 def filtered(chosen: Filter, source: Path) -> None:
@@ -61,9 +62,10 @@ def main() -> int:
     with gzip.open(options.texts, "rb") as opened:
         lines = list(islice(opened, options.size))
     chosen = prepare(options.scorer, False, False, "words", None, _LONGEST)
-    assert chosen.scorer is not None
+    scorer = chosen.scoring.scorer
+    assert scorer is not None
     pieces = [piece for line in lines for piece in passages(json.loads(line)["text"], _LONGEST)]
-    few, scorer = lines[: max(1, len(lines) // 20)], chosen.scorer
+    few = lines[: max(1, len(lines) // 20)]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "lines.jsonl")
         source.write_bytes(b"".join(lines))

@@ -1,0 +1,1 @@
+"""`hormesis score --serve`: local scorers behind Perspective's protocol. Only the front door imports it."""
