@@ -155,7 +155,7 @@ def _names(attributes: tuple[str, ...]) -> dict[str, str]:
     names: dict[str, str] = {}
     for attribute in attributes:
         name = re.sub(r"\W", "_", attribute).upper()
-        for one in {name, _ALSO.get(name, name)}:
+        for one in (name, _ALSO.get(name, name)):
             if names.setdefault(one, attribute) != attribute:
                 raise InputError(f"--serve: attributes {names[one]} and {attribute} would both be called {one}")
     return names

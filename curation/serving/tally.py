@@ -27,7 +27,9 @@ class Tally:
         parts = [f"{len(self.seconds):,} answered"]
         if self.seconds:
             middle, late = np.percentile(self.seconds, (50, 99)) * 1000
-            parts += [f"median {middle:.1f} ms", f"99 % within {late:.1f} ms", f"{texts / batches:.1f} texts a batch"]
+            parts += [f"median {middle:.1f} ms", f"99 % within {late:.1f} ms"]
+        if batches:
+            parts.append(f"{texts / batches:.1f} texts a batch")
         if self.refused:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.refused.items()))
             parts.append(f"{self.refused.total():,} refused ({reasons})")

@@ -64,6 +64,10 @@ def test_publishing_in_a_bucket(tmp_path):
     told(without(S3, tmp_path, "copy", "s3://b/run", "here"), "s3")
 
 
+def test_serving_scores(tmp_path):
+    told(without(HTTP, tmp_path, "score", "--scorer", "profanity", "--serve"), "http")
+
+
 def test_labels_in_a_bucket(tmp_path):
     code = ("from infra.errors import UserError\nfrom infra.artifacts.fingerprint import digest_location\n"
             "try:\n    digest_location('s3://b/labels.jsonl')\n"

@@ -1,6 +1,6 @@
 """`hormesis score`: a filter that keeps what it is given, adds what it is asked for and names what it cannot read.
 
-Covers curation.filter.score_lines and curation.filter.line_records.
+Covers curation.filter.score_lines, curation.filter.text_scoring and curation.filter.line_records.
 """
 
 from __future__ import annotations
