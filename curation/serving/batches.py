@@ -1,7 +1,8 @@
 """Texts of concurrent requests, scored together: a scorer takes a hundred texts in much less than a hundred times one.
 
 While some are scored, those that come wait, and are the next batch. An idle scorer waits a few milliseconds for
-company, but only while there are clients that could bring it: one client alone is answered without delay.
+company, but only while there are clients that could bring it: one client alone is answered without delay. After a batch
+that took long, it waits a twentieth of that time: clients who have just been answered all come again, one after another.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from curation.filter.text_scoring import ScoredText, TextScoring
 
 COMPANY = 0.003
-"""Seconds that an idle scorer waits for further texts."""
+"""Seconds that an idle scorer waits for further texts, at least."""
+_SHARE, _LONGEST = 0.05, 0.05  # of the last batch's time, and seconds at most
 _LOOK = 0.0005  # seconds between two looks whether all have come
 
 
@@ -36,6 +38,7 @@ class Batches:
         self._thread = ThreadPoolExecutor(1, "scorer")
         self.count = self.texts = 0
         """Batches and texts that have been scored."""
+        self._took = 0.0
 
     async def score(self, text: str, with_spans: bool) -> ScoredText:
         """What is known of a text. Raises what the scorer raises for it."""
@@ -54,13 +57,16 @@ class Batches:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._scoring.together))]
                 if not self._waiting:
                     self._arrived.clear()
-                self._tell(batch, await loop.run_in_executor(self._thread, scored, self._scoring, batch))
+                start = loop.time()
+                answers = await loop.run_in_executor(self._thread, scored, self._scoring, batch)
+                self._took = loop.time() - start
+                self._tell(batch, answers)
         finally:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _company(self) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + COMPANY
+        end = loop.time() + max(COMPANY, min(_SHARE * self._took, _LONGEST))
         while len(self._waiting) < min(self._clients(), self._scoring.together) and loop.time() < end:
             await asyncio.sleep(_LOOK)
 
