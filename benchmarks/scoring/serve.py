@@ -30,6 +30,9 @@ from tests.helpers.servers import Server, allow_files, serving
 CLIENTS = (1, 32, 1000)
 _LONGEST = 1000  # characters of a text, as a generation or a comment has them
 _TOLERANCE = 1e-4  # of a transformer in float32, from one batch to another
+_HEAD = """\
+| way | texts a second | median, ms | 99 % within, ms | processor, ms a text | speed against a call each | in processor |
+|---|---|---|---|---|---|---|"""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -152,12 +155,10 @@ def main() -> int:
         print("this process may not open enough files", file=sys.stderr)
         return 1
     texts = texts_of(options.texts, options.size)
-    print(
-        f"`python -m benchmarks.scoring.serve --texts FILE --size {options.size} --rounds {options.rounds}`:", end=" "
-    )
-    print(f"{len(texts):,} comments of {sum(map(len, texts)) / len(texts):.0f} characters on average, a tenth of them where "
-          f"they go one by one; the fastest of {options.rounds} rounds; {os.cpu_count()} cores, which clients and server "
-          "share.")  # fmt: skip
+    mean = sum(map(len, texts)) / len(texts)
+    print(f"""`python -m benchmarks.scoring.serve --texts FILE --size {options.size} --rounds {options.rounds}`:
+{len(texts):,} comments of {mean:.0f} characters on average, a tenth of them where they go one by one; the fastest of
+{options.rounds} rounds; {os.cpu_count()} cores, which clients and server share.""")
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         model = random_classifier(Path(folder, "tiny"), texts)
@@ -165,8 +166,7 @@ def main() -> int:
         for name, scorer in (("profanity", "profanity"), ("a transformer, 2 layers of 128, float32", section)):
             rows, bad = measure(scorer, texts, options.rounds)
             wrong += bad
-            print(f"\n## {name}\n\n| way | texts a second | median, ms | 99 % within, ms | processor of the scoring process "
-                  "a text, ms | times a call for each text | the same in processor time |\n|---|---|---|---|---|---|---|")  # fmt: skip
+            print(f"\n## {name}\n\n{_HEAD}")
             for row in rows:
                 print(row.cells(rows[0]), flush=True)
     print(f"\nAnswers that were missing, refused or not the scorer's own: {wrong}")

@@ -1,8 +1,8 @@
 """Texts of concurrent requests, scored together: a scorer takes a hundred texts in much less than a hundred times one.
 
 While some are scored, those that come wait, and are the next batch. An idle scorer waits a few milliseconds for
-company, but only while there are clients that could bring it: one client alone is answered without delay. After a batch
-that took long, it waits a twentieth of that time: clients who have just been answered all come again, one after another.
+company, but only while there are clients that could bring it: one client alone is answered without delay. After a
+batch that took long it waits a twentieth of that time: those who have just been answered come again one by one.
 """
 
 from __future__ import annotations

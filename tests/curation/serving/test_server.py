@@ -204,6 +204,17 @@ def test_a_slow_client_is_left(obedient: Server, sent: bytes, answered: bytes) -
     assert answer[: len(answered)] == answered and bool(answer) == bool(answered)
 
 
+def test_a_client_that_takes_no_answer_is_left(obedient: Server) -> None:
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", obedient.port))
+        client.settimeout(60)
+        with pytest.raises(ConnectionError):
+            while True:  # requests of which no answer is read, until the server has had enough
+                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+    assert obedient.request("GET", "/healthz")[0] == 200
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_is_stopped_answers_what_it_has_accepted(tmp_path: Path, number: int) -> None:
     with serving(tmp_path / "log", "tests.helpers.servers", "100", "30") as server, ThreadPoolExecutor(1) as pool:
