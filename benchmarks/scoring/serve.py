@@ -31,7 +31,7 @@ CLIENTS = (1, 32, 1000)
 _LONGEST = 1000  # characters of a text, as a generation or a comment has them
 _TOLERANCE = 1e-4  # of a transformer in float32, from one batch to another
 _HEAD = """\
-| way | texts a second | median, ms | 99 % within, ms | processor, ms a text | speed against a call each | in processor |
+| way | texts a second | median, ms | 99 % within, ms | CPU, ms a text | times a call each | in CPU time |
 |---|---|---|---|---|---|---|"""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -156,9 +156,11 @@ def main() -> int:
         return 1
     texts = texts_of(options.texts, options.size)
     mean = sum(map(len, texts)) / len(texts)
-    print(f"""`python -m benchmarks.scoring.serve --texts FILE --size {options.size} --rounds {options.rounds}`:
+    print(f"""# `hormesis score --serve` under load
+
+`python -m benchmarks.scoring.serve --texts FILE --size {options.size} --rounds {options.rounds}`:
 {len(texts):,} comments of {mean:.0f} characters on average, a tenth of them where they go one by one; the fastest of
-{options.rounds} rounds; {os.cpu_count()} cores, which clients and server share.""")
+{options.rounds} rounds; {os.cpu_count()} cores, which clients and server share, with a load of {os.getloadavg()[0]:.1f} from before.""")
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         model = random_classifier(Path(folder, "tiny"), texts)
