@@ -33,6 +33,9 @@ _TOLERANCE = 1e-4  # of a transformer in float32, from one batch to another
 _HEAD = """\
 | way | texts a second | median, ms | 99 % within, ms | CPU, ms a text | times a call each | in CPU time |
 |---|---|---|---|---|---|---|"""
+_NOTE = """\
+Clients ask again as soon as they are answered: of 1,000, one is answered when the others have been, and its time is that
+of 1,000 texts. CPU time is the scoring process's own; other work on the machine changes it less than the clock."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -155,12 +158,12 @@ def main() -> int:
         print("this process may not open enough files", file=sys.stderr)
         return 1
     texts = texts_of(options.texts, options.size)
-    mean = sum(map(len, texts)) / len(texts)
+    mean, load = sum(map(len, texts)) / len(texts), os.getloadavg()[0]
     print(f"""# `hormesis score --serve` under load
 
-`python -m benchmarks.scoring.serve --texts FILE --size {options.size} --rounds {options.rounds}`:
-{len(texts):,} comments of {mean:.0f} characters on average, a tenth of them where they go one by one; the fastest of
-{options.rounds} rounds; {os.cpu_count()} cores, which clients and server share, with a load of {os.getloadavg()[0]:.1f} from before.""")
+`python -m benchmarks.scoring.serve --texts FILE --size {options.size} --rounds {options.rounds}`: {len(texts):,} comments
+of {mean:.0f} characters on average, a tenth of them where they go one by one; fastest of {options.rounds} rounds;
+{os.cpu_count()} cores, which clients and server share; load by other work before: {load:.1f}.""")
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         model = random_classifier(Path(folder, "tiny"), texts)
@@ -171,7 +174,7 @@ def main() -> int:
             print(f"\n## {name}\n\n{_HEAD}")
             for row in rows:
                 print(row.cells(rows[0]), flush=True)
-    print(f"\nAnswers that were missing, refused or not the scorer's own: {wrong}")
+    print(f"\nAnswers that were missing, refused or not the scorer's own: {wrong}.\n\n{_NOTE}")
     return 1 if wrong else 0
 
 

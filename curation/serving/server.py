@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from aiohttp import web
@@ -17,6 +15,7 @@ from aiohttp import web
 from curation.filter.text_scoring import TextScoring
 from curation.serving.analyzer import Analyzer
 from curation.serving.batches import Batches
+from curation.serving.connections import Connections, answer, refused
 from curation.serving.messages import AnalyzeRequest, Refusal, SuggestRequest, read_message
 from curation.serving.tally import Tally
 from infra.errors import InputError
@@ -54,7 +53,7 @@ class Service:
     def __init__(self, scoring: TextScoring, limits: Limits) -> None:
         self._limits = limits
         self._analyzer = Analyzer(scoring, limits.max_bytes)
-        self.server = _Server(self._handle, limits.slow)
+        self.server = Connections(self._handle, limits.slow)
         self.batches = Batches(scoring, lambda: len(self.server.connections))
         self.tally = Tally(self.batches)
         self.open, self.stopping = 0, False
@@ -67,15 +66,19 @@ class Service:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         start = asyncio.get_running_loop().time()
         try:
-            response = _json(await self._answer(request))
+            response = answer(await self._answer(request))
             if request.path == ANALYZE:
                 self.tally.seconds.append(asyncio.get_running_loop().time() - start)
+        except ConnectionError:  # the client has gone
+            raise
         except Refusal as refusal:
             self.tally.refused[refusal.reason] += 1
-            response = _refused(refusal)
+            response = refused(refusal)
+            if refusal.code == 405:
+                response.headers["Allow"] = _METHODS[request.path]
         except Exception as error:  # its message may hold the text
             self.tally.refused[f"INTERNAL {type(error).__name__}"] += 1
-            response = _refused(Refusal(500, "INTERNAL", "The scorer failed on this request."))
+            response = refused(Refusal(500, "INTERNAL", "The scorer failed on this request."))
         if self.stopping:
             response.force_close()
         return await self._sent(request, response)
@@ -136,47 +139,6 @@ class Service:
             if request.transport:
                 request.transport.abort()
         return response
-
-
-class _Connection(web.RequestHandler):
-    def handle_error(self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None,
-                     message: str | None = None) -> web.StreamResponse:  # fmt: skip
-        """Of what is no HTTP. aiohttp's own answer repeats the bytes that it could not read, and logs them."""
-        response = _refused(Refusal(status, "INVALID_ARGUMENT", "No HTTP request."))
-        response.force_close()
-        return response
-
-
-class _Server(web.Server):
-    def __init__(self, handler: Callable[[web.BaseRequest], Any], slow: float) -> None:
-        super().__init__(handler)
-        self._slow = slow
-
-    def __call__(self) -> web.RequestHandler:
-        loop = asyncio.get_running_loop()
-        return _Connection(self, loop=loop, logger=_silent(), access_log=None, keepalive_timeout=self._slow,  # type: ignore[arg-type]
-                           lingering_time=min(self._slow, 5.0), auto_decompress=False)  # fmt: skip
-
-
-def _silent() -> logging.Logger:
-    logger = logging.getLogger("hormesis.serving")
-    logger.disabled = True  # what aiohttp logs may hold a request's bytes
-    return logger
-
-
-def _json(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8",
-                        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
-                                 "Server": "hormesis"})  # fmt: skip
-
-
-def _refused(refusal: Refusal) -> web.Response:
-    response = _json(refusal.body(), refusal.code)
-    if refusal.code == 503:
-        response.headers["Retry-After"] = "1"
-    if refusal.code == 405:
-        response.headers["Allow"] = "GET" if refusal.message.startswith(HEALTH) else "POST"
-    return response
 
 
 def serve(scoring: TextScoring, host: str, port: int, limits: Limits) -> None:

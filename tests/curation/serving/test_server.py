@@ -1,11 +1,12 @@
 """`hormesis score --serve`: a client of Perspective's protocol is answered, whatever others send at the same time.
 
-Covers curation.serving.server and curation.serving.start.
+Covers curation.serving.server, curation.serving.connections and curation.serving.start.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import threading
@@ -140,8 +141,9 @@ def test_the_longest_comment_is_scored(perspective: Server) -> None:
     ("PUT", SUGGEST, 405), ("POST", "/healthz", 405), ("GET", "/", 404), ("GET", "/../../etc/passwd", 404),
     ("POST", "/v1alpha1/comments:analyze/", 404), ("GET", "/%3Cscript%3E", 404)])  # fmt: skip
 def test_other_methods_and_paths_are_refused(perspective: Server, method: str, path: str, code: int) -> None:
-    status, answer, _ = perspective.request(method, path)
+    status, answer, headers = perspective.request(method, path)
     assert status == answer["error"]["code"] == code and "script" not in str(answer)
+    assert headers["Allow"] == (None if code == 404 else "GET" if path == "/healthz" else "POST")
 
 
 def test_what_is_no_http_is_not_repeated(perspective: Server) -> None:
@@ -262,5 +264,7 @@ def test_no_text_is_ever_logged(perspective: Server, obedient: Server) -> None:
     perspective.post(GARBAGE)
     obedient.scores(["raise secret"])
     for server in (perspective, obedient):
-        log = server.log.read_text()
-        assert log.count("\n") == 1 and "serves TOXICITY" in log
+        first, *minutes = server.log.read_text().splitlines()
+        assert " serves TOXICITY" in first
+        assert all(re.fullmatch(r"[\d,]+ answered(; [\w .,%()]+)*", line) for line in minutes)
+        assert "secret" not in str(minutes) and "nobody" not in str(minutes)
