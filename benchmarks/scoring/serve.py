@@ -34,8 +34,8 @@ _HEAD = """\
 | way | texts a second | median, ms | 99 % within, ms | CPU, ms a text | times a call each | in CPU time |
 |---|---|---|---|---|---|---|"""
 _NOTE = """\
-Clients ask again as soon as they are answered: of 1,000, one is answered when the others have been, and its time is that
-of 1,000 texts. CPU time is the scoring process's own; other work on the machine changes it less than the clock."""
+Clients ask again as soon as they are answered: of 1,000, one is answered when the others have been, and its time is
+that of 1,000 texts. CPU time is the scoring process's own; other work on the machine changes it less than the clock."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -161,7 +161,7 @@ def main() -> int:
     mean, load = sum(map(len, texts)) / len(texts), os.getloadavg()[0]
     print(f"""# `hormesis score --serve` under load
 
-`python -m benchmarks.scoring.serve --texts FILE --size {options.size} --rounds {options.rounds}`: {len(texts):,} comments
+`python -m benchmarks.scoring.serve --texts FILE --size {options.size} --rounds {options.rounds}`: {len(texts):,} texts
 of {mean:.0f} characters on average, a tenth of them where they go one by one; fastest of {options.rounds} rounds;
 {os.cpu_count()} cores, which clients and server share; load by other work before: {load:.1f}.""")
     wrong = 0
