@@ -34,7 +34,7 @@ def save_tokenizer(folder: Path) -> int:
     return len(wrapped)
 
 
-def save_model(folder: Path, architecture: str = "olmo", **changes: int) -> Path:
+def save_model(folder: Path, architecture: str = "olmo", **changes: float) -> Path:
     """A random model that is far from uniform: its weights are ten times the usual size."""
     import transformers
 
