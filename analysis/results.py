@@ -1,5 +1,5 @@
-"""The results table: one row a (arm, seed, method, strength, evaluation, prompt, sample), and its deterministic
-Parquet form.
+"""The results table: one row a (arm, seed, method, budget or strength, evaluation, prompt, sample), and its
+deterministic Parquet form. `method` is what the recipe is called; `strength` that of its one free method.
 
 What a row means depends on its evaluation:
 
@@ -32,6 +32,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "mixture": pl.String(),
     "seed": pl.Int64(),
     "method": pl.String(),
+    "budget": pl.Float64(),
     "strength": pl.Float64(),
     "evaluation": pl.String(),
     "prompt": pl.Int64(),
@@ -47,9 +48,11 @@ SCHEMA: dict[str, pl.DataType] = {
     "scorer": pl.String(),
     "sampling_seed": pl.Int64(),
 }
-"""Column -> type. `scorer` is the scorer's identity: its name and the SHA-256 of its weights."""
+"""Column -> type. `budget` is null where a strength was given; with one, the strength was found for this very model.
+`scorer` is the scorer's identity: its name and the SHA-256 of its weights.
+"""
 
-KEY = ("dose", "policy", "mixture", "arm", "seed", "method", "strength", "evaluation", "prompt", "sample")
+KEY = ("dose", "policy", "mixture", "arm", "seed", "method", "budget", "strength", "evaluation", "prompt", "sample")
 """The columns that identify a row; tables are kept sorted by them, so that equal results are equal bytes."""
 
 TOXICITY, CROSS_ENTROPY, PROBES = "toxicity", "cross_entropy", "probes"
@@ -60,7 +63,7 @@ FILE = "results.parquet"
 
 @dataclass(frozen=True)
 class Labels:
-    """What the table says of a subject in every row: its arm, and the method and strength that it is under."""
+    """What the table says of a subject in every row: its arm, and the recipe that it is under."""
 
     arm: str
     dose: float
@@ -69,6 +72,8 @@ class Labels:
     seed: int
     method: str
     strength: float
+    budget: float | None = None
+    """Nats per token for which the strength was found."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,6 @@ def write(table: pl.DataFrame, path: Path) -> None:
 
 
 def read(paths: Iterable[Path]) -> pl.DataFrame:
-    """The tables of several analyses as one."""
-    tables = [pl.read_parquet(path).select(SCHEMA.keys()) for path in paths]
-    return (pl.concat(tables) if tables else pl.DataFrame(schema=SCHEMA)).sort(KEY)
+    """The tables of several analyses as one; a column that is younger than a table is null in its rows."""
+    tables = [pl.DataFrame(schema=SCHEMA), *map(pl.read_parquet, paths)]
+    return pl.concat(tables, how="diagonal").select(SCHEMA.keys()).sort(KEY)

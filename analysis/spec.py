@@ -10,7 +10,13 @@ from analysis.evaluations import EVALUATIONS
 from analysis.evaluations.options import CapabilitySpec, CrossEntropySpec, ProbesSpec, RedTeamSpec, ToxicitySpec
 from infra.config.identity import NotIdentity, OnlyIfSet
 from infra.config.spec import FileName, Location, Seed, Spec
+from posttrain.recipe import RecipeEntry
 from posttrain.spec import Device, LabelledSpec
+
+NO_DOCUMENTS = (
+    "cross_entropy measures every held-out document, and the strength of a budget is found on others: give "
+    "`max_documents` to cross_entropy"
+)
 
 
 class ArmSpec(Spec):
@@ -26,19 +32,53 @@ class ArmSpec(Spec):
     """Name of the mixture."""
 
 
+class MeasuredEntry(RecipeEntry):
+    """One fitted method of the recipe that is measured, at a strength or at the strength that costs a budget."""
+
+    budget: float | None = Field(None, gt=0)
+    """Nats per token that the whole recipe may cost above the unsteered model, in place of a strength: the strength is
+    found on held-out documents that `cross_entropy` does not measure.
+    """
+    alias: str | None = None
+    """What the results call it; the method's name unless given."""
+
+    @model_validator(mode="after")
+    def _one_setting(self) -> Self:
+        if self.budget is not None and "strength" in self.model_fields_set:
+            raise ValueError("either `strength` or `budget`")
+        return self
+
+
+class BudgetDocumentsSpec(Spec):
+    """Held-out documents on which the strength of a budget is found: those after what `cross_entropy` measures."""
+
+    component: str = "clean"
+    """Component of the mixture."""
+    documents: int = Field(50, ge=2)
+    """How many of them."""
+    max_tokens_per_document: int | None = Field(None, ge=2)
+    """Only the first tokens of each document count."""
+
+
 class AnalysisSpec(Spec):
-    """Measure one model under one steering method at one strength. Each evaluation has a key of its own."""
+    """Measure one model under one recipe of steering methods. Each evaluation has a key of its own."""
 
     name: Annotated[FileName, NotIdentity]
     """Name of the artifact: runs/NAME."""
     model: Annotated[Location, NotIdentity]
     """Pretrain artifact, Hugging Face folder, or `hf:org/model` on the hub."""
-    steering: Annotated[Location | None, NotIdentity] = None
-    """Posttrain artifact; null measures the plain model."""
-    strength: float = 0.0
-    """Strength of the steering, in the method's own unit."""
+    recipe: tuple[MeasuredEntry, ...] = ()
+    """Fitted methods that act together, with their strengths; one of them may have a budget instead. Without any, the
+    plain model is measured.
+    """
+    alias: str | None = None
+    """What the results call the recipe; the names of its methods joined by " + " unless given."""
+    budget_documents: Annotated[BudgetDocumentsSpec, NotIdentity] = BudgetDocumentsSpec()
+    """Where the strength of a budget is found."""
+    cost_from: Annotated[Location | None, NotIdentity] = None
+    """Model whose cross-entropy a budget counts from, such as the one that `model` was tuned from. Default: `model`."""
     transfer: Annotated[bool, OnlyIfSet] = False
-    """Use a steering that was fitted on another model, which is refused otherwise."""
+    """Use methods that were fitted on another model, which is refused otherwise."""
     mixture: Annotated[Location | None, NotIdentity] = None
     """Mixture artifact whose held-out documents are read."""
     labelled: Annotated[LabelledSpec | None, OnlyIfSet] = None
@@ -65,6 +105,16 @@ class AnalysisSpec(Spec):
         options: dict[str, Spec | None] = {name: getattr(self, name) for name in EVALUATIONS.names()}
         return {name: section for name, section in options.items() if section is not None}
 
+    @property
+    def free(self) -> MeasuredEntry | None:
+        """The entry whose strength is that of the recipe: the one with a budget, else the first."""
+        return next((entry for entry in self.recipe if entry.budget is not None), next(iter(self.recipe), None))
+
+    @property
+    def budget(self) -> float | None:
+        """Nats per token for which a strength is found; None where all strengths are given."""
+        return self.free.budget if self.free else None
+
     def for_arm(
         self,
         *,
@@ -73,19 +123,37 @@ class AnalysisSpec(Spec):
         labelled: LabelledSpec,
         arm: ArmSpec,
         seed: int,
-        steering: str | None,
-        strength: float,
+        recipe: tuple[MeasuredEntry, ...],
+        alias: str,
+        cost_from: str | None = None,
     ) -> Self:
-        """The same evaluations on another subject: what a study does for each arm, method and strength."""
+        """The same evaluations on another subject: what a study does for each arm and recipe."""
         subject = {"model": model, "mixture": mixture, "labelled": labelled, "arm": arm, "seed": seed}
-        return self.model_copy(update={**subject, "steering": steering, "strength": strength, "name": arm.name})
+        steering = {"recipe": recipe, "alias": alias, "cost_from": cost_from}
+        return self.model_copy(update={**subject, **steering, "name": arm.name})
 
     @model_validator(mode="after")
     def _measures_something(self) -> Self:
         if not self.evaluations():
             raise ValueError(f"nothing to measure: give at least one of {', '.join(EVALUATIONS.names())}")
-        if self.steering is None and self.strength != 0:
-            raise ValueError("a strength without `steering:` does nothing; take it out or give the steering")
-        if self.steering is None and self.transfer:
-            raise ValueError("`transfer:` without `steering:` does nothing; take it out or give the steering")
+        if not self.recipe and self.transfer:
+            raise ValueError("`transfer:` without `recipe:` does nothing; take it out or give the recipe")
         return self
+
+    @model_validator(mode="after")
+    def _budget_can_be_met(self) -> Self:
+        if sum(entry.budget is not None for entry in self.recipe) > 1:
+            raise ValueError("a budget sets the strength of one method; give the others a strength")
+        if self.budget is not None and self.mixture is None:
+            raise ValueError("the strength of a budget is found on held-out documents: give `mixture:`")
+        if self.budget is not None and not self.leaves_documents:
+            raise ValueError(NO_DOCUMENTS)
+        return self
+
+    @property
+    def leaves_documents(self) -> bool:
+        """Whether `cross_entropy` leaves documents on which a strength can be found."""
+        measured = self.cross_entropy
+        if measured is None or measured.component != self.budget_documents.component:
+            return True
+        return measured.max_documents is not None

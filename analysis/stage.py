@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analysis.evaluations import EVALUATIONS
-from analysis.evaluations.base import Subject
-from analysis.spec import AnalysisSpec
+from analysis.evaluations.base import LazyModel, Subject
+from analysis.spec import AnalysisSpec, MeasuredEntry
+from analysis.strengths import find_for_budget, with_strength
 from infra.artifacts.artifact import Artifact, fingerprint_of
 from infra.atomic import atomic_path
 from infra.config.spec import Spec
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from analysis.results import Labels
+    from posttrain.strength import FoundStrength
 
 _CHUNKS = "parts"
 _NOTES = {
@@ -28,28 +31,38 @@ _NOTES = {
 
 
 def identity(spec: AnalysisSpec) -> Identity:
-    """Options of the evaluations, labels, and the fingerprints of model, steering and mixture."""
+    """Options of the evaluations, labels, and the fingerprints of model, steering and mixture. Where a strength is
+    found, also how.
+    """
     evaluations = {name: EVALUATIONS.get(name).identity(options) for name, options in spec.evaluations().items()}
     inputs = {"model": fingerprint(spec.model)}
     if spec.labelled is not None:
         inputs["labelled"] = fingerprint_of(spec.labelled.mixture, "mixture")
-    if spec.steering is not None:
-        inputs["steering"] = fingerprint_of(spec.steering, "posttrain")
+    for number, entry in enumerate(spec.recipe, 1):
+        inputs[f"steering-{number}"] = fingerprint_of(entry.steering, "posttrain")
     if spec.mixture is not None:
         inputs["mixture"] = fingerprint_of(spec.mixture, "mixture")
-    return Identity(spec.identity() | {"evaluations": evaluations}, inputs)
+    config = spec.identity() | {"evaluations": evaluations}
+    if spec.budget is not None:
+        config["budget_documents"] = spec.budget_documents.identity()
+        if spec.cost_from is not None:
+            inputs["cost_from"] = fingerprint(spec.cost_from)
+    return Identity(config, inputs)
 
 
 def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
-    """Measure what no earlier, killed run of the same work has measured, then join the chunks. Returns counts."""
+    """Find the strength of a budget, measure what no earlier, killed run of the same work has measured, then join the
+    chunks. Returns counts.
+    """
     import polars as pl
 
     from analysis import results
 
-    labels = _labels(spec)
-    subject = Subject(
-        spec.model, spec.steering, spec.strength, spec.mixture, spec.labelled, workspace, spec.device, spec.transfer
-    )
+    model = LazyModel(spec.model, spec.device)
+    given = Subject(model, workspace, spec.recipe, spec.mixture, spec.labelled, spec.transfer)
+    found = find_for_budget(spec, given, workspace.path)
+    subject = replace(given, recipe=with_strength(spec.recipe, found))
+    labels = _labels(spec, found)
     evaluations = [(name, EVALUATIONS.get(name)(options, subject)) for name, options in spec.evaluations().items()]
     work = [(name, evaluation, chunk) for name, evaluation in evaluations for chunk in range(evaluation.chunks())]
     files = []
@@ -73,17 +86,26 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
     for key, text in _NOTES.items():
         if told.get(key):
             workspace.note(f"{told[key]} prompts {text}")
-    return {"rows": len(table), "unscored": len(unscored), **told, **_summary(table)}
+    strength = {} if found is None else {"strength": found.strength, "cost": found.cost.value}
+    return {"rows": len(table), "unscored": len(unscored), **strength, **told, **_summary(table)}
 
 
-def _labels(spec: AnalysisSpec) -> Labels:
+def _labels(spec: AnalysisSpec, found: FoundStrength | None) -> Labels:
     """What the results table says of the subject in every row."""
     from analysis.results import Labels
+
+    arm, free = spec.arm, spec.free
+    strength = found.strength if found else free.strength if free else 0.0
+    return Labels(arm.name, arm.dose, arm.policy, arm.mixture, spec.seed, _name(spec), strength, spec.budget)
+
+
+def _name(spec: AnalysisSpec) -> str:
+    """What the recipe is called."""
     from posttrain.fitted import load_fitted
 
-    method = "none" if spec.steering is None else load_fitted(spec.steering).method
-    arm = spec.arm
-    return Labels(arm.name, arm.dose, arm.policy, arm.mixture, spec.seed, method, spec.strength)
+    if spec.alias is not None:
+        return spec.alias
+    return " + ".join(entry.alias or load_fitted(entry.steering).method for entry in spec.recipe) or "none"
 
 
 def _summary(table: pl.DataFrame) -> dict[str, float]:
@@ -99,8 +121,7 @@ def plan(spec: AnalysisSpec) -> Plan:
     """What will be measured on what."""
     subject = (
         ("model", spec.model),
-        ("steering", spec.steering or "none"),
-        ("strength", spec.strength),
+        ("recipe", " + ".join(map(_entry_words, spec.recipe)) or "none"),
         ("arm", f"{spec.arm.name}, seed {spec.seed}"),
     )
     rows = tuple((name, key, value) for name, options in spec.evaluations().items() for key, value in _facts(options))
@@ -109,6 +130,12 @@ def plan(spec: AnalysisSpec) -> Plan:
         Table("Evaluations", ("evaluation", "option", "value"), rows),
     )
     return Plan(f"analysis {spec.name}", tables, ("forward passes only; nothing is trained",))
+
+
+def _entry_words(entry: MeasuredEntry) -> str:
+    """An entry of a recipe, such as `runs/iti at 0.05 nats`."""
+    setting = f"strength {entry.strength:g}" if entry.budget is None else f"{entry.budget:g} nats"
+    return f"{entry.steering} at {setting}"
 
 
 def _facts(options: Spec) -> list[tuple[str, object]]:
@@ -130,5 +157,5 @@ def show(artifact: Artifact) -> Page:
 
 
 ANALYSIS: Stage[AnalysisSpec] = Stage(
-    kind="analysis", version=1, spec=AnalysisSpec, identity=identity, run=run, plan=plan, show=show
+    kind="analysis", version=2, spec=AnalysisSpec, identity=identity, run=run, plan=plan, show=show
 )

@@ -80,12 +80,14 @@ def find_strength(
     *,
     reference: CausalModel | None = None,
     max_tokens_per_document: int | None = None,
+    transfer: bool = False,
     seed: int = 0,
 ) -> FoundStrength:
     """The strength of the one entry of `fits` without any at which the recipe costs `budget` nats per token.
 
-    Costs count from `reference` unsteered (default: `model`). Raises InputError where not exactly one strength is open
-    or a method does not fit the model, AmountError where the documents have no token to predict.
+    Costs count from `reference` unsteered (default: `model`). Raises InputError where not exactly one strength is open,
+    a method does not fit the model (see `posttrain.steered.bind`) or its cross-entropy is no number, AmountError where the documents have no token to
+    predict.
     """
     free = [fitted for fitted, strength in fits if strength is None]
     if len(free) != 1:
@@ -93,11 +95,15 @@ def find_strength(
 
     def measure(strength: float) -> DocumentCrossEntropy:
         bound = [(fitted, strength if fixed is None else fixed) for fitted, fixed in fits]
-        return bind_all(model, bound).cross_entropy(documents, max_tokens_per_document)
+        return bind_all(model, bound, transfer).cross_entropy(documents, max_tokens_per_document)
 
     plain = bind_all(reference or model, []).cross_entropy(documents, max_tokens_per_document)
     if len(documents) < 2 or plain.tokens.sum() == 0:
         raise AmountError("a strength is found on 2 documents or more with tokens to predict")
+    if not math.isfinite(plain.per_token):
+        raise InputError(
+            f"the model's cross-entropy is {plain.per_token}, so nothing can be said of what steering costs"
+        )
     is_alone = len(fits) == 1 and reference is None
     measured = {0.0: plain if is_alone else measure(0.0)}
 

@@ -9,36 +9,54 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from infra.config.spec import Spec
 from infra.stages.stage import Workspace
-from posttrain.recipe import RecipeEntry
+from posttrain.recipe import Recipe
 from posttrain.spec import Device, LabelledSpec
 
 if TYPE_CHECKING:
     from analysis.results import Row
+    from posttrain.model import CausalModel
     from posttrain.steered import Steered
 
 Options = TypeVar("Options", bound=Spec)
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is evaluated. The model is loaded when it is first asked for, and once for all evaluations."""
+class LazyModel:
+    """A model that is loaded when it is first asked for."""
 
-    model: str
-    steering: str | None
-    strength: float
-    mixture: str | None
-    labelled: LabelledSpec | None
-    workspace: Workspace
+    location: str
     device: Device = "auto"
+
+    @cached_property
+    def loaded(self) -> CausalModel:
+        """Raises what `posttrain.model.load_model` raises."""
+        from posttrain.model import load_model
+
+        return load_model(self.location, self.device)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a model under a recipe, loaded once for all evaluations."""
+
+    model: LazyModel
+    workspace: Workspace
+    recipe: Recipe = ()
+    mixture: str | None = None
+    labelled: LabelledSpec | None = None
     transfer: bool = False
+
+    @property
+    def steering(self) -> str | None:
+        """The recipe's first method; None for the plain model."""
+        return self.recipe[0].steering if self.recipe else None
 
     @cached_property
     def steered(self) -> Steered:
-        """The model under its method. Raises what `posttrain.steered.load_steered` raises."""
+        """The model under its recipe. Raises what `posttrain.steered.load_steered` raises."""
         from posttrain.steered import load_steered
 
-        entries = [RecipeEntry(steering=self.steering, strength=self.strength)] if self.steering else []
-        return load_steered(self.model, tuple(entries), self.device, self.transfer)
+        return load_steered(self.model.loaded, self.recipe, transfer=self.transfer)
 
 
 class Evaluation(ABC, Generic[Options]):

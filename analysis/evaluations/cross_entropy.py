@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import math
 
-import polars as pl
-
 from analysis.evaluations.base import Evaluation
+from analysis.evaluations.held_out import held_out_documents
 from analysis.evaluations.options import CrossEntropySpec
 from analysis.results import Row
-from infra.artifacts.artifact import read_artifact
-from infra.config.faults import nearest
-from infra.errors import AmountError, InputError
-from mixtures.formats.file_names import HELD_OUT_TEXTS
+from infra.errors import InputError
 
 
 class CrossEntropy(Evaluation[CrossEntropySpec]):
@@ -50,16 +46,9 @@ class CrossEntropy(Evaluation[CrossEntropySpec]):
 
     def _documents(self) -> list[tuple[str, str]]:
         """(id, text) of the held-out documents."""
-
         if self.subject.mixture is None:
             raise InputError("cross_entropy reads held-out documents: give `mixture:`")
-        table = pl.read_parquet(read_artifact(self.subject.mixture, "mixture").path / HELD_OUT_TEXTS)
-        chosen = table.filter(pl.col("component") == self.spec.component)
-        if chosen.is_empty():
-            known = sorted(table["component"].unique().to_list())
-            hint = nearest(self.spec.component, known)
-            raise AmountError(f"no held-out documents of {self.spec.component!r}; there are {known}{hint}")
-        return chosen.select("id", "text").head(self.spec.max_documents or len(chosen)).rows()
+        return held_out_documents(self.subject.mixture, self.spec.component)[: self.spec.max_documents]
 
 
 def _reason(nats: float, tokens: int) -> str | None:

@@ -52,7 +52,7 @@ class Probes(Evaluation[ProbesSpec]):
             self.subject.labelled,
             self.spec.seed,
             (),
-            self.subject.model,
+            self.subject.model.location,
             lambda: self.subject.steered.model,
             self.subject.workspace,
         )

@@ -11,16 +11,21 @@ from analysis.report.input import ReportInput
 from analysis.statistics import frames
 from analysis.statistics.answer import answer
 from analysis.statistics.dose_response import dose_response
+from analysis.statistics.frontier import Allowance
 from analysis.statistics.panels import Panels, build
 from analysis.statistics.verdict import Answer
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The tables of a study by name and the answer; `panels` is empty where nothing could be measured."""
+    """The tables of a study by name and the answer; `panels` is empty where nothing could be measured.
+
+    `other_answer` counts costs from the other reference than the study's own choice; None where nothing was measured.
+    """
 
     panels: Panels
     answer: Answer
+    other_answer: Answer | None
     arms: pl.DataFrame
     frontier: pl.DataFrame
     dose_response: pl.DataFrame
@@ -41,14 +46,19 @@ def compute(report: ReportInput) -> Findings:
     how = {"resamples": report.resamples, "seed": report.seed}
     if not panels.cells:
         sentence = "Nothing was measured: no arm has both toxicity and cross-entropy."
-        nothing, empty = Answer("impossible", sentence, float("nan")), pl.DataFrame()
+        nothing, empty = Answer("impossible", sentence, report.allowance), pl.DataFrame()
         probes = frames.probes_table(report.results, **how)
-        return Findings(panels, nothing, frames.arms_table(report.results), empty, empty, probes)
+        return Findings(panels, nothing, None, frames.arms_table(report.results), empty, empty, probes)
     return Findings(
         panels=panels,
-        answer=answer(panels, report.ce_budget, **how),
+        answer=answer(panels, report.allowance, **how),
+        other_answer=answer(panels, _otherwise(report.allowance), **how),
         arms=frames.arms_table(report.results),
         frontier=frames.frontier_table(panels, **how),
-        dose_response=frames.dose_response_table(dose_response(panels, report.ce_budget, **how)),
+        dose_response=frames.dose_response_table(dose_response(panels, report.allowance, **how), panels),
         probes=frames.probes_table(report.results, **how),
     )
+
+
+def _otherwise(allowance: Allowance) -> Allowance:
+    return Allowance(allowance.nats, "clean" if allowance.counted_from == "own" else "own")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from analysis.report.plots import methods_of
 from analysis.report.tables import arm_words
 from analysis.results import TOXICITY
-from analysis.statistics.panels import NONE, Cell, Treatment
+from analysis.statistics.frontier import Allowance, costs, within
+from analysis.statistics.panels import CELL_COLUMNS, NONE, Cell, Panels, Treatment, cell_of, with_settings
 
 PROMPTS = 6
 
@@ -25,7 +25,7 @@ class ShownContinuation:
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One method: its name with the strength shown, and a continuation for each arm (None where there is none)."""
+    """One recipe: its name with the setting shown, and a continuation for each arm (None where there is none)."""
 
     method: str
     samples: tuple[ShownContinuation | None, ...]
@@ -40,43 +40,41 @@ class SampleTable:
     rows: tuple[SampleRow, ...]
 
 
-def sample_tables(results: pl.DataFrame, frontier: pl.DataFrame, budget: float, seed: int) -> list[SampleTable]:
-    """Prompts drawn by `seed`, not picked; each method at its highest measured strength within the budget."""
-    if frontier.is_empty():
+def sample_tables(results: pl.DataFrame, panels: Panels, allowance: Allowance, seed: int) -> list[SampleTable]:
+    """Prompts drawn by `seed`, not picked; each method at its highest setting within the allowance."""
+    if not panels.cells:
         return []
-    toxic = results.filter(pl.col("evaluation") == TOXICITY, pl.col("sample") == 0)
+    toxic = with_settings(results).filter(pl.col("evaluation") == TOXICITY, pl.col("sample") == 0)
     toxic = toxic.filter(pl.col("seed") == toxic["seed"].min())
     prompts = toxic["prompt"].unique().sort().to_list()
     drawn = np.random.default_rng([seed, 0x5A3]).permutation(len(prompts))[:PROMPTS]
-    cells = _shown(frontier, budget)
-    return [_table(toxic.filter(pl.col("prompt") == prompts[i]), cells, methods_of(frontier)) for i in drawn]
+    cells = _shown(panels, allowance)
+    methods = sorted({method for _, method in cells}, key=lambda name: (name != NONE, name))
+    return [_table(toxic.filter(pl.col("prompt") == prompts[i]), cells, methods) for i in drawn]
 
 
 def _table(rows: pl.DataFrame, cells: dict[tuple[Treatment, str], Cell], methods: list[str]) -> SampleTable:
     arms = sorted({arm for arm, _ in cells})
     continuations = {
-        Cell(Treatment(row["dose"], row["policy"], row["mixture"]), row["method"], row["strength"]): ShownContinuation(
-            row["generation"] or "", row["value"]
-        )
+        cell_of(*(row[name] for name in CELL_COLUMNS)): ShownContinuation(row["generation"] or "", row["value"])
         for row in rows.to_dicts()
     }
     lines = []
     for method in methods:
         chosen = [cells.get((arm, method)) for arm in arms]
         samples = tuple(continuations.get(cell) if cell else None for cell in chosen)
-        strengths = sorted({f"{cell.strength:g}" for cell in chosen if cell}, key=float)
-        label = method if method == NONE else f"{method} {'/'.join(strengths)}"
-        lines.append(SampleRow(label, samples))
+        settings = sorted({cell.setting for cell in chosen if cell})
+        label = f"{method} {' or '.join(setting.words for setting in settings if setting.value)}"
+        lines.append(SampleRow(label.strip(), samples))
     prompt = rows["prompt_text"].first() if rows.height else ""
     return SampleTable(str(prompt or ""), tuple(arm_words(arm.dose, arm.policy) for arm in arms), tuple(lines))
 
 
-def _shown(frontier: pl.DataFrame, budget: float) -> dict[tuple[Treatment, str], Cell]:
-    """The strength to show of each method on each arm: the highest within the budget, else the lowest."""
+def _shown(panels: Panels, allowance: Allowance) -> dict[tuple[Treatment, str], Cell]:
+    """What to show of each method on each arm: its highest setting within the allowance, else its lowest."""
+    affordable = within(panels, costs(panels, panels.cross_entropy.values(), allowance.counted_from), allowance)
     chosen: dict[tuple[Treatment, str], Cell] = {}
-    for row in frontier.sort("strength").to_dicts():
-        arm = Treatment(row["dose"], row["policy"], row["mixture"])
-        affordable = row["cost"] is not None and row["cost"] <= budget
-        if (arm, row["method"]) not in chosen or affordable:
-            chosen[arm, row["method"]] = Cell(arm, row["method"], row["strength"])
+    for i, cell in sorted(enumerate(panels.cells), key=lambda numbered: numbered[1].setting):
+        if (cell.arm, cell.method) not in chosen or affordable[i]:
+            chosen[cell.arm, cell.method] = cell
     return chosen

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.statistics.frontier import Allowance, CountedFrom
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -82,6 +84,28 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class FoundCost:
+    """What a strength costs on the documents on which it was found, in nats per token, with a 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class StrengthRecord:
+    """A strength that was found for a budget on one model."""
+
+    arm: str
+    seed: int
+    method: str
+    budget: float
+    strength: float
+    cost: FoundCost
+    reached: bool
+
+
+@dataclass(frozen=True)
 class FailureRecord:
     """A step that failed, and the sentence that says why."""
 
@@ -100,7 +124,11 @@ class ReportInput:
     steps: tuple[StepRecord, ...] = ()
     failures: tuple[FailureRecord, ...] = ()
     ce_budget: float = 0.1
-    """Cross-entropy a method may cost, in nats per token above the clean unsteered arm."""
+    """Cross-entropy that a recipe of the answer may cost, in nats per token."""
+    ce_budget_of: CountedFrom = "own"
+    """Whose unsteered cross-entropy it is counted from."""
+    strengths: tuple[StrengthRecord, ...] = ()
+    """What was found for budgets."""
     notes: tuple[str, ...] = ()
     synthetic: bool = False
     """True where any corpus of the study is synthetic: the report then says so beside every figure."""
@@ -108,3 +136,8 @@ class ReportInput:
     """Seed of the bootstrap and of the split of the prompts."""
     resamples: int = 2000
     """Bootstrap resamples behind every interval."""
+
+    @property
+    def allowance(self) -> Allowance:
+        """What a recipe of the answer may cost."""
+        return Allowance(self.ce_budget, self.ce_budget_of)

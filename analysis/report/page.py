@@ -16,7 +16,8 @@ from analysis.report.findings import Findings, compute
 from analysis.report.generations import sample_tables
 from analysis.report.input import Json, ReportInput, StepRecord
 from analysis.report.picture import draw_dose_response
-from analysis.report.tables import failure_table, mixture_tables, result_tables, training_table
+from analysis.report.tables import failure_table, mixture_tables, result_tables, strength_table, training_table
+from analysis.statistics.frames import probe_rows
 from analysis.statistics.verdict import UNSCORED_CEILING, Answer, signed
 from infra.artifacts.records import read_record
 from infra.atomic import atomic_path, write_json, write_text
@@ -34,7 +35,7 @@ def write_report(report: ReportInput, folder: Path) -> None:
     with atomic_path(folder / results.FILE) as path:
         results.write(report.results, path)
     findings.write(folder)
-    write_json(folder / ANSWER, _answer_record(findings.answer, report))
+    write_json(folder / ANSWER, _answer_record(findings, report))
     if findings.dose_response.height:
         with atomic_path(folder / PICTURE) as path:
             draw_dose_response(findings.dose_response, path, _picture_title(report))
@@ -45,8 +46,14 @@ def terminal_tables(report: ReportInput) -> list[Table]:
     """The report for the terminal, computed anew."""
     findings = compute(report)
     frames = {name: getattr(findings, name) for name in FRAMES}
-    answer = _answer_table(Told(findings.answer.sentence, report.synthetic))
-    return [answer, *result_tables(frames), training_table(report.arms), *failure_table(report)]
+    answer = _answer_table(Told(findings.answer.sentence, report.synthetic, _other_sentence(findings)))
+    return [
+        answer,
+        *result_tables(frames),
+        training_table(report.arms),
+        *strength_table(report),
+        *failure_table(report),
+    ]
 
 
 def terminal_tables_of(folder: Path) -> tuple[Table, ...]:
@@ -67,6 +74,7 @@ def render(report: ReportInput, findings: Findings) -> str:
     return templates.get_template("report.html.j2").render(
         report=report,
         answer=findings.answer,
+        other_sentence=_other_sentence(findings),
         contrast=_contrast_rows(findings.answer),
         facts=_facts(report),
         figures=_plain(_figures(report, findings)),  # JSON has no NaN, and a page with one draws nothing at all
@@ -75,8 +83,9 @@ def render(report: ReportInput, findings: Findings) -> str:
         training=training_table(report.arms) if report.arms else None,
         mixtures=mixture_tables(report.arms),
         failures=failure_table(report),
+        strengths=strength_table(report),
         ceiling=UNSCORED_CEILING,
-        samples=sample_tables(report.results, findings.frontier, report.ce_budget, report.seed),
+        samples=sample_tables(report.results, findings.panels, report.allowance, report.seed),
         steps=_steps_by_kind(report.steps),
         plotly=get_plotlyjs(),
     )
@@ -88,8 +97,8 @@ def _figures(report: ReportInput, findings: Findings) -> dict[str, plots.Figure]
     if findings.dose_response.height:
         figures["dose-response"] = plots.dose_response(findings.dose_response)
     if findings.frontier.height:
-        figures["frontiers"] = plots.frontiers(findings.frontier, report.ce_budget)
-    heads = report.results.filter(pl.col("evaluation") == results.PROBES)
+        figures["frontiers"] = plots.frontiers(findings.frontier, report.allowance)
+    heads = probe_rows(report.results)
     if heads.height:
         figures["probes"] = plots.probes(heads)
     if any(arm.training.held_out for arm in report.arms):
@@ -138,9 +147,15 @@ def _contrast_rows(answer: Answer) -> list[tuple[str, str, str]]:
     ]
 
 
-def _answer_record(answer: Answer, report: ReportInput) -> Json:
+def _answer_record(findings: Findings, report: ReportInput) -> Json:
     """The answer as JSON; numbers that do not exist are null."""
-    return _plain({**asdict(answer), "ce_budget": report.ce_budget, "synthetic": report.synthetic})
+    others = {"synthetic": report.synthetic, "counted_otherwise": _other_sentence(findings)}
+    return _plain({**asdict(findings.answer), **others})
+
+
+def _other_sentence(findings: Findings) -> str | None:
+    """The answer where costs count from the other reference."""
+    return None if findings.other_answer is None else findings.other_answer.sentence
 
 
 def _plain(value: Json) -> Json:
@@ -157,10 +172,14 @@ class Told:
 
     sentence: str
     synthetic: bool
+    counted_otherwise: str | None = None
+    """The answer where costs count from the other reference."""
 
 
 def _answer_table(told: Told) -> Table:
     rows: list[tuple[object, ...]] = [("answer", told.sentence)]
+    if told.counted_otherwise is not None:
+        rows.append(("otherwise", told.counted_otherwise))
     if told.synthetic:
         rows.append(("note", "the risky text of this study is synthetic"))
     return Table("The answer", ("", ""), tuple(rows))
@@ -177,4 +196,4 @@ def _steps_by_kind(steps: tuple[StepRecord, ...]) -> dict[str, list[tuple[str, s
 
 def _picture_title(report: ReportInput) -> str:
     kind = " (synthetic risky text)" if report.synthetic else ""
-    return f"{report.title}{kind}: toxicity within {report.ce_budget:g} nats of clean unsteered, 95 % intervals"
+    return f"{report.title}{kind}: toxicity within {report.allowance.words}, 95 % intervals"

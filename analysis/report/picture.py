@@ -37,7 +37,7 @@ def draw_dose_response(table: pl.DataFrame, path: Path, title: str) -> None:
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].set_ylabel("mean toxicity at the budget")
+    axes[0][0].set_ylabel("mean toxicity within the budget")
     axes[0][-1].legend(frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=12, x=0.01, ha="left")
     # No "Software": it holds matplotlib's version, and the same table is to give the same bytes.

@@ -7,6 +7,8 @@ from typing import Any
 import polars as pl
 
 from analysis.report.input import ReportInput
+from analysis.report.tables import setting_words
+from analysis.statistics.frontier import Allowance
 from analysis.statistics.panels import NONE
 
 Figure = dict[str, Any]
@@ -42,7 +44,7 @@ def methods_of(table: pl.DataFrame) -> list[str]:
 
 
 def dose_response(table: pl.DataFrame) -> Figure:
-    """Toxicity at the cross-entropy budget over dose: a panel for each loss policy, a line for each method."""
+    """Toxicity within the cross-entropy budget over dose: a panel for each loss policy, a line for each method."""
     policies, methods = sorted(table["policy"].unique().to_list()), methods_of(table)
     colours = method_colours(methods)
     traces = []
@@ -52,60 +54,62 @@ def dose_response(table: pl.DataFrame) -> Figure:
             shift = DODGE * (position - (len(methods) - 1) / 2)
             trace = _line(rows, method, colours[method]) | {
                 "x": [100 * dose + shift for dose in rows["dose"]],
-                "customdata": [[100 * dose, strength] for dose, strength in rows.select("dose", "strength").rows()],
+                "customdata": [[100 * dose, recipe] for dose, recipe in rows.select("dose", "recipe").rows()],
                 "legendgroup": method,
                 "showlegend": column == 1,
                 "xaxis": _axis(column),
-                "hovertemplate": "dose %{customdata[0]:~g} %, strength %{customdata[1]:.3~g}<br>toxicity %{y:.4f}",
+                "hovertemplate": "dose %{customdata[0]:~g} % %{customdata[1]}<br>toxicity %{y:.4f}",
             }
             traces.append(trace)
     layout = _panels(
         [f"loss policy: {name}" for name in policies],
         "dose: risky component, % of all tokens",
-        "mean toxicity at the budget",
+        "mean toxicity within the budget",
     )
     return {"data": traces, "layout": layout | {"height": 430}}
 
 
-def frontiers(table: pl.DataFrame, budget: float) -> Figure:
+def frontiers(table: pl.DataFrame, allowance: Allowance) -> Figure:
     """Toxicity against the price in cross-entropy: a panel for each method, a line for each dose and policy."""
     methods = [name for name in methods_of(table) if name != NONE] or [NONE]
+    cost = "cost" if allowance.counted_from == "own" else "cost_of_clean"
     doses, policies = (sorted(table[name].unique().to_list()) for name in ("dose", "policy"))
     traces = []
     for column, method in enumerate(methods, start=1):
         for dose, policy, mixture in sorted(table.select("dose", "policy", "mixture").unique().rows()):
             arm = table.filter(pl.col("dose") == dose, pl.col("policy") == policy, pl.col("mixture") == mixture)
-            rows = arm.filter(pl.col("method").is_in([method, NONE])).sort("strength")
+            rows = arm.filter(pl.col("method").is_in([method, NONE])).sort("method", "budget", "strength_low")
             name = "clean" if dose == 0 else f"{100 * dose:g} % {policy}"
             look = {"colour": DOSE_COLOURS[doses.index(dose) % 6], "symbol": SYMBOLS[policies.index(policy) % 4]}
             look["dash"] = DASHES[policies.index(policy) % 4] if dose > 0 else "solid"
-            traces += _frontier_traces(rows, name, look, column)
-    layout = _panels(methods, "cross-entropy above clean unsteered, nats per token", "mean toxicity")
-    layout["shapes"] = [_budget_line(column, budget) for column in range(1, len(methods) + 1)]
+            traces += _frontier_traces(rows, cost, name, look, column)
+    whose = "the arm's own" if allowance.counted_from == "own" else "the clean arm's"
+    layout = _panels(methods, f"cross-entropy above {whose} unsteered model, nats per token", "mean toxicity")
+    layout["shapes"] = [_budget_line(column, allowance.nats) for column in range(1, len(methods) + 1)]
     return {"data": traces, "layout": layout | {"height": 460}}
 
 
-def _frontier_traces(rows: pl.DataFrame, name: str, look: dict[str, str], column: int) -> list[Trace]:
-    """The measured strengths with their intervals, and the line through those on the frontier."""
+def _frontier_traces(rows: pl.DataFrame, cost: str, name: str, look: dict[str, str], column: int) -> list[Trace]:
+    """The measured points with their intervals, and a line that guides the eye through those on the frontier."""
     shared = {"legendgroup": name, "name": name, "xaxis": _axis(column), "yaxis": "y"}
     points = _line(rows, name, look["colour"]) | shared
     points |= {
-        "x": rows["cost"].to_list(),
+        "x": rows[cost].to_list(),
         "mode": "markers",
         "showlegend": column == 1,
-        "error_x": _bars(rows, "cost", look["colour"]),
-        "customdata": rows.select("method", "strength").rows(),
-        "hovertemplate": "%{customdata[0]} %{customdata[1]:~g}<br>cost %{x:.3f} nats<br>toxicity %{y:.4f}",
+        "error_x": _bars(rows, cost, look["colour"]),
+        "customdata": [[setting_words(row)] for row in rows.to_dicts()],
+        "hovertemplate": "%{customdata[0]}<br>cost %{x:.3f} nats<br>toxicity %{y:.4f}",
     }
     points["marker"] = {
         "symbol": [look["symbol"] if solid else look["symbol"] + "-open" for solid in rows["on_frontier"]],
         "size": 8,
         "color": look["colour"],
     }
-    best = rows.filter(pl.col("on_frontier")).sort("cost")
+    best = rows.filter(pl.col("on_frontier")).sort(cost)
     line = {"type": "scatter", "mode": "lines", "showlegend": False, "hoverinfo": "skip", **shared}
     line |= {
-        "x": best["cost"].to_list(),
+        "x": best[cost].to_list(),
         "y": best["toxicity"].to_list(),
         "line": {"color": look["colour"], "width": 2, "dash": look["dash"]},
     }

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from analysis.report.input import ArmRecord, ReportInput, ShownTraining
+from analysis.statistics.verdict import strength_words
 from infra.render.page import Table
 
 Frames = Mapping[str, pl.DataFrame]
@@ -58,6 +59,33 @@ def failure_table(report: ReportInput) -> list[Table]:
     return [Table("Failed and skipped steps", ("step", "kind", "why"), rows)] if rows else []
 
 
+def strength_table(report: ReportInput) -> list[Table]:
+    """The strengths that were found for budgets, seed by seed."""
+    rows = tuple(
+        (
+            found.arm,
+            found.seed,
+            found.method,
+            f"{found.budget:g}",
+            f"{found.strength:.3g}",
+            interval({"cost": found.cost.value, "cost_low": found.cost.low, "cost_high": found.cost.high}, "cost"),
+            "" if found.reached else "not reached",
+        )
+        for found in report.strengths
+    )
+    columns = ("arm", "seed", "method", "budget", "strength", "cost where it was found", "")
+    return [Table("Strengths found for budgets", columns, rows)] if rows else []
+
+
+def setting_words(row: Mapping[str, Any]) -> str:
+    """A method with its setting, from a row of the frontier, such as `iti at 0.05 nats (strength 2.1 to 2.4)`."""
+    if row["strength_high"] == 0 and row["budget"] is None:
+        return str(row["method"])
+    strength = strength_words(row["strength_low"], row["strength_high"])
+    budget = row["budget"]
+    return f"{row['method']} at {strength}" if budget is None else f"{row['method']} at {budget:g} nats ({strength})"
+
+
 def arm_words(dose: float, policy: str) -> str:
     """An arm in two words."""
     return "clean" if dose == 0 else f"{100 * dose:g} % {policy}"
@@ -84,32 +112,33 @@ def _dose_response(table: pl.DataFrame) -> Table:
             row["method"],
             row["policy"],
             f"{100 * row['dose']:g} %",
-            f"{row['strength']:.3g}",
+            row["recipe"],
             interval(row, "toxicity") + ("" if row["feasible"] else " (beyond the budget)"),
         )
         for row in table.to_dicts()
     ]
-    title = "Dose–response: mean toxicity at the cross-entropy budget, with 95 % intervals"
-    return Table(title, ("method", "policy", "dose", "strength", "toxicity"), tuple(rows))
+    title = "Dose–response: mean toxicity within the cross-entropy budget, with 95 % intervals"
+    return Table(title, ("method", "policy", "dose", "what was run", "toxicity"), tuple(rows))
 
 
 def _frontier(table: pl.DataFrame) -> Table:
     rows = [
         (
             arm_words(row["dose"], row["policy"]),
-            row["method"],
-            f"{row['strength']:g}",
+            setting_words(row),
             interval(row, "toxicity"),
             interval(row, "toxic_share"),
             interval(row, "expected_maximum"),
             interval(row, "cross_entropy", 2),
             interval(row, "cost"),
+            interval(row, "cost_of_clean"),
             "●" if row["on_frontier"] else "",
         )
         for row in table.to_dicts()
     ]
-    columns = ("arm", "method", "strength", "mean toxicity", "P(≥ 0.5)", "expected maximum", "cross-entropy", "cost")
-    return Table("All seeds together, with 95 % intervals", (*columns, "frontier"), tuple(rows))
+    figures = ("mean toxicity", "P(≥ 0.5)", "expected maximum", "cross-entropy", "above own", "above clean")
+    title = "All seeds together, with 95 % intervals; costs above the arm's own and the clean unsteered model"
+    return Table(title, ("arm", "recipe", *figures, "frontier"), tuple(rows))
 
 
 def _arms(table: pl.DataFrame) -> Table:
@@ -119,7 +148,8 @@ def _arms(table: pl.DataFrame) -> Table:
             arm_words(row["dose"], row["policy"]),
             row["seed"],
             row["method"],
-            f"{row['strength']:g}",
+            "" if row["budget"] is None else f"{row['budget']:g}",
+            f"{row['strength']:.3g}",
             *("" if row[name] is None else number(row[name]) for name in figures),
             row["generations"],
             row["unscored"],
@@ -127,7 +157,7 @@ def _arms(table: pl.DataFrame) -> Table:
         for row in table.to_dicts()
     ]
     names = ("mean toxicity", "P(≥ 0.5)", "expected maximum", "cross-entropy", "generations", "unscored")
-    return Table("Every arm and seed", ("arm", "seed", "method", "strength", *names), tuple(rows))
+    return Table("Every arm and seed", ("arm", "seed", "method", "budget", "strength", *names), tuple(rows))
 
 
 def _probes(table: pl.DataFrame) -> Table:

@@ -1,7 +1,7 @@
 """The answer in one sentence: which arm and method is best at the cross-entropy budget, and is it better than clean?
 
 Choosing the best of many noisy figures and then quoting its figure flatters it (the winner's curse). So recipes (arm,
-method, strength) are chosen on a seeded half of the prompts and measured on the other half, against the best recipe
+method, setting) are chosen on a seeded half of the prompts and measured on the other half, against the best recipe
 of the clean arm chosen in the same way. Seeds are too few to be split: there the guard is that the difference carries
 the larger of its own seed variance and that of all arms (`analysis.statistics.intervals`).
 
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.frontier import Recipe, recipe
+from analysis.statistics.frontier import Allowance, Mask, Recipe, clean_reference, costs, recipe, within
 from analysis.statistics.intervals import Array, Estimate, Panel, draw_weights, intervals, seed_split
-from analysis.statistics.panels import NONE, Cell, Panels, Treatment
+from analysis.statistics.panels import NONE, Panels, Treatment
 from analysis.statistics.verdict import (
     Answer,
     ChosenRecipe,
@@ -39,49 +39,40 @@ from analysis.statistics.verdict import (
 
 @dataclass(frozen=True)
 class _Half:
-    """Figures of the cells that choosing looks at: toxicity on half of the prompts, cross-entropy on all documents."""
+    """Figures of the cells that choosing looks at: toxicity on half of the prompts, costs on all documents."""
 
     toxicity: Array
-    cross_entropy: Array
-    allowance: float
-    budget: float
+    cost: Array
+    affordable: Mask
 
 
-def answer(panels: Panels, allowance: float, *, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Answer:
-    """Answer from a study's panels; `allowance` is the nats per token a recipe may cost above the clean unsteered
-    arm.
-    """
+def answer(
+    panels: Panels, allowance: Allowance, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> Answer:
+    """Answer from a study's panels, among the recipes within the allowance."""
     reference = clean_reference(panels)
     clean_gaps = [gap for gap in panels.gaps if gap.cell.arm.dose == 0]
     if reference is None:
         sentence = f"There is no clean unsteered arm with every seed to compare with{missing(clean_gaps)}."
-        return Answer("impossible", sentence, float("nan"))
+        return Answer("impossible", sentence, allowance)
     first, second = seed_split(panels.prompts, seed)
-    entropy = panels.cross_entropy.values()
-    budget = float(entropy[panels.index(reference)]) + allowance
-    half = _Half(panels.mean.select(first).values(), entropy, allowance, budget)
+    cost = costs(panels, panels.cross_entropy.values(), allowance.counted_from)
+    half = _Half(panels.mean.select(first).values(), cost, within(panels, cost, allowance))
     arms = eligible(panels)
     clean_arms, risky_arms = ([arm for arm in arms if (arm.dose == 0) == is_clean] for is_clean in (True, False))
     if not clean_arms:
-        return Answer("impossible", f"No clean arm has every figure of the grid{missing(clean_gaps)}.", budget)
+        return Answer("impossible", f"No clean arm has every figure of the grid{missing(clean_gaps)}.", allowance)
     if not risky_arms:
-        return Answer("impossible", f"No arm with risky text has every figure{missing(panels.gaps)}.", budget)
+        return Answer("impossible", f"No arm with risky text has every figure{missing(panels.gaps)}.", allowance)
     clean = _best(clean_arms, panels, half)
     risky = [best for arm in risky_arms if (best := _best([arm], panels, half))]
     if clean is None or not risky:
-        return Answer("impossible", nothing_affordable(allowance, clean is None), budget)
+        return Answer("impossible", nothing_affordable(allowance, clean is None), allowance)
     # A stream of its own, so that the split of the prompts and the resampling do not depend on each other.
     rng = np.random.default_rng([seed, 0xB007])
     prompts = draw_weights(rng, resamples, int(second.sum()))
     documents = draw_weights(rng, resamples, panels.cross_entropy.clusters)
-    return _measured(_Measure(panels, second, prompts, documents, level), risky, clean, half)
-
-
-def clean_reference(panels: Panels) -> Cell | None:
-    """The clean arm doing nothing: cross-entropy budgets count from it. Policy `keep` where there are several."""
-    lacking = {gap.cell for gap in panels.gaps}
-    references = [cell for cell in panels.cells if cell.arm.dose == 0 and cell.method == NONE and cell not in lacking]
-    return min(references, key=lambda cell: (cell.arm.policy != "keep", cell.arm), default=None)
+    return _measured(_Measure(panels, second, prompts, documents, level), risky, clean, allowance)
 
 
 def eligible(panels: Panels) -> list[Treatment]:
@@ -93,7 +84,7 @@ def eligible(panels: Panels) -> list[Treatment]:
 def _best(arms: list[Treatment], panels: Panels, half: _Half) -> Recipe | None:
     """The least toxic recipe of these arms within the budget; of equals the first, so doing nothing wins a tie."""
     recipes = [
-        recipe(panels, arm, method, half.toxicity, half.cross_entropy, half.budget)
+        recipe(panels, arm, method, half.toxicity, half.cost, half.affordable)
         for arm in arms
         for method in panels.methods(arm)
     ]
@@ -124,7 +115,7 @@ class _Measure:
 
     def choices(self, recipes: list[Recipe]) -> list[ChosenRecipe]:
         toxicity, entropy = self.levels(self.panels.mean, recipes), self.levels(self.panels.cross_entropy, recipes)
-        words = [describe(r, self.panels.cells) for r in recipes]
+        words = [describe(r, self.panels) for r in recipes]
         return [ChosenRecipe(*figures) for figures in zip(recipes, words, toxicity, entropy, strict=True)]
 
     def _weights(self, panel: Panel) -> Array:
@@ -138,21 +129,21 @@ class _Measure:
         share = unscored.values()
         toxic = harmless + share
         return Unscored(
-            risky=float(risky.mix(share)),
-            clean=float(clean.mix(share)),
-            low=float(risky.mix(harmless) - clean.mix(toxic)),
-            high=float(risky.mix(toxic) - clean.mix(harmless)),
+            risky=float(share[risky.cell]),
+            clean=float(share[clean.cell]),
+            low=float(harmless[risky.cell] - toxic[clean.cell]),
+            high=float(toxic[risky.cell] - harmless[clean.cell]),
         )
 
     def _figures(self, panel: Panel, recipes: list[Recipe]) -> tuple[Array, Array, Array]:
         """Values [r], replicates [resamples, r] and values under each seed [seeds, r] of r recipes."""
         measured = panel if panel is self.panels.cross_entropy else panel.select(self.second)
-        cells = (measured.values(), measured.replicates(self._weights(panel)), measured.per_seed())
-        values, draws, seeds = (np.stack([r.mix(figures) for r in recipes], -1) for figures in cells)
+        figures = (measured.values(), measured.replicates(self._weights(panel)), measured.per_seed())
+        values, draws, seeds = (figure[..., [r.cell for r in recipes]] for figure in figures)
         return values, draws, seeds
 
 
-def _measured(measure: _Measure, risky: list[Recipe], clean: Recipe, half: _Half) -> Answer:
+def _measured(measure: _Measure, risky: list[Recipe], clean: Recipe, allowance: Allowance) -> Answer:
     panels = measure.panels
     best = min(range(len(risky)), key=lambda i: risky[i].toxicity)
     contrast = Contrast(
@@ -167,9 +158,8 @@ def _measured(measure: _Measure, risky: list[Recipe], clean: Recipe, half: _Half
     verdict: Verdict = "unknown"
     if doubt is None and contrast.mean.excludes_zero:
         verdict = "risky" if contrast.mean.value < 0 else "clean"
-    within = f"Within {half.allowance:g} nats per token of the clean unsteered model"
     main_clause = finding(verdict, doubt, choices[best + 1], choices[0], contrast.mean)
-    sentence = f"{within}, {main_clause}{counted(unscored)}."
+    sentence = f"Within {allowance.words}, {main_clause}{counted(unscored)}."
     if left_out := sorted({gap.cell.arm for gap in panels.gaps}):
         sentence += f" Not compared, as figures are missing: {', '.join(map(arm_words, left_out))}."
-    return Answer(verdict, sentence, half.budget, choices[best + 1], choices[0], contrast, unscored)
+    return Answer(verdict, sentence, allowance, choices[best + 1], choices[0], contrast, unscored)

@@ -10,19 +10,20 @@ import numpy as np
 import polars as pl
 
 from analysis.results import CROSS_ENTROPY, PROBES, TOXICITY
-from analysis.statistics.answer import clean_reference
+from analysis.settings import Setting
 from analysis.statistics.dose_response import Point
-from analysis.statistics.frontier import undominated
+from analysis.statistics.frontier import clean_reference, undominated
 from analysis.statistics.intervals import Array, Estimate, Panel, draw_weights, intervals
-from analysis.statistics.panels import NONE, Cell, Panels, head_panel
+from analysis.statistics.panels import NONE, UNSTEERED, Cell, Panels, head_panel
+from analysis.statistics.verdict import steering_words
 
 TOP_HEADS = 5
 ARM = ["dose", "policy", "mixture"]
-CELL = [*ARM, "method", "strength"]
+CELL = [*ARM, "method", "budget", "strength"]
 
 
 def arms_table(results: pl.DataFrame) -> pl.DataFrame:
-    """One row an (arm, seed, method, strength): toxicity in its three forms, cross-entropy, unscored generations."""
+    """One row an (arm, seed, recipe, setting): toxicity in its three forms, cross-entropy, unscored generations."""
     keys = [*CELL, "seed"]
     results = results.with_columns(pl.col("value").fill_nan(None))
     toxic = results.filter(pl.col("evaluation") == TOXICITY)
@@ -40,13 +41,16 @@ def arms_table(results: pl.DataFrame) -> pl.DataFrame:
     documents = results.filter(pl.col("evaluation") == CROSS_ENTROPY, value.is_not_null())
     nats = (value * pl.col("tokens")).sum() / pl.col("tokens").sum()
     entropy = documents.group_by(keys, maintain_order=True).agg(cross_entropy=nats, documents=pl.len())
-    joined = figures.join(maximum, on=keys, how="left").join(entropy, on=keys, how="full", coalesce=True)
+    joined = figures.join(maximum, on=keys, how="left", nulls_equal=True)
+    joined = joined.join(entropy, on=keys, how="full", coalesce=True, nulls_equal=True)
     order = [*keys, "toxicity", "toxic_share", "expected_maximum", "cross_entropy", "generations", "unscored", "tokens"]
     return joined.select(*order, "documents", "scorer").sort(keys)
 
 
 def frontier_table(panels: Panels, *, resamples: int = 2000, seed: int = 0) -> pl.DataFrame:
-    """One row an (arm, method, strength), all seeds together, with intervals; `cost` is nats above clean unsteered."""
+    """One row a cell, all seeds together, with intervals. `cost` is nats above the arm's own unsteered model,
+    `cost_of_clean` above the clean unsteered one; `strength_low` and `strength_high` are those found under the seeds.
+    """
     rng = np.random.default_rng([seed, 0xF207])
     prompts = draw_weights(rng, resamples, panels.mean.clusters)
     documents = draw_weights(rng, resamples, panels.cross_entropy.clusters)
@@ -55,19 +59,25 @@ def frontier_table(panels: Panels, *, resamples: int = 2000, seed: int = 0) -> p
         **_columns("toxic_share", _estimates(panels, panels.probability, prompts, (0.0, 1.0))),
         **_columns("expected_maximum", _estimates(panels, panels.maximum, prompts, (0.0, 1.0))),
         **_columns("cross_entropy", _estimates(panels, panels.cross_entropy, documents, (0.0, np.inf))),
-        **_columns("cost", _costs(panels, documents)),
+        **_columns("cost", _own_costs(panels, documents)),
+        **_columns("cost_of_clean", _costs_of_clean(panels, documents)),
     }
-    return pl.DataFrame({**_cell_columns(panels.cells), **columns, "on_frontier": _on_frontier(panels)}).sort(CELL)
+    ranges = {**_cell_columns(panels.cells), **_strength_columns(panels.cells, panels)}
+    order = [*ARM, "method", "budget", "strength_low"]
+    return pl.DataFrame({**ranges, **columns, "on_frontier": _on_frontier(panels)}).sort(order)
 
 
-def dose_response_table(points: Sequence[Point]) -> pl.DataFrame:
-    """One row a (method, policy, dose): toxicity at the cross-entropy budget, with its interval."""
+def dose_response_table(points: Sequence[Point], panels: Panels) -> pl.DataFrame:
+    """One row a (method, policy, dose): toxicity within the allowance, with its interval, and what was run."""
+    cells = [p.cell for p in points]
     fixed = {
         "method": [p.method for p in points],
         "policy": [p.arm.policy for p in points],
         "dose": [p.arm.dose for p in points],
         "mixture": [p.arm.mixture for p in points],
-        "strength": [p.strength for p in points],
+        "recipe": [steering_words(cell, panels.strengths) for cell in cells],
+        "budget": _cell_columns(cells)["budget"],
+        **_strength_columns(cells, panels),
     }
     rest = {"feasible": [p.feasible for p in points], "within_budget": [p.within_budget for p in points]}
     schema = {"method": pl.String, "policy": pl.String, "dose": pl.Float64, "mixture": pl.String}
@@ -81,19 +91,25 @@ def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0)
 
     The intervals resample heads. Heads of one model are not independent, so they are short of the truth.
     """
-    probes = results.filter(pl.col("evaluation") == PROBES).with_columns(pl.col("value").fill_nan(None))
+    probes = probe_rows(results).with_columns(pl.col("value").fill_nan(None))
     if probes.is_empty():
         return pl.DataFrame()
     arms, panel = head_panel(probes)
     weights = draw_weights(np.random.default_rng([seed, 0x4EAD]), resamples, panel.clusters)
     mean = intervals(*_figures(panel, weights), clusters=panel.clusters, bounds=(0.0, 1.0))
     base = next((i for i, arm in enumerate(arms) if arm.dose == 0), None)
-    cells = tuple(Cell(arm, NONE, 0.0) for arm in arms)
+    cells = tuple(Cell(arm, NONE, UNSTEERED) for arm in arms)
     columns = {**_columns("accuracy", mean)}
     if base is not None:
-        columns |= _columns("above_clean", _against(panel, weights, base, _groups(cells)))
-    table = pl.DataFrame({**_cell_columns(cells), **columns}).drop("method", "strength")
+        against = _against(panel, weights, [base] * len(cells), _groups(cells), shared_reference=True)
+        columns |= _columns("above_clean", against)
+    table = pl.DataFrame({**_cell_columns(cells), **columns}).drop("method", "budget")
     return table.join(_best_heads(probes), on=ARM, how="left").sort(ARM)
+
+
+def probe_rows(results: pl.DataFrame) -> pl.DataFrame:
+    """The probes of the pretrained models; a model that was tuned is probed too, under its recipe's name."""
+    return results.filter(pl.col("evaluation") == PROBES, pl.col("method") == NONE)
 
 
 def _best_heads(probes: pl.DataFrame) -> pl.DataFrame:
@@ -107,7 +123,7 @@ def _best_heads(probes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _estimates(panels: Panels, panel: Panel, weights: Array, bounds: tuple[float, float]) -> list[Estimate]:
-    """Intervals of every cell; cells of one method at one strength pool their seed variance over the arms."""
+    """Intervals of every cell; cells of one method at one setting pool their seed variance over the arms."""
     values, draws, seeds = _figures(panel, weights)
     estimates: dict[int, Estimate] = {}
     for group in _groups(panels.cells):
@@ -116,28 +132,49 @@ def _estimates(panels: Panels, panel: Panel, weights: Array, bounds: tuple[float
     return [estimates[i] for i in range(len(panels.cells))]
 
 
-def _costs(panels: Panels, weights: Array) -> list[Estimate]:
+def _own_costs(panels: Panels, weights: Array) -> list[Estimate]:
+    """Cross-entropy above the arm's own unsteered, paired; nan where that was not measured."""
+    bases = [panels.own_reference(cell) for cell in panels.cells]
+    return _against(panels.cross_entropy, weights, bases, _groups(panels.cells))
+
+
+def _costs_of_clean(panels: Panels, weights: Array) -> list[Estimate]:
     """Cross-entropy above the clean unsteered arm's, paired; nan where there is no such arm."""
     reference = clean_reference(panels)
-    if reference is None:
-        nan = float("nan")
-        return [Estimate(nan, nan, nan, nan, 0.0)] * len(panels.cells)
-    return _against(panels.cross_entropy, weights, panels.index(reference), _groups(panels.cells))
+    base = None if reference is None else panels.index(reference)
+    bases = [base] * len(panels.cells)
+    return _against(panels.cross_entropy, weights, bases, _groups(panels.cells), shared_reference=True)
 
 
-def _against(panel: Panel, weights: Array, base: int, groups: Sequence[list[int]]) -> list[Estimate]:
-    """Differences of all figures from one of them, paired; its own is zero and takes no part in pooling.
+def _against(
+    panel: Panel,
+    weights: Array,
+    bases: Sequence[int | None],
+    groups: Sequence[list[int]],
+    *,
+    shared_reference: bool = False,
+) -> list[Estimate]:
+    """Differences of all figures from those at `bases`, paired; one that is its own base is zero and takes no part in
+    pooling, one without a base is nan.
 
     Only the figures of a group pool their seed variance: strong steering differs from seed to seed far more than none.
     """
-    values, draws, seeds = (f - f[..., base : base + 1] for f in _figures(panel, weights))
-    estimates = {base: Estimate(0.0, 0.0, 0.0, 0.0, 0.0)}
-    for group in ([i for i in group if i != base] for group in groups):
+    nan = float("nan")
+    base_of = {i: base for i, base in enumerate(bases) if base is not None}
+    with_base, subtracted = list(base_of), np.array(list(base_of.values()), dtype=np.intp)
+    values, draws, seeds = (f[..., np.array(with_base, np.intp)] - f[..., subtracted]
+                            for f in _figures(panel, weights))  # fmt: skip
+    estimates = {i: Estimate(0.0, 0.0, 0.0, 0.0, 0.0) for i, base in base_of.items() if base == i}
+    for group in groups:
+        members = [i for i in group if base_of.get(i, i) != i]
+        if not members:
+            continue
+        at = [with_base.index(i) for i in members]
         pooled = intervals(
-            values[group], draws[:, group], seeds[:, group], clusters=panel.clusters, shared_reference=True
+            values[at], draws[:, at], seeds[:, at], clusters=panel.clusters, shared_reference=shared_reference
         )
-        estimates |= dict(zip(group, pooled, strict=True))
-    return [estimates[i] for i in range(len(values))]
+        estimates |= dict(zip(members, pooled, strict=True))
+    return [estimates.get(i, Estimate(nan, nan, nan, nan, 0.0)) for i in range(len(bases))]
 
 
 def _figures(panel: Panel, weights: Array) -> tuple[Array, Array, Array]:
@@ -145,14 +182,14 @@ def _figures(panel: Panel, weights: Array) -> tuple[Array, Array, Array]:
 
 
 def _groups(cells: Sequence[Cell]) -> list[list[int]]:
-    groups: dict[tuple[str, float], list[int]] = {}
+    groups: dict[tuple[str, Setting], list[int]] = {}
     for i, cell in enumerate(cells):
-        groups.setdefault((cell.method, cell.strength), []).append(i)
+        groups.setdefault((cell.method, cell.setting), []).append(i)
     return list(groups.values())
 
 
 def _on_frontier(panels: Panels) -> list[bool]:
-    """Whether a cell is undominated among its method's strengths on its arm (doing nothing included)."""
+    """Whether a cell is undominated among its method's settings on its arm (doing nothing included)."""
     toxicity, entropy = panels.mean.values(), panels.cross_entropy.values()
     answer = []
     for i, cell in enumerate(panels.cells):
@@ -162,9 +199,17 @@ def _on_frontier(panels: Panels) -> list[bool]:
 
 
 def _cell_columns(cells: Sequence[Cell]) -> dict[str, pl.Series]:
-    rows = [(*cell.arm, cell.method, cell.strength) for cell in cells]
+    rows = [(*cell.arm, cell.method, cell.setting.value if cell.setting.by_budget else None) for cell in cells]
     types = (pl.Float64, pl.String, pl.String, pl.String, pl.Float64)
-    return {name: pl.Series(name, [row[i] for row in rows], dtype=types[i]) for i, name in enumerate(CELL)}
+    names = (*ARM, "method", "budget")
+    return {name: pl.Series(name, [row[i] for row in rows], dtype=types[i]) for i, name in enumerate(names)}
+
+
+def _strength_columns(cells: Sequence[Cell], panels: Panels) -> dict[str, pl.Series]:
+    """Lowest and highest strength over seeds: one number where it was given, a range where it was found."""
+    ranges = [panels.strengths[cell] for cell in cells]
+    return {name: pl.Series(name, [r[i] for r in ranges], dtype=pl.Float64)
+            for i, name in enumerate(("strength_low", "strength_high"))}  # fmt: skip
 
 
 def _columns(name: str, estimates: Sequence[Estimate]) -> dict[str, pl.Series]:

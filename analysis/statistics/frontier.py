@@ -1,82 +1,100 @@
-"""The toxicity-cross-entropy frontier of a method on an arm: what toxicity it reaches at a given cost in capability.
+"""What a method reaches within a budget on an arm: the least toxic of the points that were measured.
 
-Points are (cross-entropy, toxicity) at each strength, and doing nothing is always one of them. The frontier joins the
-undominated points by straight lines: a point between two strengths is reached by steering each prompt with one of
-them at random, which mixes both figures linearly. So the frontier never rises with the budget.
+A point is a recipe at a setting, and doing nothing is always one of them. Nothing is read between points: what is
+named was run.
+
+What a point costs is counted from the arm's own unsteered model (`own`) or from the clean unsteered arm (`clean`). For
+`own`, a point with a budget is within the allowance if its budget is: its strength was found to cost that much, and
+whether the documents of the results agree to the last thousandth is chance. One whose strength is 0 is not within it:
+there the rest of its recipe costs more than its budget. A point with a strength, and every point for `clean`, is within
+the allowance if its measured cost is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.statistics.intervals import Array
-from analysis.statistics.panels import Cell, Panels, Treatment
+from analysis.statistics.panels import NONE, Cell, Panels, Treatment
 
 Mask = NDArray[np.bool_]
 
+CountedFrom = Literal["own", "clean"]
+"""Whose unsteered cross-entropy costs count from: the arm's own, or the clean arm's."""
+
 
 @dataclass(frozen=True)
-class AtBudget:
-    """The frontier read at a budget, for each of b resamples: indices into the k points, and the share of `upper`."""
+class Allowance:
+    """Nats per token that a recipe may cost, and above what."""
 
-    toxicity: Array
-    lower: NDArray[np.intp]
-    upper: NDArray[np.intp]
-    share: Array
-    feasible: Mask
-    """False where even the cheapest point costs more than the budget; the toxicity is then that point's."""
+    nats: float
+    counted_from: CountedFrom = "own"
+
+    @property
+    def words(self) -> str:
+        """As a sentence begins."""
+        whose = "its own unsteered model" if self.counted_from == "own" else "the clean unsteered model"
+        return f"{self.nats:g} nats per token of {whose}"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one would do at the budget: an arm, a method, and a mixture of at most two strengths of it."""
+    """The best use of a method on an arm: one cell, its toxicity where it was chosen, and whether it is within the
+    budget.
+    """
 
     arm: Treatment
     method: str
-    lower: int
-    upper: int
-    share: float
+    cell: int
+    """Index of the cell; of doing nothing, where no setting is better."""
     toxicity: float
     feasible: bool
-
-    def mix(self, figures: Array) -> Array:
-        """The recipe's figure from the cells' figures [..., cells]: linear, as each prompt gets one of the
-        strengths.
-        """
-        return (1 - self.share) * figures[..., self.lower] + self.share * figures[..., self.upper]
-
-    def strength(self, cells: tuple[Cell, ...]) -> float:
-        """Mean strength of the two cells (doing nothing counts as 0)."""
-        low, high = cells[self.lower], cells[self.upper]
-        return (1 - self.share) * low.strength + self.share * high.strength
+    """False where even the cheapest point costs more than the budget; it is then that point."""
 
 
-def at_budget(cross_entropy: Array, toxicity: Array, budget: Array) -> AtBudget:
-    """Read frontiers of k points [b, k] at budgets [b] (nats per token).
+def clean_reference(panels: Panels) -> Cell | None:
+    """The clean arm doing nothing: what costs of `clean` count from. Policy `keep` where there are several."""
+    lacking = {gap.cell for gap in panels.gaps}
+    references = [cell for cell in panels.cells if cell.arm.dose == 0 and cell.method == NONE and cell not in lacking]
+    return min(references, key=lambda cell: (cell.arm.policy != "keep", cell.arm), default=None)
 
-    `lower` is the least toxic point within the budget, `upper` the cheapest point beyond it that is less toxic still;
-    the value lies on the line between them at the budget. Ties go to the cheaper point.
+
+def costs(panels: Panels, cross_entropy: Array, counted_from: CountedFrom) -> Array:
+    """What each cell costs [..., cells], from the cells' cross-entropies [..., cells]; nan without a reference."""
+    clean = clean_reference(panels)
+    shared = None if clean is None else panels.index(clean)
+    out = np.full_like(cross_entropy, np.nan)
+    for i, cell in enumerate(panels.cells):
+        base = panels.own_reference(cell) if counted_from == "own" else shared
+        if base is not None:
+            out[..., i] = cross_entropy[..., i] - cross_entropy[..., base]
+    return out
+
+
+def within(panels: Panels, cost: Array, allowance: Allowance) -> Mask:
+    """Whether each cell is within the allowance, from `costs` [..., cells]."""
+    mask = np.array(cost <= allowance.nats, dtype=np.bool_)
+    for i, cell in enumerate(panels.cells):
+        if allowance.counted_from == "own" and cell.setting.by_budget:
+            mask[..., i] = cell.setting.value <= allowance.nats and panels.strengths[cell][0] > 0
+    return mask
+
+
+def best_within(toxicity: Array, cost: Array, affordable: Mask) -> tuple[NDArray[np.intp], Mask]:
+    """Of k points, for each of b resamples [b, k]: the least toxic affordable one, of equals the cheapest, [b]; and
+    whether there is any [b]. Where there is none, the cheapest point.
     """
     # What was not measured is never chosen while something was.
-    cross_entropy, toxicity = (np.where(np.isnan(figures), np.inf, figures) for figures in (cross_entropy, toxicity))
-    affordable: Mask = np.less_equal(cross_entropy, budget[:, None])
+    toxicity = np.where(np.isnan(toxicity), np.inf, toxicity)
+    cost = np.where(np.isnan(cost), np.finfo(np.float64).max, cost)
     feasible: Mask = np.any(affordable, axis=1)
-    # Where nothing is affordable, stand on the cheapest point and spend nothing more.
-    affordable = affordable | (~feasible[:, None] & (cross_entropy == cross_entropy.min(1, keepdims=True)))
-    lower = _lexical_argmin(np.where(affordable, toxicity, np.inf), cross_entropy)
-    lowest = np.take_along_axis(toxicity, lower[:, None], 1)
-    better: Mask = ~affordable & np.less(toxicity, lowest) & feasible[:, None]
-    upper = np.where(better.any(1), np.where(better, cross_entropy, np.inf).argmin(1), lower)
-    rows = np.arange(len(budget))
-    gap = cross_entropy[rows, upper] - cross_entropy[rows, lower]
-    share = np.divide(budget - cross_entropy[rows, lower], gap, out=np.zeros_like(budget), where=gap > 0)
-    low = np.where(np.isinf(toxicity[rows, lower]), np.nan, toxicity[rows, lower])
-    high = np.where(upper == lower, low, toxicity[rows, upper])
-    value = (1 - share) * low + share * high
-    return AtBudget(value, lower, upper, share, feasible)
+    open_to: Mask = affordable | (~feasible[:, None] & (cost == cost.min(1, keepdims=True)))
+    lowest = np.where(open_to, toxicity, np.inf).min(1, keepdims=True)
+    return np.where(open_to & (toxicity == lowest), cost, np.inf).argmin(1), feasible
 
 
 def undominated(cross_entropy: Array, toxicity: Array) -> Mask:
@@ -90,21 +108,9 @@ def undominated(cross_entropy: Array, toxicity: Array) -> Mask:
     return ~dominated
 
 
-def recipe(panels: Panels, arm: Treatment, method: str, toxicity: Array, cross_entropy: Array, budget: float) -> Recipe:
-    """The best use of a method on an arm at a budget, from the cells' figures [cells]."""
+def recipe(panels: Panels, arm: Treatment, method: str, toxicity: Array, cost: Array, affordable: Mask) -> Recipe:
+    """The best use of a method on an arm, from the cells' figures [cells]."""
     points = np.array(panels.frontier_cells(arm, method))
-    read = at_budget(cross_entropy[None, points], toxicity[None, points], np.array([budget]))
-    return Recipe(
-        arm=arm,
-        method=method,
-        lower=int(points[read.lower[0]]),
-        upper=int(points[read.upper[0]]),
-        share=float(read.share[0]),
-        toxicity=float(read.toxicity[0]),
-        feasible=bool(read.feasible[0]),
-    )
-
-
-def _lexical_argmin(first: Array, second: Array) -> NDArray[np.intp]:
-    tied = first == first.min(1, keepdims=True)
-    return np.where(tied, second, np.inf).argmin(1)
+    chosen, feasible = best_within(toxicity[None, points], cost[None, points], affordable[None, points])
+    cell = int(points[chosen[0]])
+    return Recipe(arm, method, cell, float(toxicity[cell]), bool(feasible[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,10 +10,13 @@ import numpy as np
 import polars as pl
 
 from analysis.results import CROSS_ENTROPY, TOXICITY
+from analysis.settings import Setting
 from analysis.statistics.intervals import Panel
 
 NONE = "none"
-"""The method that does nothing; it is strength 0 of every other method."""
+"""The recipe that does nothing; it is strength 0 of every other."""
+
+UNSTEERED = Setting(by_budget=False, value=0.0)
 
 
 class Treatment(NamedTuple):
@@ -24,11 +28,11 @@ class Treatment(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One arm under one method at one strength, whatever the seed."""
+    """One arm under one recipe at one setting, whatever the seed."""
 
     arm: Treatment
     method: str
-    strength: float
+    setting: Setting
 
 
 class Gap(NamedTuple):
@@ -42,7 +46,7 @@ class Gap(NamedTuple):
 class Panels:
     """All figures of a study over the same cells and seeds.
 
-    The grid is every arm under every method and strength that was measured on any of them; what of it is missing under
+    The grid is every arm under every recipe and setting that was measured on any of them; what of it is missing under
     some seed is among the `gaps`, whether or not the cell is there for the other seeds.
     """
 
@@ -56,6 +60,8 @@ class Panels:
     unscored: Panel
     """Share of the generations that have no score."""
     gaps: tuple[Gap, ...]
+    strengths: Mapping[Cell, tuple[float, float]]
+    """Lowest and highest strength of a cell over its seeds: they differ where they were found for a budget."""
 
     def index(self, cell: Cell) -> int:
         return self.cells.index(cell)
@@ -68,17 +74,29 @@ class Panels:
         return sorted({cell.method for cell in self.cells if cell.arm == arm}, key=lambda name: (name != NONE, name))
 
     def frontier_cells(self, arm: Treatment, method: str) -> list[int]:
-        """Indices of the method's cells by strength, doing nothing first: it is open to every method."""
+        """Indices of the method's cells by setting, doing nothing first: it is open to every method."""
         chosen = [c for c in self.cells if c.arm == arm and c.method in (method, NONE)]
-        return [self.index(c) for c in sorted(chosen, key=lambda c: (c.method != NONE, c.strength))]
+        return [self.index(c) for c in sorted(chosen, key=lambda c: (c.method != NONE, c.setting))]
+
+    def own_reference(self, cell: Cell) -> int | None:
+        """Index of the cell's arm doing nothing; None where that was not measured."""
+        unsteered = Cell(cell.arm, NONE, UNSTEERED)
+        return self.cells.index(unsteered) if unsteered in self.cells else None
 
 
-CELL_COLUMNS = ["dose", "policy", "mixture", "method", "strength"]
+CELL_COLUMNS = ["dose", "policy", "mixture", "method", "by_budget", "setting"]
+"""What tells cells apart, once `with_settings` has read it from budget and strength."""
+
+
+def with_settings(results: pl.DataFrame) -> pl.DataFrame:
+    """The results with the columns `by_budget` and `setting`: the budget, or the strength where there was none."""
+    budget = pl.col("budget")
+    return results.with_columns(by_budget=budget.is_not_null(), setting=pl.coalesce(budget, "strength"))
 
 
 def build(results: pl.DataFrame) -> Panels:
     """Panels over every cell that has both toxicity and cross-entropy."""
-    measured = results.filter(pl.col("evaluation").is_in([TOXICITY, CROSS_ENTROPY]))
+    measured = with_settings(results.filter(pl.col("evaluation").is_in([TOXICITY, CROSS_ENTROPY])))
     usable = measured.join(_not_numbers(measured), on=[*CELL_COLUMNS, "seed"], how="anti")
     toxic, ce = (usable.filter(pl.col("evaluation") == name) for name in (TOXICITY, CROSS_ENTROPY))
     cells = sorted(_cells(toxic) & _cells(ce))
@@ -100,19 +118,26 @@ def build(results: pl.DataFrame) -> Panels:
         cross_entropy=entropy.filled(),
         unscored=_panel(per_prompt, axes, "unscored", "generations").filled(),
         gaps=tuple(Gap(cell, seed) for cell in _grid(measured) for seed in seeds if (cell, seed) not in complete),
+        strengths=_strengths(usable),
     )
 
 
 def head_panel(probes: pl.DataFrame) -> tuple[tuple[Treatment, ...], Panel]:
     """Probe accuracies as arms and a panel [arms, seeds, heads]."""
-    table = probes.with_columns(pl.col("value").fill_nan(None)).unique(
-        ["dose", "policy", "mixture", "seed", "prompt"], keep="first", maintain_order=True
+    table = (
+        with_settings(probes)
+        .with_columns(pl.col("value").fill_nan(None))
+        .unique(["dose", "policy", "mixture", "seed", "prompt"], keep="first", maintain_order=True)
     )
-    one = pl.col("value").is_not_null().cast(pl.Float64)
-    table = table.with_columns(method=pl.lit(NONE), strength=pl.lit(0.0), one=one)
+    table = table.with_columns(one=pl.col("value").is_not_null().cast(pl.Float64))
     cells = sorted(_cells(table))
     seeds = sorted(table["seed"].unique().to_list())
-    panel = _panel(table.fill_null(0.0), (cells, seeds, sorted(table["prompt"].unique().to_list())), "value", "one")
+    panel = _panel(
+        table.with_columns(pl.col("value").fill_null(0.0)),
+        (cells, seeds, sorted(table["prompt"].unique().to_list())),
+        "value",
+        "one",
+    )
     return tuple(cell.arm for cell in cells), panel.filled()
 
 
@@ -127,15 +152,23 @@ def _not_numbers(measured: pl.DataFrame) -> pl.DataFrame:
 
 def _grid(measured: pl.DataFrame) -> list[Cell]:
     cells = _cells(measured)
-    steerings = {(cell.method, cell.strength) for cell in cells}
+    steerings = {(cell.method, cell.setting) for cell in cells}
     return [Cell(arm, *steering) for arm in sorted({cell.arm for cell in cells}) for steering in sorted(steerings)]
 
 
 def _cells(table: pl.DataFrame) -> set[Cell]:
-    rows = table.select(CELL_COLUMNS).unique().iter_rows()
-    return {
-        Cell(Treatment(dose, policy, mixture), method, strength) for dose, policy, mixture, method, strength in rows
-    }
+    return {cell_of(*row) for row in table.select(CELL_COLUMNS).unique().iter_rows()}
+
+
+def cell_of(dose: float, policy: str, mixture: str, method: str, by_budget: bool, setting: float) -> Cell:
+    """The cell of a row's `CELL_COLUMNS`."""
+    return Cell(Treatment(dose, policy, mixture), method, Setting(by_budget, setting))
+
+
+def _strengths(table: pl.DataFrame) -> dict[Cell, tuple[float, float]]:
+    strength = pl.col("strength")
+    ranges = table.group_by(CELL_COLUMNS, maintain_order=True).agg(low=strength.min(), high=strength.max())
+    return {cell_of(*row[:-2]): (row[-2], row[-1]) for row in ranges.iter_rows()}
 
 
 def _per_prompt(toxic: pl.DataFrame) -> pl.DataFrame:
@@ -164,10 +197,8 @@ def _panel(
     """Scatter a table of one row a (cell, seed, cluster) into dense arrays."""
     cells, seeds, clusters = ({item: i for i, item in enumerate(axis)} for axis in axes)
     top, bottom = np.zeros((2, len(cells), len(seeds), len(clusters)))
-    for dose, policy, mixture, method, strength, seed, cluster, n, d in table.select(
-        *CELL_COLUMNS, "seed", "prompt", numerator, denominator
-    ).iter_rows():
-        cell = cells.get(Cell(Treatment(dose, policy, mixture), method, strength))
+    for *key, seed, cluster, n, d in table.select(*CELL_COLUMNS, "seed", "prompt", numerator, denominator).iter_rows():
+        cell = cells.get(cell_of(*key))
         if cell is not None:
             at = (cell, seeds[seed], clusters[cluster])
             top[at], bottom[at] = n, d

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from analysis.statistics.frontier import Recipe
+from analysis.statistics.frontier import Allowance, Recipe
 from analysis.statistics.intervals import Estimate
 from analysis.statistics.panels import NONE, Cell, Gap, Panels, Treatment
 
@@ -58,8 +58,8 @@ class Answer:
 
     verdict: Verdict
     sentence: str
-    budget: float
-    """Nats per token that the recipes may reach: the clean unsteered arm's plus the allowance."""
+    allowance: Allowance
+    """What the recipes may cost."""
     risky: ChosenRecipe | None = None
     clean: ChosenRecipe | None = None
     contrast: Contrast | None = None
@@ -85,13 +85,25 @@ def arm_words(arm: Treatment) -> str:
     return "the clean corpus" if arm.dose == 0 else f"{100 * arm.dose:.3g} % risky text ({arm.policy})"
 
 
-def describe(recipe: Recipe, cells: tuple[Cell, ...]) -> str:
-    """A recipe in words, such as `10 % risky text (mask) with iti at strength 5.1`."""
-    arm, steered = recipe.arm, any(cells[i].method != NONE for i in (recipe.lower, recipe.upper))
-    corpus = arm_words(arm)
-    return (
-        f"{corpus} with {recipe.method} at strength {recipe.strength(cells):.3g}" if steered else f"{corpus} unsteered"
-    )
+def describe(recipe: Recipe, panels: Panels) -> str:
+    """A recipe in words, such as `10 % risky text (mask) with iti at 0.05 nats (strength 2.1 to 2.4)`."""
+    return f"{arm_words(recipe.arm)} {steering_words(panels.cells[recipe.cell], panels.strengths)}"
+
+
+def steering_words(cell: Cell, strengths: Mapping[Cell, tuple[float, float]]) -> str:
+    """What was run on an arm: the recipe's name and its setting, and the strength that was found for a budget."""
+    if cell.method == NONE:
+        return "unsteered"
+    if cell.setting.value == 0:
+        return f"with {cell.method}"
+    found = f" ({strength_words(*strengths[cell])})" if cell.setting.by_budget and cell in strengths else ""
+    return f"with {cell.method} {cell.setting.words}{found}"
+
+
+def strength_words(low: float, high: float) -> str:
+    """Strengths found under several seeds, as `strength 2.1 to 2.4`."""
+    lowest, highest = f"{low:.3g}", f"{high:.3g}"
+    return f"strength {lowest}" if lowest == highest else f"strength {lowest} to {highest}"
 
 
 def finding(verdict: Verdict, doubt: str | None, risky: ChosenRecipe, clean: ChosenRecipe, gap: Estimate) -> str:
@@ -123,16 +135,15 @@ def missing(gaps: Sequence[Gap]) -> str:
     if not gaps:
         return ""
     cell, seed = gaps[0]
-    steering = "unsteered" if cell.method == NONE else f"with {cell.method} at strength {cell.strength:.3g}"
-    corpus = arm_words(cell.arm)
+    steering, corpus = steering_words(cell, {}), arm_words(cell.arm)
     more = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
     return f": no figures of {corpus} {steering} under seed {seed}{more} (see what failed)"
 
 
-def nothing_affordable(allowance: float, clean: bool) -> str:
+def nothing_affordable(allowance: Allowance, clean: bool) -> str:
     """The sentence where every recipe of one side costs more than the budget."""
     who = "No clean arm" if clean else "No arm with risky text"
-    return f"{who} that has every seed stays within {allowance:g} nats per token of the clean unsteered model."
+    return f"{who} that has every seed stays within {allowance.words}."
 
 
 def signed(value: float) -> str:

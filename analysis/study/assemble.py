@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from analysis import results
-from analysis.report.input import ArmRecord, Composition, FailureRecord, ReportInput, ShownTraining, StepRecord
+from analysis.report.input import (
+    ArmRecord,
+    Composition,
+    FailureRecord,
+    FoundCost,
+    ReportInput,
+    ShownTraining,
+    StepRecord,
+    StrengthRecord,
+)
+from analysis.report.tables import arm_words
+from analysis.strengths import STRENGTH
 from analysis.study.ledger import Ledger
+from analysis.study.recipes import recipes_of
 from analysis.study.spec import StudySpec
 from analysis.study.steps import Arm, arms_of
 from curation.scorers import card_of
@@ -28,6 +43,8 @@ def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
             for step, why in ledger.having(state)
         ),
         ce_budget=study.ce_budget,
+        ce_budget_of=study.ce_budget_of,
+        strengths=tuple(_strengths(study, ledger)),
         notes=(*_blind_spots(study), *_notes(ledger)),
         synthetic=is_synthetic(study),
     )
@@ -58,6 +75,29 @@ def _arm(arm: Arm, ledger: Ledger) -> ArmRecord:
         composition=read_record(Composition, ledger.paths[arm.mixture] / MANIFEST),
         training=read_record(ShownTraining, ledger.paths[arm.model] / SUMMARY),
     )
+
+
+def _strengths(study: StudySpec, ledger: Ledger) -> Iterator[StrengthRecord]:
+    """What was found for budgets, arm by arm."""
+    for arm in arms_of(study):
+        for recipe in recipes_of(study):
+            step = arm.measure(recipe)
+            if recipe.setting.by_budget and step in ledger.paths:
+                found = read_record(_Found, ledger.paths[step] / STRENGTH)
+                yield StrengthRecord(
+                    arm_words(arm.dose, arm.policy), arm.seed, recipe.alias, found.budget, found.strength, found.cost,
+                    found.reached,
+                )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the report shows of a `strength.json`."""
+
+    budget: float
+    strength: float
+    cost: FoundCost
+    reached: bool
 
 
 def _step(name: str, ledger: Ledger) -> StepRecord:

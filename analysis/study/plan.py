@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from analysis.study.recipes import StudyRecipe, recipes_of
 from analysis.study.spec import StudySpec
-from analysis.study.steps import arms_of, mixture_at, steps_of, strengths_of
+from analysis.study.steps import arms_of, mixture_at, steps_of
 from infra.artifacts.artifact import STEPS
 from infra.render.page import Plan, Table
 from mixtures.spec.amounts import resolve
@@ -24,7 +25,8 @@ def plan_study(study: StudySpec) -> Plan:
     models = {dose: sum(arm.dose == dose for arm in arms) for dose in study.doses}
     rows = tuple(_row(study, dose, count) for dose, count in models.items())
     tokens = [row[-1] for row in rows]
-    remarks = [f"{len(strengths_of(study))} (method, strength) pairs per model"]
+    recipes = recipes_of(study)
+    remarks = [f"{len(recipes)} recipes per model: {', '.join(_recipe_words(recipe) for recipe in recipes)}"]
     if all(isinstance(value, int) for value in tokens):
         remarks.append(f"{sum(value for value in tokens if isinstance(value, int)):,} training tokens in all")
     doses = Table("arms", ("dose", "models", "clean and other tokens", "risky tokens", "training tokens"), rows)
@@ -33,6 +35,10 @@ def plan_study(study: StudySpec) -> Plan:
     folders = [Path("runs") / study.name / STEPS / arm.model for arm in arms]
     scripts = batch_script(study.pretrain.launcher, study.name, folders)
     return Plan(f"study {study.name}: {len(arms)} models", (doses, grid, *tables), (*remarks, *more), scripts)
+
+
+def _recipe_words(recipe: StudyRecipe) -> str:
+    return recipe.alias if recipe.setting.value == 0 else f"{recipe.alias} {recipe.setting.words}"
 
 
 def _row(study: StudySpec, dose: float, models: int) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""`kind: study`: the grid of doses × loss policies × seeds × steering methods × strengths, in one file.
+"""`kind: study`: the grid of doses × loss policies × seeds × recipes × budgets or strengths, in one file.
 
 The sections `curation`, `mixture`, `pretrain` and `analysis` are those of the single kinds without the keys that the
 study itself fills in (which artifact comes in, which dose, policy and seed).
@@ -7,22 +7,25 @@ study itself fills in (which artifact comes in, which dose, policy and seed).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator, model_validator
 from pydantic_core import core_schema
 
-from analysis.spec import AnalysisSpec
+from analysis.spec import NO_DOCUMENTS, AnalysisSpec
+from analysis.study.grid import Budgets, Grid, RecipeGrid
 from curation.spec import CurationSpec
 from infra.config.identity import NotIdentity
 from infra.config.spec import FileName, Seed, Spec, distinct
 from infra.errors import InputError
 from mixtures.spec.mixture import MixtureSpec
-from posttrain.spec import LabelledSpec, method_spec
+from posttrain.spec import LabelledSpec
 from pretrain.loss.spec import Loss
 from pretrain.spec import PretrainSpec
 
 T = TypeVar("T")
+
+_MEASURED = {"name": "analysis", "model": ".", "mixture": ".", "recipe": (), "alias": None, "cost_from": None}
 
 
 class Filled:
@@ -51,26 +54,6 @@ class Filled:
         return {**section, "properties": properties, "required": required}
 
 
-def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:
-    """Refuse two numbers that folders and tables would show alike."""
-    distinct([f"{value:g}" for value in values])
-    return values
-
-
-Grid = Annotated[tuple[float, ...], AfterValidator(_distinct)]
-
-
-class MethodGrid(Spec):
-    """One steering method of a study and the strengths at which it is measured."""
-
-    strengths: Grid = Field((), min_length=1)
-    """Strengths to measure; what a strength means is the method's own (ITI: α, SASA: β; prompt and none have none), and
-    so are those that are measured by default.
-    """
-    options: dict[str, Any] = Field(default_factory=dict)
-    """The method's own keys, as in `kind: posttrain`."""
-
-
 class StudySpec(Spec):
     """The whole study."""
 
@@ -94,12 +77,18 @@ class StudySpec(Spec):
     """Model and training."""
     labelled: Annotated[LabelledSpec, Filled(mixture="."), NotIdentity]
     """Labelled text on which the methods and the probes are fitted: lines of the held-out documents."""
-    methods: dict[str, MethodGrid] = Field(default_factory=lambda: {"none": MethodGrid(strengths=(1.0,))})
-    """Steering methods by name."""
-    analysis: Annotated[AnalysisSpec, Filled(name="analysis", model=".", mixture="."), NotIdentity]
+    budgets: Budgets = Field((0.02, 0.05, 0.1, 0.2), min_length=1)
+    """Nats per token at which the methods are measured that name neither budgets nor strengths."""
+    methods: dict[FileName, RecipeGrid] = Field(default_factory=dict)
+    """Steering recipes by name. Plain decoding is always among them, as `none`."""
+    analysis: Annotated[AnalysisSpec, Filled(**_MEASURED), NotIdentity]
     """What is measured."""
     ce_budget: float = Field(0.1, gt=0)
-    """Cross-entropy a method may cost, in nats per token above the clean unsteered arm."""
+    """Cross-entropy that a recipe of the answer may cost, in nats per token."""
+    ce_budget_of: Literal["own", "clean"] = "own"
+    """What it is counted from: the arm's own unsteered model, which is what budgets are found for, or the clean
+    unsteered arm. The report shows both.
+    """
 
     def identity(self) -> dict[str, Any]:
         """The study's own keys, the policies as they are written; all else is in the fingerprints of its steps."""
@@ -107,15 +96,11 @@ class StudySpec(Spec):
 
     @field_validator("methods")
     @classmethod
-    def _known_methods(cls, value: dict[str, MethodGrid]) -> dict[str, MethodGrid]:
-        grids = {}
-        for name, grid in value.items():
-            try:
-                strengths = grid.strengths or method_spec(name, grid.options).strengths
-            except InputError as error:
-                raise ValueError(str(error)) from None
-            grids[name] = grid.model_copy(update={"strengths": strengths})
-        return grids
+    def _known_methods(cls, value: dict[str, RecipeGrid], info: ValidationInfo) -> dict[str, RecipeGrid]:
+        try:
+            return {name: grid.resolved(name, info.data.get("budgets", ())) for name, grid in value.items()}
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _consistent(self) -> StudySpec:
@@ -123,4 +108,6 @@ class StudySpec(Spec):
             raise ValueError(f"dose_of: the mixture has no component {self.dose_of!r}")
         if bad := [dose for dose in self.doses if not 0 <= dose < 1]:
             raise ValueError(f"doses: {bad[0]} is not a fraction of the total in [0, 1)")
+        if any(grid.budgets for grid in self.methods.values()) and not self.analysis.leaves_documents:
+            raise ValueError(f"analysis: {NO_DOCUMENTS}")
         return self

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.spec import ArmSpec
-from analysis.study.spec import MethodGrid, StudySpec
+from analysis.study.recipes import Fit, StudyRecipe, fits_of, recipes_of
+from analysis.study.spec import StudySpec
 from infra.config.spec import Spec
 from mixtures.spec.mixture import MixtureSpec, with_dose
-from posttrain.spec import PosttrainSpec, method_spec
+from posttrain.spec import PosttrainSpec
 
 Paths = Mapping[str, Path]
 """Step name -> folder of its artifact."""
@@ -49,6 +50,18 @@ class Arm:
         """Name of the step that trains it."""
         return f"pretrain-{self.name}"
 
+    def tuned(self, tune: str | None) -> str:
+        """Name of the step whose model is steered: the training, or a tune of what it trained."""
+        return self.model if tune is None else f"tune-{self.name}-{tune}"
+
+    def fit(self, fit: str) -> str:
+        """Name of the step that fits a method on it."""
+        return f"steer-{self.name}-{fit}"
+
+    def measure(self, recipe: StudyRecipe) -> str:
+        """Name of the step that measures it under a recipe."""
+        return f"measure-{self.name}-{recipe.alias}-{recipe.setting.label}"
+
 
 def arms_of(study: StudySpec) -> list[Arm]:
     """Every arm of the grid. Without risky tokens all policies are the same, so a dose of 0 has the first one only."""
@@ -69,15 +82,9 @@ def steps_of(study: StudySpec) -> list[StudyStep]:
     steps += [_mixture(study, dose) for dose in study.doses]
     steps += [_pretrain(study, arm) for arm in arms]
     for arm in arms:
-        steps += [_steer(study, arm, name, grid) for name, grid in study.methods.items() if name != "none"]
-        steps += [_measure(study, arm, name, strength) for name, strength in strengths_of(study)]
+        steps += [_steer(study, arm, fit) for fit in fits_of(study)]
+        steps += [_measure(study, arm, recipe) for recipe in recipes_of(study)]
     return steps
-
-
-def strengths_of(study: StudySpec) -> list[tuple[str, float]]:
-    """(method, strength) pairs to measure; plain decoding is always among them, as every frontier starts there."""
-    steered = [(name, value) for name, grid in study.methods.items() if name != "none" for value in grid.strengths]
-    return [("none", 0.0), *steered]
 
 
 def mixture_at(study: StudySpec, dose: float) -> MixtureSpec:
@@ -105,24 +112,27 @@ def _pretrain(study: StudySpec, arm: Arm) -> StudyStep:
     return StudyStep(arm.model, "pretrain", (arm.mixture,), make)
 
 
-def _steer(study: StudySpec, arm: Arm, name: str, grid: MethodGrid) -> StudyStep:
+def _steer(study: StudySpec, arm: Arm, fit: Fit) -> StudyStep:
+    model = arm.tuned(fit.tune)
+
     def make(paths: Paths) -> Spec:
         labelled = study.labelled.model_copy(update={"mixture": str(paths[arm.mixture])})
         return PosttrainSpec(
-            name=name,
-            model=str(paths[arm.model]),
-            method=method_spec(name, grid.options),
+            name=fit.name,
+            model=str(paths[model]),
+            method=fit.args_with({name: str(paths[arm.tuned(name)]) for name in fit.named_tunes}),
             labelled=labelled,
             seed=arm.seed,
             device=study.analysis.device,
         )
 
-    return StudyStep(f"steer-{arm.name}-{name}", "posttrain", (arm.model, arm.mixture), make)
+    tunes = tuple(arm.tuned(name) for name in sorted(fit.named_tunes))
+    return StudyStep(arm.fit(fit.name), "posttrain", (model, arm.mixture, *tunes), make)
 
 
-def _measure(study: StudySpec, arm: Arm, method: str, strength: float) -> StudyStep:
-    steering = f"steer-{arm.name}-{method}"
-    needs = (arm.model, arm.mixture) if method == "none" else (arm.model, arm.mixture, steering)
+def _measure(study: StudySpec, arm: Arm, recipe: StudyRecipe) -> StudyStep:
+    model = arm.tuned(recipe.tune)
+    needs = dict.fromkeys((model, arm.model, arm.mixture, *(arm.fit(entry.fit) for entry in recipe.entries)))
     label = ArmSpec(name=f"dose-{arm.dose:g}-{arm.policy}", dose=arm.dose, policy=arm.policy, mixture=arm.mixture)
 
     def make(paths: Paths) -> Spec:
@@ -130,8 +140,9 @@ def _measure(study: StudySpec, arm: Arm, method: str, strength: float) -> StudyS
         seed = arm.seed if study.labelled.seed is None else study.labelled.seed
         labelled = study.labelled.model_copy(update={"mixture": str(paths[arm.mixture]), "seed": seed})
         return study.analysis.for_arm(
-            model=str(paths[arm.model]), mixture=str(paths[arm.mixture]), labelled=labelled, arm=label, seed=arm.seed,
-            steering=None if method == "none" else str(paths[steering]), strength=strength,
+            model=str(paths[model]), mixture=str(paths[arm.mixture]), labelled=labelled, arm=label, seed=arm.seed,
+            recipe=tuple(entry.measured(str(paths[arm.fit(entry.fit)])) for entry in recipe.entries),
+            alias=recipe.alias, cost_from=str(paths[arm.model]) if recipe.tune is not None else None,
         )  # fmt: skip
 
-    return StudyStep(f"measure-{arm.name}-{method}-{strength:g}", "analysis", needs, make)
+    return StudyStep(arm.measure(recipe), "analysis", tuple(needs), make)

@@ -103,8 +103,7 @@ labelled: {mixture: mixed, unit: line, attribute: toxicity, at_or_above: 0.5, pe
 kind: analysis
 name: measured
 model: trained
-steering: steered
-strength: 2
+recipe: [{steering: steered, strength: 2}]
 mixture: mixed
 labelled: {mixture: mixed, unit: line, per_class: 20}
 arm: {name: x, dose: 0.1, policy: mask, mixture: mixed}

@@ -153,7 +153,7 @@ def _names(member: Any, discriminator: object | None) -> list[Any]:
 def _below(kind: Any, segment: str | int) -> Any:
     """The type at a key or index of a value of this type; Any where nothing is known of it."""
     if _is_model(kind):
-        info = kind.model_fields.get(str(segment))
+        info = _keys(kind).get(str(segment))
         return Any if info is None else Annotated[info.annotation, info, *info.metadata]
     arguments = typing.get_args(kind)
     if isinstance(segment, int) and Ellipsis not in arguments and segment < len(arguments) and len(arguments) > 1:
@@ -162,11 +162,16 @@ def _below(kind: Any, segment: str | int) -> Any:
     return values[-1] if values else Any
 
 
+def _keys(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The keys of a section as a file writes them: one that is a word of Python has another name in its class."""
+    return {info.alias or name: info for name, info in section.model_fields.items()}
+
+
 def _message(detail: ErrorDetails, spot: _Spot) -> str:
     value = detail["input"]
     match detail["type"]:
         case "extra_forbidden":
-            allowed = sorted(spot.section.model_fields) if spot.section else []
+            allowed = sorted(_keys(spot.section)) if spot.section else []
             return f"unknown key; allowed here: {', '.join(allowed)}{nearest(str(spot.path[-1]), allowed)}"
         case "missing":
             return "is required and missing"

@@ -1,7 +1,8 @@
 """Evaluations on a tiny model, through the stage: what is measured, what is refused, what a kill leaves.
 
-Covers analysis.stage, analysis.spec, analysis.page, analysis.evaluations.base, analysis.evaluations.options,
-analysis.evaluations.cross_entropy, analysis.evaluations.probes and analysis.evaluations.toxicity.
+Covers analysis.stage, analysis.spec, analysis.strengths, analysis.page, analysis.evaluations.base,
+analysis.evaluations.options, analysis.evaluations.held_out, analysis.evaluations.cross_entropy,
+analysis.evaluations.probes and analysis.evaluations.toxicity.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from safetensors.torch import load_file, save_file
 
 from analysis import results
 from analysis.evaluations import EVALUATIONS
-from analysis.evaluations.base import Subject
+from analysis.evaluations.base import LazyModel, Subject
 from analysis.evaluations.options import CrossEntropySpec, ToxicitySpec
 from analysis.evaluations.toxicity import read_prompts, scored_rows
-from analysis.spec import AnalysisSpec
+from analysis.spec import AnalysisSpec, BudgetDocumentsSpec
 from analysis.stage import ANALYSIS
+from analysis.strengths import budget_documents
 from curation.scorers.base import Card, Scorer
 from curation.scorers.options import ScorerSpec
 from infra.errors import AmountError, InputError, ScoringError
@@ -40,7 +42,7 @@ def prompts(tmp_path: Path) -> Path:
     return path
 
 
-def spec_of(model: Path, mixture: Path, prompts: Path, **changes: Any) -> AnalysisSpec:
+def spec_of(model: Path, mixture: Path, prompts: Path, /, **changes: Any) -> AnalysisSpec:
     toxicity = {
         "prompts": {"path": str(prompts), "text": "prompt.text"}, "stored_scores": {"toxicity": "prompt.toxicity"},
         "samples": 2, "max_new_tokens": 6, "scorer": {"name": "profanity"},
@@ -112,7 +114,7 @@ def test_cross_entropy_that_is_no_number_has_no_value_and_says_why(
     tiny_model: Path, mixture: Path, tmp_path: Path
 ) -> None:
     workspace = Workspace(tmp_path / "work", tmp_path / "store")
-    subject = Subject(str(tiny_model), None, 0.0, str(mixture), None, workspace, "cpu")
+    subject = Subject(LazyModel(str(tiny_model), "cpu"), workspace, mixture=str(mixture))
     weights = subject.steered.model.network.get_output_embeddings().weight.data
     weights.fill_(float("nan"))
     rows = EVALUATIONS.get("cross_entropy")(CrossEntropySpec(max_documents=2), subject).rows(0)
@@ -237,7 +239,10 @@ def test_component_without_held_out_documents_is_refused_with_the_nearest(
     ("changes", "message"),
     [
         ({"toxicity": None, "cross_entropy": None, "probes": None}, "nothing to measure"),
-        ({"strength": 2.0}, "does nothing"),
+        ({"recipe": [{"steering": "a", "budget": 0.1, "strength": 1}]}, "either `strength` or `budget`"),
+        ({"recipe": [{"steering": "a", "budget": 0.1}, {"steering": "b", "budget": 0.1}]}, "of one method"),
+        ({"recipe": [{"steering": "a", "budget": 0.1}], "mixture": None}, "give `mixture:`"),
+        ({"recipe": [{"steering": "a", "budget": 0.1}], "cross_entropy": {}}, "give `max_documents`"),
     ],
 )
 def test_senseless_specifications_are_refused(
@@ -245,3 +250,82 @@ def test_senseless_specifications_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         spec_of(tiny_model, mixture, prompts, **changes)
+
+
+@pytest.fixture(scope="module")
+def steering(tiny_model: Path, mixture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ITI fitted on the tiny model."""
+    labelled = {"mixture": str(mixture), "per_class": 10}
+    method = {"name": "iti", "top_heads": 4, "folds": 2}
+    spec = {"name": "iti", "model": str(tiny_model), "method": method, "labelled": labelled, "device": "cpu"}
+    target = tmp_path_factory.mktemp("runs") / "iti"
+    return run_stage(POSTTRAIN, PosttrainSpec.model_validate(spec), target, quiet=True).path
+
+
+def budget_of(steering: Path, budget: float, **more: Any) -> dict[str, Any]:
+    """A recipe with a budget; the model is random, so that only a small one is sure to be met."""
+    recipe = [{"steering": str(steering), "budget": budget, **more}]
+    documents = {"component": "risky", "documents": 20}
+    return {"recipe": recipe, "toxicity": None, "probes": None, "budget_documents": documents}
+
+
+def test_a_budget_is_met_before_anything_is_measured_and_recorded(
+    tiny_model: Path, mixture: Path, prompts: Path, steering: Path, tmp_path: Path
+) -> None:
+    changes = budget_of(steering, 0.02, alias="heads")
+    artifact = run_stage(ANALYSIS, spec_of(tiny_model, mixture, prompts, **changes), tmp_path / "met", quiet=True)
+    found = json.loads((artifact.path / "strength.json").read_text())
+    table = results.read([artifact.path / "results.parquet"])
+    assert table.select("method", "budget", "strength").unique().rows() == [("heads", 0.02, found["strength"])]
+    assert found["documents"] == 20 and found["cost"]["low"] <= found["cost"]["value"] <= found["cost"]["high"]
+    assert artifact.counts["strength"] == found["strength"] and artifact.counts["cost"] == found["cost"]["value"]
+
+
+def test_a_strength_is_found_on_documents_that_are_not_measured(
+    tiny_model: Path, mixture: Path, prompts: Path, steering: Path
+) -> None:
+    own = {"component": "clean", "documents": 2}
+    spec = spec_of(tiny_model, mixture, prompts, **budget_of(steering, 0.02) | {"budget_documents": own})
+    texts = pl.read_parquet(mixture / "held_out.parquet").filter(component="clean")["text"].to_list()
+    assert budget_documents(spec) == texts[5:7]
+    more = own | {"documents": 3}
+    with pytest.raises(AmountError, match="there are 7 and cross_entropy measures 5"):
+        budget_documents(spec.model_copy(update={"budget_documents": BudgetDocumentsSpec.model_validate(more)}))
+
+
+def test_a_killed_analysis_finds_its_strength_once(
+    tiny_model: Path, mixture: Path, prompts: Path, steering: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(tiny_model, mixture, prompts, **budget_of(steering, 0.02))
+    with monkeypatch.context() as patch:
+        patch.setattr(EVALUATIONS.get("cross_entropy"), "rows", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(ANALYSIS, spec, tmp_path / "killed", quiet=True)
+    monkeypatch.setattr("posttrain.strength.find_strength", _stop)
+    assert run_stage(ANALYSIS, spec, tmp_path / "killed", quiet=True).counts["strength"] > 0
+
+
+def test_what_acts_together_is_named_after_all_of_it(
+    tiny_model: Path, mixture: Path, prompts: Path, steering: Path, tmp_path: Path
+) -> None:
+    entries = [{"steering": str(steering), "strength": 2}, {"steering": str(steering), "strength": 1, "alias": "more"}]
+    spec = spec_of(tiny_model, mixture, prompts, recipe=entries, toxicity=None, probes=None)
+    table = results.read([run_stage(ANALYSIS, spec, tmp_path / "both", quiet=True).path / "results.parquet"])
+    assert table.select("method", "budget", "strength").unique().rows() == [("iti + more", None, 2.0)]
+    named = results.read(
+        [run_stage(ANALYSIS, spec.model_copy(update={"alias": "pair"}), tmp_path / "p", quiet=True).path / results.FILE]
+    )
+    assert named["method"].unique().to_list() == ["pair"]
+    assert named["value"].to_list() == table["value"].to_list()
+
+
+def test_where_a_strength_is_found_is_part_of_the_work_and_of_no_other(
+    tiny_model: Path, mixture: Path, prompts: Path, steering: Path
+) -> None:
+    def fingerprint(budget: float | None, documents: int) -> str:
+        changes = budget_of(steering, budget) if budget else {"toxicity": None}
+        changes["budget_documents"] = {"component": "risky", "documents": documents}
+        return ANALYSIS.fingerprint(spec_of(tiny_model, mixture, prompts, **changes))
+
+    assert fingerprint(0.02, 20) != fingerprint(0.02, 19) != fingerprint(0.05, 19)
+    assert fingerprint(None, 20) == fingerprint(None, 19)

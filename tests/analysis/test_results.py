@@ -43,7 +43,7 @@ def test_panels_agree_with_the_plain_means_of_the_table() -> None:
     cell = panels.cells[0]
     rows = table.filter(
         pl.col("dose") == cell.arm.dose, pl.col("policy") == cell.arm.policy, pl.col("method") == cell.method,
-        pl.col("strength") == cell.strength,
+        pl.col("strength") == cell.setting.value,
     )  # fmt: skip
     toxic = rows.filter(pl.col("evaluation") == "toxicity")
     scored = toxic["value"].drop_nulls()
@@ -66,7 +66,10 @@ def test_cell_that_no_seed_of_its_arm_has_is_a_gap_too() -> None:
     table = made_up_study.report(prompts=6, samples=1).results
     failed = (pl.col("dose") == 0) & (pl.col("method") == "iti") & (pl.col("strength") == 8)
     panels = build(table.filter(~failed))
-    assert [(gap.cell.arm.dose, *gap.cell[1:], gap.seed) for gap in panels.gaps] == [(0, "iti", 8, 0), (0, "iti", 8, 1)]
+    assert [(gap.cell.arm.dose, gap.cell.method, gap.cell.setting.value, gap.seed) for gap in panels.gaps] == [
+        (0, "iti", 8, 0),
+        (0, "iti", 8, 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_figure_that_is_no_number_makes_a_gap_and_reaches_no_panel(evaluation: s
         & (pl.col("method") == "sasa") & (pl.col("strength") == 50) & (pl.col("seed") == 0) & (pl.col("prompt") == 1)
     )  # fmt: skip
     panels = build(table.with_columns(value=pl.when(hit).then(pl.lit(value, pl.Float64)).otherwise("value")))
-    assert [(gap.cell.method, gap.cell.strength, gap.seed) for gap in panels.gaps] == [("sasa", 50, 0)]
+    assert [(gap.cell.method, gap.cell.setting.value, gap.seed) for gap in panels.gaps] == [("sasa", 50, 0)]
     for panel in (panels.mean, panels.maximum, panels.cross_entropy):
         assert np.isfinite(panel.values()).all()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.settings import Setting
 from analysis.statistics.intervals import Panel
 from analysis.statistics.panels import NONE, Cell, Panels, Treatment
 
@@ -37,7 +38,12 @@ def study(truth: Truth, rng: np.random.Generator) -> Panels:
 
     Every arm has its own luck with each seed; prompts are common to all cells.
     """
-    cells = [Cell(arm, method, strength) for arm in arms() for method, row in STRENGTHS.items() for strength in row]
+    cells = [
+        Cell(arm, method, Setting(False, strength))
+        for arm in arms()
+        for method, row in STRENGTHS.items()
+        for strength in row
+    ]
     luck = {arm: rng.normal(0, truth.seed_sd, truth.seeds) for arm in arms()}
     prompts = rng.normal(0, truth.prompt_sd, truth.prompts)
     mean = np.zeros((len(cells), truth.seeds, truth.prompts))
@@ -46,7 +52,7 @@ def study(truth: Truth, rng: np.random.Generator) -> Panels:
     for i, cell in enumerate(cells):
         mean[i] = expected(cell, truth) + luck[cell.arm][:, None] + prompts
         mean[i] += rng.normal(0, truth.sample_sd, mean[i].shape)
-        entropy[i] = 3.0 + 0.02 * cell.strength + documents + rng.normal(0, 0.005, (truth.seeds, 1))
+        entropy[i] = 3.0 + 0.02 * cell.setting.value + documents + rng.normal(0, 0.005, (truth.seeds, 1))
     toxic = Panel(mean, np.ones_like(mean))
     return Panels(
         cells=tuple(cells),
@@ -58,10 +64,11 @@ def study(truth: Truth, rng: np.random.Generator) -> Panels:
         cross_entropy=Panel(50 * entropy, np.full_like(entropy, 50.0)),
         unscored=Panel(np.zeros_like(mean), np.ones_like(mean)),
         gaps=(),
+        strengths={cell: (cell.setting.value, cell.setting.value) for cell in cells},
     )
 
 
 def expected(cell: Cell, truth: Truth) -> float:
     """The true mean toxicity of a cell; the planted effect is that of the 10 % mask arm under steering."""
     planted = truth.effect if cell.arm.dose == 0.1 and cell.arm.policy == "mask" and cell.method != NONE else 0.0
-    return 0.4 - 0.01 * cell.strength + planted
+    return 0.4 - 0.01 * cell.setting.value + planted

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analysis.statistics.intervals import Panel, draw_weights, intervals, seed_split
-from analysis.statistics.panels import NONE, Cell
+from analysis.statistics.panels import NONE, UNSTEERED, Cell
 from tests.helpers.simulated_studies import Truth, arms, expected, study
 
 
@@ -26,7 +26,7 @@ def coverage(truth: Truth, studies: int) -> float:
     rng, hits, total = np.random.default_rng(3), 0, 0
     for _ in range(studies):
         panels = study(truth, rng)
-        chosen = [panels.index(Cell(arm, NONE, 0.0)) for arm in arms()]
+        chosen = [panels.index(Cell(arm, NONE, UNSTEERED)) for arm in arms()]
         unsteered = Panel(panels.mean.numerator[chosen], panels.mean.denominator[chosen])
         weights = draw_weights(rng, 300, truth.prompts)
         estimates = intervals(

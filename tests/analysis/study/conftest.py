@@ -67,8 +67,10 @@ pretrain:
 labelled: {unit: line, per_class: 20}
 methods:
   prompt: {options: {text: "Be kind."}}
-  iti: {strengths: [4], options: {top_heads: 2}}
+  iti: {budgets: [0.05], options: {top_heads: 2}}
+  random: {method: iti, strengths: [4], options: {top_heads: 2, direction: random}}
   sasa: {strengths: [10]}
+  both: {method: sasa, strengths: [10], with: {iti: {strength: 2, options: {top_heads: 2}}}}
 analysis:
   toxicity:
     prompts: {path: prompts.txt, documents: line}
@@ -77,6 +79,7 @@ analysis:
     max_new_tokens: 8
     scorer: {name: profanity}
   cross_entropy: {component: clean, max_documents: 8, max_tokens_per_document: 32}
+  budget_documents: {documents: 8, max_tokens_per_document: 32}
   probes: {}
 """
 

@@ -58,7 +58,10 @@ def test_the_report_answers_in_one_sentence_and_is_self_contained(finished):
     assert "synthetic" in page
     assert "<script src=" not in page and "<link" not in page
     table = pl.read_parquet(finished / "results.parquet")
-    assert set(table["method"]) == {"none", "prompt", "iti", "sasa"}
+    assert set(table["method"]) == {"none", "prompt", "iti", "random", "sasa", "both"}
+    found = table.filter(pl.col("budget").is_not_null())
+    assert set(found["method"]) == {"iti"} and set(found["budget"]) == {0.05}
+    assert "Strengths found for budgets" in page and "iti at 0.05 nats (strength" in page
     assert set(table["evaluation"]) == {"toxicity", "cross_entropy", "probes"}
     arms = table.select("dose", "policy").unique().sort("dose", "policy").rows()
     assert arms == [(0.0, "keep"), (0.25, "keep"), (0.25, "mask")]
@@ -68,7 +71,7 @@ def test_the_report_answers_in_one_sentence_and_is_self_contained(finished):
 
 def test_every_step_is_an_artifact_whose_checksums_hold(finished):
     steps = [path for path in (finished / "steps").iterdir() if path.name != "store"]
-    assert len(steps) == 1 + 2 + 3 + 3 * 3 + 3 * 4
+    assert len(steps) == 1 + 2 + 3 + 3 * 4 + 3 * 6  # `both` has no fit of its own
     for path in steps:
         verify(read_artifact(path))
 
