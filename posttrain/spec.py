@@ -71,8 +71,8 @@ def _source(value: object) -> str:
 AnyLabelled = LabelledSpec | LabelledFileSpec
 
 
-def method_spec(name: str, options: Mapping[str, Any]) -> MethodArgs:
-    """Arguments of the method `name`. Raises InputError naming the key that is wrong."""
+def method_spec(name: str, options: Mapping[str, Any], folder: str | None = None) -> MethodArgs:
+    """Arguments of the method `name`, its locations relative to `folder`. Raises InputError naming the wrong key."""
     methods = options_by_name(AnyMethod)
     if name not in methods:
         raise InputError(f'no method "{name}"; there are: {", ".join(methods)}{nearest(name, methods)}')
@@ -82,7 +82,7 @@ def method_spec(name: str, options: Mapping[str, Any]) -> MethodArgs:
         hint = nearest(unknown[0], allowed)
         raise InputError(f"method {name}: {unknown[0]}: unknown key; allowed: {', '.join(allowed) or 'none'}{hint}")
     try:
-        return cast(MethodArgs, args.model_validate({**options, "name": name}))
+        return cast(MethodArgs, args.model_validate({**options, "name": name}, context={"base": folder}))
     except ValidationError as error:
         first = error.errors()[0]
         where = ": ".join([f"method {name}", *filter(None, [".".join(map(str, first["loc"]))])])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from infra.config.spec import FileName, Spec, distinct
 from infra.errors import InputError
@@ -34,6 +35,9 @@ Budgets = Annotated[tuple[Positive, ...], AfterValidator(_distinct)]
 class FittedMethod(Spec):
     """A steering method with its options."""
 
+    _folder: str | None = PrivateAttr(default=None)
+    """Folder of the YAML file, which relative locations among the options are relative to."""
+
     method: str | None = None
     """Name of the method; its key unless given."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -41,7 +45,12 @@ class FittedMethod(Spec):
 
     def args(self, key: str) -> MethodArgs:
         """The method's arguments. Raises InputError naming the key that is wrong."""
-        return method_spec(self.method or key, self.options)
+        return method_spec(self.method or key, self.options, self._folder)
+
+    @model_validator(mode="after")
+    def _know_the_folder(self, info: ValidationInfo) -> Self:
+        self._folder = (info.context or {}).get("base")
+        return self
 
 
 class FixedMethod(FittedMethod):
@@ -86,7 +95,7 @@ class RecipeGrid(FittedMethod):
     @property
     def tunes(self) -> set[str]:
         """Names of the tunes that the row needs."""
-        named = {value for fitted in (self, *self.with_.values()) for value in tunes_in(fitted.options)}
+        named = {name for fitted in (self, *self.with_.values()) for _, name in tunes_in(fitted.options)}
         return named | ({self.tune} if self.tune is not None else set())
 
     @model_validator(mode="after")
@@ -101,8 +110,8 @@ def is_graded(args: MethodArgs) -> bool:
     return len(args.strengths) > 1
 
 
-def tunes_in(options: dict[str, Any]) -> Iterator[str]:
-    """Names of the tunes that options give as model locations."""
-    for value in options.values():
-        if isinstance(value, str) and value.startswith(TUNE):
-            yield value.removeprefix(TUNE)
+def tunes_in(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, name) of the tunes that options give as model locations."""
+    for key, value in options.items():
+        if isinstance(value, str) and (named := re.fullmatch(rf"{TUNE}([\w.-]+)", value)):
+            yield key, named[1]

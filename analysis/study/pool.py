@@ -11,11 +11,12 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.study.devices import devices_for
 from analysis.study.kinds import stage_of
 from infra.cluster import RayCluster
 from infra.config.spec import Spec
 from infra.errors import HormesisError
-from infra.jobs.processes import worker_pool
+from infra.jobs.processes import worker_number, worker_pool
 from infra.stages.stage import run_stage
 
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
@@ -34,6 +35,8 @@ class Task:
     log: Path
     workers: int
     ray: RayCluster | None = None
+    gpus: tuple[str, ...] = ()
+    """GPUs of this machine, which its workers take in turn."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def pool_of(workers: int) -> Iterator[ProcessPoolExecutor]:
 def perform(task: Task) -> Outcome:
     """Run one step in this worker. Everything printed goes to the step's log; an error comes back as one sentence."""
     task.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(task.log, "a", encoding="utf-8", buffering=1) as log, _output_to(log.fileno()):
+    devices = devices_for(task.kind, task.spec, worker_number(), task.gpus)
+    with open(task.log, "a", encoding="utf-8", buffering=1) as log, _output_to(log.fileno()), _environment(devices):
         try:
             artifact = run_stage(
                 stage_of(task.kind),

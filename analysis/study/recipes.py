@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analysis.settings import Setting
 from analysis.spec import MeasuredEntry
-from analysis.study.grid import BESIDE, TUNE, RecipeGrid, tunes_in
+from analysis.study.grid import BESIDE, RecipeGrid, tunes_in
 from analysis.study.spec import StudySpec
 from posttrain.methods.options import MethodArgs
 
@@ -25,13 +25,11 @@ class Fit:
     @property
     def named_tunes(self) -> frozenset[str]:
         """Tunes that its options give as model locations."""
-        return frozenset(tunes_in(dict(self.args)))
+        return frozenset(name for _, name in tunes_in(dict(self.args)))
 
     def args_with(self, tuned: Mapping[str, str]) -> MethodArgs:
         """The arguments with the folders of the tunes that they name."""
-        located = {key: tuned[value.removeprefix(TUNE)] for key, value in self.args
-                   if isinstance(value, str) and value.startswith(TUNE)}  # fmt: skip
-        return self.args.model_copy(update=located)
+        return self.args.model_copy(update={key: tuned[name] for key, name in tunes_in(dict(self.args))})
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from analysis.study.devices import visible_gpus
 from analysis.study.kinds import stage_of
 from analysis.study.ledger import Ledger
 from analysis.study.pool import Outcome, Task, perform, pool_of
@@ -147,6 +148,7 @@ def _task(step: StudyStep, ledger: Ledger, workers: int, ray: RayCluster | None)
         log=ledger.folder / "logs" / f"{step.name}.log",
         workers=workers,
         ray=ray if stage_of(step.kind).on_ray else None,
+        gpus=visible_gpus(),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-_NAMED = ("hf:", "wheel:", "synthetic:")
+_NAMED = ("hf:", "wheel:", "synthetic:", "tune:")
 """How locations begin that are names and no paths."""
 
 

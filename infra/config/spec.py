@@ -28,7 +28,7 @@ from infra.files.paths import absolute, file_name
 
 S = TypeVar("S", bound=Sequence[Any])
 
-_SCHEMES = ("hf:", "wheel:", "synthetic:")
+_SCHEMES = ("hf:", "wheel:", "synthetic:", "tune:")
 
 
 class Spec(BaseModel):
