@@ -86,8 +86,8 @@ def find_strength(
     """The strength of the one entry of `fits` without any at which the recipe costs `budget` nats per token.
 
     Costs count from `reference` unsteered (default: `model`). Raises InputError where not exactly one strength is open,
-    a method does not fit the model (see `posttrain.steered.bind`) or its cross-entropy is no number, AmountError where the documents have no token to
-    predict.
+    a method does not fit the model (see `posttrain.steered.bind`) or its cross-entropy is no number, AmountError where
+    the documents have no token to predict.
     """
     free = [fitted for fitted, strength in fits if strength is None]
     if len(free) != 1:

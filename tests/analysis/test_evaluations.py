@@ -183,14 +183,14 @@ def test_steering_of_another_model_needs_the_key_transfer(
     tensors = load_file(other / "model.safetensors")
     next(iter(tensors.values())).mul_(1.5)
     save_file(tensors, other / "model.safetensors", {"format": "pt"})
-    subject = {"steering": str(fitted.path), "strength": 1.0, "probes": None, "toxicity": None}
+    subject = {"recipe": [{"steering": str(fitted.path)}], "probes": None, "toxicity": None}
     spec = spec_of(other, mixture, prompts, **subject)
     with pytest.raises(InputError, match="fitted on another model"):
         run_stage(ANALYSIS, spec, tmp_path / "refused", quiet=True)
     meant = spec_of(other, mixture, prompts, **subject, transfer=True)
     assert run_stage(ANALYSIS, meant, tmp_path / "meant", quiet=True).counts["rows"] == 5
     assert ANALYSIS.fingerprint(meant) != ANALYSIS.fingerprint(spec)
-    with pytest.raises(ValueError, match="`transfer:` without `steering:`"):
+    with pytest.raises(ValueError, match="`transfer:` without `recipe:`"):
         spec_of(tiny_model, mixture, prompts, transfer=True)
 
 
