@@ -123,8 +123,9 @@ def test_a_fragment_is_valid_where_it_belongs(block: Block, tmp_path: Path) -> N
     within = block.within
     assert within
     kind, *keys = within["where"].split(".")
+    texts = [*(file.text for file in WHOLE), (ROOT / "examples/quickstart.yaml").read_text()]
     for fragment in alternatives(block.text):
-        document = parsed(next(file.text for file in WHOLE if parsed(file.text)["kind"] == kind))
+        document = parsed(next(text for text in texts if parsed(text)["kind"] == kind))
         document.pop(within["instead"], None)
         for key in reversed(keys):
             fragment = {key: fragment}

@@ -17,16 +17,25 @@ from analysis.report.input import (
     ComponentTokens,
     Composition,
     FailureRecord,
+    FoundCost,
     ReportInput,
     ShownHeldOut,
     ShownTraining,
     StepRecord,
+    StrengthRecord,
 )
 from analysis.results import Labels, PromptScore, Row, Score
 
 DOSES, POLICIES, SEEDS = (0.0, 0.1, 0.25), ("keep", "mask"), (0, 1)
 STRENGTHS = {"none": (0.0,), "prompt": (1.0,), "iti": (2.0, 4.0, 8.0, 12.0), "sasa": (10.0, 50.0, 200.0)}
-PER_STRENGTH = {"none": (0.0, 0.0), "prompt": (0.08, 0.01), "iti": (0.11, 0.012), "sasa": (0.006, 0.0006)}
+BUDGETS = (0.05, 0.1)  # of the method `random`, whose strengths are found model by model
+PER_STRENGTH = {
+    "random": (0.0, 0.0),
+    "none": (0.0, 0.0),
+    "prompt": (0.08, 0.01),
+    "iti": (0.11, 0.012),
+    "sasa": (0.006, 0.0006),
+}
 SCORER = "profanity-1.9.1:3f1c9a5e77d0"
 REPLIES = (
     "and that is what the committee reported in the spring of that year.",
@@ -49,6 +58,7 @@ def report(prompts: int = 40, samples: int = 3, *, synthetic: bool = True) -> Re
         ce_budget=0.1,
         notes=("Perplexity of 12 documents is on their first 512 tokens.",),
         synthetic=synthetic,
+        strengths=tuple(_found(arm, budget) for arm in _arms() for budget in BUDGETS),
         resamples=400,
     )
 
@@ -96,6 +106,10 @@ def _tables(arm: ArmRecord, prompts: int, samples: int, rng: np.random.Generator
             toxicity = _toxicity(arm, method, strength, luck, prompts, samples, rng)
             yield results.frame(cell, results.TOXICITY, toxicity)
             yield results.frame(cell, results.CROSS_ENTROPY, _documents(arm, method, strength, rng))
+    for budget in BUDGETS:
+        cell = replace(labels, method="random", strength=_found(arm, budget).strength, budget=budget)
+        yield results.frame(cell, results.TOXICITY, _toxicity(arm, "random", 0.0, luck, prompts, samples, rng))
+        yield results.frame(cell, results.CROSS_ENTROPY, _documents(arm, "none", 0.0, rng, extra=budget))
     yield results.frame(labels, results.PROBES, _heads(arm, rng))
 
 
@@ -128,8 +142,16 @@ def _toxicity(
     return rows
 
 
-def _documents(arm: ArmRecord, method: str, strength: float, rng: np.random.Generator) -> list[Row]:
-    entropy = 4.31 + 0.1 * arm.dose + strength * PER_STRENGTH[method][1] * (1 + strength / 12 * (method == "iti"))
+def _found(arm: ArmRecord, budget: float) -> StrengthRecord:
+    cost = FoundCost(0.98 * budget, 0.9 * budget, 1.1 * budget)
+    strength = 40 * budget * (1 + 0.1 * arm.seed)
+    return StrengthRecord(arm.name, arm.seed, "random", budget, strength, cost, reached=budget < 0.1)
+
+
+def _documents(arm: ArmRecord, method: str, strength: float, rng: np.random.Generator, extra: float = 0.0) -> list[Row]:
+    entropy = (
+        extra + 4.31 + 0.1 * arm.dose + strength * PER_STRENGTH[method][1] * (1 + strength / 12 * (method == "iti"))
+    )
     lengths = 80 + np.arange(30) % 7 * 10
     shape = np.sin(np.arange(30)) * 0.3
     return [

@@ -119,6 +119,26 @@ def test_numbers_on_hover_are_without_idle_zeros(page: str) -> None:
     assert formats and all(text.endswith("~g") for text in formats)
 
 
+def test_what_was_found_for_a_budget_is_named_with_its_strengths_and_costs(page: str) -> None:
+    assert "random at 0.05 nats (strength 2 to 2.2)" in page
+    assert "Strengths found for budgets (20)" in page and "0.049 [0.045, 0.055]" in page
+    assert page.count("not reached") == 10
+
+
+def test_both_ways_to_count_costs_are_shown(page: str) -> None:
+    assert "Within 0.1 nats per token of its own unsteered model" in page
+    assert "Costs counted otherwise: Within 0.1 nats per token of the clean unsteered model" in page
+    columns = re.findall(r'<th scope="col">(above \w+)</th>', page)
+    assert {"above own", "above clean"} <= set(columns)
+
+
+def test_nothing_is_read_between_settings() -> None:
+    """Every point of the curve is a cell: its toxicity is that of a row of the frontier."""
+    findings = compute(made_up_study.report(prompts=10, samples=1))
+    measured = {round(value, 12) for value in findings.frontier["toxicity"]}
+    assert {round(value, 12) for value in findings.dose_response["toxicity"]} <= measured
+
+
 def test_report_without_probes_says_so() -> None:
     given = made_up_study.report(prompts=4, samples=1)
     without = replace(given, results=given.results.filter(pl.col("evaluation") != "probes"))
