@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from infra.artifacts.fingerprint import digest_file
 from infra.atomic import write_json
@@ -27,6 +27,9 @@ MANIFEST = "artifact.json"
 STEPS = "steps"  # folder of a study in which the artifacts of its steps lie
 STORE = "store"  # folder beside artifacts for those that several of them share
 FORMAT = 2  # of artifact.json itself: since 2 it ends in a seal, the SHA-256 of all its other keys
+
+Kinds: TypeAlias = str | tuple[str, ...] | None
+"""The kind of artifact that is needed, or several of which any will do; None: whatever kind it is."""
 
 _SEAL = "seal"
 _PACKAGES = ("torch", "megatron-core", "transformers", "tokenizers", "datatrove", "numpy", "scikit-learn", "pyarrow")
@@ -68,7 +71,7 @@ def is_artifact(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
-def read_artifact(path: str | Path, kind: str | None = None) -> Artifact:
+def read_artifact(path: str | Path, kind: Kinds = None) -> Artifact:
     """Open an artifact and check that its files are there in full size.
 
     Raises InputError where there is no artifact or one of another kind, ArtifactError where it is damaged.
@@ -86,19 +89,20 @@ def read_artifact(path: str | Path, kind: str | None = None) -> Artifact:
     return artifact
 
 
-def _record(path: Path, kind: str | None) -> dict[str, Any]:
+def _record(path: Path, kind: Kinds) -> dict[str, Any]:
     """What `artifact.json` says, before anything is made of it."""
+    kinds = (kind,) if isinstance(kind, str) else kind or ()
     try:
         record: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        what = f"a {kind} artifact" if kind else "an artifact"
+        what = f"a {' or '.join(kinds)} artifact" if kinds else "an artifact"
         raise InputError(f"{path}: not {what} (there is no {MANIFEST}); make it with `hormesis run`") from None
     except (ValueError, RecursionError) as error:
         message = f"{path / MANIFEST}: not valid JSON ({error}); remove the folder and run the stage again"
         raise ArtifactError(message) from None
     check_record(record, path / MANIFEST)
-    if kind is not None and record["kind"] != kind:
-        raise InputError(f"{path}: is a {record['kind']} artifact, and a {kind} artifact is needed here")
+    if kinds and record["kind"] not in kinds:
+        raise InputError(f"{path}: is a {record['kind']} artifact, and a {' or '.join(kinds)} artifact is needed here")
     return record
 
 
@@ -164,7 +168,7 @@ def compare(artifact: Artifact, name: str, seen: str) -> None:
         )
 
 
-def fingerprint_of(path: str | Path, kind: str | None = None) -> str:
+def fingerprint_of(path: str | Path, kind: Kinds = None) -> str:
     """Fingerprint of the artifact at `path`, whose files are not looked at: `run_stage` does that for every artifact
     whose fingerprint was asked for here, before the stage begins.
     """

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from itertools import chain
 from pathlib import Path
 
-from infra.artifacts.artifact import Artifact, compare, is_artifact, read_artifact, verify
+from infra.artifacts.artifact import Artifact, Kinds, compare, is_artifact, read_artifact, verify
 from infra.artifacts.fingerprint import digest_location
 from infra.files.digest_cache import Stamp
 from infra.files.digests import digests
@@ -39,7 +39,7 @@ def trusted() -> bool:
     return os.environ.get(TRUST, "0") not in ("", "0")
 
 
-def open_input(path: str | Path, kind: str | None = None, below: str = "") -> Artifact:
+def open_input(path: str | Path, kind: Kinds = None, below: str = "") -> Artifact:
     """Open an artifact that is about to be used, with every file (below the folder `below`) compared with its checksum.
 
     Raises InputError where there is none or one of another kind, ArtifactError where it is damaged.

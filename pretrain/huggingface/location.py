@@ -13,21 +13,23 @@ from pretrain.files import CONFIG, MODEL
 
 HUB = "hf:"
 ADAPTER_CONFIG = "adapter_config.json"
+MODEL_KINDS = ("pretrain", "tune")
+"""Kinds of artifact that are models: each holds a Hugging Face folder `hf/`."""
 
 
 def weights_folder(location: str) -> str:
-    """The Hugging Face folder or hub name that `location` stands for: a pretrain artifact holds one in `hf/`."""
+    """The Hugging Face folder or hub name that `location` stands for: a model's artifact holds one in `hf/`."""
     if location.startswith(HUB):
         return location.removeprefix(HUB)
     if is_artifact(Path(location)):
-        return str(read_artifact(location, "pretrain").path / MODEL)
+        return str(read_artifact(location, MODEL_KINDS).path / MODEL)
     return location
 
 
 def check_weights(location: str) -> None:
-    """Compare the weights of a pretrain artifact with their checksums. Raises ArtifactError."""
+    """Compare the weights of a model's artifact with their checksums. Raises ArtifactError."""
     if not location.startswith(HUB) and is_artifact(Path(location)):
-        open_input(location, "pretrain", below=f"{MODEL}/")
+        open_input(location, MODEL_KINDS, below=f"{MODEL}/")
 
 
 def is_adapter(folder: str | Path) -> bool:
@@ -56,7 +58,7 @@ def adapter_base(folder: Path) -> str:
 
 
 def fingerprint(location: str) -> str:
-    """Fingerprint of a pretrain artifact, of a Hugging Face folder's files, or of a hub name (`hf:org/model`).
+    """Fingerprint of a model's artifact (`pretrain`, `tune`), of a Hugging Face folder's files, or of a hub name (`hf:org/model`).
 
     That of an adapter without weights beside it covers its base model. Raises InputError where there is no model.
     """
@@ -64,11 +66,11 @@ def fingerprint(location: str) -> str:
         return digest(["hub", location])
     path = Path(location)
     if is_artifact(path):
-        return fingerprint_of(path, "pretrain")
+        return fingerprint_of(path, MODEL_KINDS)
     alone = is_adapter(path) and not (path / CONFIG).is_file()
     if not alone and not (path / CONFIG).is_file():
         raise InputError(
-            f"{location}: no {CONFIG} here; a model is a pretrain artifact, a Hugging Face folder, or hf:org/model"
+            f"{location}: no {CONFIG} here; a model is a pretrain or tune artifact, a Hugging Face folder, or hf:org/model"
         )
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors"))
     content = [[file.name, sha256] for file, sha256 in zip(files, input_digests(files), strict=True)]

@@ -1,0 +1,33 @@
+"""What the YAML of `kind: tune` may say. Imports nothing heavy: `validate` and `plan` come through here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from infra.config.identity import NotIdentity
+from infra.config.spec import FileName, Location, Spec
+from posttrain.spec import Device
+from posttrain.tuning.options import AnyTuning, Positive
+
+
+class TuneSpec(Spec):
+    """Change the weights of one model by one method. The artifact is a model like any other."""
+
+    name: Annotated[FileName, NotIdentity]
+    """Name of the artifact: runs/NAME."""
+    model: Annotated[Location, NotIdentity]
+    """Pretrain or tune artifact, Hugging Face folder, or `hf:org/model` on the hub."""
+    method: AnyTuning
+    """Method with its data and settings."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Draws the data, its order, the continuations and the start of low-rank factors."""
+    device: Annotated[Device, NotIdentity] = "auto"
+    """Where the model is trained; no part of the fingerprint. auto: a GPU where there is one, in bfloat16 with float32
+    weights; a CPU in float32.
+    """
+    log_every: Annotated[Positive, NotIdentity] = 10
+    """Steps between lines of tune.jsonl."""
+    checkpoint_every: Annotated[Positive, NotIdentity] = 200
+    """Steps between checkpoints, rounded up to a multiple of `log_every`; a killed run repeats at most so many."""
