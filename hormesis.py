@@ -38,6 +38,7 @@ KINDS: ImportTable[Kind] = ImportTable(
         "fasttext": "curation.training.fasttext.stage:FASTTEXT",
         "linear": "curation.training.linear.stage:LINEAR",
         "tagger": "curation.training.tagger.stage:TAGGER",
+        "tune": "posttrain.tuning.stage:TUNE",
         "swarm": "mixtures.swarm.stage:SWARM",
         "study": "analysis.study.stage:STUDY",
     },

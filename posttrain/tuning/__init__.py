@@ -1,5 +1,5 @@
 """Methods that change a model's weights, one a file; a new one has its options in `options.py` and its class in the
-table here. The stage `tune` makes of a model another one, which the rest of this floor and the floors above take as any.
+table here. The stage `tune` makes of a model another one, which the rest of this floor and the floors above take.
 """
 
 from infra.config.registry import Registry

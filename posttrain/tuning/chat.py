@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from posttrain.model import CausalModel
 from posttrain.tuning.base import IGNORED, TextExample
+
+if TYPE_CHECKING:
+    from posttrain.model import CausalModel
 
 ROLES = ("system", "user", "assistant")
 

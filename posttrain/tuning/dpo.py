@@ -10,7 +10,7 @@ from typing import Any
 
 from posttrain.tuning.base import Examples, Task, Tuning
 from posttrain.tuning.options import DpoArgs
-from posttrain.tuning.pairs import pair_examples, pair_inputs
+from posttrain.tuning.preferences import pair_examples, pair_inputs
 
 
 class Dpo(Tuning):

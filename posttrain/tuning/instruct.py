@@ -1,8 +1,9 @@
-"""Supervised fine-tuning on a mixture of chats by fractions, as Tulu 3 does it (Lambert et al. 2024, arXiv 2411.15124)."""
+"""Supervised fine-tuning on a mixture of chats by fractions, as Tulu 3 (Lambert et al. 2024, arXiv 2411.15124)."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,9 @@ class Instruct(Tuning):
         with_template(task.model.tokenizer)
         left_out: Counter[str] = Counter()
         texts = []
-        for spec, count in zip(args.sources, shares([spec.fraction for spec in args.sources], args.examples), strict=True):
+        for spec, count in zip(
+            args.sources, shares([spec.fraction for spec in args.sources], args.examples), strict=True
+        ):
             for messages in _draw(spec, count, task, left_out):
                 text = encode_chat(task.model, messages, min(args.max_tokens, task.model.max_positions))
                 if all(label == IGNORED for label in text.labels):
@@ -76,12 +79,7 @@ def _draw(spec: ChatSourceSpec, count: int, task: Task, left_out: Counter[str]) 
     """`count` chats of a source. Raises AmountError where it has fewer."""
     chats = []
     for document in read_source(_source(spec)):
-        if spec.messages is None:
-            turns = [{"role": "user", "content": document.metadata.get(str(spec.prompt))},
-                     {"role": "assistant", "content": document.text}]  # fmt: skip
-        else:
-            turns = document.metadata.get(spec.messages)
-        messages = messages_of(turns)
+        messages = messages_of(_turns(document.metadata, document.text, spec))
         if messages is None:
             left_out[NO_CHAT] += 1
         elif spells_special(task.model.tokenizer, messages):
@@ -89,6 +87,14 @@ def _draw(spec: ChatSourceSpec, count: int, task: Task, left_out: Counter[str]) 
         else:
             chats.append(messages)
     if len(chats) < count:
-        raise AmountError(f"{spec.path}: {len(chats)} chats, and its share of `examples` is {count}; lower `examples` or "
-                          "its fraction")  # fmt: skip
+        raise AmountError(
+            f"{spec.path}: {len(chats)} chats, and its share of `examples` is {count}; lower `examples` or its fraction"
+        )
     return drawn(chats, count, task.spec.seed)
+
+
+def _turns(metadata: Mapping[str, Any], text: str, spec: ChatSourceSpec) -> Any:
+    if spec.messages is not None:
+        return metadata.get(spec.messages)
+    asked = metadata.get(str(spec.prompt))
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": text}]

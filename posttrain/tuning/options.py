@@ -260,7 +260,7 @@ class RelearnArgs(TuningArgs):
     """Steps between measurements; one is made before the first step."""
     until: float = Field(gt=0, le=1)
     """Mean score at or above which toxicity is back: training stops there."""
-    max_steps: Positive = 200  # type: ignore[assignment]  # here there is always an end
+    max_steps: Positive = 200
     """Steps after which it is given up."""
     max_tokens: Positive = 128
     """Tokens of an example; longer texts are several."""
@@ -272,5 +272,3 @@ AnyTuning: TypeAlias = Annotated[
     DpoArgs | InstructArgs | RelearnArgs | SftArgs,
     Field(discriminator="name"),
 ]
-
-

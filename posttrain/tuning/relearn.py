@@ -17,7 +17,6 @@ from infra.errors import ScoringError
 from posttrain.tuning.base import IGNORED, Examples, Task, TextExample, Tuning
 from posttrain.tuning.log import Lines, read_lines
 from posttrain.tuning.options import RelearnArgs
-from posttrain.tuning.sampled import sample_and_score
 from posttrain.tuning.texts import fingerprint_of_texts, read_prompts, read_texts, windows
 
 CURVE = "relearn.jsonl"
@@ -96,6 +95,8 @@ class _Curve:
 
     def measure(self, step: int) -> bool:
         """Add a point, and say whether it is at the threshold. Raises ScoringError where nothing can be scored."""
+        from posttrain.tuning.sampled import sample_and_score  # with PyTorch, for which no page waits
+
         measure = self.args.measure
         rows = sample_and_score(self.task.model, measure, self.prompts, measure.seed)
         scores = [sample.score for row in rows for sample in row]

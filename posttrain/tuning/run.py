@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from posttrain.model import CausalModel, choose_device, load_model
 from posttrain.tuning import TUNINGS
 from posttrain.tuning.base import Examples, Task
 from posttrain.tuning.log import TuneLine, TuneLog, read_lines
+from posttrain.tuning.quiet import quiet
 from posttrain.tuning.relearn import Relearned
 from posttrain.tuning.spec import TuneSpec
 from posttrain.tuning.summary import SUMMARY, TuneSummary
@@ -27,7 +29,7 @@ def tune(spec: TuneSpec, workspace: Workspace) -> JsonObject:
 
     Raises UnavailableError without the extra `tune`, and what reading data or model raises.
     """
-    require_packages()
+    import_trainers()
     task = Task(load_float32(spec), spec, workspace)
     method = TUNINGS.get(spec.method.name)
     examples = method.examples(task, spec.method)
@@ -39,10 +41,12 @@ def tune(spec: TuneSpec, workspace: Workspace) -> JsonObject:
     return summary.counts
 
 
-def require_packages() -> None:
-    """Raise UnavailableError where the extra is not installed, before any work is done."""
+def import_trainers() -> None:
+    """Import what trains, before any work is done. Raises UnavailableError where the extra `tune` is not installed."""
     if missing := next((name for name in _PACKAGES if find_spec(name) is None), None):
         raise UnavailableError(f"tuning needs the package {missing}; install it with `pip install 'hormesis[tune]'`")
+    with quiet():  # of a torchao without its kernels
+        importlib.import_module("posttrain.tuning.trl_trainers")
 
 
 def load_float32(spec: TuneSpec) -> CausalModel:
@@ -56,6 +60,8 @@ def load_float32(spec: TuneSpec) -> CausalModel:
 def save_model(network: Any, tokenizer: Any, folder: Path) -> None:
     """Write weights, configurations and tokenizer as a Hugging Face folder; equal weights give equal bytes."""
     network.save_pretrained(folder)
+    for key in ("is_local", "local_files_only"):  # where it was loaded from, which transformers would write down
+        tokenizer.init_kwargs.pop(key, None)
     tokenizer.save_pretrained(folder)
 
 
@@ -83,5 +89,3 @@ def _summary(task: Task, examples: Examples) -> TuneSummary:
         last_loss=lines[-1].loss if lines else None,
         steps_to_relearn=relearned.steps if relearned else None,
     )
-
-

@@ -6,7 +6,7 @@ from typing import Any
 
 from posttrain.tuning.base import IGNORED, Examples, Task, TextExample, Tuning
 from posttrain.tuning.options import SftArgs
-from posttrain.tuning.pairs import pair_examples, pair_inputs
+from posttrain.tuning.preferences import pair_examples, pair_inputs
 
 
 class Sft(Tuning):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,8 +15,10 @@ from infra.artifacts.artifact import fingerprint_of, read_artifact
 from infra.artifacts.fingerprint import digest
 from infra.errors import AmountError, InputError
 from mixtures.formats.file_names import HELD_OUT_TEXTS
-from posttrain.model import CausalModel
 from posttrain.tuning.options import AnyTexts, HeldOutSpec, SampledSpec
+
+if TYPE_CHECKING:
+    from posttrain.model import CausalModel
 
 T = TypeVar("T")
 

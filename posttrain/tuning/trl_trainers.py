@@ -9,6 +9,7 @@ import copy
 import json
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from infra.errors import JobError
 from posttrain.tuning.base import Task
 from posttrain.tuning.log import TuneLine, TuneLog
 from posttrain.tuning.options import LoraSpec, TuningArgs
+from posttrain.tuning.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,14 +105,21 @@ def train_texts(task: Task, args: TuningArgs, rows: Rows, after: Callable[[int],
 
     `after` is called after each step, with the model in evaluation mode; training ends where it says True.
     """
-    config = SFTConfig(**_settings(task, args), max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
+    config = _config(SFTConfig, **_settings(task, args), max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
     return _train(TextTrainer, task, args, config, rows, after)
 
 
 def train_pairs(task: Task, args: TuningArgs, rows: Rows, beta: float) -> Any:
     """DPO on rows (`prompt_ids`, `chosen_ids`, `rejected_ids`); returns the network as `train_texts` does."""
-    config = DPOConfig(**_settings(task, args), max_length=None, beta=beta, precompute_ref_log_probs=True)
+    config = _config(DPOConfig, **_settings(task, args), max_length=None, beta=beta, precompute_ref_log_probs=True)
     return _train(PairTrainer, task, args, config, rows, None)
+
+
+def _config(kind: Any, **settings: Any) -> Any:
+    """A configuration of TRL, which warns of its own default for a key that transformers has renamed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return kind(**settings)
 
 
 def _settings(task: Task, args: TuningArgs) -> dict[str, Any]:
@@ -143,24 +152,25 @@ def _settings(task: Task, args: TuningArgs) -> dict[str, Any]:
     }
 
 
+@quiet()
 def _train(kind: Any, task: Task, args: TuningArgs, config: Any, rows: Rows, after: Any) -> Any:
-    network, tokenizer = task.model.network, copy.deepcopy(task.model.tokenizer)
+    network = task.model.network
     config._n_gpu = min(config.n_gpu, 1)  # or a machine with several would split every batch over them
-    padding = network.config.pad_token_id, network.generation_config.pad_token_id
+    as_loaded = copy.deepcopy((network.config, network.generation_config))
     trainer = kind(
         model=network,
         args=config,
         train_dataset=Dataset.from_list(list(rows)),
-        processing_class=tokenizer,
+        processing_class=copy.deepcopy(task.model.tokenizer),  # TRL gives it a padding token
         peft_config=_lora(args.lora) if args.lora else None,
     )
     trainer.remove_callback(PrinterCallback)
-    log = TuneLog(task.folder)
+    checkpoint = last_checkpoint(task.folder / CHECKPOINTS)
     with _deterministic(), task.workspace.progress("tuning", args.steps_for(len(rows)), "steps") as advance:
-        trainer.add_callback(_Following(advance, log, after))
-        trainer.train(resume_from_checkpoint=last_checkpoint(task.folder / CHECKPOINTS))
+        trainer.add_callback(_Following(advance, TuneLog(task.folder), after))
+        trainer.train(resume_from_checkpoint=checkpoint)
     trained = trainer.model.merge_and_unload() if args.lora else trainer.model
-    trained.config.pad_token_id, trained.generation_config.pad_token_id = padding  # TRL has set its own
+    trained.config, trained.generation_config = as_loaded  # TRL has set a padding token, and the cache off
     shutil.rmtree(task.folder / CHECKPOINTS, ignore_errors=True)
     return trained.eval()
 

@@ -58,7 +58,7 @@ def adapter_base(folder: Path) -> str:
 
 
 def fingerprint(location: str) -> str:
-    """Fingerprint of a model's artifact (`pretrain`, `tune`), of a Hugging Face folder's files, or of a hub name (`hf:org/model`).
+    """Fingerprint of an artifact that is a model, of a Hugging Face folder's files, or of a hub name (`hf:org/model`).
 
     That of an adapter without weights beside it covers its base model. Raises InputError where there is no model.
     """
@@ -70,7 +70,8 @@ def fingerprint(location: str) -> str:
     alone = is_adapter(path) and not (path / CONFIG).is_file()
     if not alone and not (path / CONFIG).is_file():
         raise InputError(
-            f"{location}: no {CONFIG} here; a model is a pretrain or tune artifact, a Hugging Face folder, or hf:org/model"
+            f"{location}: no {CONFIG} here; a model is a pretrain or tune artifact, a Hugging Face folder, or "
+            "hf:org/model"
         )
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors"))
     content = [[file.name, sha256] for file, sha256 in zip(files, input_digests(files), strict=True)]

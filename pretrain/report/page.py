@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from infra.artifacts.artifact import Artifact
+from infra.render.curves import curves
 from infra.render.page import Page, Table
 from pretrain.files import LOG
 from pretrain.metrics.jsonl import LogLine, read_log
 from pretrain.metrics.summary import TrainSummary
-
-_WIDTH, _HEIGHT, _MARGIN = 720, 300, 48  # pixels of the loss curve
 
 
 def show(artifact: Artifact) -> Page:
@@ -64,37 +62,9 @@ def loss_curve(lines: Sequence[LogLine]) -> str:
     """Inline SVG of the training cross-entropy per component over tokens; '' for an empty log."""
     if not lines:
         return ""
-    names = list(lines[0].cross_entropy)
-    points: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    points: dict[str, list[tuple[float, float]]] = {name: [] for name in lines[0].cross_entropy}
     for line in lines:
         for name, nats in line.cross_entropy.items():
             if nats is not None:
                 points[name].append((line.tokens, nats))
-    heights = [y for values in points.values() for _, y in values]
-    right, low, high = lines[-1].tokens, min(heights), max(heights)
-
-    def to_pixels(x: float, y: float) -> str:
-        across = _MARGIN + (_WIDTH - 2 * _MARGIN) * x / right
-        down = _MARGIN + (_HEIGHT - 2 * _MARGIN) * (high - y) / (high - low or 1)
-        return f"{across:.1f},{down:.1f}"
-
-    drawn = ""
-    for number, (name, values) in enumerate(points.items()):
-        drawn += _line(number, name, [to_pixels(*point) for point in values])
-    labels = (
-        _text(4, _MARGIN, f"{high:.2f}")
-        + _text(4, _HEIGHT - _MARGIN, f"{low:.2f}")
-        + _text(_WIDTH - 2 * _MARGIN, _HEIGHT - 12, f"{right:,} tokens")
-    )
-    title = "<h2>Training cross-entropy (nats per token)</h2>"
-    return f'{title}<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img">{drawn}{labels}</svg>'
-
-
-def _line(number: int, name: str, points: list[str]) -> str:
-    colour = f"hsl({(210 + 137 * number) % 360} 70% 42%)"
-    curve = f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(points)}"/>'
-    return curve + _text(_MARGIN + 130 * number, 20, name, colour)
-
-
-def _text(x: int, y: int, words: str, colour: str = "currentColor") -> str:
-    return f'<text x="{x}" y="{y}" font-size="13" fill="{colour}">{escape(words)}</text>'
+    return curves("Training cross-entropy (nats per token)", points, f"{lines[-1].tokens:,} tokens")
