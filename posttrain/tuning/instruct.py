@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from curation.corpus.records import RawDocument
 from curation.sources.input_files import content_of
 from curation.sources.read import read_source
 from curation.sources.spec import SourceSpec
@@ -76,9 +77,13 @@ def _source(spec: ChatSourceSpec) -> SourceSpec:
 
 
 def _draw(spec: ChatSourceSpec, count: int, task: Task, left_out: Counter[str]) -> list[tuple[Message, ...]]:
-    """`count` chats of a source. Raises AmountError where it has fewer."""
+    """`count` chats of a source. Raises AmountError where it has fewer, DataError for a record without the keys."""
     chats = []
-    for document in read_source(_source(spec)):
+
+    def skip(_: RawDocument, reason: str) -> None:
+        left_out[NO_CHAT] += 1
+
+    for document in read_source(_source(spec), on_skip=skip):
         messages = messages_of(_turns(document.metadata, document.text, spec))
         if messages is None:
             left_out[NO_CHAT] += 1

@@ -113,3 +113,12 @@ def test_measuring_with_a_harness(tmp_path, evaluation, blocked):
     spec = {"kind": "analysis", "name": "job", "model": "model", evaluation: section}
     (tmp_path / "c.yaml").write_text(json.dumps(spec))
     told(without((blocked,), tmp_path, "run", "c.yaml"), "eval")
+
+
+def test_tuning(tmp_path):
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    method = {"name": "sft", "data": {"path": "pairs.jsonl"}}
+    (tmp_path / "t.yaml").write_text(json.dumps({"kind": "tune", "model": "model", "method": method}))
+    told(without(("trl",), tmp_path, "run", "t.yaml"), "tune")
