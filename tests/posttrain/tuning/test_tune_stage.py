@@ -24,6 +24,7 @@ from infra.errors import AmountError, DataError, InputError
 from infra.stages.stage import run_stage
 from posttrain.decoding.sampling import Sampling
 from posttrain.model import load_model
+from posttrain.recipe import RecipeEntry
 from posttrain.spec import PosttrainSpec
 from posttrain.stage import POSTTRAIN
 from posttrain.steered import load_steered
@@ -144,7 +145,7 @@ def test_a_tuned_model_is_a_model_like_any_other(learned_folder: Path, pairs_fil
     assert second.inputs["model"] == first.fingerprint
     prompt = PosttrainSpec(name="p", model=str(second.path), method={"name": "prompt", "text": "kind:"}, device="cpu")
     steering = run_stage(POSTTRAIN, prompt, tmp_path / "steering", quiet=True)
-    (row,) = load_steered(second.path, steering.path, 1.0, "cpu").generate(["the"], Sampling(max_new_tokens=3))
+    (row,) = load_steered(second.path, (RecipeEntry(steering=str(steering.path)),), "cpu").generate(["the"], Sampling(max_new_tokens=3))
     assert row[0].tokens
     folder = export_artifact(second, TUNE.exports, "hf", tmp_path / "hf")
     assert (
