@@ -1,79 +1,85 @@
-"""The model that is tuned, pretrained here at a dose of 25 % on real text, and the prompts, split in two."""
+"""The quickstart's models that are tuned, and RealToxicityPrompts, split in two."""
 
 from __future__ import annotations
 
-import gzip
 import json
-from itertools import islice
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from hormesis import KINDS
-from infra.artifacts.artifact import Artifact
+from analysis.study.spec import StudySpec
+from analysis.study.steps import arms_of, steps_of
+from curation.sources.read import read_source
+from hormesis import KINDS, load
+from infra.artifacts.artifact import STEPS, STORE, Artifact
+from infra.config.spec import Spec
 from infra.stages.stage import run_stage
 from tests.helpers import ROOT
 
 DATA = ROOT.parent / "shared" / "data"
-PROFANITY = {"name": "profanity"}
-EVERY = 8  # lines of the corpora
+QUICKSTART = ROOT / "examples" / "quickstart.yaml"
+DOSE, POLICY = 0.25, "keep"
 SPLIT = 5  # every fifth prompt is measured with, the others are tuned with
 
 
-def run(kind: str, folder: Path, name: str, **keys: Any) -> Artifact:
-    """A stage into `folder/name`; what is there already is not done again."""
-    stage: Any = KINDS.get(kind)
-    return run_stage(stage, stage.spec(name=name, **keys), folder / name, store=folder / "store", workers=2)
+@dataclass(frozen=True)
+class Trained:
+    """One pretrained model of the study, and its mixture."""
+
+    seed: int
+    model: Path
+    mixture: Path
 
 
-def pretrained(folder: Path, tokens: int) -> tuple[Path, Path]:
-    """Model and mixture: clean modern text with 4chan posts and toxic comments for a quarter of all tokens."""
-    score = {"step": "score", "scorer": PROFANITY}
-    tag = {"step": "tag", "tagger": {"name": "words", "scorer": PROFANITY, "keep_at_or_above": 0.05}}
-    texts = {"clean": ["clean_modern/clean_modern"], "toxic": ["fourchan/posts", "toxic_corpus/toxic_comments"]}
-    corpora = {
-        name: {"sources": [{"path": str(some_lines(DATA / f"{file}.jsonl.gz", folder / "texts"))} for file in files]}
-        for name, files in texts.items()
-    }
-    curation = run("curation", folder, "curation", corpora=corpora, steps=[score, tag])
-    components = {
-        "clean": {"corpus": "clean", "where": "toxicity < 0.5", "tokens": tokens},
-        "risky": {"corpus": "toxic", "fraction_of_total": 0.25},
-    }
-    mixture = run(
-        "mixture", folder, "mixture", curation=str(curation.path), components=components, sequence_length=128,
-        tokenizer={"train_bpe": {"component": "clean", "vocab_size": 4096}}, risk="toxicity",
-        hold_out={"clean": 60_000, "risky": 60_000},
-    )  # fmt: skip
-    model = run(
-        "pretrain", folder, "model", mixture=str(mixture.path), model="olmo-tiny", micro_batch_size=4,
-        global_batch_size=4, optimizer={"lr": 3e-3, "warmup": 0.05}, checkpoint_every=500,
-    )  # fmt: skip
-    return model.path, mixture.path
+def stage(kind: str, target: Path, spec: Spec, store: Path) -> Artifact:
+    """Run a stage; what is there already is not done again."""
+    return run_stage(cast(Any, KINDS.get(kind)), spec, target, store=store, workers=2)
 
 
-def some_lines(file: Path, folder: Path) -> Path:
-    """Every eighth line of a file: all of it would be tagged for many minutes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / file.name.removesuffix(".gz")
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        target.write_text("".join(islice(lines, 0, None, EVERY)), encoding="utf-8")
-    return target
+def run(kind: str, folder: Path, name: str, **keys: Any) -> Path:
+    """Run a stage into `folder/name`."""
+    spec = KINDS.get(kind).spec(name=name, **keys)  # type: ignore[call-arg]
+    return stage(kind, folder / name, spec, folder / STORE).path
+
+
+def pretrained(folder: Path) -> list[Trained]:
+    """The quickstart's models at a dose of 25 %, every token learned, one a seed; `folder` may be that of the study."""
+    study = cast(StudySpec, load(QUICKSTART, None).spec)
+    chosen = [arm for arm in arms_of(study) if (arm.dose, arm.policy) == (DOSE, POLICY)]
+    steps = {step.name: step for step in steps_of(study)}
+    paths: dict[str, Path] = {}
+    for name in ("curation", chosen[0].mixture, *(arm.model for arm in chosen)):
+        step = steps[name]
+        paths[name] = stage(step.kind, folder / STEPS / name, step.make(paths), folder / STORE).path
+    return [Trained(arm.seed, paths[arm.model], paths[arm.mixture]) for arm in chosen]
 
 
 def split_prompts(folder: Path) -> tuple[Path, Path]:
-    """RealToxicityPrompts to tune with and, none of them among those, to measure with."""
-    with gzip.open(DATA / "rtp/rtp_5k_sample.jsonl.gz", "rt", encoding="utf-8") as file:
-        prompts = [json.loads(line)["prompt"]["text"] for line in file]
+    """The quickstart's prompts: a file to tune with, and one, with none of those, to measure with."""
+    study = cast(StudySpec, load(QUICKSTART, None).spec)
+    assert study.analysis.toxicity is not None
+    prompts = list(dict.fromkeys(document.text for document in read_source(study.analysis.toxicity.prompts)))
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "tune.jsonl", folder / "measure.jsonl"
-    measured = set(prompts[::SPLIT])
-    for file, chosen in zip(files, (sorted(set(prompts) - measured), sorted(measured)), strict=True):
-        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in chosen))
+    measured = prompts[::SPLIT]
+    for file, texts in zip(files, (without(prompts, set(measured)), measured), strict=True):
+        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return files
 
 
-def judge(folder: Path) -> dict[str, Any]:
-    """A second scorer, which no tuning has seen: a linear one of comments that people have called toxic."""
-    source = {"path": str(DATA / "jigsaw/jigsaw_binary_subset.jsonl.gz")}
+def without(texts: list[str], others: set[str]) -> Iterator[str]:
+    """The texts that are none of the others."""
+    return (text for text in texts if text not in others)
+
+
+def judge(folder: Path) -> dict[str, Any] | None:
+    """A second scorer, which no tuning has seen: a linear one of comments that people have called toxic; None where the
+    data are not there.
+    """
+    file = DATA / "jigsaw" / "jigsaw_binary_subset.jsonl.gz"
+    if not file.exists():
+        return None
+    source = {"path": str(file)}
     examples = [{"source": source, "label_key": "toxic", "names": {"1": "toxicity", "0": "clean"}}]
-    return {"name": "linear", "path": str(run("linear", folder, "judge", examples=examples).path)}
+    return {"name": "linear", "path": str(run("linear", folder, "judge", examples=examples))}

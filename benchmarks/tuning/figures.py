@@ -15,7 +15,7 @@ from analysis.statistics.intervals import Array, Estimate, Panel, draw_weights, 
 RESAMPLES = 4000
 
 Folders = Mapping[str, Sequence[Path]]
-"""Arm -> its analysis artifacts, one a seed; the first arm is the plain model."""
+"""Arm -> its analysis artifacts, one a training seed; the first arm is the plain model."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,8 @@ def _apart(figures: Array) -> Array:
 
 
 def _panel(folders: Folders, evaluation: str, top: pl.Expr, bottom: pl.Expr) -> Panel:
-    """Arms × seeds × prompts (or documents); an arm with one folder, the plain model, is the same under every seed."""
-    seeds = max(map(len, folders.values()))
-    cells = [[_sums(of_seeds[seed % len(of_seeds)], evaluation, top, bottom) for seed in range(seeds)]
-             for of_seeds in folders.values()]  # fmt: skip
+    """Arms × seeds × prompts (or documents)."""
+    cells = [[_sums(folder, evaluation, top, bottom) for folder in of_seeds] for of_seeds in folders.values()]
     both = np.array(cells, np.float64)
     return Panel(both[..., 0], both[..., 1])
 

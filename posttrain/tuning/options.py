@@ -73,6 +73,10 @@ class PairsSpec(Spec):
     """Key of the preferred text. Keys are dotted as in `sources:`: `neutral.0` is the first of a list."""
     rejected: str = "rejected"
     """Key of the other text."""
+    ended: bool = True
+    """Whether the texts are whole, so that the end-of-text token follows them; false for continuations that were cut
+    off, as most in a `pairs.jsonl` are.
+    """
     limit: Positive | None = None
     """At most this many pairs, drawn by the seed."""
 

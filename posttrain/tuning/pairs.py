@@ -48,7 +48,7 @@ def read_pairs(data: PairsSpec, seed: int, with_rejected: bool) -> list[Pair]:
         if wrong := [key for key, value in values.items() if not isinstance(value, str)]:
             raise DataError(f'{document.id}: "{wrong[0]}" is no text')
         prompt = values[data.prompt] if data.prompt is not None else ""
-        pairs.append(Pair(prompt, document.text, values.get(data.rejected, "")))
+        pairs.append(Pair(prompt, document.text, values.get(data.rejected, ""), data.ended, data.ended))
     return drawn(pairs, data.limit, seed)
 
 

@@ -49,6 +49,8 @@ def test_keys_are_dotted_and_a_prompt_may_be_missing(tmp_path: Path) -> None:
     assert read_pairs(spec, 0, True)[3] == Pair("", "mild 3", "rude 3")
     assert read_pairs(spec, 0, False)[3] == Pair("", "mild 3", "")
     assert len(read_pairs(spec.model_copy(update={"limit": 2}), 0, True)) == 2
+    cut = read_pairs(spec.model_copy(update={"ended": False}), 0, True)[0]
+    assert not cut.chosen_ended and not cut.rejected_ended
 
 
 def test_prompts_keep_their_end_and_continuations_their_beginning(learned: CausalModel) -> None:
