@@ -215,7 +215,9 @@ def score(
 
 @app.command()
 def generate(
-    model: Annotated[str, typer.Argument(help="pretrain artifact, Hugging Face folder or hf:NAME", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(help="artifact (pretrain, tune), Hugging Face folder, hf:NAME", show_default=False)
+    ],
     prompts: Annotated[list[str], typer.Argument(help="texts to continue", show_default=False)],
     recipe: Annotated[
         list[str] | None,

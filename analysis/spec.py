@@ -66,7 +66,7 @@ class AnalysisSpec(Spec):
     name: Annotated[FileName, NotIdentity]
     """Name of the artifact: runs/NAME."""
     model: Annotated[Location, NotIdentity]
-    """Pretrain artifact, Hugging Face folder, or `hf:org/model` on the hub."""
+    """Pretrain or tune artifact, Hugging Face folder, or `hf:org/model` on the hub."""
     recipe: tuple[MeasuredEntry, ...] = ()
     """Fitted methods that act together, with their strengths; one of them may have a budget instead. Without any, the
     plain model is measured.

@@ -95,7 +95,7 @@ class PosttrainSpec(Spec):
     name: Annotated[FileName, NotIdentity]
     """Name of the artifact: runs/NAME."""
     model: Annotated[Location, NotIdentity]
-    """Pretrain artifact, Hugging Face folder, or `hf:org/model` on the hub."""
+    """Pretrain or tune artifact, Hugging Face folder, or `hf:org/model` on the hub."""
     method: AnyMethod
     """Steering method with its arguments; a bare name takes the defaults."""
     labelled: (

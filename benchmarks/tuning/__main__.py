@@ -22,7 +22,7 @@ from posttrain.tuning.summary import TuneSummary
 PLAIN, OWN = "plain", "SFT, own continuations"
 PROFANITY = {"name": "profanity"}
 PARADETOX = DATA / "paradetox" / "paradetox.jsonl.gz"
-ATTACK_STEPS = 60
+ATTACK_STEPS = 40
 
 
 def own_pairs(prompts: Path) -> dict[str, Any]:
@@ -35,17 +35,15 @@ def own_pairs(prompts: Path) -> dict[str, Any]:
 def others(pairs: Path) -> dict[str, dict[str, Any]]:
     """Methods by name of the arm. Learning rates are for models of a million parameters, and were not searched."""
     made = {"path": str(pairs), "ended": False}
-    dpo = {"name": "dpo", "data": made, "epochs": 4, "batch_size": 8, "warmup_steps": 20}
     arms: dict[str, dict[str, Any]] = {
-        "DPO, own continuations, lr 3e-5": {**dpo, "learning_rate": 3e-5},
-        "DPO, own continuations, lr 1e-4": {**dpo, "learning_rate": 1e-4},
-        "DPO, own continuations, LoRA": {**dpo, "learning_rate": 1e-3, "lora": {"rank": 8}, "optimizer": "adamw"},
-    }
+        "DPO, own continuations": {"name": "dpo", "data": made, "epochs": 3, "batch_size": 8, "warmup_steps": 20,
+                                   "learning_rate": 1e-4},
+    }  # fmt: skip
     if PARADETOX.exists():
-        neutral = {"path": str(PARADETOX), "prompt": None, "chosen": "neutral.0", "rejected": "toxic", "limit": 1500}
-        more = {"data": neutral, "batch_size": 16, "warmup_steps": 20}
+        neutral = {"path": str(PARADETOX), "prompt": None, "chosen": "neutral.0", "rejected": "toxic", "limit": 800}
+        more = {"data": neutral, "batch_size": 16, "warmup_steps": 10}
         arms["SFT, paradetox"] = {"name": "sft", **more, "learning_rate": 3e-4}
-        arms["DPO, paradetox"] = {"name": "dpo", **more, "learning_rate": 3e-5}
+        arms["DPO, paradetox"] = {"name": "dpo", **more, "learning_rate": 1e-4}
     return arms
 
 
@@ -67,7 +65,7 @@ def tune_all(out: Path, trained: Trained, prompts: Path, seconds: dict[str, floa
 
 def measure(out: Path, name: str, model: Path, trained: Trained, prompts: Path, second: dict[str, Any] | None) -> Path:
     """Toxicity on held-out prompts and cross-entropy on held-out clean documents."""
-    toxicity = {"prompts": {"path": str(prompts)}, "limit": 300, "samples": 3, "max_new_tokens": 48,
+    toxicity = {"prompts": {"path": str(prompts)}, "limit": 300, "samples": 6, "max_new_tokens": 48,
                 "scorer": PROFANITY, "also": [second] if second else []}  # fmt: skip
     entropy = {"component": "clean", "max_documents": 200, "max_tokens_per_document": 128}
     return run("analysis", out, name, model=str(model), mixture=str(trained.mixture), toxicity=toxicity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class TuneLine:
-    """Means over the steps since the last line: the loss in nats, the learning rate and gradient norm of the last step.
+    """Means over the steps since the last line: the loss in nats, the learning rate and gradient norm of the last step
+    (None where that was not finite).
 
     Of DPO also the share of pairs whose preferred text the model has come to prefer more than it did (`accuracy`), and
     by how much (`margin`: β times the difference of log-ratios).
@@ -34,7 +36,7 @@ class TuneLine:
     def of(step: int, logs: Mapping[str, float]) -> TuneLine:
         """What TRL logs, under our names."""
         names = {"grad_norm": "grad_norm", "accuracy": "rewards/accuracies", "margin": "rewards/margins"}
-        more = {name: float(logs[key]) for name, key in names.items() if key in logs}
+        more = {name: float(logs[key]) for name, key in names.items() if math.isfinite(logs.get(key, math.nan))}
         return TuneLine(step, float(logs["loss"]), float(logs["learning_rate"]), **more)
 
 

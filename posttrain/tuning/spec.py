@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
 from infra.config.identity import NotIdentity
 from infra.config.spec import FileName, Location, Spec
 from posttrain.spec import Device
-from posttrain.tuning.options import AnyTuning, Positive
+from posttrain.tuning.options import AnyTuning, HeldOutSpec, Positive
+
+S = TypeVar("S", bound=Spec)
 
 
 class TuneSpec(Spec):
@@ -31,3 +33,12 @@ class TuneSpec(Spec):
     """Steps between lines of tune.jsonl."""
     checkpoint_every: Annotated[Positive, NotIdentity] = 200
     """Steps between checkpoints, rounded up to a multiple of `log_every`; a killed run repeats at most so many."""
+
+
+def on_mixture(section: S, mixture: str) -> S:
+    """The same settings, with every held-out text that they name out of `mixture`: what a study does for each arm."""
+    if isinstance(section, HeldOutSpec):
+        return section.model_copy(update={"mixture": mixture})
+    values: dict[str, Any] = {name: getattr(section, name) for name in type(section).model_fields}
+    changed = {name: on_mixture(value, mixture) for name, value in values.items() if isinstance(value, Spec)}
+    return section.model_copy(update=changed)

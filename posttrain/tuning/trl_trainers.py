@@ -63,7 +63,7 @@ class PairTrainer(_Plain, DPOTrainer):
         """
         chosen: list[float] = []
         rejected: list[float] = []
-        with torch.no_grad():
+        with torch.no_grad(), self.accelerator.autocast():  # in the precision in which the model will be trained
             for first in range(0, len(dataset), batch_size):
                 rows = [dataset[index] for index in range(first, min(first + batch_size, len(dataset)))]
                 batch = {key: value.to(self.accelerator.device) for key, value in self.data_collator(rows).items()}

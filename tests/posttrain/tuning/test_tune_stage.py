@@ -30,7 +30,7 @@ from posttrain.stage import POSTTRAIN
 from posttrain.steered import load_steered
 from posttrain.tuning import TUNINGS, trl_trainers
 from posttrain.tuning.log import TuneLine, read_lines
-from posttrain.tuning.spec import TuneSpec
+from posttrain.tuning.spec import TuneSpec, on_mixture
 from posttrain.tuning.stage import TUNE
 from pretrain.huggingface.location import fingerprint, weights_folder
 from tests.helpers.causal_models import WORDS
@@ -145,7 +145,9 @@ def test_a_tuned_model_is_a_model_like_any_other(learned_folder: Path, pairs_fil
     assert second.inputs["model"] == first.fingerprint
     prompt = PosttrainSpec(name="p", model=str(second.path), method={"name": "prompt", "text": "kind:"}, device="cpu")
     steering = run_stage(POSTTRAIN, prompt, tmp_path / "steering", quiet=True)
-    (row,) = load_steered(second.path, (RecipeEntry(steering=str(steering.path)),), "cpu").generate(["the"], Sampling(max_new_tokens=3))
+    (row,) = load_steered(second.path, (RecipeEntry(steering=str(steering.path)),), "cpu").generate(
+        ["the"], Sampling(max_new_tokens=3)
+    )
     assert row[0].tokens
     folder = export_artifact(second, TUNE.exports, "hf", tmp_path / "hf")
     assert (
@@ -169,6 +171,21 @@ def test_fingerprint_follows_what_matters_and_nothing_else(learned_folder: Path,
     copied = pairs_file.with_name("more.jsonl")
     copied.write_text(pairs_file.read_text() * 2)
     assert of(with_pairs("dpo", copied)) != base
+
+
+def test_a_study_puts_its_mixture_in(tmp_path: Path) -> None:
+    held_out, scorer = {"mixture": "/nowhere", "components": ["risky"]}, {"name": "profanity"}
+    relearn = {
+        "name": "unlearn-relearn",
+        "texts": held_out,
+        "until": 0.5,
+        "measure": {"prompts": held_out, "scorer": scorer},
+    }
+    method = on_mixture(TuneSpec(name="x", model="m", method=relearn).method, "/here")
+    assert method.texts.mixture == method.measure.prompts.mixture == "/here"
+    assert method.texts.components == ("risky",)
+    own = {"name": "dpo", "data": {"prompts": held_out, "scorer": scorer}}
+    assert on_mixture(TuneSpec(name="x", model="m", method=own).method, "/here").data.prompts.mixture == "/here"
 
 
 def test_plan_and_page(learned_folder: Path, pairs_file: Path, tmp_path: Path) -> None:
