@@ -75,7 +75,7 @@ def _render(tokenizer: Any, messages: Sequence[Message], generate: bool) -> str:
 
 def _extend(model: CausalModel, ids: list[int], labels: list[int], text: str, answers: bool) -> None:
     """Add a turn's text. Marks of the template that are special tokens are encoded as such."""
-    encoded = list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
+    (encoded,) = model.encode([text], special=True)
     if len(ids) == 1 and encoded[:1] == ids:
         encoded = encoded[1:]  # a template that writes the start token itself
     ids += encoded

@@ -81,8 +81,11 @@ class _Curve:
     prompts: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        from posttrain.tuning.sampled import build_head  # with PyTorch, for which no page waits
+
         self.lines = Lines(self.task.folder / CURVE)
         self.prompts = read_prompts(self.args.measure, self.task.model, self.args.measure.seed)
+        build_head(self.task.model)
 
     def starts_there(self) -> bool:
         """Whether the model is at the threshold before any step; measured once, whatever kills the run."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from curation.scorers import Scorer, loaded_scorer
 from infra.errors import InputError
 from posttrain.decoding.sampling import Sampling
@@ -42,6 +44,12 @@ def sample_and_score(
         for generation in generations
     ]
     return [scored[first : first + spec.samples] for first in range(0, len(scored), spec.samples)]
+
+
+@torch.no_grad()
+def build_head(model: CausalModel) -> None:
+    """Have the model make what its logits need of the network before TRL puts another forward in its place."""
+    model.logits(model.hidden(torch.tensor([[model.start]], device=model.device)))
 
 
 def _scorer(spec: SampledSpec) -> tuple[Scorer, int]:
