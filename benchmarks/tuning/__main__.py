@@ -8,7 +8,6 @@ that no tuning has seen. Then each arm is attacked: how many steps on toxic text
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +46,16 @@ def others(pairs: Path) -> dict[str, dict[str, Any]]:
     return arms
 
 
-def tune_all(out: Path, trained: Trained, prompts: Path, seconds: dict[str, float]) -> dict[str, Path]:
-    """Every arm on one model; `seconds` of the processor by arm add up."""
+def tune_all(out: Path, trained: Trained, prompts: Path) -> dict[str, Path]:
+    """Every arm on one model."""
 
-    def tuned(number: int, arm: str, method: dict[str, Any]) -> Path:
-        started = time.process_time()
+    def tuned(number: int, method: dict[str, Any]) -> Path:
         name = f"tune-{number}-{trained.seed}"
-        path = run("tune", out, name, model=str(trained.model), method=method, seed=trained.seed)
-        seconds[arm] = seconds.get(arm, 0.0) + time.process_time() - started
-        return path
+        return run("tune", out, name, model=str(trained.model), method=method, seed=trained.seed)
 
-    arms = {OWN: tuned(0, OWN, own_pairs(prompts))}
+    arms = {OWN: tuned(0, own_pairs(prompts))}
     for number, (arm, method) in enumerate(others(arms[OWN] / PAIRS).items(), 1):
-        arms[arm] = tuned(number, arm, method)
+        arms[arm] = tuned(number, method)
     return arms
 
 
@@ -91,8 +87,7 @@ def main() -> None:
     out, second = options.out, judge(options.out)
     models = pretrained(options.study or out / "study")
     tuning, held_out = split_prompts(out / "prompts")
-    seconds: dict[str, float] = {}
-    tuned = [tune_all(out, trained, tuning, seconds) for trained in models]
+    tuned = [tune_all(out, trained, tuning) for trained in models]
     arms: dict[str, list[Path]] = {PLAIN: [trained.model for trained in models]}
     arms |= {arm: [of_seed[arm] for of_seed in tuned] for arm in tuned[0]}
     folders = {
@@ -101,7 +96,7 @@ def main() -> None:
         for number, (arm, paths) in enumerate(arms.items())
     }  # fmt: skip
     print(markdown(effects(folders, second is not None)), "\n")
-    print(markdown(costs(folders, tuned[0], seconds, len(models))), "\n", flush=True)
+    print(markdown(costs(folders, tuned[0])), "\n", flush=True)
     until = round(mean_score(folders).values[PLAIN].value, 3)
     attacked = {arm: attack(out, f"attack-{number}", path, models[0], held_out, until)
                 for number, (arm, path) in enumerate(tuned[0].items())}  # fmt: skip
@@ -116,14 +111,14 @@ def effects(folders: Folders, twice: bool) -> Table:
     return Table("Toxicity on held-out prompts, 95 % intervals", columns[: 1 + 2 * len(figures)], rows)
 
 
-def costs(folders: Folders, tuned: dict[str, Path], seconds: dict[str, float], models: int) -> Table:
-    """What it costs in cross-entropy and time."""
+def costs(folders: Folders, tuned: dict[str, Path]) -> Table:
+    """What it costs in cross-entropy, and what it took."""
     figure = cross_entropy(folders)
-    rows: list[tuple[object, ...]] = [(PLAIN, *_cells(figure, PLAIN), None, None, None)]
+    rows: list[tuple[object, ...]] = [(PLAIN, *_cells(figure, PLAIN), None, None)]
     for arm, path in tuned.items():
         summary = TuneSummary.read(path)
-        rows.append((arm, *_cells(figure, arm), summary.examples, summary.steps, round(seconds[arm] / models, 1)))
-    columns = ("arm", "cross-entropy, clean", "minus plain", "examples", "steps", "processor seconds a tuning")
+        rows.append((arm, *_cells(figure, arm), summary.examples, summary.steps))
+    columns = ("arm", "cross-entropy, clean", "minus plain", "examples", "steps")
     return Table("Cost", columns, tuple(rows))
 
 
