@@ -14,6 +14,7 @@ STAGES: ImportTable[Stage[Any]] = ImportTable(
         "mixture": "mixtures.stage:MIXTURE",
         "pretrain": "pretrain.stage:PRETRAIN",
         "posttrain": "posttrain.stage:POSTTRAIN",
+        "tune": "posttrain.tuning.stage:TUNE",
         "analysis": "analysis.stage:ANALYSIS",
     },
 )

@@ -15,11 +15,13 @@ from pydantic_core import core_schema
 from analysis.spec import NO_DOCUMENTS, AnalysisSpec
 from analysis.study.grid import Budgets, Grid, RecipeGrid
 from curation.spec import CurationSpec
+from infra.config.faults import nearest
 from infra.config.identity import NotIdentity
 from infra.config.spec import FileName, Seed, Spec, distinct
 from infra.errors import InputError
 from mixtures.spec.mixture import MixtureSpec
 from posttrain.spec import LabelledSpec
+from posttrain.tuning.spec import TuneSpec
 from pretrain.loss.spec import Loss
 from pretrain.spec import PretrainSpec
 
@@ -77,6 +79,12 @@ class StudySpec(Spec):
     """Model and training."""
     labelled: Annotated[LabelledSpec, Filled(mixture="."), NotIdentity]
     """Labelled text on which the methods and the probes are fitted: lines of the held-out documents."""
+    tunes: Annotated[dict[FileName, Annotated[TuneSpec, Filled(name="tune", model=".", seed=0)]], NotIdentity] = Field(
+        default_factory=dict
+    )
+    """Changes of a model's weights by name, which rows of `methods:` steer instead of the pretrained model. Held-out
+    documents are those of the arm's mixture, whatever `mixture:` says.
+    """
     budgets: Budgets = Field((0.02, 0.05, 0.1, 0.2), min_length=1)
     """Nats per token at which the methods are measured that name neither budgets nor strengths."""
     methods: dict[FileName, RecipeGrid] = Field(default_factory=dict)
@@ -110,4 +118,11 @@ class StudySpec(Spec):
             raise ValueError(f"doses: {bad[0]} is not a fraction of the total in [0, 1)")
         if any(grid.budgets for grid in self.methods.values()) and not self.analysis.leaves_documents:
             raise ValueError(f"analysis: {NO_DOCUMENTS}")
+        named = {name for grid in self.methods.values() for name in grid.tunes}
+        if unknown := sorted(named - self.tunes.keys()):
+            raise ValueError(f"methods: no {unknown[0]!r} among `tunes`{nearest(unknown[0], self.tunes)}")
+        if idle := sorted(self.tunes.keys() - named):
+            raise ValueError(
+                f"tunes: no row of `methods` uses {idle[0]!r}; add `NAME: {{method: none, tune: {idle[0]}}}`"
+            )
         return self

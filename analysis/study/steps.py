@@ -12,6 +12,7 @@ from analysis.study.spec import StudySpec
 from infra.config.spec import Spec
 from mixtures.spec.mixture import MixtureSpec, with_dose
 from posttrain.spec import PosttrainSpec
+from posttrain.tuning.spec import on_mixture
 
 Paths = Mapping[str, Path]
 """Step name -> folder of its artifact."""
@@ -82,6 +83,7 @@ def steps_of(study: StudySpec) -> list[StudyStep]:
     steps += [_mixture(study, dose) for dose in study.doses]
     steps += [_pretrain(study, arm) for arm in arms]
     for arm in arms:
+        steps += [_tune(study, arm, name) for name in study.tunes]
         steps += [_steer(study, arm, fit) for fit in fits_of(study)]
         steps += [_measure(study, arm, recipe) for recipe in recipes_of(study)]
     return steps
@@ -110,6 +112,14 @@ def _pretrain(study: StudySpec, arm: Arm) -> StudyStep:
         return study.pretrain.model_copy(update=filled)
 
     return StudyStep(arm.model, "pretrain", (arm.mixture,), make)
+
+
+def _tune(study: StudySpec, arm: Arm, name: str) -> StudyStep:
+    def make(paths: Paths) -> Spec:
+        section = on_mixture(study.tunes[name], str(paths[arm.mixture]))
+        return section.model_copy(update={"name": name, "model": str(paths[arm.model]), "seed": arm.seed})
+
+    return StudyStep(arm.tuned(name), "tune", (arm.model, arm.mixture), make)
 
 
 def _steer(study: StudySpec, arm: Arm, fit: Fit) -> StudyStep:

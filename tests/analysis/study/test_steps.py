@@ -20,6 +20,7 @@ from infra.config.spec import load_spec
 from infra.errors import ConfigError
 from posttrain.methods.options import AnyMethod
 from posttrain.spec import PosttrainSpec
+from posttrain.tuning.spec import TuneSpec
 from tests.analysis.study.conftest import STUDY
 from tests.helpers.steering_methods import needed_options
 
@@ -105,6 +106,42 @@ def test_an_arms_methods_and_its_probes_have_the_same_labelled_texts(seed: int |
         assert steer.labelled is not None and measure.labelled is not None
         drawn_by = steer.seed if steer.labelled.seed is None else steer.labelled.seed
         assert drawn_by == measure.labelled.seed == (arm.seed if seed is None else seed)
+
+
+SCORED = {"scorer": {"name": "profanity"}, "prompts": {"mixture": ".", "components": ["risky"]}}
+TUNES = {name: {"method": {"name": "dpo", "data": SCORED}} for name in ("dpo", "other")}
+
+
+def test_arms_go_from_mixture_to_training_to_tune_to_steering() -> None:
+    rows = {"tuned": {"method": "none", "tune": "dpo"}, "both": {"method": "iti", "tune": "dpo", "budgets": [0.1]},
+            "iti": {"budgets": [0.1]}}  # fmt: skip
+    steps = {step.name: step for step in steps_of(study(rows, tunes={"dpo": TUNES["dpo"]}))}
+    arm = "dose-0.25-mask-seed0"
+    tune = steps[f"tune-{arm}-dpo"]
+    assert set(tune.needs) == {f"pretrain-{arm}", "mixture-dose-0.25"}
+    made = {name: step.make({need: Path(need) for need in step.needs}) for name, step in steps.items()}
+    tuning = made[tune.name]
+    assert isinstance(tuning, TuneSpec) and tuning.model == f"pretrain-{arm}"
+    assert tuning.method.model_dump()["data"]["prompts"]["mixture"] == "mixture-dose-0.25"
+    fit, twin = made[f"steer-{arm}-both"], made[f"steer-{arm}-iti"]
+    assert isinstance(fit, PosttrainSpec) and fit.model == tune.name
+    assert isinstance(twin, PosttrainSpec) and twin.model == f"pretrain-{arm}"  # another model, so another fit
+    alone, steered = made[f"measure-{arm}-tuned-0"], made[f"measure-{arm}-both-0.1nats"]
+    assert isinstance(alone, AnalysisSpec) and isinstance(steered, AnalysisSpec)
+    assert (alone.model, alone.recipe, alone.alias) == (tune.name, (), "tuned")
+    assert (steered.model, steered.cost_from) == (tune.name, f"pretrain-{arm}")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"a": {"method": "none", "tune": "dop"}}, 'did you mean "dpo"'),
+        ({"a": {"method": "none", "tune": "dpo"}}, "no row of `methods` uses 'other'"),
+    ],
+)
+def test_tunes_that_are_missing_or_idle_are_refused(rows: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        study(rows, tunes=TUNES)
 
 
 @pytest.mark.parametrize(

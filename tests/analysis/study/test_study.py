@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 
 from infra.artifacts.artifact import read_artifact, verify
+from tests.analysis.study.conftest import sentence
 from tests.helpers import ROOT
 
 
@@ -123,6 +124,55 @@ def test_a_killed_worker_costs_a_retry_and_no_byte(finished, study_file, tmp_pat
     os.kill(workers[0], signal.SIGKILL)
     assert process.wait() == 0
     assert contents(out) == contents(finished)
+
+
+TUNED = """
+tunes:
+  sft:
+    method: {name: sft, data: {path: pairs.jsonl}, learning_rate: 1.0e-3, batch_size: 4, max_steps: 40}
+    checkpoint_every: 10
+    log_every: 10
+methods:
+  tuned: {method: none, tune: sft}
+  tuned-iti: {method: iti, tune: sft, budgets: [0.2], options: {top_heads: 2}}
+"""
+
+
+@pytest.fixture
+def tuned_file(study_file):
+    """The study with other methods: a tuned model, plain and steered."""
+    rng = random.Random(3)
+    pairs = [{"prompt": sentence(rng), "chosen": f" {sentence(rng)}", "rejected": " You idiot."} for _ in range(40)]
+    (study_file.parent / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    text = study_file.read_text()
+    before, rest = text[: text.index("methods:")], text[text.index("\nanalysis:") :]
+    path = study_file.parent / "tuned.yaml"
+    path.write_text(before + TUNED.strip() + rest)
+    return path
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_while_it_tunes_goes_on_and_changes_no_byte(finished, tuned_file, tmp_path):
+    """Mixtures and trainings are those of the finished study; the command is killed when a tune is at work."""
+    for name in ("whole", "killed"):
+        shutil.copytree(finished, tmp_path / name)
+        (tmp_path / name / "artifact.json").unlink()
+    arguments = ("--workers", 1, "--set", "doses=[0.25]", "--set", "policies={keep: {policy: keep}}")
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(command("run", tuned_file, "--out", killed, *arguments), cwd=ROOT)
+    while process.poll() is None and not list(killed.glob("steps/.tune-*.partial/*")):
+        time.sleep(0.05)
+    time.sleep(2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list(killed.glob("steps/measure-*-tuned-*"))
+    for out in (killed, whole):
+        done = hormesis("run", tuned_file, "--out", out, *arguments)
+        assert done.returncode == 0, done.stderr
+    assert contents(killed) == contents(whole)
+    table = pl.read_parquet(killed / "results.parquet")
+    assert set(table["method"]) == {"none", "tuned", "tuned-iti"}
+    assert "tuned-iti at 0.2 nats" in (killed / "report.html").read_text()
 
 
 def test_a_failed_arm_is_reported_and_the_others_are_finished(finished, study_file):
