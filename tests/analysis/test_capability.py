@@ -18,12 +18,13 @@ import pytest
 import torch
 
 from analysis import results
-from analysis.evaluations.base import Subject
+from analysis.evaluations.base import LazyModel, Subject
 from analysis.evaluations.capability import Capability
 from analysis.evaluations.options import CapabilitySpec, CapabilityTaskSpec
 from analysis.evaluations.questions import read_questions
 from analysis.statistics.benchmarks import benchmark_tables
 from infra.errors import AmountError, InputError, UnavailableError
+from infra.stages.stage import Workspace
 from posttrain.labelled import Example, balance
 from posttrain.methods.iti import Iti, bake
 from posttrain.methods.options import ItiArgs, PromptArgs, SasaArgs
@@ -221,7 +222,7 @@ def spec_of(*tasks: dict[str, Any]) -> CapabilitySpec:
 
 
 def evaluation(model_folder: Path, *tasks: dict[str, Any]) -> Capability:
-    return Capability(spec_of(*tasks), Subject(str(model_folder), None, 0.0, None, None, "cpu"))
+    return Capability(spec_of(*tasks), Subject(LazyModel(str(model_folder), "cpu"), Workspace(Path(), Path())))
 
 
 def test_rows_name_task_subject_and_item_and_keep_the_further_metrics(tiny_model: Path, tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from analysis import results
-from analysis.evaluations.base import Subject
+from analysis.evaluations.base import LazyModel, Subject
 from analysis.evaluations.options import RedTeamSpec
 from analysis.evaluations.red_team import RedTeam, begins_with, outside, target_nats
 from analysis.statistics.benchmarks import benchmark_tables
 from infra.errors import DataError
+from infra.stages.stage import Workspace
 from posttrain.labelled import Example, Labelled, balance
 from posttrain.methods.iti import Iti
 from posttrain.methods.options import ItiArgs, PromptArgs, SasaArgs
@@ -68,7 +69,7 @@ def spec_of(requests: Path, **changes: Any) -> RedTeamSpec:
 
 
 def measured(steered: Steered, spec: RedTeamSpec) -> RedTeam:
-    subject = Subject("model", None, 0.0, None, None, "cpu")
+    subject = Subject(LazyModel("model", "cpu"), Workspace(Path(), Path()))
     subject.__dict__["steered"] = steered
     return RedTeam(spec, subject)
 
