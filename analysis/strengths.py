@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.evaluations.base import LazyModel, Subject
-from analysis.evaluations.held_out import held_out_documents
 from analysis.spec import AnalysisSpec, MeasuredEntry
 from infra.artifacts.records import read_record
 from infra.atomic import write_json
@@ -55,6 +54,8 @@ def with_strength(recipe: Sequence[MeasuredEntry], found: FoundStrength | None) 
 
 def budget_documents(spec: AnalysisSpec) -> list[str]:
     """Texts of the documents on which a strength is found: the first that `cross_entropy` does not measure."""
+    from analysis.evaluations.held_out import held_out_documents  # reads with polars, which `validate` does not need
+
     options, measured = spec.budget_documents, spec.cross_entropy
     assert spec.mixture is not None  # the specification has checked it
     documents = held_out_documents(spec.mixture, options.component)

@@ -97,7 +97,11 @@ def test_a_random_mixture_is_what_was_planned_and_keeps_what_must_hold(
         rebuilt = build(spec, folder / "again", folder / "store")
     assert contents(rebuilt.path) == contents(built.path)  # whichever rank ends first
     dose = Fraction(data["components"]["risky"].get("fraction_of_total", 0))
-    less = build(with_dose(spec, "risky", str(dose * smaller)), folder / "less", store)
+    try:
+        less = build(with_dose(spec, "risky", str(dose * smaller)), folder / "less", store)
+    except AmountError as error:  # of a smaller whole, another component's share may come to nothing
+        assert "less than half a token" in str(error)
+        return
     _is_nested(documents(less), written)
     if "risky_spans" not in data["components"]["risky"]:
         untagged = {key: value for key, value in data.items() if key != "conditioning"} | {"risk": None}
