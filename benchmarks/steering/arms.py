@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 import torch
 
+from benchmarks.steering.models import words
 from posttrain.decoding.sampling import Sampling
 from posttrain.fitted import Fitted
 from posttrain.methods.iti import Iti, bake
-from posttrain.methods.options import ItiArgs, SasaArgs
+from posttrain.methods.options import ItiArgs, SasaArgs, WordFilterArgs
+from posttrain.methods.word_filter import WordFilter
 from posttrain.model import CausalModel, wrap
 from posttrain.steered import Steered, bind
 
 TOP_P = 0.9
+LISTED = 1000
 PEER = "transformers.generate"
 Way = Callable[[Sequence[str], int], int]
 """Continues texts by so many tokens each; returns how many it wrote in all."""
@@ -53,8 +56,13 @@ def _baked(model: CausalModel) -> Way:
 def _sasa(model: CausalModel) -> Way:
     hidden, draw = model.layout.hidden, torch.Generator().manual_seed(0)
     normal = torch.randn(hidden, generator=draw) / hidden**0.5
-    state = Fitted.of(model, SasaArgs(max_candidates=20), {"normal": normal, "centre": torch.zeros(hidden)})
-    return _ours(bind(model, state, 100))
+    tensors = {"normal": normal[None], "centre": torch.zeros(1, hidden), "spread": torch.ones(1)}
+    return _ours(bind(model, Fitted.of(model, SasaArgs(max_candidates=20), tensors), 100))
+
+
+def _word_filter(model: CausalModel) -> Way:
+    args = WordFilterArgs(words=tuple(words(LISTED)))
+    return _ours(bind(model, WordFilter.fit(model, None, args, 0), 50))
 
 
 def _iti_state(model: CausalModel) -> Fitted:
@@ -96,5 +104,6 @@ ARMS = {
     "plain": Arm(_plain, PEER, (1, 1), (1 / 3, 1 / 2)),
     "iti": Arm(_iti, "plain", (1.03, 1.03), (1.03, 1.03)),
     "iti, baked": Arm(_baked, "plain", (1.0, 1.0), (1.0, 1.0)),
+    "word filter (1,000)": Arm(_word_filter, "plain", (1.05, 1.05), (1.05, 1.05)),
     "sasa (20)": Arm(_sasa, "plain", (1.5, 2.0), (1.5, 2.0)),
 }

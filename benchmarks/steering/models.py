@@ -47,17 +47,27 @@ def random_model(shape: str) -> CausalModel:
         lengths = (torch.randn(len(head), 1) * _SPREAD + np.log(_LENGTH)).exp()
         head.copy_(torch.randn_like(head) * lengths / head.shape[1] ** 0.5)
         head[END] = 0.0  # a logit of 0 is in no nucleus: no text ends by itself, and all are equally long
-    return wrap(network.to(device, dtype).eval(), tokenizer(), "random")
+    return wrap(network.to(device, dtype).eval(), tokenizer(vocabulary), "random")
 
 
-def tokenizer() -> Any:
-    """Bytes and an end-of-text token: the model is random, so only the lengths of prompts matter."""
+def words(count: int) -> list[str]:
+    """Distinct made-up words of two to eight letters."""
+    draw, letters = np.random.default_rng(1), np.array(list(string.ascii_lowercase))
+    made: dict[str, None] = {}
+    while len(made) < count:
+        made["".join(draw.choice(letters, draw.integers(2, 9)))] = None
+    return list(made)
+
+
+def tokenizer(vocabulary: int) -> Any:
+    """An end-of-text token, bytes, and made-up words behind a blank: the model is random, so nothing else matters."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     end = "<|endoftext|>"
     alphabet = [end, *sorted(pre_tokenizers.ByteLevel.alphabet())]
-    made = Tokenizer(models.BPE({token: number for number, token in enumerate(alphabet)}, []))
+    tokens = [*alphabet, *(f"Ġ{word}" for word in words(vocabulary - len(alphabet)))]
+    made = Tokenizer(models.BPE({token: number for number, token in enumerate(tokens)}, []))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=made, eos_token=end, pad_token=end, padding_side="left")
