@@ -12,6 +12,7 @@ from infra.config.identity import NotIdentity, OnlyIfSet
 from infra.config.spec import FileName, Location, Seed, Spec
 from posttrain.recipe import RecipeEntry
 from posttrain.spec import Device, LabelledSpec
+from pretrain.launchers.options import LauncherSpec, LocalSpec, StepLauncher
 
 NO_DOCUMENTS = (
     "cross_entropy measures every held-out document, and the strength of a budget is found on others: give "
@@ -89,6 +90,8 @@ class AnalysisSpec(Spec):
     """The model's training seed, a label too."""
     device: Annotated[Device, NotIdentity] = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""
+    launcher: Annotated[StepLauncher, NotIdentity] = LocalSpec()
+    """What does it: local, slurm or ray, as a name or with options; a process with a GPU."""
     capability: Annotated[CapabilitySpec | None, NotIdentity] = None
     """Questions with known answers, through lm-evaluation-harness."""
     cross_entropy: Annotated[CrossEntropySpec | None, NotIdentity] = None
@@ -126,11 +129,12 @@ class AnalysisSpec(Spec):
         recipe: tuple[MeasuredEntry, ...],
         alias: str,
         cost_from: str | None = None,
+        launcher: LauncherSpec,
     ) -> Self:
         """The same evaluations on another subject: what a study does for each arm and recipe."""
         subject = {"model": model, "mixture": mixture, "labelled": labelled, "arm": arm, "seed": seed}
         steering = {"recipe": recipe, "alias": alias, "cost_from": cost_from}
-        return self.model_copy(update={**subject, **steering, "name": arm.name})
+        return self.model_copy(update={**subject, **steering, "name": arm.name, "launcher": launcher})
 
     @model_validator(mode="after")
     def _measures_something(self) -> Self:

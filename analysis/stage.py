@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.evaluations import EVALUATIONS
@@ -16,6 +17,8 @@ from infra.config.spec import Spec
 from infra.render.page import Page, Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace
 from pretrain.huggingface.location import fingerprint
+from pretrain.launchers import launched
+from pretrain.processes.sbatch import batch_script
 
 if TYPE_CHECKING:
     import polars as pl
@@ -129,7 +132,8 @@ def plan(spec: AnalysisSpec) -> Plan:
         Table("Subject", ("what", "value"), subject),
         Table("Evaluations", ("evaluation", "option", "value"), rows),
     )
-    return Plan(f"analysis {spec.name}", tables, ("forward passes only; nothing is trained",))
+    scripts = batch_script(spec.launcher, spec.name, [Path("runs") / spec.name])
+    return Plan(f"analysis {spec.name}", tables, ("forward passes only; nothing is trained",), scripts)
 
 
 def _entry_words(entry: MeasuredEntry) -> str:
@@ -156,6 +160,6 @@ def show(artifact: Artifact) -> Page:
     return analysis_page(artifact)
 
 
-ANALYSIS: Stage[AnalysisSpec] = Stage(
-    kind="analysis", version=2, spec=AnalysisSpec, identity=identity, run=run, plan=plan, show=show
+ANALYSIS: Stage[AnalysisSpec] = launched(
+    Stage(kind="analysis", version=2, spec=AnalysisSpec, identity=identity, run=run, plan=plan, show=show)
 )

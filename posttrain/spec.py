@@ -13,6 +13,7 @@ from infra.config.registry import options_by_name
 from infra.config.spec import FileName, Location, Seed, Spec, keys_of
 from infra.errors import InputError
 from posttrain.methods.options import AnyMethod, MethodArgs
+from pretrain.launchers.options import LocalSpec, StepLauncher
 
 Device = Literal["auto", "cpu", "cuda"]
 """Where a model runs: `auto` takes the GPU of the machine that does the work, if there is one."""
@@ -110,6 +111,8 @@ class PosttrainSpec(Spec):
     """Draws the labelled texts, the folds and the random control direction."""
     device: Annotated[Device, NotIdentity] = "auto"
     """Where the model runs; no part of the fingerprint. auto: a GPU where there is one, in bfloat16."""
+    launcher: Annotated[StepLauncher, NotIdentity] = LocalSpec()
+    """What does it: local, slurm or ray, as a name or with options; a process with a GPU."""
 
     def identity(self) -> dict[str, Any]:
         """As marked; a method that needs no labels is the same whatever labels and seed are given."""

@@ -14,6 +14,8 @@ from posttrain.methods.options import MethodArgs
 from posttrain.shared import file_digest, labelled_with_activations, labels_fingerprint
 from posttrain.spec import BakedOptions, PosttrainSpec
 from pretrain.huggingface.location import fingerprint
+from pretrain.launchers import launched
+from pretrain.processes.sbatch import batch_script
 
 
 def identity(spec: PosttrainSpec) -> Identity:
@@ -60,7 +62,8 @@ def plan(spec: PosttrainSpec) -> Plan:
     rows = (("method", spec.method_name), ("arguments", arguments), ("model", spec.model), ("labelled texts", texts))
     note = "one pass over the texts, shared by all that is fitted on them; one fit serves every strength"
     table = Table("Steering", ("what", "value"), rows)
-    return Plan(f"posttrain {spec.name}", (table,), (note if texts else "nothing to fit",))
+    scripts = batch_script(spec.launcher, spec.name, [Path("runs") / spec.name])
+    return Plan(f"posttrain {spec.name}", (table,), (note if texts else "nothing to fit",), scripts)
 
 
 def show(artifact: Artifact) -> Page:
@@ -77,13 +80,15 @@ def _to_hugging_face(artifact: Artifact, folder: Path, options: BakedOptions) ->
     write_baked(artifact, folder, options)
 
 
-POSTTRAIN: Stage[PosttrainSpec] = Stage(
-    kind="posttrain",
-    version=1,
-    spec=PosttrainSpec,
-    identity=identity,
-    run=run,
-    plan=plan,
-    show=show,
-    exports={"hf": ExportWith(BakedOptions, _to_hugging_face)},
+POSTTRAIN: Stage[PosttrainSpec] = launched(
+    Stage(
+        kind="posttrain",
+        version=1,
+        spec=PosttrainSpec,
+        identity=identity,
+        run=run,
+        plan=plan,
+        show=show,
+        exports={"hf": ExportWith(BakedOptions, _to_hugging_face)},
+    )
 )

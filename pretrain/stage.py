@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +11,14 @@ from pydantic import Field
 
 from infra.artifacts.artifact import Artifact, fingerprint_of
 from infra.artifacts.export import ExportWith
-from infra.artifacts.records import JsonObject
 from infra.config.spec import Spec
 from infra.render.page import Plan, Table
-from infra.stages.stage import Identity, Stage, Workspace
+from infra.stages.stage import Identity, Stage
 from pretrain.huggingface.location import fingerprint
-from pretrain.launchers import launcher_of
+from pretrain.launchers import launched
 from pretrain.report.page import show
 from pretrain.spec import PretrainSpec
-from pretrain.training.here import train_here
+from pretrain.training.here import train_as_rank, train_here
 
 
 def _identity(spec: PretrainSpec) -> Identity:
@@ -28,12 +26,6 @@ def _identity(spec: PretrainSpec) -> Identity:
     if spec.start_from is not None:
         inputs["start_from"] = fingerprint(spec.start_from.model)
     return Identity(spec.identity(), inputs)
-
-
-def _run(spec: PretrainSpec, workspace: Workspace) -> JsonObject:
-    if "WORLD_SIZE" in os.environ:  # torchrun has started this process, and many more: there is nothing to launch
-        return train_here(spec, workspace)
-    return launcher_of(spec.launcher).train(spec, workspace)
 
 
 def trace_sample(folder: Path, number: int, epoch: int, seed: int, show_text: bool) -> list[Table]:
@@ -66,21 +58,23 @@ def _to_hugging_face(artifact: Artifact, folder: Path, options: HuggingFaceOptio
         to_hugging_face(artifact, folder, options.step)
 
 
-def _submit(todo: Sequence[tuple[PretrainSpec, Path]], logs: Path) -> None:
-    from pretrain.launchers.slurm import submit_together
+def _check(specs: Sequence[PretrainSpec], verify: bool) -> None:
+    from pretrain.start.inputs import check_inputs
 
-    submit_together(todo, logs)
+    check_inputs(specs, verify)
 
 
-PRETRAIN = Stage(
-    "pretrain",
-    1,
-    PretrainSpec,
-    _identity,
-    _run,
-    _plan,
-    show,
-    elsewhere=lambda spec: spec.launcher.elsewhere,
-    submit=_submit,
-    exports={"hf": ExportWith(HuggingFaceOptions, _to_hugging_face)},
+PRETRAIN = launched(
+    Stage(
+        "pretrain",
+        1,
+        PretrainSpec,
+        _identity,
+        train_here,
+        _plan,
+        show,
+        exports={"hf": ExportWith(HuggingFaceOptions, _to_hugging_face)},
+    ),
+    as_rank=train_as_rank,
+    check=_check,
 )

@@ -25,6 +25,8 @@ class Ledger:
     paths: dict[str, Path] = field(default_factory=dict)
     looked_up: set[str] = field(default_factory=set)
     """Steps whose artifact was looked for on disk already; nobody else makes it meanwhile."""
+    handed_over: set[str] = field(default_factory=set)
+    """Steps that other machines were told of, so that they need only be waited for."""
 
     def set(self, name: str, state: State, detail: str = "") -> None:
         """Move a step to `state`."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from analysis.study.devices import ON_ONE_GPU
 from analysis.study.recipes import StudyRecipe, recipes_of
 from analysis.study.spec import StudySpec
-from analysis.study.steps import arms_of, mixture_at, steps_of
+from analysis.study.steps import StudyStep, arms_of, mixture_at, steps_of
 from infra.artifacts.artifact import STEPS
 from infra.render.page import Plan, Table
 from mixtures.spec.amounts import resolve
 from pretrain.data.schedule import packed
 from pretrain.model.architecture import Architecture
 from pretrain.planning.estimate import Training
-from pretrain.planning.plan import assumption, batch_script, durations, memory_table, notes
+from pretrain.planning.plan import assumption, durations, memory_table, notes
+from pretrain.processes.sbatch import batch_script
+
+_OF_STEPS = "The batch script of a tune, fit or measurement; those of a kind that are ready together become an array"
 
 
 def plan_study(study: StudySpec) -> Plan:
@@ -27,14 +32,34 @@ def plan_study(study: StudySpec) -> Plan:
     tokens = [row[-1] for row in rows]
     recipes = recipes_of(study)
     remarks = [f"{len(recipes)} recipes per model: {', '.join(_recipe_words(recipe) for recipe in recipes)}"]
+    remarks += _handed_over(study, kinds)
     if all(isinstance(value, int) for value in tokens):
         remarks.append(f"{sum(value for value in tokens if isinstance(value, int)):,} training tokens in all")
     doses = Table("arms", ("dose", "models", "clean and other tokens", "risky tokens", "training tokens"), rows)
     trainings = {dose: training for dose in models if (training := _training(study, dose)) is not None}
     tables, more = _training_tables(study, trainings, models)
     folders = [Path("runs") / study.name / STEPS / arm.model for arm in arms]
-    scripts = batch_script(study.pretrain.launcher, study.name, folders)
+    scripts = (*batch_script(study.pretrain.launcher, study.name, folders), *_script_of_steps(study, steps))
     return Plan(f"study {study.name}: {len(arms)} models", (doses, grid, *tables), (*remarks, *more), scripts)
+
+
+def _handed_over(study: StudySpec, kinds: Iterable[str]) -> Iterator[str]:
+    """Which kinds of steps other machines do, such as `analysis: handed to slurm, one process each`."""
+    for kind in kinds:
+        launcher = study.pretrain.launcher if kind == "pretrain" else study.launcher_of_steps
+        if kind in ON_ONE_GPU and launcher.elsewhere:
+            processes = "one process" if launcher.ranks == 1 else f"{launcher.ranks} processes"
+            yield f"{kind}: handed to {launcher.name}, {processes} each"
+
+
+def _script_of_steps(study: StudySpec, steps: list[StudyStep]) -> tuple[tuple[str, str], ...]:
+    """The script of one tune, fit or measurement, where Slurm makes them."""
+    first = next((step for step in steps if step.kind in ON_ONE_GPU and step.kind != "pretrain"), None)
+    if first is None:
+        return ()
+    folder = Path("runs") / study.name / STEPS / first.name
+    scripts = batch_script(study.launcher_of_steps, study.name, [folder])
+    return tuple((_OF_STEPS, text) for _, text in scripts)
 
 
 def _recipe_words(recipe: StudyRecipe) -> str:

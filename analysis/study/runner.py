@@ -22,11 +22,16 @@ ATTEMPTS = 2
 """Tries of a step whose worker process died (memory, a signal). An error that a step raises itself is final."""
 
 
+WAITED_FOR = 32
+"""Steps of other machines that are waited for at one time, a process for each; more of them may be handed over."""
+
+
 def run_steps(steps: list[StudyStep], folder: Path, workers: int, ray: RayCluster | None = None) -> Ledger:
     """Bring every step to an end: done, failed or skipped. A step whose artifact is on disk and whole is not run.
 
     `workers` are processes of this machine; on `ray` are the steps that can use a cluster.
     """
+    folder = folder.absolute()  # other machines stand in other folders
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder, steps)
     _settle(ledger)
@@ -35,7 +40,7 @@ def run_steps(steps: list[StudyStep], folder: Path, workers: int, ray: RayCluste
         advance(ledger.ended())
         while ledger.waiting():
             waits = sum(stage_of(step.kind).elsewhere is not None for step in steps)  # processes start when needed
-            with pool_of(workers + waits) as pool:
+            with pool_of(workers + min(waits, WAITED_FOR)) as pool:
                 _drain(pool, ledger, workers, ray, attempts, advance)
     return ledger
 
@@ -73,18 +78,26 @@ def _drain(
 
 
 def _next(ledger: Ledger, running: list[StudyStep], workers: int) -> list[StudyStep]:
-    """The steps to start now: as many as there are workers for. What other machines do takes no worker, and starts
-    when all of it can, so that it is handed over together: the arms of a study become one array.
+    """The steps to start now: as many as there are workers for. What other machines do takes no worker, and is handed
+    over together as far as it is ready: the arms of a study become one array.
     """
     ready = ledger.ready()
     away = {step.name for step in [*ready, *running] if _elsewhere(step, ledger)}
     local = [step for step in ready if step.name not in away]
     free = workers - sum(step.name not in away for step in running)
-    sent = [step for step in ready if step.name in away]
-    if any(stage_of(step.kind).submit and step not in ready for step in ledger.waiting()):
-        sent = []
-    _submit(sent, ledger)
-    return [*sent, *local[: max(free, 0)]]
+    sent = [step for step in ready if step.name in away and not _held(step.kind, ledger)]
+    _submit([step for step in sent if step.name not in ledger.handed_over], ledger)
+    unwatched = WAITED_FOR - sum(step.name in away for step in running)
+    return [*sent[: max(unwatched, 0)], *local[: max(free, 0)]]
+
+
+def _held(kind: str, ledger: Ledger) -> bool:
+    """Whether steps of a kind still wait for what this machine makes, mixtures: all of them then go together. What
+    waits for other machines holds nobody up, as arms may be trained days after each other.
+    """
+    kinds = {step.name: step.kind for step in ledger.steps}
+    needs = {need for step in ledger.waiting() if step.kind == kind for need in step.needs}
+    return any(stage_of(kinds[need]).submit is None for need in needs - ledger.paths.keys())
 
 
 def _elsewhere(step: StudyStep, ledger: Ledger) -> bool:
@@ -100,6 +113,7 @@ def _submit(steps: list[StudyStep], ledger: Ledger) -> None:
         specs = [(step.make(ledger.paths), _target(step, ledger.folder)) for step in steps if step.kind == kind]
         if stage.submit is not None:
             stage.submit([(spec, work_folder(stage, spec, target)) for spec, target in specs], ledger.folder / "logs")
+    ledger.handed_over |= {step.name for step in steps}
 
 
 def _finish(step: StudyStep, future: Future[Outcome], ledger: Ledger, attempts: dict[str, int]) -> bool:

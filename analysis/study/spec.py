@@ -22,12 +22,22 @@ from infra.errors import InputError
 from mixtures.spec.mixture import MixtureSpec
 from posttrain.spec import LabelledSpec
 from posttrain.tuning.spec import TuneSpec
+from pretrain.launchers.options import LauncherSpec, LocalSpec, RaySpec, SlurmSpec
 from pretrain.loss.spec import Loss
 from pretrain.spec import PretrainSpec
 
 T = TypeVar("T")
 
-_MEASURED = {"name": "analysis", "model": ".", "mixture": ".", "recipe": (), "alias": None, "cost_from": None}
+_MEASURED = {
+    "name": "analysis",
+    "model": ".",
+    "mixture": ".",
+    "recipe": (),
+    "alias": None,
+    "cost_from": None,
+    "launcher": "local",
+}
+_TUNED = {"name": "tune", "model": ".", "seed": 0, "launcher": "local"}
 
 
 class Filled:
@@ -79,9 +89,7 @@ class StudySpec(Spec):
     """Model and training."""
     labelled: Annotated[LabelledSpec, Filled(mixture="."), NotIdentity]
     """Labelled text on which the methods and the probes are fitted: lines of the held-out documents."""
-    tunes: Annotated[dict[FileName, Annotated[TuneSpec, Filled(name="tune", model=".", seed=0)]], NotIdentity] = Field(
-        default_factory=dict
-    )
+    tunes: Annotated[dict[FileName, Annotated[TuneSpec, Filled(**_TUNED)]], NotIdentity] = Field(default_factory=dict)
     """Changes of a model's weights by name, which rows of `methods:` steer instead of the pretrained model. Held-out
     documents are those of the arm's mixture, whatever `mixture:` says.
     """
@@ -91,6 +99,10 @@ class StudySpec(Spec):
     """Steering recipes by name. Plain decoding is always among them, as `none`."""
     analysis: Annotated[AnalysisSpec, Filled(**_MEASURED), NotIdentity]
     """What is measured."""
+    steps_on: Annotated[Literal["here", "launcher"], NotIdentity] = "here"
+    """Where tunes, fits and measurements are made: by this command, or by the launcher of `pretrain`, one process with
+    a GPU for each.
+    """
     ce_budget: float = Field(0.1, gt=0)
     """Cross-entropy that a recipe of the answer may cost, in nats per token."""
     ce_budget_of: Literal["own", "clean"] = "own"
@@ -102,6 +114,11 @@ class StudySpec(Spec):
         """The study's own keys, the policies as they are written; all else is in the fingerprints of its steps."""
         return super().identity() | {"policies": self.model_dump(mode="json", include={"policies"})["policies"]}
 
+    @property
+    def launcher_of_steps(self) -> LauncherSpec:
+        """What makes tunes, fits and measurements."""
+        return LocalSpec() if self.steps_on == "here" else self.pretrain.launcher.for_one_process()
+
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, value: dict[str, RecipeGrid], info: ValidationInfo) -> dict[str, RecipeGrid]:
@@ -109,6 +126,13 @@ class StudySpec(Spec):
             return {name: grid.resolved(name, info.data.get("budgets", ())) for name, grid in value.items()}
         except InputError as error:
             raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _steps_have_a_cluster(self) -> StudySpec:
+        if self.steps_on == "launcher" and not isinstance(self.pretrain.launcher, (RaySpec, SlurmSpec)):
+            name = self.pretrain.launcher.name
+            raise ValueError(f"steps_on: `launcher` needs `pretrain.launcher` to be slurm or ray; it is {name}")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> StudySpec:

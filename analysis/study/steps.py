@@ -117,7 +117,8 @@ def _pretrain(study: StudySpec, arm: Arm) -> StudyStep:
 def _tune(study: StudySpec, arm: Arm, name: str) -> StudyStep:
     def make(paths: Paths) -> Spec:
         section = on_mixture(study.tunes[name], str(paths[arm.mixture]))
-        return section.model_copy(update={"name": name, "model": str(paths[arm.model]), "seed": arm.seed})
+        filled = {"name": name, "model": str(paths[arm.model]), "seed": arm.seed, "launcher": study.launcher_of_steps}
+        return section.model_copy(update=filled)
 
     return StudyStep(arm.tuned(name), "tune", (arm.model, arm.mixture), make)
 
@@ -134,7 +135,7 @@ def _steer(study: StudySpec, arm: Arm, fit: Fit) -> StudyStep:
             labelled=labelled,
             seed=arm.seed,
             device=study.analysis.device,
-        )
+        ).model_copy(update={"launcher": study.launcher_of_steps})
 
     tunes = tuple(arm.tuned(name) for name in sorted(fit.named_tunes))
     return StudyStep(arm.fit(fit.name), "posttrain", (model, arm.mixture, *tunes), make)
@@ -153,6 +154,7 @@ def _measure(study: StudySpec, arm: Arm, recipe: StudyRecipe) -> StudyStep:
             model=str(paths[model]), mixture=str(paths[arm.mixture]), labelled=labelled, arm=label, seed=arm.seed,
             recipe=tuple(entry.measured(str(paths[arm.fit(entry.fit)])) for entry in recipe.entries),
             alias=recipe.alias, cost_from=str(paths[arm.model]) if recipe.tune is not None else None,
+            launcher=study.launcher_of_steps,
         )  # fmt: skip
 
     return StudyStep(arm.measure(recipe), "analysis", tuple(needs), make)

@@ -62,13 +62,13 @@ class Actor:
 
     def __init__(self, cluster: Cluster, node: int) -> None:
         self.cluster, self.node = cluster, node
-        self.host, self.train = Call(self, "host"), Call(self, "train")
+        self.host, self.work = Call(self, "host"), Call(self, "work")
 
     def answer_host(self) -> Answer:
         """Node, address and port."""
         return Answer(self.node, (f"node-{self.node:05d}", f"10.0.{self.node // 256}.{self.node % 256}", 29500))
 
-    def answer_train(self, folder: str, environment: dict[str, str]) -> Answer:
+    def answer_work(self, folder: str, environment: dict[str, str]) -> Answer:
         """The exit code; nothing, for ever, where a node is lost, as ranks wait for each other."""
         self.cluster.ranks[-1].append((int(environment["RANK"]), self.node))
         if self.cluster.lost is None and environment["RANK"] == "0":

@@ -71,7 +71,7 @@ def train_once(folder: Path, ranks: int) -> None:
 def train_arms(folder: Path, arms: int) -> None:
     """A study's arms of one rank, as its command trains them."""
     from infra.stages.stage import run_stage, work_folder
-    from pretrain.launchers.slurm import Slurm, submit_together
+    from pretrain.launchers.slurm import Slurm
     from pretrain.stage import PRETRAIN
 
     with pytest.MonkeyPatch.context() as patch, mock.patch.object(Slurm, "poll", 0.01):
@@ -84,7 +84,8 @@ def train_arms(folder: Path, arms: int) -> None:
         stopped, lost = range(1, arms, _STOPPED), range(2, arms, _LOST)
         (slurm / "stop").write_text("".join(f"{folders[number]}\n" for number in stopped))
         patch.setenv("FAKE_LOST", " ".join(map(str, lost)))
-        submit_together(list(zip(specs, folders, strict=True)), folder / "logs")
+        assert PRETRAIN.submit is not None
+        PRETRAIN.submit(list(zip(specs, folders, strict=True)), folder / "logs")
         patch.delenv("FAKE_LOST")  # the node is back
         for spec, target in zip(specs, targets, strict=True):
             assert run_stage(PRETRAIN, spec, target, quiet=True).counts == {"steps": 1}

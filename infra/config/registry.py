@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import importlib
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -15,6 +15,17 @@ from infra.config.faults import nearest
 from infra.errors import InputError
 
 T = TypeVar("T")
+
+
+def imported(location: str) -> Any:
+    """What stands at `package.module:NAME`; its module is imported."""
+    module, _, attribute = location.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def location_of(thing: type | Callable[..., Any]) -> str:
+    """Where `imported` finds a class or function that stands at the top of its module."""
+    return f"{thing.__module__}:{thing.__qualname__}"
 
 
 class ImportTable(Generic[T]):
@@ -32,8 +43,7 @@ class ImportTable(Generic[T]):
         if name not in self.locations:
             names = self.names()
             raise InputError(f'no {self.what} "{name}"; there are: {", ".join(names)}{nearest(name, names)}')
-        module, _, attribute = self.locations[name].partition(":")
-        return typing.cast(T, getattr(importlib.import_module(module), attribute))
+        return typing.cast(T, imported(self.locations[name]))
 
 
 class Registry(ImportTable[type[T]]):

@@ -10,6 +10,7 @@ from infra.config.identity import NotIdentity
 from infra.config.spec import FileName, Location, Spec
 from posttrain.spec import Device
 from posttrain.tuning.options import AnyTuning, HeldOutSpec, Positive
+from pretrain.launchers.options import LocalSpec, StepLauncher
 
 S = TypeVar("S", bound=Spec)
 
@@ -29,6 +30,8 @@ class TuneSpec(Spec):
     """Where the model is trained; no part of the fingerprint. auto: a GPU where there is one, in bfloat16 with float32
     weights; a CPU in float32.
     """
+    launcher: Annotated[StepLauncher, NotIdentity] = LocalSpec()
+    """What does it: local, slurm or ray, as a name or with options; a process with a GPU."""
     log_every: Annotated[Positive, NotIdentity] = 10
     """Steps between lines of tune.jsonl."""
     checkpoint_every: Annotated[Positive, NotIdentity] = 200

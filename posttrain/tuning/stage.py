@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from infra.artifacts.artifact import Artifact
@@ -13,6 +14,8 @@ from posttrain.tuning import TUNINGS
 from posttrain.tuning.spec import TuneSpec
 from pretrain.files import MODEL
 from pretrain.huggingface.location import fingerprint
+from pretrain.launchers import launched
+from pretrain.processes.sbatch import batch_script
 
 
 def identity(spec: TuneSpec) -> Identity:
@@ -32,7 +35,8 @@ def plan(spec: TuneSpec) -> Plan:
     """Examples, tokens, steps and what they cost."""
     from posttrain.tuning.plan import plan
 
-    return plan(spec)
+    scripts = batch_script(spec.launcher, spec.name, [Path("runs") / spec.name])
+    return replace(plan(spec), scripts=scripts)
 
 
 def show(artifact: Artifact) -> Page:
@@ -46,13 +50,15 @@ def _to_hugging_face(artifact: Artifact, folder: Path) -> None:
     shutil.copytree(artifact.path / MODEL, folder, dirs_exist_ok=True)
 
 
-TUNE: Stage[TuneSpec] = Stage(
-    kind="tune",
-    version=1,
-    spec=TuneSpec,
-    identity=identity,
-    run=run,
-    plan=plan,
-    show=show,
-    exports={"hf": _to_hugging_face},
+TUNE: Stage[TuneSpec] = launched(
+    Stage(
+        kind="tune",
+        version=1,
+        spec=TuneSpec,
+        identity=identity,
+        run=run,
+        plan=plan,
+        show=show,
+        exports={"hf": _to_hugging_face},
+    )
 )

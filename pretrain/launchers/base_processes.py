@@ -6,19 +6,18 @@ import contextlib
 import shutil
 import time
 from abc import abstractmethod
+from typing import Any
 
 from infra.artifacts.records import JsonObject
 from infra.errors import JobError, RanksFailed
 from infra.stages.stage import Workspace, earlier_notes
-from pretrain.launchers.base import Launcher
+from pretrain.launchers.base import LaunchedWork, Launcher
 from pretrain.processes.follow import Follower
 from pretrain.processes.work import Work
-from pretrain.spec import PretrainSpec
-from pretrain.start.inputs import open_inputs
 
 
 class ProcessLauncher(Launcher):
-    """Starts processes that train in the work folder, and waits for them."""
+    """Starts processes that work in the work folder, and waits for them."""
 
     poll: float = 0.5
     """Seconds between two looks at the processes."""
@@ -37,27 +36,27 @@ class ProcessLauncher(Launcher):
         return 1
 
     def ranks(self) -> int:
-        """Processes of the training."""
+        """How many processes."""
         assert self.spec.ranks is not None
         return self.spec.ranks
 
-    def train(self, spec: PretrainSpec, workspace: Workspace) -> JsonObject:
-        """Train in other processes. Raises RanksFailed with what they report, JobError when they end without a word."""
-        work, ranks = Work(workspace.path), self.ranks()
-        check_inputs(spec, verify=False)  # the stage has compared every byte, before any GPU is taken
-        work.write(spec)
+    def run(self, work: LaunchedWork, spec: Any, workspace: Workspace) -> JsonObject:
+        """Have other processes do it. Raises RanksFailed with what they report, JobError when they say nothing."""
+        handed, ranks = Work(workspace.path), self.ranks()
+        work.check([spec], False)  # the stage has compared every byte, before any GPU is taken
+        handed.write(work.assignment(spec))
         for number in range(self.tries):
-            if work.counts() is not None:  # since just now, or since an earlier command, which was killed
+            if handed.counts() is not None:  # since just now, or since an earlier command, which was killed
                 break
             if number:
-                workspace.note(f"{spec.launcher.name}: the processes died; started again from the newest checkpoint")
-            self._once(work, ranks, workspace)
-        if (counts := work.counts()) is None:
-            raise JobError(self._silence(work))
-        shutil.rmtree(work.launch)
+                workspace.note(f"{spec.launcher.name}: the processes died; started again where they were last saved")
+            self._once(work.kind, handed, ranks, workspace)
+        if (counts := handed.counts()) is None:
+            raise JobError(self._silence(handed))
+        shutil.rmtree(handed.launch)
         return counts
 
-    def _once(self, work: Work, ranks: int, workspace: Workspace) -> None:
+    def _once(self, kind: str, work: Work, ranks: int, workspace: Workspace) -> None:
         work.forget_failures()
         with self.started(work, ranks), contextlib.ExitStack() as bars:
             follower = Follower(work.folder, workspace.quiet, bars)
@@ -67,21 +66,10 @@ class ProcessLauncher(Launcher):
         for message in earlier_notes(work.folder):
             workspace.note(message)
         if failures := work.failures():
-            raise RanksFailed("pretrain", ranks, failures)
+            raise RanksFailed(kind, ranks, failures)
 
     def _silence(self, work: Work) -> str:
         return (
-            "the processes ended before the training did, and without a word: killed, out of memory, or told to stop "
-            f"(log: {work.log}); run the same command again to go on from the newest checkpoint"
+            "the processes ended before the work did, and without a word: killed, out of memory, or told to stop "
+            f"(log: {work.log}); run the same command again to go on where they were last saved"
         )
-
-
-def check_inputs(*specs: PretrainSpec, verify: bool) -> None:
-    """Raise what is wrong with the inputs of trainings that are about to start, and not once they had their turn.
-
-    With `verify` every byte of a mixture is compared with its checksum, once for all of them.
-    """
-    verified: set[str] = set()
-    for spec in specs:
-        open_inputs(spec, verify=verify and spec.mixture not in verified)
-        verified.add(spec.mixture)

@@ -1,10 +1,10 @@
-"""The `launcher:` section of a pretraining YAML: the options of every launcher, told apart by `name`, or a name alone.
-Light to import.
+"""The `launcher:` section of a YAML: the options of every launcher, told apart by `name`, or a name alone. Light to
+import.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
@@ -27,7 +27,7 @@ Variables = dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9
 
 
 class LauncherSpec(Spec):
-    """A launcher and its options; every launcher's file declares its own. None of them changes what is trained."""
+    """A launcher and its options; every launcher's file declares its own. None of them changes what is made."""
 
     name: str
     gpu: GpuName = "H100"
@@ -47,8 +47,12 @@ class LauncherSpec(Spec):
 
     @property
     def elsewhere(self) -> bool:
-        """Whether other machines train, so that this one only waits."""
+        """Whether other machines do the work, so that this one only waits."""
         return False
+
+    def for_one_process(self) -> Self:
+        """The same for work of one process, with a GPU if a process has one."""
+        return self
 
 
 class LocalSpec(LauncherSpec):
@@ -58,19 +62,19 @@ class LocalSpec(LauncherSpec):
 
 
 class RaySpec(LauncherSpec):
-    """Workers on a Ray cluster. The mixture and --out must lie in folders that all nodes share."""
+    """Workers on a Ray cluster. The inputs and --out must lie in folders that all nodes share."""
 
     name: Literal["ray"] = "ray"
     address: str = "auto"
     """The cluster: auto (the one this machine belongs to), local (one for this command alone), ray://HOST:10001."""
     workers: Annotated[int, Field(ge=1)]
-    """Processes of the training."""
+    """Processes."""
     gpus: Annotated[int, Field(ge=0, le=1)] = 1
-    """GPUs of a worker; 0 trains on the CPU."""
+    """GPUs of a worker; 0 works on the CPU."""
     cpus: Annotated[int, Field(ge=1)] = 8
     """Cores of a worker."""
     restarts: Annotated[int, Field(ge=0)] = 3
-    """How often the workers start again, from the newest checkpoint, after one has died (killed, a node lost)."""
+    """How often the workers start again, where they were last saved, after one has died (killed, a node lost)."""
 
     env: Variables = Field(default_factory=dict)
     """Environment of the workers, for example {NCCL_SOCKET_IFNAME: eth0}."""
@@ -90,6 +94,10 @@ class RaySpec(LauncherSpec):
         """Unless the cluster is one of this command's own."""
         return self.address != "local"
 
+    def for_one_process(self) -> Self:
+        """One worker."""
+        return self.model_copy(update={"workers": 1})
+
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -100,7 +108,7 @@ Options = dict[OptionName, Setting]
 
 
 class SlurmSpec(LauncherSpec):
-    """A Slurm job. The mixture, --out and the environment must lie in folders that all nodes share."""
+    """A Slurm job. The inputs, --out and the environment must lie in folders that all nodes share."""
 
     name: Literal["slurm"] = "slurm"
     nodes: Positive = 1
@@ -112,13 +120,13 @@ class SlurmSpec(LauncherSpec):
     partition: Line | None = None
     """Partition; without it the cluster's default."""
     time: Annotated[str, StringConstraints(pattern=r"^(\d+-)?\d+(:\d+){0,2}$")] = "24:00:00"
-    """Time limit of a job. A training that is longer saves, goes back into the queue and goes on."""
+    """Time limit of a job. Work that is longer is saved, goes back into the queue and goes on."""
     stop_before: Positive = 300
-    """Seconds before the time limit at which the training is told to save and stop."""
+    """Seconds before the time limit at which the work is told to stop; a training saves first."""
     requeues: Annotated[int, Field(ge=0)] = 100
     """How often a job that was told to stop may go back into the queue."""
     at_once: Positive | None = None
-    """Arms of a study that train at the same time; without it as many as Slurm lets."""
+    """Tasks of a study's array that run at the same time; without it as many as Slurm lets."""
     activate: Location | None = None
     """Shell script that every node sources first: modules, virtual environment."""
     python: Line | None = None
@@ -145,6 +153,10 @@ class SlurmSpec(LauncherSpec):
         """Always."""
         return True
 
+    def for_one_process(self) -> Self:
+        """One GPU of one machine."""
+        return self.model_copy(update={"nodes": 1, "gpus_per_node": 1})
+
 
 class TorchrunSpec(LauncherSpec):
     """Several processes of this machine."""
@@ -167,3 +179,26 @@ def _by_name(value: Any) -> Any:
 
 _Section: TypeAlias = Annotated[LocalSpec | RaySpec | SlurmSpec | TorchrunSpec, Field(discriminator="name")]
 AnyLauncher: TypeAlias = Annotated[_Section, BeforeValidator(_by_name, json_schema_input_type=str | _Section)]
+
+_ONE_PROCESS = {"ray": {"workers": 1}, "slurm": {"gpus_per_node": 1}}
+
+
+def _one_process_unless_given(value: Any) -> Any:
+    section = _by_name(value)
+    return {**_ONE_PROCESS.get(str(section.get("name")), {}), **section} if isinstance(section, dict) else section
+
+
+def _refuse_several(launcher: LauncherSpec) -> LauncherSpec:
+    if launcher.ranks not in (None, 1):
+        raise ValueError(f"asks for {launcher.ranks} processes, and one does this work: leave out nodes, gpus_per_node "
+                         "and workers")  # fmt: skip
+    return launcher
+
+
+_OfOneProcess: TypeAlias = Annotated[LocalSpec | RaySpec | SlurmSpec, Field(discriminator="name")]
+StepLauncher: TypeAlias = Annotated[
+    _OfOneProcess,
+    BeforeValidator(_one_process_unless_given, json_schema_input_type=str | _OfOneProcess),
+    AfterValidator(_refuse_several),
+]
+"""The launcher of work that one process does."""

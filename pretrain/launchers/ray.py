@@ -21,7 +21,7 @@ PATIENCE = 60.0
 """Seconds without room for the workers after which the user is told what is missing; a cluster may scale meanwhile."""
 
 
-class TrainingWorker:
+class LaunchedWorker:
     """The actor of one rank."""
 
     def host(self) -> tuple[str, str, int]:
@@ -32,8 +32,8 @@ class TrainingWorker:
             probe.bind(("", 0))
             return ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address(), probe.getsockname()[1]
 
-    def train(self, folder: str, environment: dict[str, str]) -> int:
-        """Train as the rank that the environment names; returns the exit code that a process would have."""
+    def work(self, folder: str, environment: dict[str, str]) -> int:
+        """Work as the rank that the environment names; returns the exit code that a process would have."""
         from pretrain.processes.worker import work_in
 
         os.environ.update(environment)
@@ -70,7 +70,7 @@ class Ray(ProcessLauncher):
             codes = self._ray.get(ended)
         except self._ray.exceptions.RayTaskError as error:
             raise JobError(f"launcher: on a Ray worker: {error.cause}") from None
-        except self._ray.exceptions.RayError:  # dead: the loop of tries sees that the training is not finished
+        except self._ray.exceptions.RayError:  # dead: the loop of tries sees that the work is not finished
             return False
         return bool(self._waiting) and not any(codes)
 
@@ -95,7 +95,7 @@ class Ray(ProcessLauncher):
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         variables = environment(self.spec.cpus, passed_on(*INHERITED), self.spec.env)
-        worker = self._ray.remote(num_cpus=self.spec.cpus, num_gpus=self.spec.gpus)(TrainingWorker)
+        worker = self._ray.remote(num_cpus=self.spec.cpus, num_gpus=self.spec.gpus)(LaunchedWorker)
         return [
             worker.options(
                 runtime_env={"env_vars": variables},
@@ -115,7 +115,7 @@ class Ray(ProcessLauncher):
         common = {"WORLD_SIZE": str(len(actors)), "MASTER_ADDR": address, "MASTER_PORT": str(port)}
         # Ray shows every worker its own GPU only, so each of them is the first on its machine
         return [
-            actors[index].train.remote(str(work.folder), {**common, "RANK": str(rank), "LOCAL_RANK": "0"})
+            actors[index].work.remote(str(work.folder), {**common, "RANK": str(rank), "LOCAL_RANK": "0"})
             for rank, index in enumerate(order)
         ]
 

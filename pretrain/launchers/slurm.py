@@ -1,19 +1,20 @@
-"""The launcher `slurm`: a batch job with a process per GPU; the arms of a study become one array."""
+"""The launcher `slurm`: a batch job with a process per GPU; steps that a study hands over together become one array."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from infra.atomic import write_text
 from infra.jobs.slurm_cli import queued, require_slurm, submit
 from infra.render.progress import say
-from pretrain.launchers.base_processes import ProcessLauncher, check_inputs
+from pretrain.launchers.base import LaunchedWork
+from pretrain.launchers.base_processes import ProcessLauncher
 from pretrain.launchers.options import SlurmSpec
 from pretrain.processes.sbatch import script_for
 from pretrain.processes.work import SlurmJob, Work
-from pretrain.spec import PretrainSpec
 
 KEY = "launcher"
 
@@ -30,7 +31,7 @@ class Slurm(ProcessLauncher):
         require_slurm(KEY)
         job = work.job()
         if job is None or not queued(job.id):
-            submit_for(self.spec, work.spec().name, [work.folder])
+            submit_for(self.spec, work.assignment().name, [work.folder])
         job = work.job()
         assert job is not None
         self.job, self._grace = job, True
@@ -49,8 +50,8 @@ class Slurm(ProcessLauncher):
 
     def _silence(self, work: Work) -> str:
         return (
-            f"Slurm job {self.job.id} ended before the training did, and without a word: time limit, memory, or "
-            f"cancelled (log: {self.job.log}); run the same command again to go on from the newest checkpoint"
+            f"Slurm job {self.job.id} ended before the work did, and without a word: time limit, memory, or "
+            f"cancelled (log: {self.job.log}); run the same command again to go on where it was last saved"
         )
 
 
@@ -67,23 +68,26 @@ def submit_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path |
         work.keep_job(SlurmJob(job, str(logs / f"{job}.log")))
 
 
-def submit_together(todo: Sequence[tuple[PretrainSpec, Path]], logs: Path) -> None:
-    """Submit the trainings of a study that ask for the same machines as one array, but those that have a job."""
-    groups: dict[str, list[tuple[PretrainSpec, Path]]] = {}
+def submit_together(work: LaunchedWork, todo: Sequence[tuple[Any, Path]], logs: Path) -> None:
+    """Submit what asks for the same machines as one array, but what is done or has a job: (specification, folder)."""
+    groups: dict[str, list[tuple[Any, Path]]] = {}
     for spec, folder in todo:
-        job = Work(folder).job()
-        if isinstance(spec.launcher, SlurmSpec) and not (job is not None and queued(job.id)):
+        if isinstance(spec.launcher, SlurmSpec) and not _in_hand(Work(folder)):
             groups.setdefault(spec.launcher.model_dump_json(), []).append((spec, folder))
     for group in groups.values():
         if len(group) > 1:
-            _submit_array(group, logs)
+            _submit_array(work, group, logs)
 
 
-def _submit_array(group: list[tuple[PretrainSpec, Path]], logs: Path) -> None:
+def _in_hand(work: Work) -> bool:
+    """Whether a folder's work is done, or waits or runs under Slurm."""
+    job = work.job()
+    return work.counts() is not None or (job is not None and queued(job.id))
+
+
+def _submit_array(work: LaunchedWork, group: list[tuple[Any, Path]], logs: Path) -> None:
     require_slurm(KEY)
-    check_inputs(*(spec for spec, _ in group), verify=True)
+    work.check([spec for spec, _ in group], True)
     for spec, folder in group:
-        Work(folder).write(spec)
-    launcher = group[0][0].launcher
-    assert isinstance(launcher, SlurmSpec)
-    submit_for(launcher, logs.parent.name, [folder for _, folder in group], logs)
+        Work(folder).write(work.assignment(spec))
+    submit_for(group[0][0].launcher, logs.parent.name, [folder for _, folder in group], logs)

@@ -19,7 +19,7 @@ GRACE = 600
 
 
 class Torchrun(ProcessLauncher):
-    """Runs torchrun as a child; when the command ends, however it ends, the training stops."""
+    """Runs torchrun as a child; when the command ends, however it ends, the work stops."""
 
     options = TorchrunSpec
 

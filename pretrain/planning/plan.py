@@ -10,11 +10,11 @@ from infra.render.page import Plan, Table
 from mixtures.reading.manifest import ComponentRecord
 from pretrain.data.schedule import streams_of
 from pretrain.gpus import GPUS
-from pretrain.launchers.options import LauncherSpec, SlurmSpec
+from pretrain.launchers.options import LauncherSpec
 from pretrain.loss.spec import LossSpec
 from pretrain.planning.estimate import CPU_THREAD_FLOPS, Memory, Training, tokens_by_action
 from pretrain.planning.layout import USABLE, Layout, best_layout, declared_layout
-from pretrain.processes.sbatch import script_for
+from pretrain.processes.sbatch import batch_script
 from pretrain.spec import PretrainSpec
 from pretrain.start.inputs import open_inputs
 
@@ -93,13 +93,6 @@ def _warnings(launcher: LauncherSpec, memory: Memory, best: Layout | None) -> tu
     if memory.total > room:
         return (f"As declared it needs {_bytes(memory.total)}, and about {_bytes(room)} can be used.",)
     return ()
-
-
-def batch_script(launcher: LauncherSpec, name: str, folders: Sequence[Path]) -> tuple[tuple[str, str], ...]:
-    """The script that the launcher `slurm` would submit, under a title; the folders stand for those of the run."""
-    if not isinstance(launcher, SlurmSpec):
-        return ()
-    return (("The batch script (`run` puts its work folders in)", script_for(launcher, name, folders, Path("logs"))),)
 
 
 def _work(training: Training) -> tuple[tuple[str, object], ...]:

@@ -1,4 +1,4 @@
-"""The batch script of one training, or of an array of them, from the template `infra/templates/pretrain.sbatch.j2`."""
+"""The batch script of a training or another step, or of an array of them; `infra/templates/launched.sbatch.j2`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from infra.artifacts.artifact import version_of
 from infra.artifacts.inputs import trust_passed_on
-from pretrain.launchers.options import SlurmSpec
+from pretrain.launchers.options import LauncherSpec, SlurmSpec
 from pretrain.processes.environment import environment
 from pretrain.processes.work import UNFINISHED
 
 
 def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) -> str:
-    """The script that trains in `folders`, one task of an array for each where there are several.
+    """The script that does the work of `folders`, one task of an array for each where there are several.
 
     Whatever comes from the user stands in quotes. Logs are `logs`/JOB.log, or JOB_TASK.log.
     """
@@ -26,7 +26,7 @@ def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) 
     loader = PackageLoader("infra")
     templates = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 (no HTML)
     templates.filters["quote"] = lambda value: shlex.quote(str(value))
-    return templates.get_template("pretrain.sbatch.j2").render(
+    return templates.get_template("launched.sbatch.j2").render(
         version=version_of("hormesis"),
         options=list(_flags(options, quote=True)),
         folders=folders,
@@ -38,6 +38,13 @@ def script_for(spec: SlurmSpec, name: str, folders: Sequence[Path], logs: Path) 
         unfinished=UNFINISHED,
         requeues=spec.requeues,
     )
+
+
+def batch_script(launcher: LauncherSpec, name: str, folders: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+    """The script that the launcher `slurm` would submit, under a title; the folders stand for those of the run."""
+    if not isinstance(launcher, SlurmSpec):
+        return ()
+    return (("The batch script (`run` puts its work folders in)", script_for(launcher, name, folders, Path("logs"))),)
 
 
 def _options(spec: SlurmSpec, name: str, tasks: int, logs: Path) -> dict[str, str | int | bool]:

@@ -1,11 +1,11 @@
-"""What a command leaves in the work folder for the processes that train there, and what they leave for it.
+"""What a command leaves in the work folder for the processes that work there, and what they leave for it.
 
-launch/spec.json            what to train
+launch/spec.json            what to do: an Assignment
 launch/log                  what the processes print
 launch/failures/00003.json  why rank 3 failed
-launch/job.json             the Slurm job that trains, and where it logs
+launch/job.json             the Slurm job that does it, and where it logs
 launch/job.sbatch           the script that was submitted
-launch/counts.json          the counts of the artifact: the training is done
+launch/counts.json          the counts of the artifact: the work is done
 """
 
 from __future__ import annotations
@@ -13,15 +13,22 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from infra.artifacts.records import JsonObject
-from infra.atomic import write_json, write_text
+from infra.artifacts.records import JsonObject, from_json
+from infra.atomic import write_json
+from infra.config.registry import imported, location_of
+from infra.config.spec import Spec
 from infra.errors import JobError, RankFailure
 from infra.stages.job_state import forget_failures, report_failure, reported_failures
 from infra.stages.result_folders import ELSEWHERE_FILE
-from pretrain.spec import PretrainSpec
+from infra.stages.stage import Workspace
+
+Do: TypeAlias = Callable[[Any, Workspace], JsonObject]
+"""What does the work of a specification and returns the counts of the artifact."""
 
 UNEXPECTED = "unexpected "
 UNFINISHED = 128 + signal.SIGTERM
@@ -37,8 +44,35 @@ class SlurmJob:
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """What the processes are to do: a function and its specification, whose class, as Python finds them anywhere."""
+
+    kind: str
+    name: str
+    function: str
+    form: str
+    spec: JsonObject
+
+    @classmethod
+    def of(cls, kind: str, do: Do, spec: Any) -> Assignment:
+        """`do` on `spec`, which has a `name`. Only keys that were given are written: some sections ask which."""
+        written = spec.model_dump(mode="json", exclude_unset=True)
+        return cls(kind, spec.name, location_of(do), location_of(type(spec)), written)
+
+    def read_spec(self) -> Spec:
+        """The specification."""
+        form: type[Spec] = imported(self.form)
+        return form.model_validate(self.spec)
+
+    def do(self, workspace: Workspace) -> JsonObject:
+        """Do it, as one process of those that are to; returns the counts of the artifact."""
+        counts: JsonObject = imported(self.function)(self.read_spec(), workspace)
+        return counts
+
+
+@dataclass(frozen=True)
 class Work:
-    """A work folder in which several processes train."""
+    """A work folder in which processes that a launcher has started are at work."""
 
     folder: Path
 
@@ -52,29 +86,28 @@ class Work:
         """What the processes print."""
         return self.launch / "log"
 
-    def write(self, spec: PretrainSpec) -> None:
-        """Say what to train."""
+    def write(self, assignment: Assignment) -> None:
+        """Say what to do."""
         self.launch.mkdir(parents=True, exist_ok=True)
-        write_text(self.launch / "spec.json", spec.model_dump_json())
+        write_json(self.launch / "spec.json", asdict(assignment))
 
-    def spec(self) -> PretrainSpec:
-        """What to train. Raises JobError on a node that does not see the folder."""
-
+    def assignment(self) -> Assignment:
+        """What to do. Raises JobError on a node that does not see the folder."""
+        file = self.launch / "spec.json"
         try:
-            text = (self.launch / "spec.json").read_text(encoding="utf-8")
+            return from_json(Assignment, file.read_bytes(), file)
         except FileNotFoundError:
             raise JobError(
-                f"node {socket.gethostname()} does not see {self.folder}; the mixture and --out must lie in folders "
+                f"node {socket.gethostname()} does not see {self.folder}; the inputs and --out must lie in folders "
                 "that all nodes share"
             ) from None
-        return PretrainSpec.model_validate_json(text)
 
     def finish(self, counts: JsonObject) -> None:
-        """Say that the training is done."""
+        """Say that the work is done."""
         write_json(self.launch / "counts.json", counts)
 
     def counts(self) -> JsonObject | None:
-        """What the training came to; None while it is not done."""
+        """What the work came to; None while it is not done."""
         file = self.launch / "counts.json"
         return dict(json.loads(file.read_text())) if file.exists() else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.config.faults import nearest
@@ -65,6 +66,17 @@ def open_inputs(spec: PretrainSpec, *, verify: bool = True) -> Inputs:
     )
     _check_division(spec.parallel, architecture, mixture.sequence_length)
     return Inputs(mixture, architecture)
+
+
+def check_inputs(specs: Sequence[PretrainSpec], verify: bool) -> None:
+    """Raise what is wrong with the inputs of trainings that are about to start, and not once they had their turn.
+
+    With `verify` every byte of a mixture is compared with its checksum, once for all of them.
+    """
+    verified: set[str] = set()
+    for spec in specs:
+        open_inputs(spec, verify=verify and spec.mixture not in verified)
+        verified.add(spec.mixture)
 
 
 def _check_policy(loss: LossSpec, mixture: BuiltMixture) -> None:

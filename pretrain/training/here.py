@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 
 from infra.artifacts.records import JsonObject
-from infra.errors import UnavailableError
+from infra.errors import Preempted, UnavailableError
 from infra.stages.stage import Workspace
+from pretrain.files import SUMMARY
 from pretrain.spec import PretrainSpec
 
 
@@ -25,3 +26,14 @@ def train_here(spec: PretrainSpec, workspace: Workspace, *, verified: bool = Fal
             message = f"pretraining needs the package {error.name}; install it with `pip install 'hormesis[megatron]'`"
             raise UnavailableError(message) from None
         return pretrain(spec, workspace, verified=verified)
+
+
+def train_as_rank(spec: PretrainSpec, workspace: Workspace) -> JsonObject:
+    """The same in a process that a launcher has started; its command has compared the checksums.
+
+    Raises Preempted where the training was told to stop before its end.
+    """
+    counts = train_here(spec, workspace, verified=True)
+    if not (workspace.path / SUMMARY).exists():
+        raise Preempted("told to stop before the end")
+    return counts

@@ -23,15 +23,19 @@ import pytest
 from infra.artifacts.artifact import read_artifact
 from infra.errors import JobError, Preempted, RanksFailed, UnavailableError
 from infra.stages.stage import Workspace, run_stage, work_folder
+from pretrain.launchers.base import LaunchedWork
 from pretrain.launchers.base_processes import ProcessLauncher
 from pretrain.launchers.options import SlurmSpec
-from pretrain.launchers.ray import Ray, TrainingWorker
-from pretrain.launchers.slurm import Slurm, submit_together
+from pretrain.launchers.ray import LaunchedWorker, Ray
+from pretrain.launchers.slurm import Slurm
 from pretrain.processes.environment import COMMON
 from pretrain.processes.sbatch import script_for
 from pretrain.processes.work import Work
 from pretrain.spec import PretrainSpec
 from pretrain.stage import PRETRAIN
+from pretrain.start.inputs import check_inputs
+from pretrain.training import here
+from pretrain.training.here import train_as_rank, train_here
 from tests.helpers import ROOT, fake_slurm
 
 
@@ -88,11 +92,11 @@ def test_two_launched_processes_train_as_one_does(tmp_path, settings, on_path, s
 
 
 def test_a_ray_worker_gets_what_slurms_script_exports_and_env_wins(cluster, settings, monkeypatch):
-    class Telling(TrainingWorker):
+    class Telling(LaunchedWorker):
         def environment(self) -> dict[str, str]:
             return dict(os.environ)
 
-    monkeypatch.setattr("pretrain.launchers.ray.TrainingWorker", Telling)
+    monkeypatch.setattr("pretrain.launchers.ray.LaunchedWorker", Telling)
     monkeypatch.setenv("NCCL_IB_HCA", "mlx5")
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", "lo")
     env = {"NCCL_SOCKET_IFNAME": "ib0", "NCCL_DEBUG": "INFO"}
@@ -108,6 +112,9 @@ def test_a_ray_worker_gets_what_slurms_script_exports_and_env_wins(cluster, sett
     }
     script = script_for(SlurmSpec(cpus_per_gpu=1, env=env), "run", [Path("/shared/run")], Path("/shared/logs"))
     assert all(f"export {name}={value}\n" in script for name, value in (COMMON | env).items())
+
+
+TRAINING = LaunchedWork("pretrain", train_here, train_as_rank, check_inputs)
 
 
 class Told(ProcessLauncher):
@@ -148,13 +155,13 @@ def test_processes_that_die_start_again_and_those_that_report_a_reason_do_not(tm
         work.report(2, "the loss is nan at step 5 of 9")
 
     workspace = Workspace(tmp_path, tmp_path, quiet=True)
-    assert Told(dies, ends).train(settings(), workspace) == {"steps": 7}
+    assert Told(dies, ends).run(TRAINING, settings(), workspace) == {"steps": 7}
     assert "started again" in json.loads((tmp_path / ".notes.json").read_text())[0]
     assert not (tmp_path / "launch").exists()
     with pytest.raises(JobError, match="without a word"):
-        Told(dies, dies).train(settings(), workspace)
+        Told(dies, dies).run(TRAINING, settings(), workspace)
     with pytest.raises(RanksFailed) as caught:
-        Told(fails, ends).train(settings(), workspace)
+        Told(fails, ends).run(TRAINING, settings(), workspace)
     assert [(failure.rank, failure.reason) for failure in caught.value.failures] == [
         (1, "the loss is nan at step 5 of 9")
     ]
@@ -171,12 +178,12 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
                 raise outcome
             return {}
 
-        monkeypatch.setattr(worker, "train_here", train_here)
+        monkeypatch.setattr(here, "train_here", train_here)
         return worker.work_in(tmp_path)
 
     monkeypatch.setenv("RANK", "2")
     work = Work(tmp_path)
-    work.write(settings())
+    work.write(TRAINING.assignment(settings()))
     assert train(JobError("the gradient is not finite")) == 1
     assert [failure.reason for failure in work.failures()] == ["the gradient is not finite"]
     assert train(ValueError("odd")) == 1
@@ -189,7 +196,7 @@ def test_a_worker_leaves_word_of_what_failed_and_says_by_its_exit_code_how_it_en
     assert train(None) == 0
     assert work.counts() is None  # only the first rank says that the training is done
     with pytest.raises(JobError, match="does not see"):
-        Work(tmp_path / "elsewhere").spec()
+        Work(tmp_path / "elsewhere").assignment()
 
 
 def test_a_training_ends_when_the_command_that_started_it_is_killed(on_path):
@@ -240,7 +247,8 @@ def test_the_arms_of_a_study_become_one_array_and_each_waits_for_its_own_task(tm
     (slurm / "later").touch()  # the tasks end when the queue is looked at for the first time
     specs = [arm(seed) for seed in range(3)]
     folders = [work_folder(PRETRAIN, spec, tmp_path / f"arm {spec.seed}") for spec in specs]
-    submit_together(list(zip(specs, folders, strict=True)), tmp_path / "logs")
+    assert PRETRAIN.submit
+    PRETRAIN.submit(list(zip(specs, folders, strict=True)), tmp_path / "logs")
     script = (slurm / "script").read_text()
     assert "#SBATCH --array=0-2%2\n" in script and f"--output={tmp_path}/logs/%A_%a.log" in script
     assert (slurm / "trained").read_text().splitlines() == [str(folder) for folder in folders]
@@ -259,7 +267,8 @@ def test_an_arm_that_is_told_to_stop_goes_back_into_the_queue_alone(tmp_path, ar
     specs = [with_requeues(arm(seed), 2) for seed in range(3)]
     folders = [str(work_folder(PRETRAIN, spec, tmp_path / f"arm {spec.seed}")) for spec in specs]
     (slurm / "stop").write_text(folders[stopped])
-    submit_together(list(zip(specs, map(Path, folders), strict=True)), tmp_path / "logs")
+    assert PRETRAIN.submit
+    PRETRAIN.submit(list(zip(specs, map(Path, folders), strict=True)), tmp_path / "logs")
     assert (slurm / "trained").read_text().splitlines() == [*folders, folders[stopped], folders[stopped]]
     assert (slurm / "requeued").read_text().split() == [f"4242_{stopped}"] * 2
 
