@@ -86,9 +86,10 @@ def _next(ledger: Ledger, running: list[StudyStep], workers: int) -> list[StudyS
     local = [step for step in ready if step.name not in away]
     free = workers - sum(step.name not in away for step in running)
     sent = [step for step in ready if step.name in away and not _held(step.kind, ledger)]
-    _submit([step for step in sent if step.name not in ledger.handed_over], ledger)
+    refused = _submit([step for step in sent if step.name not in ledger.handed_over], ledger)
     unwatched = WAITED_FOR - sum(step.name in away for step in running)
-    return [*sent[: max(unwatched, 0)], *local[: max(free, 0)]]
+    watched = [step for step in sent if step.name not in refused][: max(unwatched, 0)]
+    return [*watched, *local[: max(free, 0)]]
 
 
 def _held(kind: str, ledger: Ledger) -> bool:
@@ -106,14 +107,27 @@ def _elsewhere(step: StudyStep, ledger: Ledger) -> bool:
     return stage.elsewhere is not None and stage.elsewhere(step.make(ledger.paths))
 
 
-def _submit(steps: list[StudyStep], ledger: Ledger) -> None:
-    """Hand over what other machines do, the steps of a kind together."""
+def _submit(steps: list[StudyStep], ledger: Ledger) -> set[str]:
+    """Hand over what other machines do, the steps of a kind together; returns which were refused, and have failed."""
+    refused = set()
     for kind in sorted({step.kind for step in steps}):
-        stage = stage_of(kind)
-        specs = [(step.make(ledger.paths), _target(step, ledger.folder)) for step in steps if step.kind == kind]
-        if stage.submit is not None:
-            stage.submit([(spec, work_folder(stage, spec, target)) for spec, target in specs], ledger.folder / "logs")
+        together = [step for step in steps if step.kind == kind]
+        try:
+            _submit_kind(kind, together, ledger)
+        except HormesisError as error:
+            for step in together:
+                ledger.set(step.name, "failed", str(error))
+            refused |= {step.name for step in together}
+    ledger.skip_orphans()
     ledger.handed_over |= {step.name for step in steps}
+    return refused
+
+
+def _submit_kind(kind: str, steps: list[StudyStep], ledger: Ledger) -> None:
+    stage = stage_of(kind)
+    specs = [(step.make(ledger.paths), _target(step, ledger.folder)) for step in steps]
+    if stage.submit is not None:
+        stage.submit([(spec, work_folder(stage, spec, target)) for spec, target in specs], ledger.folder / "logs")
 
 
 def _finish(step: StudyStep, future: Future[Outcome], ledger: Ledger, attempts: dict[str, int]) -> bool:

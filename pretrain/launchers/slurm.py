@@ -34,7 +34,7 @@ class Slurm(ProcessLauncher):
             submit_for(self.spec, work.assignment().name, [work.folder])
         job = work.job()
         assert job is not None
-        self.job, self._grace = job, True
+        self.job, self._work, self._grace = job, work, True
         try:
             yield
         except BaseException:
@@ -45,6 +45,8 @@ class Slurm(ProcessLauncher):
         """Whether Slurm has the job still; one look more, as a network file system may show the last files late."""
         if queued(self.job.id):
             return True
+        if self._work.counts() is not None:
+            return False
         self._grace, grace = False, self._grace
         return grace
 

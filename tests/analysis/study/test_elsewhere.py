@@ -81,3 +81,49 @@ def test_steps_that_run_here_never_outnumber_the_workers(tmp_path: Path, submitt
     for step in first:
         ledger.set(step.name, "running")
     assert runner._next(ledger, first, 2) == [] == submitted
+
+
+@pytest.fixture
+def all_away(submitted: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """As `submitted`, but measurements are made elsewhere too."""
+    stages = {
+        kind: SimpleNamespace(kind=kind, elsewhere=lambda spec: True, submit=None) for kind in ("pretrain", "analysis")
+    }
+    for stage in stages.values():
+        stage.submit = lambda todo, _logs: submitted.append([spec for spec, _ in todo])
+    here = SimpleNamespace(kind="mixture", elsewhere=None, submit=None)
+    monkeypatch.setattr(runner, "stage_of", lambda kind: stages.get(kind, here))
+    return submitted
+
+
+def test_what_waits_for_other_machines_holds_nobody_up(tmp_path: Path, all_away: list[list[str]]) -> None:
+    ledger = study(tmp_path)
+    steps = {step.name: step for step in ledger.steps}
+    for dose in range(2):
+        ledger.done(f"mixture-{dose}", tmp_path)
+    assert [step.name for step in runner._next(ledger, [], 1)] == ["mixture-2"]  # the arms wait for it, to go together
+    ledger.done("mixture-2", tmp_path)
+    arms = runner._next(ledger, [], 1)
+    for arm in arms:
+        ledger.set(arm.name, "running")
+    ledger.done("arm-1", tmp_path)
+    running = [steps["arm-0"], steps["arm-2"]]
+    assert [step.name for step in runner._next(ledger, running, 1)] == ["measure-1"]  # though arms are being trained
+    assert [names for names in all_away if names] == [["arm-0", "arm-1", "arm-2"], ["measure-1"]]
+
+
+def test_all_are_handed_over_once_though_only_some_are_waited_for(
+    tmp_path: Path, all_away: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "WAITED_FOR", 2)
+    ledger = study(tmp_path)
+    for dose in range(3):
+        ledger.done(f"mixture-{dose}", tmp_path)
+    first = runner._next(ledger, [], 1)
+    assert [step.name for step in first] == ["arm-0", "arm-1"]
+    for step in first:
+        ledger.set(step.name, "running")
+    assert runner._next(ledger, first, 1) == []
+    ledger.done("arm-0", tmp_path)
+    assert [step.name for step in runner._next(ledger, first[1:], 1)] == ["arm-2"]
+    assert [names for names in all_away if names] == [["arm-0", "arm-1", "arm-2"], ["measure-0"]]
