@@ -11,6 +11,7 @@ import pytest
 from analysis.study import runner
 from analysis.study.ledger import Ledger
 from analysis.study.steps import StudyStep
+from infra.errors import UnavailableError
 
 
 @pytest.fixture
@@ -86,11 +87,14 @@ def test_steps_that_run_here_never_outnumber_the_workers(tmp_path: Path, submitt
 @pytest.fixture
 def all_away(submitted: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """As `submitted`, but measurements are made elsewhere too."""
+
+    def submit(todo: list[tuple[str, Path]], _logs: Path) -> None:
+        submitted.append([spec for spec, _ in todo])
+
     stages = {
-        kind: SimpleNamespace(kind=kind, elsewhere=lambda spec: True, submit=None) for kind in ("pretrain", "analysis")
+        kind: SimpleNamespace(kind=kind, elsewhere=lambda spec: True, submit=submit)
+        for kind in ("pretrain", "analysis")
     }
-    for stage in stages.values():
-        stage.submit = lambda todo, _logs: submitted.append([spec for spec, _ in todo])
     here = SimpleNamespace(kind="mixture", elsewhere=None, submit=None)
     monkeypatch.setattr(runner, "stage_of", lambda kind: stages.get(kind, here))
     return submitted
@@ -127,3 +131,22 @@ def test_all_are_handed_over_once_though_only_some_are_waited_for(
     ledger.done("arm-0", tmp_path)
     assert [step.name for step in runner._next(ledger, first[1:], 1)] == ["arm-2"]
     assert [names for names in all_away if names] == [["arm-0", "arm-1", "arm-2"], ["measure-0"]]
+
+
+def test_what_a_cluster_refuses_has_failed_and_all_else_goes_on(
+    tmp_path: Path, all_away: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise UnavailableError("launcher: sbatch refused it")
+
+    monkeypatch.setattr(runner.stage_of("pretrain"), "submit", refuse)
+    ledger = study(tmp_path)
+    for dose in range(3):
+        ledger.done(f"mixture-{dose}", tmp_path)
+    ledger.done("arm-0", tmp_path)
+    assert [step.name for step in runner._next(ledger, [], 1)] == ["measure-0"]
+    assert [(step.name, why) for step, why in ledger.having("failed")] == [
+        ("arm-1", "launcher: sbatch refused it"),
+        ("arm-2", "launcher: sbatch refused it"),
+    ]
+    assert [step.name for step, _ in ledger.having("skipped")] == ["measure-1", "measure-2"]
