@@ -33,6 +33,8 @@ from posttrain.tuning.log import TuneLine, read_lines
 from posttrain.tuning.spec import TuneSpec, on_mixture
 from posttrain.tuning.stage import TUNE
 from pretrain.huggingface.location import fingerprint, weights_folder
+from pretrain.launchers.slurm import Slurm
+from tests.helpers import ROOT, fake_slurm
 from tests.helpers.causal_models import WORDS
 from tests.posttrain.tuning.conftest import tune
 
@@ -115,6 +117,20 @@ def test_a_killed_tuning_goes_on_and_ends_with_the_same_bytes(
     assert resumed[0] is None and str(resumed[1]).endswith("checkpoint-4")
     assert again.files == whole.files
     assert not list(again.path.glob(".*"))
+
+
+def test_a_tuning_under_slurm_is_that_of_this_machine(
+    learned_folder: Path, pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is alone: as a rank of one it would wait for a process group."""
+    slurm = fake_slurm.install(tmp_path / "slurm", monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(Slurm, "poll", 0.01)
+    method = with_pairs("dpo", pairs_file, epochs=1)
+    here = tune(tmp_path / "here", learned_folder, method)
+    there = tune(tmp_path / "there", learned_folder, method, launcher={"name": "slurm", "cpus_per_gpu": 1})
+    assert (there.fingerprint, there.files, there.counts) == (here.fingerprint, here.files, here.counts)
+    assert "--gpus-per-node=1\n" in (slurm / "script").read_text()
 
 
 def test_a_checkpoint_that_a_kill_cut_short_is_not_gone_on_from(tmp_path: Path) -> None:
