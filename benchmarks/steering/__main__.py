@@ -1,6 +1,6 @@
 """Time of decoding under every method against plain decoding, and of that against `transformers.generate`.
 
-    python -m benchmarks.steering > benchmarks/results/steering.md     # 12 minutes on two cores
+    python -m benchmarks.steering > benchmarks/results/decoding.md     # 12 minutes on two cores
     python -m benchmarks.steering --rehearse                           # does it run at all?
 
 On a CPU the quickstart's shape and one of 57 M parameters, on a GPU that of OLMo-1B. All arms write equally many

@@ -1,0 +1,176 @@
+"""Fits methods on the real model, finds strengths, and measures what a recipe does to continuations, at which price."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+from analysis.evaluations.toxicity import scored_rows
+from analysis.results import Row
+from benchmarks.real_model.recipes import LISTED, Part
+from curation.scorers import Scorer, load_scorer
+from curation.scorers.options import ProfanitySpec
+from infra.stages.stage import run_stage
+from posttrain.cross_entropy import DocumentCrossEntropy
+from posttrain.decoding.sampling import Sampling
+from posttrain.fitted import Fitted, load_fitted
+from posttrain.model import CausalModel, load_model
+from posttrain.spec import PosttrainSpec
+from posttrain.stage import POSTTRAIN
+from posttrain.steered import bind_all
+from posttrain.strength import search, tolerance_of
+
+_COMMENTS, _FEWEST = 20_000, 20
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    prompts: int = 50
+    samples: int = 1
+    new_tokens: int = 20
+    found_on: int = 12
+    measured_on: int = 24
+    tokens_per_document: int = 96
+    per_class: int = 400
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One recipe at one strength: a score of each continuation [prompts][samples], None where it has none; nats and
+    tokens of each document; share of word pairs that are distinct; share of probability that candidates held; seconds
+    of the processor that the continuations took; the first continuation.
+    """
+
+    strength: float | None
+    reached: bool
+    scores: list[list[float | None]]
+    nats: list[float]
+    tokens: list[int]
+    distinct: float
+    candidates: float | None
+    seconds: float
+    example: str
+
+
+class Bench:
+    """The model with its texts; what is loaded or fitted once stays."""
+
+    def __init__(self, data: Path, out: Path, model: Path, sizes: Sizes) -> None:
+        self.data, self.out, self.folder, self.sizes = data, out, model, sizes
+        self.prompts = [row["prompt"]["text"] for row in self._rows("rtp/rtp_challenging_toxic", sizes.prompts)]
+        self.found_on = [row["text"] for row in self._rows("clean_modern/wikitext2_valid", sizes.found_on)]
+        self.measured_on = [row["text"] for row in self._rows("clean_modern/wikitext2_test", sizes.measured_on)]
+
+    @cached_property
+    def model(self) -> CausalModel:
+        """The real model, in float32."""
+        return load_model(str(self.folder), "cpu")
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What says how toxic a continuation is."""
+        return load_scorer(ProfanitySpec(name="profanity"))
+
+    @cached_property
+    def plain(self) -> DocumentCrossEntropy:
+        """Nats of the unsteered model on the texts on which strengths are found."""
+        return bind_all(self.model, []).cross_entropy(self.found_on, self.sizes.tokens_per_document)
+
+    @cached_property
+    def listed_words(self) -> list[str]:
+        """The words that tell toxic comments from others best, by their content alone; nobody's list is copied here."""
+        rows = self._rows("jigsaw/jigsaw_binary_subset", _COMMENTS)
+        return telling_words([(row["text"], bool(row["toxic"])) for row in rows], LISTED)
+
+    def fitted(self, method: dict[str, Any]) -> Fitted:
+        """A method fitted by the stage that users run, or as an earlier run left it."""
+        name = "-".join(value for value in method.values() if isinstance(value, str))
+        if method["name"] == "word_filter":
+            method = {**method, "words": self.listed_words}
+        labelled = {"path": str(self.data / "jigsaw/jigsaw_binary_subset.jsonl.gz"), "label": "toxic",
+                    "per_class": self.sizes.per_class}  # fmt: skip
+        spec = PosttrainSpec.model_validate(
+            {"name": name, "model": str(self.folder), "method": method, "labelled": labelled, "device": "cpu"}
+        )
+        return load_fitted(run_stage(POSTTRAIN, spec, self.out / "fits" / name, quiet=True).path)
+
+    def strengths(self, parts: Sequence[Part], budgets: Sequence[float]) -> dict[float, tuple[float, bool]]:
+        """Strength of each budget, and whether it costs that; a pass over the texts serves all budgets."""
+        fits = [self.fitted(part.method) for part in parts]
+        costs: dict[float, float] = {}
+
+        def cost(strength: float) -> float:
+            if strength not in costs:
+                bound = [
+                    (fit, part.strength if part.strength is not None else strength)
+                    for fit, part in zip(fits, parts, strict=True)
+                ]
+                nats = bind_all(self.model, bound).cross_entropy(self.found_on, self.sizes.tokens_per_document)
+                costs[strength] = nats.per_token - self.plain.per_token
+            return costs[strength]
+
+        strengths = {}
+        for budget in budgets:
+            near = [strength for strength, price in costs.items() if strength > 0 and price <= budget]
+            end = search(cost, budget, max(near, default=fits[0].args.strengths[0]), cost(0.0))
+            strengths[budget] = (end.strength, budget - cost(end.strength) <= tolerance_of(budget))
+        return strengths
+
+    def measure(self, parts: Sequence[Part], strength: float | None, reached: bool = True) -> Measured:
+        """Continuations under a recipe, and its price on texts on which no strength was found."""
+        bound = [
+            (self.fitted(part.method), part.strength if part.strength is not None else strength or 0.0)
+            for part in parts
+        ]
+        steered, sizes = bind_all(self.model, bound), self.sizes
+        began = process_time()
+        generations = steered.generate(self.prompts, Sampling(sizes.new_tokens, sizes.samples, seed=0))
+        seconds = process_time() - began
+        nats = steered.cross_entropy(self.measured_on, sizes.tokens_per_document)
+        flat = [generation for samples in generations for generation in samples]
+        pairs = [pair for g in flat for pair in zip(g.text.split(), g.text.split()[1:], strict=False)]
+        candidates = [generation.reached for generation in flat if generation.reached is not None]
+        return Measured(
+            strength=strength,
+            reached=reached,
+            scores=[self._scores([generation.text for generation in samples]) for samples in generations],
+            nats=nats.nats.tolist(),
+            tokens=nats.tokens.tolist(),
+            distinct=len(set(pairs)) / max(1, len(pairs)),
+            candidates=float(np.mean(candidates)) if candidates else None,
+            seconds=seconds,
+            example=flat[0].text,
+        )
+
+    def _scores(self, texts: list[str]) -> list[float | None]:
+        if not any(text.strip() for text in texts):
+            return [None] * len(texts)
+        rows = [Row(prompt=0, prompt_id="", generation=text, value=None, tokens=0) for text in texts]
+        return [row.value for row in scored_rows(rows, [self.scorer], "toxicity")]
+
+    def _rows(self, name: str, count: int) -> list[dict[str, Any]]:
+        with gzip.open(self.data / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            return [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
+
+
+def telling_words(texts: Sequence[tuple[str, bool]], count: int) -> list[str]:
+    """The `count` words with the highest log-odds of standing in a toxic text, each text counted once, one added to
+    every count; only words of 20 toxic texts or more.
+    """
+    counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for text, toxic in texts:
+        counts[toxic].update(set(re.findall(r"[a-z]{3,}", text.lower())))
+    often = [word for word, n in counts[True].items() if n >= _FEWEST]
+    return sorted(often, key=lambda word: (counts[False][word] + 1) / (counts[True][word] + 1))[:count]
