@@ -63,9 +63,9 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
 
     model = LazyModel(spec.model, spec.device)
     given = Subject(model, workspace, spec.recipe, spec.mixture, spec.labelled, spec.transfer)
-    found = find_for_budget(spec, given, workspace.path)
-    subject = replace(given, recipe=with_strength(spec.recipe, found))
-    labels = _labels(spec, found)
+    solution = find_for_budget(spec, given, workspace.path)
+    subject = replace(given, recipe=with_strength(spec.recipe, solution))
+    labels = _labels(spec, solution)
     evaluations = [(name, EVALUATIONS.get(name)(options, subject)) for name, options in spec.evaluations().items()]
     work = [(name, evaluation, chunk) for name, evaluation in evaluations for chunk in range(evaluation.chunks())]
     files = []
@@ -89,16 +89,16 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
     for key, text in _NOTES.items():
         if told.get(key):
             workspace.note(f"{told[key]} prompts {text}")
-    strength = {} if found is None else {"strength": found.strength, "cost": found.cost.value}
+    strength = {} if solution is None else {"strength": solution.strength, "cost": solution.cost.value}
     return {"rows": len(table), "unscored": len(unscored), **strength, **told, **_summary(table)}
 
 
-def _labels(spec: AnalysisSpec, found: FoundStrength | None) -> Labels:
+def _labels(spec: AnalysisSpec, solution: FoundStrength | None) -> Labels:
     """What the results table says of the subject in every row."""
     from analysis.results import Labels
 
     arm, free = spec.arm, spec.free
-    strength = found.strength if found else free.strength if free else 0.0
+    strength = solution.strength if solution else free.strength if free else 0.0
     return Labels(arm.name, arm.dose, arm.policy, arm.mixture, spec.seed, _name(spec), strength, spec.budget)
 
 

@@ -31,7 +31,7 @@ def find_for_budget(spec: AnalysisSpec, subject: Subject, folder: Path) -> Found
         return None
     if not (folder / STRENGTH).exists():
         fits = [(load_fitted(e.steering), None if e.budget is not None else e.strength) for e in spec.recipe]
-        found = find_strength(
+        solution = find_strength(
             subject.model.loaded,
             fits,
             budget_documents(spec),
@@ -40,14 +40,14 @@ def find_for_budget(spec: AnalysisSpec, subject: Subject, folder: Path) -> Found
             max_tokens_per_document=spec.budget_documents.max_tokens_per_document,
             transfer=spec.transfer,
         )
-        write_json(folder / STRENGTH, asdict(found))
+        write_json(folder / STRENGTH, asdict(solution))
     return read_record(FoundStrength, folder / STRENGTH)
 
 
-def with_strength(recipe: Sequence[MeasuredEntry], found: FoundStrength | None) -> tuple[MeasuredEntry, ...]:
+def with_strength(recipe: Sequence[MeasuredEntry], solution: FoundStrength | None) -> tuple[MeasuredEntry, ...]:
     """The recipe with the strength that was found in place of its budget."""
     return tuple(
-        entry if found is None or entry.budget is None else entry.model_copy(update={"strength": found.strength})
+        entry if solution is None or entry.budget is None else entry.model_copy(update={"strength": solution.strength})
         for entry in recipe
     )
 

@@ -53,9 +53,9 @@ def write_baked(artifact: Artifact, folder: Path, options: BakedOptions) -> None
 
 def _beside(artifact: Artifact, fitted: Fitted) -> str:
     """The folder of the model's artifact, looked for where `lineage` looks."""
-    if (found := neighbours(artifact.path).get(fitted.model)) is None:
+    if (source := neighbours(artifact.path).get(fitted.model)) is None:
         raise InputError(f"{artifact.path}: the model it was fitted on is not beside it; give it: --set model=FOLDER")
-    return str(found.path)
+    return str(source.path)
 
 
 def complete_biases(network: Any) -> None:

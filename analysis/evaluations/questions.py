@@ -41,8 +41,8 @@ def read_questions(options: CapabilityTaskSpec) -> list[Questions]:
     """The items of a task, by subject in the order of the file. Raises AmountError where there are none."""
     by_subject: dict[str, list[Mapping[str, Any]]] = {}
     for document in read_source(options.items):
-        kept = {key.rpartition(".")[2]: value for key, value in document.metadata.items()}
-        item = {"query": document.text, options.items.text.rpartition(".")[2]: document.text, **kept}
+        columns = {key.rpartition(".")[2]: value for key, value in document.metadata.items()}
+        item = {"query": document.text, options.items.text.rpartition(".")[2]: document.text, **columns}
         by_subject.setdefault(str(item.get("subject") or ""), []).append(item)
     if not by_subject:
         raise AmountError(f"{options.items.path}: no items for {options.task}")

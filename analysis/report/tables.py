@@ -63,15 +63,17 @@ def strength_table(report: ReportInput) -> list[Table]:
     """The strengths that were found for budgets, seed by seed."""
     rows = tuple(
         (
-            found.arm,
-            found.seed,
-            found.method,
+            solution.arm,
+            solution.seed,
+            solution.method,
             f"{found.budget:g}",
             f"{found.strength:.3g}",
-            interval({"cost": found.cost.value, "cost_low": found.cost.low, "cost_high": found.cost.high}, "cost"),
-            "" if found.reached else "not reached",
+            interval(
+                {"cost": solution.cost.value, "cost_low": solution.cost.low, "cost_high": solution.cost.high}, "cost"
+            ),
+            "" if solution.reached else "not reached",
         )
-        for found in report.strengths
+        for solution in report.strengths
     )
     columns = ("arm", "seed", "method", "budget", "strength", "cost where it was found", "")
     return [Table("Strengths found for budgets", columns, rows)] if rows else []

@@ -96,7 +96,7 @@ def steering_words(cell: Cell, strengths: Mapping[Cell, tuple[float, float]]) ->
         return "unsteered"
     if cell.setting.value == 0:
         return f"with {cell.method}"
-    found = f" ({strength_words(*strengths[cell])})" if cell.setting.by_budget and cell in strengths else ""
+    solution = f" ({strength_words(*strengths[cell])})" if cell.setting.by_budget and cell in strengths else ""
     return f"with {cell.method} {cell.setting.words}{found}"
 
 

@@ -83,15 +83,15 @@ def _strengths(study: StudySpec, ledger: Ledger) -> Iterator[StrengthRecord]:
         for recipe in recipes_of(study):
             step = arm.measure(recipe)
             if recipe.setting.by_budget and step in ledger.paths:
-                found = read_record(_Found, ledger.paths[step] / STRENGTH)
+                solution = read_record(_Solution, ledger.paths[step] / STRENGTH)
                 yield StrengthRecord(
-                    arm_words(arm.dose, arm.policy), arm.seed, recipe.alias, found.budget, found.strength, found.cost,
-                    found.reached,
+                    arm_words(arm.dose, arm.policy), arm.seed, recipe.alias, solution.budget, solution.strength, solution.cost,
+                    solution.reached,
                 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Solution:
     """What the report shows of a `strength.json`."""
 
     budget: float

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from benchmarks.real_model.gemma import gemma_folder
@@ -34,34 +35,26 @@ def main() -> None:
     asked = parser.parse_args()
     sizes = Sizes()
     bench = Bench(asked.data, asked.out, gemma_folder(asked.model or asked.out / "gemma-3-270m"), sizes)
-    plain = _kept(bench, "unsteered", None)
+    strengths = cache(lambda name: bench.strengths(RECIPES[name], BUDGETS))
+
+    def measured(name: str, budget: float | None) -> Measured:
+        """What an earlier run measured, or what is measured now."""
+        file = bench.out / "measured" / f"{name.replace(' ', '_').replace(',', '')}-{budget or 'fixed'}.json"
+        if not file.exists():
+            strength, reached = (None, True) if budget is None else strengths(name)[budget]
+            write_json(file, asdict(bench.measure(RECIPES.get(name, ()), strength, reached)))
+        return read_record(Measured, file)
+
+    plain = measured("unsteered", None)
     rows: list[tuple[str, float | None, Measured]] = []
     for name in asked.only:
-        free = any(part.strength is None for part in RECIPES[name])
-        for budget in BUDGETS if free else (None,):
-            rows.append((name, budget, _kept(bench, name, budget)))
+        graded = any(member.strength is None for member in RECIPES[name])
+        for budget in BUDGETS if graded else (None,):
+            rows.append((name, budget, measured(name, budget)))
             print(f"{name} {budget or ''}", flush=True)
             write_text(asked.out / "real_model.md", page(rows, plain, sizes, machine()))
     print((asked.out / "real_model.md").read_text(encoding="utf-8"))
 
-
-def _kept(bench: Bench, name: str, budget: float | None) -> Measured:
-    """What an earlier run measured, or what is measured now."""
-    file = bench.out / "measured" / f"{name.replace(' ', '_').replace(',', '')}-{budget or 'fixed'}.json"
-    if not file.exists():
-        parts = RECIPES.get(name, ())
-        strength, reached = (None, True) if budget is None else _strengths(bench, name)[budget]
-        write_json(file, asdict(bench.measure(parts, strength, reached)))
-    return read_record(Measured, file)
-
-
-def _strengths(bench: Bench, name: str) -> dict[float, tuple[float, bool]]:
-    if name not in _FOUND:
-        _FOUND[name] = bench.strengths(RECIPES[name], BUDGETS)
-    return _FOUND[name]
-
-
-_FOUND: dict[str, dict[float, tuple[float, bool]]] = {}
 
 if __name__ == "__main__":
     main()

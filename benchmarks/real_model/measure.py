@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import numpy as np
 
 from analysis.evaluations.toxicity import scored_rows
 from analysis.results import Row
-from benchmarks.real_model.recipes import LISTED, Part
+from benchmarks.real_model.recipes import LISTED, Member
 from curation.scorers import Scorer, load_scorer
 from curation.scorers.options import ProfanitySpec
 from infra.stages.stage import run_stage
@@ -40,7 +39,7 @@ class Sizes:
     prompts: int = 50
     samples: int = 1
     new_tokens: int = 20
-    found_on: int = 12
+    searched_on: int = 12
     measured_on: int = 24
     tokens_per_document: int = 96
     per_class: int = 400
@@ -49,8 +48,8 @@ class Sizes:
 @dataclass(frozen=True)
 class Measured:
     """One recipe at one strength: a score of each continuation [prompts][samples], None where it has none; nats and
-    tokens of each document; share of word pairs that are distinct; share of probability that candidates held; seconds
-    of the processor that the continuations took; the first continuation.
+    tokens of each document; share of word pairs that are distinct; share of probability that candidates held; the
+    first continuation.
     """
 
     strength: float | None
@@ -60,7 +59,6 @@ class Measured:
     tokens: list[int]
     distinct: float
     candidates: float | None
-    seconds: float
     example: str
 
 
@@ -70,7 +68,7 @@ class Bench:
     def __init__(self, data: Path, out: Path, model: Path, sizes: Sizes) -> None:
         self.data, self.out, self.folder, self.sizes = data, out, model, sizes
         self.prompts = [row["prompt"]["text"] for row in self._rows("rtp/rtp_challenging_toxic", sizes.prompts)]
-        self.found_on = [row["text"] for row in self._rows("clean_modern/wikitext2_valid", sizes.found_on)]
+        self.searched_on = [row["text"] for row in self._rows("clean_modern/wikitext2_valid", sizes.searched_on)]
         self.measured_on = [row["text"] for row in self._rows("clean_modern/wikitext2_test", sizes.measured_on)]
 
     @cached_property
@@ -86,7 +84,7 @@ class Bench:
     @cached_property
     def plain(self) -> DocumentCrossEntropy:
         """Nats of the unsteered model on the texts on which strengths are found."""
-        return bind_all(self.model, []).cross_entropy(self.found_on, self.sizes.tokens_per_document)
+        return bind_all(self.model, []).cross_entropy(self.searched_on, self.sizes.tokens_per_document)
 
     @cached_property
     def listed_words(self) -> list[str]:
@@ -106,18 +104,18 @@ class Bench:
         )
         return load_fitted(run_stage(POSTTRAIN, spec, self.out / "fits" / name, quiet=True).path)
 
-    def strengths(self, parts: Sequence[Part], budgets: Sequence[float]) -> dict[float, tuple[float, bool]]:
+    def strengths(self, members: Sequence[Member], budgets: Sequence[float]) -> dict[float, tuple[float, bool]]:
         """Strength of each budget, and whether it costs that; a pass over the texts serves all budgets."""
-        fits = [self.fitted(part.method) for part in parts]
+        fits = [self.fitted(member.method) for member in members]
         costs: dict[float, float] = {}
 
         def cost(strength: float) -> float:
             if strength not in costs:
                 bound = [
-                    (fit, part.strength if part.strength is not None else strength)
-                    for fit, part in zip(fits, parts, strict=True)
+                    (fit, member.strength if member.strength is not None else strength)
+                    for fit, member in zip(fits, members, strict=True)
                 ]
-                nats = bind_all(self.model, bound).cross_entropy(self.found_on, self.sizes.tokens_per_document)
+                nats = bind_all(self.model, bound).cross_entropy(self.searched_on, self.sizes.tokens_per_document)
                 costs[strength] = nats.per_token - self.plain.per_token
             return costs[strength]
 
@@ -128,16 +126,14 @@ class Bench:
             strengths[budget] = (end.strength, budget - cost(end.strength) <= tolerance_of(budget))
         return strengths
 
-    def measure(self, parts: Sequence[Part], strength: float | None, reached: bool = True) -> Measured:
+    def measure(self, members: Sequence[Member], strength: float | None, reached: bool = True) -> Measured:
         """Continuations under a recipe, and its price on texts on which no strength was found."""
         bound = [
-            (self.fitted(part.method), part.strength if part.strength is not None else strength or 0.0)
-            for part in parts
+            (self.fitted(member.method), member.strength if member.strength is not None else strength or 0.0)
+            for member in members
         ]
         steered, sizes = bind_all(self.model, bound), self.sizes
-        began = process_time()
         generations = steered.generate(self.prompts, Sampling(sizes.new_tokens, sizes.samples, seed=0))
-        seconds = process_time() - began
         nats = steered.cross_entropy(self.measured_on, sizes.tokens_per_document)
         flat = [generation for samples in generations for generation in samples]
         pairs = [pair for g in flat for pair in zip(g.text.split(), g.text.split()[1:], strict=False)]
@@ -150,7 +146,6 @@ class Bench:
             tokens=nats.tokens.tolist(),
             distinct=len(set(pairs)) / max(1, len(pairs)),
             candidates=float(np.mean(candidates)) if candidates else None,
-            seconds=seconds,
             example=flat[0].text,
         )
 

@@ -13,7 +13,7 @@ LISTED = 100
 
 
 @dataclass(frozen=True)
-class Part:
+class Member:
     """A method with its options. `strength` None: set by the budgets."""
 
     method: dict[str, object]
@@ -22,16 +22,16 @@ class Part:
 
 _SASA = {"name": "sasa", "cross_entropy_positions": 8}
 _RAD = {"name": "rad", "cross_entropy_positions": 8}
-_FILTER = Part({"name": "word_filter"}, BAN)
+_FILTER = Member({"name": "word_filter"}, BAN)
 
-RECIPES: dict[str, tuple[Part, ...]] = {
-    "prompt": (Part({"name": "prompt"}, 1.0),),
+RECIPES: dict[str, tuple[Member, ...]] = {
+    "prompt": (Member({"name": "prompt"}, 1.0),),
     "word filter": (_FILTER,),
-    "iti": (Part({"name": "iti"}),),
-    "iti, random direction": (Part({"name": "iti", "direction": "random"}),),
-    "sasa": (Part(_SASA),),
-    "caa": (Part({"name": "caa"}),),
-    "rad, fitted reward": (Part(_RAD),),
-    "iti + word filter": (Part({"name": "iti"}), _FILTER),
-    "sasa + word filter": (Part(_SASA), _FILTER),
+    "iti": (Member({"name": "iti"}),),
+    "iti, random direction": (Member({"name": "iti", "direction": "random"}),),
+    "sasa": (Member(_SASA),),
+    "caa": (Member({"name": "caa"}),),
+    "rad, fitted reward": (Member(_RAD),),
+    "iti + word filter": (Member({"name": "iti"}), _FILTER),
+    "sasa + word filter": (Member(_SASA), _FILTER),
 }

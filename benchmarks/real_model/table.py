@@ -21,7 +21,7 @@ def page(rows: Sequence[tuple[str, float | None, Measured]], plain: Measured, si
         f"Made by `python -m benchmarks.real_model` on {machine}.",
         "",
         "Gemma 3 270M (base, out of 4-bit GGUF, in float32). Fitted on "
-        f"{2 * sizes.per_class} comments of Wikipedia; strengths found on {sizes.found_on} articles of WikiText-2's "
+        f"{2 * sizes.per_class} comments of Wikipedia; strengths found on {sizes.searched_on} articles of WikiText-2's "
         f"validation part, prices measured on {len(plain.tokens)} of its test part "
         f"({sizes.tokens_per_document} tokens of each); {len(plain.scores)} challenging prompts of "
         f"RealToxicityPrompts, {sizes.samples} continuations of {sizes.new_tokens} tokens (top-p 0.9), scored by "
@@ -32,7 +32,7 @@ def page(rows: Sequence[tuple[str, float | None, Measured]], plain: Measured, si
         "costs on other texts, `against plain` the paired difference of the mean toxicity.",
         "",
         "| recipe | budget | strength | cost, nats | mean toxicity | against plain | share ≥ 0.5 | distinct pairs | "
-        "time |",
+        "candidates hold |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, budget, measured in [("unsteered", None, plain), *rows]:
@@ -42,11 +42,14 @@ def page(rows: Sequence[tuple[str, float | None, Measured]], plain: Measured, si
         lines.append(
             f"| {name} | {'' if budget is None else budget}{missed} | {strength} | {interval(_cost(measured, plain))} "
             f"| {interval(_mean(measured))} | {against} | {_share(measured):.3f} | {measured.distinct:.2f} "
-            f"| {measured.seconds / plain.seconds:.2f} × |"
+            f"| {'' if measured.candidates is None else f'{measured.candidates:.0%}'} |"
         )
     unscored = sum(score is None for _, _, m in rows for samples in m.scores for score in samples)
-    lines += ["", f"{unscored} continuations of all have no score and count in no mean. Times are the processor's, "
-              "against the unsteered model's in the same run; other work ran beside it."]  # fmt: skip
+    lines += [
+        "",
+        f"{unscored} continuations of all have no score and count in no mean. What candidates hold is the share of the "
+        "probability of all that could be drawn which those hold that a method looks at.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -77,7 +77,9 @@ class Sasa(Method):
         """Fit a boundary for each attribute on all its texts; accuracy and spread are of held-out documents."""
         assert labelled is not None
         texts = [labelled.attributes[name] for name in args.attributes] or [labelled]
-        boundaries = [_boundary(part.computed_by(model).hidden, part, args.folds, seed) for part in texts]
+        boundaries = [
+            _boundary(labelled_by.computed_by(model).hidden, labelled_by, args.folds, seed) for labelled_by in texts
+        ]
         stacked = {
             "normal": np.stack([boundary.subspace.normal for boundary in boundaries]),
             "centre": np.stack([boundary.subspace.centre for boundary in boundaries]),
@@ -87,7 +89,7 @@ class Sasa(Method):
         facts = FitFacts(
             boundary_accuracy=min(accuracy),
             attribute_accuracy=dict(zip(args.attributes, accuracy, strict=True)) if args.attributes else None,
-            texts=sum(len(part.texts) for part in texts),
+            texts=sum(len(labelled_by.texts) for labelled_by in texts),
         )
         return Fitted.of(model, args, {name: torch.from_numpy(value) for name, value in stacked.items()}, facts)
 
