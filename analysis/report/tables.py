@@ -66,8 +66,8 @@ def strength_table(report: ReportInput) -> list[Table]:
             solution.arm,
             solution.seed,
             solution.method,
-            f"{found.budget:g}",
-            f"{found.strength:.3g}",
+            f"{solution.budget:g}",
+            f"{solution.strength:.3g}",
             interval(
                 {"cost": solution.cost.value, "cost_low": solution.cost.low, "cost_high": solution.cost.high}, "cost"
             ),

@@ -96,8 +96,8 @@ def steering_words(cell: Cell, strengths: Mapping[Cell, tuple[float, float]]) ->
         return "unsteered"
     if cell.setting.value == 0:
         return f"with {cell.method}"
-    solution = f" ({strength_words(*strengths[cell])})" if cell.setting.by_budget and cell in strengths else ""
-    return f"with {cell.method} {cell.setting.words}{found}"
+    strength = f" ({strength_words(*strengths[cell])})" if cell.setting.by_budget and cell in strengths else ""
+    return f"with {cell.method} {cell.setting.words}{strength}"
 
 
 def strength_words(low: float, high: float) -> str:

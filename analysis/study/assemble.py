@@ -85,9 +85,14 @@ def _strengths(study: StudySpec, ledger: Ledger) -> Iterator[StrengthRecord]:
             if recipe.setting.by_budget and step in ledger.paths:
                 solution = read_record(_Solution, ledger.paths[step] / STRENGTH)
                 yield StrengthRecord(
-                    arm_words(arm.dose, arm.policy), arm.seed, recipe.alias, solution.budget, solution.strength, solution.cost,
+                    arm_words(arm.dose, arm.policy),
+                    arm.seed,
+                    recipe.alias,
+                    solution.budget,
+                    solution.strength,
+                    solution.cost,
                     solution.reached,
-                )  # fmt: skip
+                )
 
 
 @dataclass(frozen=True)
