@@ -196,4 +196,4 @@ def _steps_by_kind(steps: tuple[StepRecord, ...]) -> dict[str, list[tuple[str, s
 
 def _picture_title(report: ReportInput) -> str:
     kind = " (synthetic risky text)" if report.synthetic else ""
-    return f"{report.title}{kind}: toxicity within {report.allowance.words}, 95 % intervals"
+    return f"{report.title}{kind}: toxicity within {report.allowance.words}; 95 % intervals"

@@ -2,44 +2,100 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from analysis.report.plots import method_colours, methods_of
+from analysis.report.plots import GREY, METHOD_COLOURS, method_colours, methods_of
+from analysis.statistics.panels import NONE
 
-_SPREAD = 0.3  # points of dose by which methods are set apart
+_SPREAD = 0.3  # points of dose by which lines are set apart
+_MOST_LINES = 6  # steered methods in one panel; more are a thicket, and get a panel each
+_COLUMNS = 4
+_STYLES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class _Line:
+    label: str
+    rows: pl.DataFrame
+    colour: str
+    style: str = "-"
 
 
 def draw_dose_response(table: pl.DataFrame, path: Path, title: str) -> None:
-    """Write a PNG: a panel for each loss policy, a line with intervals for each method. Same table, same bytes."""
+    """Write a PNG: a panel for each loss policy with a line for each method, or where there are many methods a panel
+    for each, beside doing nothing. Same table, same bytes.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    policies, methods = sorted(table["policy"].unique().to_list()), methods_of(table)
-    colours = method_colours(methods)
-    figure, axes = pyplot.subplots(
-        1, len(policies), figsize=(1 + 4.2 * len(policies), 4.2), sharey=True, squeeze=False, layout="constrained"
-    )
-    for axis, policy in zip(axes[0], policies, strict=True):
-        for position, method in enumerate(methods):
-            rows = table.filter(pl.col("policy") == policy, pl.col("method") == method).sort("dose")
-            shift = _SPREAD * (position - (len(methods) - 1) / 2)
-            x = [100 * dose + shift for dose in rows["dose"]]
-            low = (rows["toxicity"] - rows["toxicity_low"]).fill_null(0.0).to_list()
-            high = (rows["toxicity_high"] - rows["toxicity"]).fill_null(0.0).to_list()
-            style = {"marker": "o", "markersize": 5, "capsize": 3, "linewidth": 1.8, "elinewidth": 1.2}
-            axis.errorbar(x, rows["toxicity"], yerr=[low, high], label=method, color=colours[method], **style)
-        axis.set_title(f"loss policy: {policy}", fontsize=11, loc="left")
-        axis.set_xlabel("dose: risky component, % of all tokens")
-        axis.set_ylim(bottom=0)
+    many = len(methods_of(table)) > _MOST_LINES + 1
+    panels = _by_method(table) if many else _by_policy(table)
+    columns = min(len(panels), _COLUMNS)
+    rows, width = -(-len(panels) // columns), 2.9 if many else 4.2
+    size = (1 + width * columns, 0.6 + (2.3 if many else 3.6) * rows)
+    figure, axes = pyplot.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    figure.set_layout_engine("constrained")
+    for axis, (heading, lines) in zip(axes.flat, panels.items(), strict=False):
+        for position, line in enumerate(lines):
+            _draw(axis, line, _SPREAD * (position - (len(lines) - 1) / 2))
+        axis.set_title(heading, fontsize=11, loc="left")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].set_ylabel("mean toxicity within the budget")
-    axes[0][-1].legend(frameon=False, fontsize=9)
-    figure.suptitle(title, fontsize=12, x=0.01, ha="left")
+    axes[0][0].set_ylim(bottom=0)  # of all panels, once all is drawn: it ends the search for limits
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    figure.supxlabel("dose: risky component, % of all tokens", fontsize=10)
+    figure.supylabel("mean toxicity within the budget", fontsize=10)
+    axes[0][0 if many else -1].legend(frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=12, x=0.01, ha="left", wrap=True)
     # No "Software": it holds matplotlib's version, and the same table is to give the same bytes.
     figure.savefig(path, dpi=150, metadata={"Software": None}, format="png")
     pyplot.close(figure)
+
+
+def _by_policy(table: pl.DataFrame) -> dict[str, list[_Line]]:
+    methods = methods_of(table)
+    colours = method_colours(methods)
+    return {
+        f"loss policy: {policy}": [_Line(method, _rows(table, method, policy), colours[method]) for method in methods]
+        for policy in _policies(table)
+    }
+
+
+def _by_method(table: pl.DataFrame) -> dict[str, list[_Line]]:
+    """Every steered method beside doing nothing, loss policies by the style of the line."""
+    policies = _policies(table)
+    looks = {policy: _STYLES[i % len(_STYLES)] for i, policy in enumerate(policies)}
+    words = {policy: f", {policy}" if len(policies) > 1 else "" for policy in policies}
+    return {
+        method: [
+            _Line(f"{kind}{words[policy]}", _rows(table, name, policy), colour, looks[policy])
+            for policy in policies
+            for kind, name, colour in (("unsteered", NONE, GREY), ("steered", method, METHOD_COLOURS[0]))
+        ]
+        for method in methods_of(table)
+        if method != NONE
+    }
+
+
+def _policies(table: pl.DataFrame) -> list[str]:
+    return sorted(table["policy"].unique().to_list())
+
+
+def _rows(table: pl.DataFrame, method: str, policy: str) -> pl.DataFrame:
+    return table.filter(pl.col("policy") == policy, pl.col("method") == method).sort("dose")
+
+
+def _draw(axis: Any, line: _Line, shift: float) -> None:
+    rows = line.rows
+    x = [100 * dose + shift for dose in rows["dose"]]
+    low = (rows["toxicity"] - rows["toxicity_low"]).fill_null(0.0).to_list()
+    high = (rows["toxicity_high"] - rows["toxicity"]).fill_null(0.0).to_list()
+    style = {"marker": "o", "markersize": 5, "capsize": 3, "linewidth": 1.8, "elinewidth": 1.2, "linestyle": line.style}
+    axis.errorbar(x, rows["toxicity"], yerr=[low, high], label=line.label, color=line.colour, **style)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 
 from analysis.report.findings import compute
 from analysis.report.page import render, terminal_tables, terminal_tables_of, write_report
+from analysis.report.picture import draw_dose_response
 from analysis.results import SCHEMA
 from tests.helpers import made_up_study
 
@@ -147,3 +149,20 @@ def test_report_without_probes_says_so() -> None:
 
 def test_picture_is_a_png(written: Path) -> None:
     assert (written / "dose_response.png").read_bytes().startswith(b"\x89PNG")
+
+
+def size_of(png: Path) -> tuple[int, int]:
+    """Width and height in the header of a PNG."""
+    width, height = struct.unpack(">II", png.read_bytes()[16:24])
+    return width, height
+
+
+def test_many_methods_get_a_panel_each_and_few_share_one(tmp_path: Path) -> None:
+    """Nine methods of one policy: four columns and three rows, where two methods are one panel."""
+    point = {"dose": 0.1, "policy": "keep", "toxicity": 0.1, "toxicity_low": 0.05, "toxicity_high": 0.2}
+    for name, count in (("few", 2), ("many", 9)):
+        methods = ["none", *(f"method {number}" for number in range(count))]
+        table = pl.DataFrame([{**point, "method": method} for method in methods])
+        draw_dose_response(table, tmp_path / f"{name}.png", "a study")
+    (few_width, few_height), (width, height) = size_of(tmp_path / "few.png"), size_of(tmp_path / "many.png")
+    assert width > 2 * few_width and height > 1.5 * few_height
