@@ -205,6 +205,8 @@ def python(arguments: list[str]) -> None:
 
 
 def pip(arguments: list[str]) -> None:
+    # Once pip is loaded, setuptools cannot put its distutils in place any more, and whoever loads it later fails.
+    pytest.importorskip("setuptools", reason="the environment has no setuptools")
     commands = pytest.importorskip("pip._internal.commands", reason="the environment has no pip")
     _, packages = commands.create_command(arguments[0]).parse_args(arguments[1:])
     pinned = (ROOT / "pyproject.toml").read_text()
