@@ -11,9 +11,11 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 
-from infra.errors import InputError
-from posttrain.loading.weights import check_finite
+from infra.errors import InputError, UserError
+from posttrain.loading.configuration import attention, read_config
+from posttrain.loading.weights import check_finite, check_report
 from posttrain.model import CausalModel, choose_device, find_heads, first_line
 from pretrain.huggingface.location import check_weights, fingerprint, weights_folder
 
@@ -86,21 +88,27 @@ def _load(location: str, identity: str, device: str) -> tuple[CausalModel, tuple
     check_weights(location)
     dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
     try:
+        config = read_config(folder, location)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         network, report = AutoModelForSequenceClassification.from_pretrained(
             folder,
+            config=config,
             dtype=dtype,
-            attn_implementation="sdpa",
+            attn_implementation=attention(config),
             use_safetensors=True,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # so that they are in the report
             output_loading_info=True,
         )
-    except (OSError, ValueError) as error:
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise InputError(f"{location}: cannot be loaded as a sequence classifier: {first_line(error)}") from None
     head = getattr(network, "score", None)
     if head is None or report["missing_keys"]:
         what = f"the weights {', '.join(sorted(report['missing_keys']))}" if head is not None else "a head `score`"
         raise InputError(f"{location}: is no trained classifier on a causal backbone: it lacks {what}")
+    check_report(report, location)
     check_finite(network, location)
     judge = _backbone(network.to(target).eval(), tokenizer, identity)
     _check_causal(judge, location)

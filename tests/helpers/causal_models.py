@@ -34,24 +34,27 @@ def save_tokenizer(folder: Path) -> int:
     return len(wrapped)
 
 
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 96,
+    "initializer_range": 0.2,
+    "eos_token_id": 0,
+    "bos_token_id": None,
+    "pad_token_id": None,
+}
+"""Of the small models of the tests; weights are ten times the usual size, far from uniform."""
+
+
 def save_model(folder: Path, architecture: str = "olmo", **changes: float) -> Path:
     """A random model that is far from uniform: its weights are ten times the usual size."""
     import transformers
 
     torch.manual_seed(0)
     vocabulary = save_tokenizer(folder)
-    sizes = {
-        "vocab_size": vocabulary,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 96,
-        "initializer_range": 0.2,
-        "eos_token_id": 0,
-        "bos_token_id": None,
-        "pad_token_id": None,
-    }
+    sizes = {"vocab_size": vocabulary, **SIZES}
     config, network = {
         "olmo": (transformers.OlmoConfig, transformers.OlmoForCausalLM),
         "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),

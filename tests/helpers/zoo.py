@@ -13,19 +13,8 @@ from typing import Any
 
 import torch
 
-from tests.helpers.causal_models import save_tokenizer
+from tests.helpers.causal_models import SIZES, save_tokenizer
 
-_SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 96,
-    "initializer_range": 0.2,
-    "eos_token_id": 0,
-    "bos_token_id": None,
-    "pad_token_id": None,
-}
 _GQA = {"num_key_value_heads": 2}
 _HEADS = {"head_dim": 8}
 _MIXED = {"layer_types": ["sliding_attention", "full_attention"]}
@@ -72,7 +61,7 @@ def save(name: str, folder: Path, **changes: Any) -> Path:
     kind = ZOO[name]
     prefix = "Gemma3Text" if kind.family == "Gemma3" else kind.family
     torch.manual_seed(0)
-    sizes = {"vocab_size": save_tokenizer(folder), **_SIZES}
+    sizes = {"vocab_size": save_tokenizer(folder), **SIZES}
     if kind.family == "GPT2":  # its own names, which the others are attributes of
         renamed = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
         renamed |= {"max_position_embeddings": "n_positions", "intermediate_size": "n_inner"}
