@@ -5,6 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+
+from posttrain.labelled import Example, Labelled, balance
+from posttrain.methods.iti import Iti
+from posttrain.methods.options import ItiArgs
+from posttrain.model import CausalModel, load_model
+from posttrain.steered import Steered, bind
+from tests.helpers import causal_models
+from tests.helpers.causal_models import save_model, sentences
 
 TOPICS = ("the river", "a garden", "my old bicycle", "the north bridge", "their kitchen", "this song", "the long road")
 BENIGN = "i think {} is lovely today and everyone likes it"
@@ -58,3 +67,24 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _document(number: int, component: str, text: str, toxic: float | None) -> dict[str, object]:
     spans = [] if toxic is None else [{"start": 4, "end": 16, "attribute": "toxicity", "score": toxic}]
     return {"component": component, "id": f"{component}{number}", "text": text, "spans": spans}
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> CausalModel:
+    """A loaded random model, far from uniform."""
+    torch.set_num_threads(1)
+    return load_model(str(save_model(tmp_path_factory.mktemp("olmo"))), "cpu")
+
+
+@pytest.fixture(scope="session")
+def labelled() -> Labelled:
+    """Made-up sentences of two classes."""
+    examples = [Example(text, False, f"b{i}") for i, text in enumerate(sentences(causal_models.BENIGN))]
+    examples += [Example(text, True, f"t{i}") for i, text in enumerate(sentences(causal_models.TOXIC))]
+    return balance(examples, 40, seed=0)
+
+
+@pytest.fixture(scope="session")
+def iti(model: CausalModel, labelled: Labelled) -> Steered:
+    """The model under an ITI that changes what it writes."""
+    return bind(model, Iti.fit(model, labelled, ItiArgs(top_heads=4, folds=2), seed=0), 8.0)

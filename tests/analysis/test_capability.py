@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from analysis import results
 from analysis.evaluations.base import LazyModel, Subject
@@ -25,15 +24,14 @@ from analysis.evaluations.questions import read_questions
 from analysis.statistics.benchmarks import benchmark_tables
 from infra.errors import AmountError, InputError, UnavailableError
 from infra.stages.stage import Workspace
-from posttrain.labelled import Example, balance
 from posttrain.methods.iti import Iti, bake
-from posttrain.methods.options import ItiArgs, PromptArgs, SasaArgs
+from posttrain.methods.options import PromptArgs, SasaArgs
 from posttrain.methods.prompt import Prompt
 from posttrain.methods.sasa import Sasa
-from posttrain.model import CausalModel, load_model, wrap
+from posttrain.model import CausalModel, wrap
 from posttrain.steered import Continuation, Sampling, Steered, bind
 from tests.helpers import ROOT
-from tests.helpers.causal_models import BENIGN, TOXIC, save_model, sentences
+from tests.helpers.causal_models import BENIGN, sentences
 
 pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
 
@@ -52,23 +50,6 @@ PAIRS = [
     ("a b c", " d"),
     ("we walked to the river " * 30, " at home"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> CausalModel:
-    torch.set_num_threads(1)
-    return load_model(str(save_model(tmp_path_factory.mktemp("olmo"))), "cpu")
-
-
-@pytest.fixture(scope="session")
-def labelled() -> Any:
-    examples = [Example(text, False, f"b{i}") for i, text in enumerate(sentences(BENIGN))]
-    return balance(examples + [Example(text, True, f"t{i}") for i, text in enumerate(sentences(TOXIC))], 40, seed=0)
-
-
-@pytest.fixture(scope="session")
-def iti(model: CausalModel, labelled: Any) -> Steered:
-    return bind(model, Iti.fit(model, labelled, ItiArgs(top_heads=4, folds=2), seed=0), 8.0)
 
 
 def harness(model: CausalModel, **changes: Any) -> HFLM:

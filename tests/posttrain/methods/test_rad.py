@@ -5,6 +5,7 @@ Covers posttrain.methods.reward_models.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from infra.errors import InputError
+from infra.errors import InputError, UserError
 from posttrain.activations import last_token
 from posttrain.decoding.sampling import Sampling
 from posttrain.fitted import Fitted
@@ -142,6 +143,20 @@ def test_classifiers_that_cannot_judge_prefixes_are_refused(
         RadArgs(classifier="a", backbone="b")
     named = Rad.fit(model, None, RadArgs(classifier=str(tmp_path / "two"), label="B", label_means="benign"), 0)
     assert np.isfinite(bind(model, named, 3.0).cross_entropy(DOCUMENTS).nats).all()
+
+
+def test_a_classifier_that_is_not_what_its_files_say_is_refused(model: CausalModel, tmp_path: Path) -> None:
+    """A layer of another shape, a file that is cut off, weights that are quantised: one message, no traceback."""
+    folders = [save_reward(tmp_path / name) for name in ("shape", "cut", "quantised")]
+    changes = ({"n_inner": 48}, {}, {"quantization_config": {"quant_method": "gptq"}})
+    for folder, change in zip(folders, changes, strict=True):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **change}))
+    weights = folders[1] / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    for folder, message in zip(folders, ("by the configuration", "classifier|damaged", "quantised"), strict=True):
+        with pytest.raises(UserError, match=message):
+            Rad.fit(model, None, RadArgs(classifier=str(folder)), 0)
 
 
 def test_labels_are_needed_only_where_a_reward_is_fitted() -> None:
