@@ -34,10 +34,13 @@ SCHEMA: dict[str, pl.DataType] = {
     "method": pl.String(),
     "budget": pl.Float64(),
     "strength": pl.Float64(),
+    "step": pl.Int64(),
     "evaluation": pl.String(),
+    "instance": pl.String(),
     "prompt": pl.Int64(),
     "sample": pl.Int64(),
     "prompt_id": pl.String(),
+    "group": pl.String(),
     "prompt_text": pl.String(),
     "prompt_scores": pl.List(pl.Struct({"attribute": pl.String, "score": pl.Float32})),
     "generation": pl.String(),
@@ -49,10 +52,16 @@ SCHEMA: dict[str, pl.DataType] = {
     "sampling_seed": pl.Int64(),
 }
 """Column -> type. `budget` is null where a strength was given; with one, the strength was found for this very model.
-`scorer` is the scorer's identity: its name and the SHA-256 of its weights.
+`step` is the optimizer step of the checkpoint that was measured, null for the end of training. `instance` names what an
+evaluation measured beside its main subject (a further set of prompts, other documents), and is null for that; `group`
+is what the prompt says of itself, such as the people it speaks of. `scorer` is the scorer's identity: its name and the
+SHA-256 of its weights.
 """
 
-KEY = ("dose", "policy", "mixture", "arm", "seed", "method", "budget", "strength", "evaluation", "prompt", "sample")
+KEY = (
+    "dose", "policy", "mixture", "arm", "seed", "method", "budget", "strength", "step", "evaluation", "instance",
+    "prompt", "sample",
+)  # fmt: skip
 """The columns that identify a row; tables are kept sorted by them, so that equal results are equal bytes."""
 
 TOXICITY, CROSS_ENTROPY, PROBES = "toxicity", "cross_entropy", "probes"
@@ -74,6 +83,8 @@ class Labels:
     strength: float
     budget: float | None = None
     """Nats per token for which the strength was found."""
+    step: int | None = None
+    """Optimizer step of the checkpoint; None for the end of training."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +108,11 @@ class Score:
 class Row:
     """One measurement of a subject; what its columns mean depends on the evaluation (see above)."""
 
+    instance: str | None = None
     prompt: int
     sample: int = 0
     prompt_id: str
+    group: str | None = None
     prompt_text: str | None = None
     prompt_scores: tuple[PromptScore, ...] | None = None
     generation: str | None = None
@@ -115,6 +128,11 @@ def frame(labels: Labels, evaluation: str, rows: Iterable[Row]) -> pl.DataFrame:
     """The rows of one evaluation of one subject as a sorted table of `SCHEMA`."""
     subject = {**asdict(labels), "evaluation": evaluation}
     return pl.DataFrame([{**subject, **asdict(row)} for row in rows], schema=SCHEMA).sort(KEY)
+
+
+def main(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows that comparisons and the answer stand on: of the end of training, and of no further instance."""
+    return table.filter(pl.col("step").is_null() & pl.col("instance").is_null())
 
 
 def write(table: pl.DataFrame, path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from analysis.report.tables import arm_words
-from analysis.results import TOXICITY
+from analysis.results import TOXICITY, main
 from analysis.statistics.frontier import Allowance, costs, within
 from analysis.statistics.panels import CELL_COLUMNS, NONE, Cell, Panels, Treatment, cell_of, with_settings
 
@@ -44,7 +44,7 @@ def sample_tables(results: pl.DataFrame, panels: Panels, allowance: Allowance, s
     """Prompts drawn by `seed`, not picked; each method at its highest setting within the allowance."""
     if not panels.cells:
         return []
-    toxic = with_settings(results).filter(pl.col("evaluation") == TOXICITY, pl.col("sample") == 0)
+    toxic = with_settings(main(results)).filter(pl.col("evaluation") == TOXICITY, pl.col("sample") == 0)
     toxic = toxic.filter(pl.col("seed") == toxic["seed"].min())
     prompts = toxic["prompt"].unique().sort().to_list()
     drawn = np.random.default_rng([seed, 0x5A3]).permutation(len(prompts))[:PROMPTS]

@@ -108,7 +108,7 @@ def _figures(report: ReportInput, findings: Findings) -> dict[str, plots.Figure]
 
 def _facts(report: ReportInput) -> list[tuple[str, str]]:
     """What the study consists of, in numbers."""
-    toxic = report.results.filter(pl.col("evaluation") == results.TOXICITY)
+    toxic = results.main(report.results).filter(pl.col("evaluation") == results.TOXICITY)
     unscored = toxic["value"].null_count()
     scorers = ", ".join(sorted(toxic["scorer"].drop_nulls().unique().to_list())) or "none"
     return [

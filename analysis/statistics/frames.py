@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from analysis.results import CROSS_ENTROPY, PROBES, TOXICITY
+from analysis.results import CROSS_ENTROPY, PROBES, TOXICITY, main
 from analysis.settings import Setting
 from analysis.statistics.dose_response import Point
 from analysis.statistics.frontier import clean_reference, undominated
@@ -25,7 +25,7 @@ CELL = [*ARM, "method", "budget", "strength"]
 def arms_table(results: pl.DataFrame) -> pl.DataFrame:
     """One row an (arm, seed, recipe, setting): toxicity in its three forms, cross-entropy, unscored generations."""
     keys = [*CELL, "seed"]
-    results = results.with_columns(pl.col("value").fill_nan(None))
+    results = main(results).with_columns(pl.col("value").fill_nan(None))
     toxic = results.filter(pl.col("evaluation") == TOXICITY)
     value = pl.col("value")
     per_prompt = toxic.group_by([*keys, "prompt"], maintain_order=True).agg(highest=value.max())
@@ -109,7 +109,7 @@ def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0)
 
 def probe_rows(results: pl.DataFrame) -> pl.DataFrame:
     """The probes of the pretrained models; a model that was tuned is probed too, under its recipe's name."""
-    return results.filter(pl.col("evaluation") == PROBES, pl.col("method") == NONE)
+    return main(results).filter(pl.col("evaluation") == PROBES, pl.col("method") == NONE)
 
 
 def _best_heads(probes: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from analysis.results import CROSS_ENTROPY, TOXICITY
+from analysis.results import CROSS_ENTROPY, TOXICITY, main
 from analysis.settings import Setting
 from analysis.statistics.intervals import Panel
 
@@ -95,7 +95,8 @@ def with_settings(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def build(results: pl.DataFrame) -> Panels:
-    """Panels over every cell that has both toxicity and cross-entropy."""
+    """Panels over every cell that has both toxicity and cross-entropy, of what counts in the answer."""
+    results = main(results)
     measured = with_settings(results.filter(pl.col("evaluation").is_in([TOXICITY, CROSS_ENTROPY])))
     usable = measured.join(_not_numbers(measured), on=[*CELL_COLUMNS, "seed"], how="anti")
     toxic, ce = (usable.filter(pl.col("evaluation") == name) for name in (TOXICITY, CROSS_ENTROPY))
