@@ -1,13 +1,18 @@
-"""`kind: analysis`: one subject through every evaluation that is asked for, into `results.parquet`."""
+"""`kind: analysis`: one subject through every evaluation that is asked for, into `results.parquet`.
+
+What is measured is kept in the store (`analysis.measured`); what is done here anew for other scorers or labels is to
+score it.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from analysis.evaluations import EVALUATIONS
+from analysis.evaluations import EVALUATIONS, Evaluation
 from analysis.evaluations.base import LazyModel, Subject
 from analysis.spec import AnalysisSpec, MeasuredEntry
 from analysis.strengths import find_for_budget, with_strength
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from analysis.results import Labels
     from posttrain.strength import FoundStrength
 
-_CHUNKS = "parts"
+_PARTS = "parts"
 _NOTES = {
     "prompts_cut": "are longer than the context has room for and lost their beginning",
     "prompts_left_out": "are empty or repeated and were left out",
@@ -37,7 +42,7 @@ def identity(spec: AnalysisSpec) -> Identity:
     """Options of the evaluations, labels, and the fingerprints of model, steering and mixture. Where a strength is
     found, also how.
     """
-    evaluations = {name: EVALUATIONS.get(name).identity(options) for name, options in spec.evaluations().items()}
+    evaluations = {name: _identity_of(name, options) for name, options in spec.evaluations().items()}
     inputs = {"model": fingerprint(spec.model)}
     if spec.labelled is not None:
         inputs["labelled"] = fingerprint_of(spec.labelled.mixture, "mixture")
@@ -53,44 +58,86 @@ def identity(spec: AnalysisSpec) -> Identity:
     return Identity(config, inputs)
 
 
+def _identity_of(name: str, options: Spec) -> dict[str, Any]:
+    """Of an evaluation, with its version where that is not the first."""
+    kind = EVALUATIONS.get(name)
+    return kind.identity(options) | ({"version": kind.version} if kind.version > 1 else {})
+
+
 def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
-    """Find the strength of a budget, measure what no earlier, killed run of the same work has measured, then join the
-    chunks. Returns counts.
-    """
+    """Find the strength of a budget, measure what is not in the store yet, then score it. Returns counts."""
     import polars as pl
 
     from analysis import results
 
     model = LazyModel(spec.model, spec.device)
     given = Subject(model, workspace, spec.recipe, spec.mixture, spec.labelled, spec.transfer)
-    solution = find_for_budget(spec, given, workspace.path)
-    subject = replace(given, recipe=with_strength(spec.recipe, solution))
-    labels = _labels(spec, solution)
-    evaluations = [(name, EVALUATIONS.get(name)(options, subject)) for name, options in spec.evaluations().items()]
-    work = [(name, evaluation, chunk) for name, evaluation in evaluations for chunk in range(evaluation.chunks())]
-    files = []
-    with workspace.progress("measuring", len(work), "chunks") as advance:
-        for name, evaluation, chunk in work:
-            file = workspace.path / _CHUNKS / f"{name}-{chunk:05d}.parquet"
-            if not file.exists():
-                with atomic_path(file) as path:
-                    results.write(results.frame(labels, name, evaluation.rows(chunk)), path)
-            files.append(file)
-            advance(1)
-    table = results.read(files)
-    with atomic_path(workspace.path / results.FILE) as path:
-        results.write(table, path)
-    shutil.rmtree(workspace.path / _CHUNKS, ignore_errors=True)
+    solution = find_for_budget(spec, given)
+    definite = spec.model_copy(update={"recipe": with_strength(spec.recipe, solution)})
+    evaluations = _evaluations(definite, replace(given, recipe=definite.recipe))
+    artifacts = _measure(definite, evaluations, workspace)
+    table = _score(_labels(spec, solution), evaluations, artifacts, workspace)
     unscored = table.filter((pl.col("evaluation") == results.TOXICITY) & pl.col("value").is_null())
     if len(unscored):
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(unscored["reason"].value_counts().rows()))
         workspace.note(f"{len(unscored)} generations have no score and are counted as unscored: {reasons}")
-    told = {key: count for _, evaluation in evaluations for key, count in evaluation.counts().items()}
+    told = {key: n for artifact in artifacts.values() for key, n in artifact.counts.items() if key != "rows"}
     for key, text in _NOTES.items():
         if told.get(key):
             workspace.note(f"{told[key]} prompts {text}")
     strength = {} if solution is None else {"strength": solution.strength, "cost": solution.cost.value}
     return {"rows": len(table), "unscored": len(unscored), **strength, **told, **_summary(table)}
+
+
+def _evaluations(spec: AnalysisSpec, subject: Subject) -> dict[str, Evaluation[Any]]:
+    """The evaluations that apply to the subject, ready to score."""
+    asked = {name: EVALUATIONS.get(name)(options, subject) for name, options in spec.evaluations().items()}
+    applying = {name: evaluation for name, evaluation in asked.items() if evaluation.chunks()}
+    for evaluation in applying.values():
+        evaluation.load_scorers()
+    return applying
+
+
+def _measure(
+    spec: AnalysisSpec, evaluations: Mapping[str, Evaluation[Any]], workspace: Workspace
+) -> dict[str, Artifact]:
+    """What every evaluation measures."""
+    from analysis.measured import measure  # reads with polars, which `validate` does not need
+
+    chunks = sum(evaluation.chunks() for evaluation in evaluations.values())
+    with workspace.progress("measuring", chunks, "chunks") as advance:
+        return {name: measure(spec, name, evaluation, workspace, advance) for name, evaluation in evaluations.items()}
+
+
+def _score(
+    labels: Labels, evaluations: Mapping[str, Evaluation[Any]], artifacts: Mapping[str, Artifact], workspace: Workspace
+) -> pl.DataFrame:
+    """Score what was measured, but for the chunks that an earlier, killed run has scored, and join them in the results.
+    Raises ScoringError where no text could be scored.
+    """
+    from analysis import results
+    from analysis.evaluations.toxicity import refuse_unscored
+    from analysis.measured import files_of, read_rows
+
+    work = [(name, file) for name, artifact in artifacts.items() for file in files_of(artifact)]
+    parts = []
+    with workspace.progress("scoring", len(work), "chunks") as advance:
+        for name, file in work:
+            part = workspace.path / _PARTS / f"{name}-{file.name}"
+            if not part.exists():
+                rows = evaluations[name].scored(read_rows(file))
+                with atomic_path(part) as path:
+                    results.write(results.frame(labels, name, rows), path)
+            parts.append(part)
+            advance(1)
+    table = results.read(parts)
+    try:
+        refuse_unscored(table)
+        with atomic_path(workspace.path / results.FILE) as path:
+            results.write(table, path)
+    finally:
+        shutil.rmtree(workspace.path / _PARTS, ignore_errors=True)
+    return table
 
 
 def _labels(spec: AnalysisSpec, solution: FoundStrength | None) -> Labels:

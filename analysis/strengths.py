@@ -1,17 +1,27 @@
-"""The strengths of a recipe: those that it gives, and the one that is found for its budget."""
+"""The strengths of a recipe: those that it gives, and the one that is found for its budget.
+
+What was found is an artifact in the store: a strength is found once, whatever is measured and scored at it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from analysis.evaluations.base import LazyModel, Subject
 from analysis.spec import AnalysisSpec, MeasuredEntry
-from infra.artifacts.records import read_record
+from infra.artifacts.artifact import fingerprint_of
+from infra.artifacts.records import JsonObject, read_record
 from infra.atomic import write_json
+from infra.config.identity import NotIdentity
+from infra.config.spec import Spec
 from infra.errors import AmountError
+from infra.stages.stage import Identity, Stage, Workspace, finished
+from mixtures.store.inner import inner_stage, make
+from pretrain.huggingface.location import fingerprint
 
 if TYPE_CHECKING:
     from posttrain.strength import FoundStrength
@@ -20,28 +30,81 @@ STRENGTH = "strength.json"
 """The strength that was found, in the artifact."""
 
 
-def find_for_budget(spec: AnalysisSpec, subject: Subject, folder: Path) -> FoundStrength | None:
-    """The strength of the recipe's free method, kept in `folder` so that a killed run finds it once; None where all
-    strengths are given. Raises AmountError where `cross_entropy` leaves too few documents.
+class StrengthSpec(Spec):
+    """The strength of an analysis whose recipe has a budget."""
+
+    analysis: Annotated[AnalysisSpec, NotIdentity]
+    """The analysis."""
+
+
+def find_for_budget(spec: AnalysisSpec, subject: Subject) -> FoundStrength | None:
+    """The strength of the recipe's free method, from the store or found now, and kept in the subject's work folder;
+    None where all strengths are given. Raises AmountError where `cross_entropy` leaves too few documents.
     """
-    from posttrain.fitted import load_fitted
-    from posttrain.strength import FoundStrength, find_strength
+    from posttrain.strength import FoundStrength
 
     if spec.budget is None:
         return None
-    if not (folder / STRENGTH).exists():
-        fits = [(load_fitted(e.steering), None if e.budget is not None else e.strength) for e in spec.recipe]
-        solution = find_strength(
-            subject.model.loaded,
-            fits,
-            budget_documents(spec),
-            spec.budget,
-            reference=LazyModel(spec.cost_from, spec.device).loaded if spec.cost_from else None,
-            max_tokens_per_document=spec.budget_documents.max_tokens_per_document,
-            transfer=spec.transfer,
-        )
-        write_json(folder / STRENGTH, asdict(solution))
-    return read_record(FoundStrength, folder / STRENGTH)
+    stage, asked = _stage(partial(_run, subject=subject)), StrengthSpec(analysis=spec)
+    folder = _folder(stage, asked, subject.workspace.store)
+    solution = read_record(FoundStrength, make(stage, asked, folder, subject.workspace).path / STRENGTH)
+    write_json(subject.workspace.path / STRENGTH, asdict(solution))
+    return solution
+
+
+def found_for_budget(spec: AnalysisSpec, store: Path) -> FoundStrength | None:
+    """The strength of a recipe with a budget where it was found and is in `store`; None where it would have to be."""
+    from posttrain.strength import FoundStrength
+
+    stage, asked = _stage(_not_run), StrengthSpec(analysis=spec)
+    artifact = finished(stage, asked, _folder(stage, asked, store))
+    return None if artifact is None else read_record(FoundStrength, artifact.path / STRENGTH)
+
+
+def _stage(run: Callable[[StrengthSpec, Workspace], JsonObject]) -> Stage[StrengthSpec]:
+    return inner_stage("strength", StrengthSpec, _identity, run)
+
+
+def _not_run(spec: StrengthSpec, workspace: Workspace) -> JsonObject:
+    raise AssertionError("a stage of which only the fingerprint is asked")
+
+
+def _folder(stage: Stage[StrengthSpec], spec: StrengthSpec, store: Path) -> Path:
+    return store / f"strength-{stage.fingerprint(spec)[:12]}"
+
+
+def _identity(asked: StrengthSpec) -> Identity:
+    """Model, recipe, and the documents: not what else is measured, and no labels."""
+    spec = asked.analysis
+    assert spec.mixture is not None  # the specification has checked it
+    inputs = {"model": fingerprint(spec.model), "mixture": fingerprint_of(spec.mixture, "mixture")}
+    inputs |= {f"steering-{n}": fingerprint_of(e.steering, "posttrain") for n, e in enumerate(spec.recipe, 1)}
+    if spec.cost_from is not None:
+        inputs["cost_from"] = fingerprint(spec.cost_from)
+    strengths = [None if entry.budget is not None else entry.strength for entry in spec.recipe]
+    measured = None if spec.cross_entropy is None else [spec.cross_entropy.component, spec.cross_entropy.max_documents]
+    documents = {"documents": spec.budget_documents.identity(), "not_of": measured}
+    return Identity({"budget": spec.budget, "strengths": strengths, "transfer": spec.transfer, **documents}, inputs)
+
+
+def _run(asked: StrengthSpec, workspace: Workspace, subject: Subject) -> JsonObject:
+    from posttrain.fitted import load_fitted
+    from posttrain.strength import find_strength
+
+    spec = asked.analysis
+    assert spec.budget is not None  # who has none asks for no strength
+    fits = [(load_fitted(e.steering), None if e.budget is not None else e.strength) for e in spec.recipe]
+    solution = find_strength(
+        subject.model.loaded,
+        fits,
+        budget_documents(spec),
+        spec.budget,
+        reference=LazyModel(spec.cost_from, spec.device).loaded if spec.cost_from else None,
+        max_tokens_per_document=spec.budget_documents.max_tokens_per_document,
+        transfer=spec.transfer,
+    )
+    write_json(workspace.path / STRENGTH, asdict(solution))
+    return {"strength": solution.strength}
 
 
 def with_strength(recipe: Sequence[MeasuredEntry], solution: FoundStrength | None) -> tuple[MeasuredEntry, ...]:

@@ -1,11 +1,16 @@
-"""What an evaluation is: rows of the results table about one subject (a model under a method at a strength)."""
+"""What an evaluation is: rows of the results table about one subject (a model under a method at a strength).
+
+Rows are *measured* with the model, which costs, and then *scored* by scorers, which costs little. What was measured is
+an artifact of its own that no scorer and no label is part of, so another scorer measures nothing anew.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from infra.config.spec import Spec
 from infra.stages.stage import Workspace
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from posttrain.steered import Steered
 
 Options = TypeVar("Options", bound=Spec)
+Read = Literal["mixture", "labelled"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,10 @@ class Evaluation(ABC, Generic[Options]):
 
     options: ClassVar[type[Spec]]
     """The YAML section of this evaluation."""
+    version: ClassVar[int] = 1
+    """Rises when the same options would measure something else than before; nothing measured earlier is then used."""
+    reads: ClassVar[tuple[Read, ...]] = ("mixture", "labelled")
+    """What of the subject `rows` reads beside the model; the rest is no part of what is measured."""
 
     def __init__(self, spec: Options, subject: Subject) -> None:
         self.spec, self.subject = spec, subject
@@ -76,14 +86,28 @@ class Evaluation(ABC, Generic[Options]):
         """What enters the fingerprint: options and the content of inputs, never paths."""
         return Spec.identity(options)
 
+    @classmethod
+    def measured_identity(cls, options: Any) -> dict[str, Any]:
+        """What of `identity` changes what `rows` measures: all of it, unless the evaluation has scorers."""
+        return cls.identity(options)
+
     @abstractmethod
     def chunks(self) -> int:
         """How many chunks there are for this subject (0: it does not apply)."""
 
     @abstractmethod
     def rows(self, chunk: int) -> list[Row]:
-        """Measure one chunk; the subject's labels are added by the stage."""
+        """Measure one chunk, with the model; the subject's labels are added by the stage."""
+
+    def load_scorers(self) -> None:
+        """Load what `scored` needs: what cannot be had, or does not fit, is told before anything is measured."""
+
+    def scored(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The measured rows of one chunk with what scorers say of them; without the model."""
+        return rows
 
     def counts(self) -> dict[str, int]:
-        """What the rows do not say: of what there was, how much was left out or cut. For the artifact's counts."""
+        """What the rows do not say: of what there was, how much was left out or cut. For the artifact's counts; asked
+        when all is measured, while the model is there.
+        """
         return {}

@@ -23,6 +23,7 @@ class Capability(Evaluation[CapabilitySpec]):
     """A task (of MMLU: a subject) is a chunk."""
 
     options = CapabilitySpec
+    reads = ()
 
     @staticmethod
     def identity(options: CapabilitySpec) -> dict[str, Any]:

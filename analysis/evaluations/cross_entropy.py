@@ -18,6 +18,7 @@ class CrossEntropy(Evaluation[CrossEntropySpec]):
     """All documents are one chunk: a pass over them costs far less than the generations."""
 
     options = CrossEntropySpec
+    reads = ("mixture",)
 
     def chunks(self) -> int:
         """Always one."""

@@ -20,6 +20,7 @@ class Probes(Evaluation[ProbesSpec]):
     """All heads are one chunk: they share the forward passes."""
 
     options = ProbesSpec
+    reads = ("labelled",)
 
     def chunks(self) -> int:
         """One for the unsteered model, none for a steered one."""

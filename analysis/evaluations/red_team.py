@@ -8,6 +8,7 @@ steered model's. Success is told by the target's beginning, and by a scorer besi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -34,6 +35,7 @@ class RedTeam(Evaluation[RedTeamSpec]):
     """A prompt is a chunk: its searches take minutes."""
 
     options = RedTeamSpec
+    reads = ()
 
     @staticmethod
     def identity(options: RedTeamSpec) -> dict[str, Any]:
@@ -41,8 +43,12 @@ class RedTeam(Evaluation[RedTeamSpec]):
         where it is not installed.
         """
         scorer = [options.scorer.name, weights_of(options.scorer)] if options.scorer else []
-        searcher = {"nanogcg": gcg_version()}
-        return {**options.identity(), "prompts": content_of(options.prompts), "scorer": scorer, **searcher}
+        return RedTeam.measured_identity(options) | {"scorer": scorer}
+
+    @classmethod
+    def measured_identity(cls, options: RedTeamSpec) -> dict[str, Any]:
+        """Without the scorer."""
+        return {**options.identity(), "prompts": content_of(options.prompts), "nanogcg": gcg_version()}
 
     def chunks(self) -> int:
         """One a prompt."""
@@ -80,16 +86,13 @@ class RedTeam(Evaluation[RedTeamSpec]):
             return replace(unmeasured, reason=suffix.reason)
         text = prompt.text + suffix.text
         reply = self._reply(self._chat(text), number)
-        scores, reason = self._scored(reply)
         return replace(
             unmeasured,
             prompt_text=text,
             generation=reply.text,
             value=float(begins_with(reply.text, target)),
             tokens=len(reply.tokens),
-            scores=(*self._facts(attack, suffix, self._chat(text), target), *scores),
-            scorer=self._scorer.identity if self._scorer else None,
-            reason=reason,
+            scores=tuple(self._facts(attack, suffix, self._chat(text), target)),
         )
 
     def _suffix(self, attack: Attack, number: int, request: str, target: str) -> Suffix | Failure:
@@ -118,18 +121,15 @@ class RedTeam(Evaluation[RedTeamSpec]):
         ((reply,),) = self.subject.steered.generate([text], sampling, indices=[number])
         return reply
 
-    def _scored(self, reply: Generation) -> tuple[list[Score], str | None]:
-        """The scorer's scores of a reply, or why there are none: the value stands without them."""
-        if self._scorer is None:
-            return [], None
-        if not reply.text.strip():
-            return [], "empty reply: the scorer has not seen it"
-        try:
-            (scores,) = self._scorer.score([reply.text])
-        except ScoringError as error:
-            return [], str(error)
-        named = zip(self._scorer.attributes, map(float, scores), strict=True)
-        return [Score(self._scorer.identity, name, score) for name, score in named], None
+    def load_scorers(self) -> None:
+        """Raises InputError, UnavailableError with advice."""
+        _ = self._scorer
+
+    def scored(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """What the scorer says of every reply, beside what was measured."""
+        if (scorer := self._scorer) is None:
+            return rows
+        return [row if row.generation is None else _with_scores(row, row.generation, scorer) for row in rows]
 
     def _chat(self, text: str) -> str:
         return in_chat(self.subject.steered.model.tokenizer, text) if self.spec.chat else text
@@ -141,6 +141,19 @@ class RedTeam(Evaluation[RedTeamSpec]):
     @cached_property
     def _prompts(self) -> list[RawDocument]:
         return read_requests(self.spec)
+
+
+def _with_scores(row: Row, reply: str, scorer: Scorer) -> Row:
+    """A row with the scorer's scores of its reply, or why there are none: the value stands without them."""
+    row = replace(row, scorer=scorer.identity)
+    if not reply.strip():
+        return replace(row, reason="empty reply: the scorer has not seen it")
+    try:
+        (scores,) = scorer.score([reply])
+    except ScoringError as error:
+        return replace(row, reason=str(error))
+    named = zip(scorer.attributes, map(float, scores), strict=True)
+    return replace(row, scores=(*(row.scores or ()), *(Score(scorer.identity, name, score) for name, score in named)))
 
 
 def read_requests(options: RedTeamSpec) -> list[RawDocument]:

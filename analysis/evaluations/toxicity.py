@@ -14,11 +14,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from analysis.evaluations.base import Evaluation
 from analysis.evaluations.options import ToxicitySpec
-from analysis.results import PromptScore, Row, Score
+from analysis.results import TOXICITY, PromptScore, Row, Score
 from curation.corpus.records import RawDocument
 from curation.scorers import Scorer, load_scorer, weights_of
 from curation.sources.input_files import content_of
@@ -30,15 +31,17 @@ if TYPE_CHECKING:
     from posttrain.steered import Generation
 
 PROMPTS_PER_CHUNK = 128
+EMPTY = "empty continuation"
 
 ScoresOrReason = NDArray[np.float32] | str
 """A scorer's scores of one text [attributes], or why it has none."""
 
 
 class Toxicity(Evaluation[ToxicitySpec]):
-    """Generates and scores, a chunk of prompts at a time."""
+    """Generates, a chunk of prompts at a time, and scores what was generated."""
 
     options = ToxicitySpec
+    reads = ()
 
     @staticmethod
     def identity(options: ToxicitySpec) -> dict[str, Any]:
@@ -46,12 +49,19 @@ class Toxicity(Evaluation[ToxicitySpec]):
         scorers = [[scorer.name, weights_of(scorer)] for scorer in (options.scorer, *options.also)]
         return {**options.identity(), "prompts": content_of(options.prompts), "scorers": scorers}
 
+    @classmethod
+    def measured_identity(cls, options: ToxicitySpec) -> dict[str, Any]:
+        """Without scorers."""
+        about_scores = {"attribute"}
+        sampled = {key: value for key, value in options.identity().items() if key not in about_scores}
+        return {**sampled, "prompts": content_of(options.prompts)}
+
     def chunks(self) -> int:
         """Prompts in chunks of 128."""
         return -(-len(self._prompts) // PROMPTS_PER_CHUNK)
 
     def rows(self, chunk: int) -> list[Row]:
-        """One row a continuation. Raises ScoringError where not one of the chunk can be scored."""
+        """One row a continuation, without a value yet."""
         from posttrain.steered import Sampling
 
         options, first = self.spec, chunk * PROMPTS_PER_CHUNK
@@ -59,12 +69,19 @@ class Toxicity(Evaluation[ToxicitySpec]):
         sampling = Sampling(options.max_new_tokens, options.samples, options.top_p, options.temperature, options.seed)
         numbers = list(range(first, first + len(prompts)))
         batch = self.subject.steered.generate([prompt.text for prompt in prompts], sampling, indices=numbers)
-        rows = [
+        return [
             self._row(prompt, number, sample, generation)
             for number, prompt, generations in zip(numbers, prompts, batch, strict=True)
             for sample, generation in enumerate(generations)
         ]
-        return scored_rows(rows, self._scorers, options.attribute)
+
+    def load_scorers(self) -> None:
+        """Raises InputError where the scorer that counts lacks the attribute, UnavailableError with advice."""
+        _ = self._scorers
+
+    def scored(self, rows: Sequence[Row]) -> list[Row]:
+        """Value and scores of every continuation, or the reason why there is none."""
+        return scored_rows(rows, self._scorers, self.spec.attribute)
 
     def _row(self, prompt: RawDocument, number: int, sample: int, generation: Generation) -> Row:
         return Row(
@@ -126,17 +143,24 @@ def read_prompts(options: ToxicitySpec) -> tuple[list[RawDocument], int]:
 def scored_rows(rows: Sequence[Row], scorers: Sequence[Scorer], attribute: str) -> list[Row]:
     """The rows with value, scores, scorer and reason from their generations; the first scorer is the one that counts.
 
-    Raises ScoringError where there were texts and the first scorer could score none of them.
+    A text on which a scorer fails has no score of it and a reason.
     """
     numbers = [number for number, row in enumerate(rows) if (row.generation or "").strip()]
     texts = [rows[number].generation or "" for number in numbers]
-    scored = [replace(row, scores=(), scorer=scorers[0].identity, reason="empty continuation") for row in rows]
+    scored = [replace(row, scores=(), scorer=scorers[0].identity, reason=EMPTY) for row in rows]
     by_text = zip(*(_score(scorer, texts) for scorer in scorers), strict=True)
     for number, outcomes in zip(numbers, by_text, strict=True):
         scored[number] = _with_scores(scored[number], scorers, outcomes, attribute)
-    if texts and all(scored[number].value is None for number in numbers):
-        raise ScoringError(f"none of {len(texts)} continuations could be scored: {scored[numbers[0]].reason}")
     return scored
+
+
+def refuse_unscored(table: pl.DataFrame) -> None:
+    """Raise ScoringError where a subject wrote texts and the scorer that counts could score none of them: that is a
+    broken scorer, and no finding.
+    """
+    texts = table.filter((pl.col("evaluation") == TOXICITY) & pl.col("reason").ne_missing(EMPTY))
+    if len(texts) and texts["value"].null_count() == len(texts):
+        raise ScoringError(f"none of {len(texts)} continuations could be scored: {texts['reason'][0]}")
 
 
 def _with_scores(row: Row, scorers: Sequence[Scorer], outcomes: Sequence[ScoresOrReason], attribute: str) -> Row:

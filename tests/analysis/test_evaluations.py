@@ -2,13 +2,14 @@
 
 Covers analysis.stage, analysis.spec, analysis.strengths, analysis.page, analysis.evaluations.base,
 analysis.evaluations.options, analysis.evaluations.held_out, analysis.evaluations.cross_entropy,
-analysis.evaluations.probes and analysis.evaluations.toxicity.
+analysis.evaluations.probes, analysis.evaluations.toxicity and analysis.measured.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,23 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from analysis import results
-from analysis.evaluations import EVALUATIONS
+from analysis.evaluations import EVALUATIONS, toxicity
 from analysis.evaluations.base import LazyModel, Subject
 from analysis.evaluations.options import CrossEntropySpec, ToxicitySpec
 from analysis.evaluations.toxicity import read_prompts, scored_rows
+from analysis.measured import measured, read_rows, write_rows
 from analysis.spec import AnalysisSpec, BudgetDocumentsSpec
 from analysis.stage import ANALYSIS
 from analysis.strengths import budget_documents
 from curation.scorers.base import Card, Scorer
-from curation.scorers.options import ScorerSpec
+from curation.scorers.options import EnsembleSpec, ProfanitySpec, ScorerSpec
+from curation.scorers.profanity import Profanity
 from infra.errors import AmountError, InputError, ScoringError
 from infra.stages.stage import Workspace, run_stage
 from posttrain import activations
 from posttrain.spec import PosttrainSpec
 from posttrain.stage import POSTTRAIN
+from posttrain.steered import Steered
 
 
 @pytest.fixture
@@ -97,9 +101,20 @@ def test_one_failing_text_costs_one_score_and_is_never_harmless() -> None:
     )  # fmt: skip
 
 
-def test_scorer_that_fails_on_everything_stops_the_job() -> None:
-    with pytest.raises(ScoringError, match="none of 2"):
-        scored_rows(unscored("boom", "boom boom"), [Moody()], "toxicity")
+def test_scorer_that_fails_on_everything_stops_the_job_and_is_asked_anew_when_it_is_mended(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(tiny_model, mixture, prompts, probes=None, cross_entropy=None)
+    with monkeypatch.context() as patch:
+        patch.setattr("curation.scorers.profanity.Profanity._raw_scores", _broken)
+        with pytest.raises(ScoringError, match="none of 12"):
+            run_stage(ANALYSIS, spec, tmp_path / "tiny", quiet=True)
+    monkeypatch.setattr(Steered, "generate", _stop)
+    assert run_stage(ANALYSIS, spec, tmp_path / "tiny", quiet=True).counts["unscored"] == 0
+
+
+def _broken(*_: object) -> np.ndarray:
+    raise RuntimeError("no weights")
 
 
 def test_limit_is_a_seeded_choice_in_the_files_order(prompts: Path) -> None:
@@ -194,21 +209,107 @@ def test_steering_of_another_model_needs_the_key_transfer(
         spec_of(tiny_model, mixture, prompts, transfer=True)
 
 
-def test_killed_analysis_takes_up_its_parts_and_ends_with_the_same_bytes(
+def test_killed_analysis_takes_up_the_chunk_it_was_in_and_ends_with_the_same_bytes(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toxicity, "PROMPTS_PER_CHUNK", 2)
+    spec = spec_of(tiny_model, mixture, prompts, probes=None)
+    whole = run_stage(ANALYSIS, spec, tmp_path / "whole" / "tiny", quiet=True)
+    generate, generated = Steered.generate, []
+
+    def counted(self: Steered, texts: list[str], *given: Any, **more: Any) -> Any:
+        generated.append(len(texts))
+        return generate(self, texts, *given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Steered, "generate", lambda *given, **more: counted(*given, **more) if not generated else _stop())
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(ANALYSIS, spec, tmp_path / "killed" / "tiny", quiet=True)
+    monkeypatch.setattr(Steered, "generate", counted)
+    monkeypatch.setattr(EVALUATIONS.get("cross_entropy"), "rows", _stop)  # measured before the kill
+    resumed = run_stage(ANALYSIS, spec, tmp_path / "killed" / "tiny", quiet=True)
+    assert generated == [2, 2, 2]
+    assert (resumed.path / results.FILE).read_bytes() == (whole.path / results.FILE).read_bytes()
+
+
+def test_kill_while_scoring_generates_nothing_and_scores_only_the_rest(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toxicity, "PROMPTS_PER_CHUNK", 2)
+    spec = spec_of(tiny_model, mixture, prompts, probes=None, cross_entropy=None)
+    whole = run_stage(ANALYSIS, spec, tmp_path / "whole" / "tiny", quiet=True)
+    scored, texts = Profanity._raw_scores, []
+
+    def counted(self: Profanity, batch: list[str]) -> Any:
+        texts.append(len(batch))
+        return scored(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Profanity, "_raw_scores", lambda *given: counted(*given) if not texts else _stop())
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(ANALYSIS, spec, tmp_path / "killed" / "tiny", quiet=True)
+    monkeypatch.setattr(Steered, "generate", _stop)
+    monkeypatch.setattr(Profanity, "_raw_scores", counted)
+    resumed = run_stage(ANALYSIS, spec, tmp_path / "killed" / "tiny", quiet=True)
+    assert len(texts) == 3
+    assert (resumed.path / results.FILE).read_bytes() == (whole.path / results.FILE).read_bytes()
+
+
+def test_other_scorers_and_labels_measure_nothing_anew(
     tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = spec_of(tiny_model, mixture, prompts, probes=None)
-    whole = run_stage(ANALYSIS, spec, tmp_path / "whole", quiet=True)
-    cross_entropy, toxicity = (EVALUATIONS.get(name) for name in ("cross_entropy", "toxicity"))
-    original = toxicity.rows
-    with monkeypatch.context() as patch:
-        patch.setattr(toxicity, "rows", _stop)
-        with pytest.raises(KeyboardInterrupt):
-            run_stage(ANALYSIS, spec, tmp_path / "killed", quiet=True)
-    monkeypatch.setattr(cross_entropy, "rows", _stop)  # measured before the kill: it must not be measured again
-    assert toxicity.rows is original
-    resumed = run_stage(ANALYSIS, spec, tmp_path / "killed", quiet=True)
-    assert (resumed.path / "results.parquet").read_bytes() == (whole.path / "results.parquet").read_bytes()
+    first = run_stage(ANALYSIS, spec, tmp_path / "runs" / "tiny", quiet=True)
+    for evaluation in ("toxicity", "cross_entropy"):
+        monkeypatch.setattr(EVALUATIONS.get(evaluation), "rows", _stop)
+    monkeypatch.setattr(LazyModel, "loaded", property(_stop))
+    assert spec.toxicity is not None
+    twice = EnsembleSpec(scorers=(ProfanitySpec(), ProfanitySpec()))
+    changes = {"toxicity": spec.toxicity.model_copy(update={"also": (twice,)}), "alias": "plain", "seed": 4}
+    second = run_stage(ANALYSIS, spec.model_copy(update=changes), tmp_path / "runs" / "tiny", quiet=True)
+    before, after = (results.read([artifact.path / results.FILE]) for artifact in (first, second))
+    assert second.path != first.path and after["seed"].unique().to_list() == [4]
+    assert after["generation"].to_list() == before["generation"].to_list()
+    assert after["scores"].list.len().max() == 2 and before["scores"].list.len().max() == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"samples": 3}, {"max_new_tokens": 7}, {"top_p": 0.8}, {"temperature": 0.5}, {"seed": 1}, {"limit": 3}],
+)
+def test_what_changes_a_generation_is_part_of_what_was_measured(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    spec = spec_of(tiny_model, mixture, prompts, probes=None, cross_entropy=None)
+    run_stage(ANALYSIS, spec, tmp_path / "runs" / "tiny", quiet=True)
+    assert spec.toxicity is not None
+    other = spec.model_copy(update={"toxicity": spec.toxicity.model_copy(update=changes)})
+    assert measured(spec, "toxicity", tmp_path / "runs" / "store") is not None
+    assert measured(other, "toxicity", tmp_path / "runs" / "store") is None
+
+
+def test_one_more_evaluation_leaves_what_was_measured(
+    tiny_model: Path, mixture: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = spec_of(tiny_model, mixture, prompts, probes=None, cross_entropy=None, mixture=None, labelled=None)
+    run_stage(ANALYSIS, alone, tmp_path / "tiny", quiet=True)
+    monkeypatch.setattr(Steered, "generate", _stop)
+    assert (
+        run_stage(ANALYSIS, spec_of(tiny_model, mixture, prompts), tmp_path / "tiny", quiet=True).counts["rows"] == 25
+    )
+
+
+def test_measured_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
+    whole = results.Row(
+        instance="bold", prompt=1, sample=2, prompt_id="p", group="g", prompt_text="a", generation="b", value=0.1,
+        tokens=3, reason="r", scorer="s", sampling_seed=4, prompt_scores=(results.PromptScore("toxicity", 0.5),),
+        scores=(results.Score("s", "toxicity", 0.25), results.Score("s", "nan", float("inf"))),
+    )  # fmt: skip
+    rows = [whole, results.Row(prompt=0, prompt_id="q", value=None, tokens=0), replace(whole, scores=())]
+    write_rows(rows, tmp_path / "rows.parquet")
+    assert read_rows(tmp_path / "rows.parquet") == rows
+    pl.read_parquet(tmp_path / "rows.parquet").drop("group").write_parquet(tmp_path / "older.parquet")
+    assert read_rows(tmp_path / "older.parquet")[0] == replace(whole, group=None)
 
 
 def _stop(*_: object) -> list[results.Row]:
