@@ -105,7 +105,7 @@ def test_the_edits_are_inside_the_gradient(iti: Steered, requests: Path, monkeyp
 def test_rows_tell_each_attack_apart_and_keep_suffix_reply_and_losses(iti: Steered, requests: Path) -> None:
     evaluation = measured(iti, spec_of(requests, scorer={"name": "profanity"}))
     assert evaluation.chunks() == 2
-    none, plain, steered = rows = evaluation.rows(0)
+    none, plain, steered = rows = evaluation.scored(evaluation.rows(0))
     goal = REQUESTS[0]["goal"]
     assert [row.sample for row in rows] == [0, 1, 2] and none.prompt_text == goal
     assert plain.prompt_text and plain.prompt_text.startswith(goal) and len(plain.prompt_text) > len(goal)
