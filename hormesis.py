@@ -41,6 +41,7 @@ KINDS: ImportTable[Kind] = ImportTable(
         "tune": "posttrain.tuning.stage:TUNE",
         "swarm": "mixtures.swarm.stage:SWARM",
         "study": "analysis.study.stage:STUDY",
+        "toy": "analysis.toy.stage:TOY",
     },
 )
 

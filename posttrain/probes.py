@@ -81,7 +81,8 @@ def assign_folds(positive: Array, groups: Array, folds: int, seed: int) -> Array
 
 
 def fit_logistic(features: torch.Tensor, target: torch.Tensor, c: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logistic regression of `target` [n] on each `features[h]` [n, width]; returns weights [h, width], bias [h].
+    """Logistic regression of `target` [n] (or one a problem, [h, n]) on each `features[h]` [n, width]; returns weights
+    [h, width], bias [h].
 
     Features are standardised inside (the penalty would otherwise depend on a head's scale, which differs by orders
     of magnitude between layers) and the weights are given back in the units that came in.
@@ -103,14 +104,16 @@ def fit_logistic(features: torch.Tensor, target: torch.Tensor, c: float = 1.0) -
 
 
 def _newton(design: torch.Tensor, target: torch.Tensor, penalty: torch.Tensor) -> torch.Tensor:
-    """Minimise sum log(1 + exp(-signed score)) + penalty |w|^2 / 2 for each problem; [h, n, k], [n], [k] -> [h, k]."""
+    """Minimise sum log(1 + exp(-signed score)) + penalty |w|^2 / 2 for each problem; [h, n, k], [n] or [h, n], [k] ->
+    [h, k].
+    """
     weight = design.new_zeros(design.shape[0], design.shape[2])
     # A whole Newton step may overshoot where classes separate; the best of a few lengths, 0 included, never does.
     lengths = design.new_tensor([1.0, 0.5, 0.25, 0.0625, 0.0])
     for _ in range(_NEWTON_STEPS):
         probability = torch.sigmoid(_scores(design, weight))
         gradient = ((probability - target)[:, None] @ design)[:, 0] + penalty * weight
-        if gradient.abs().max() < 1e-8 * len(target):
+        if gradient.abs().max() < 1e-8 * target.shape[-1]:
             break
         curvature = (probability * (1 - probability))[..., None] * design
         hessian = design.mT @ curvature + torch.diag(penalty + 1e-10)
