@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from analysis import results
+from analysis.geometry.view import geometry_tables, token_view
 from analysis.statistics import frames
 from analysis.statistics.benchmarks import benchmark_tables
 from infra.artifacts.artifact import Artifact
@@ -18,11 +19,12 @@ def analysis_page(artifact: Artifact) -> Page:
     """Tables for the terminal; the page adds the highest-scored generations, blurred."""
     table = results.read([artifact.path / results.FILE])
     tables = [_figures(frames.arms_table(table)), *benchmark_tables(table)]
-    probes = table.filter(pl.col("evaluation") == results.PROBES).sort("value", descending=True).head(10)
+    probes = results.main(table).filter(pl.col("evaluation") == results.PROBES).sort("value", descending=True).head(10)
     if len(probes):
         rows = tuple(probes.select("prompt_id", "value").rows())
         tables.append(Table("Heads that tell toxic from benign text best", ("head", "accuracy"), rows))
-    html = "".join(map(table_html, tables)) + _generations(table)
+    tables += geometry_tables(table)
+    html = "".join(map(table_html, tables)) + token_view(table) + _generations(table)
     return Page(f"analysis: {artifact.path.name}", tuple(tables), html)
 
 

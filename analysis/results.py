@@ -66,6 +66,8 @@ KEY = (
 
 TOXICITY, CROSS_ENTROPY, PROBES = "toxicity", "cross_entropy", "probes"
 CAPABILITY, RED_TEAM = "capability", "red_team"
+TOKENS = "tokens"
+"""Instance of `probes` with a row a token of some labelled texts."""
 
 FILE = "results.parquet"
 

@@ -7,14 +7,18 @@ method in batched linear algebra; the optimum is scikit-learn's `LogisticRegress
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file, save_file
 
+from infra.atomic import atomic_path
 from infra.errors import AmountError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+FILE = "probes.safetensors"
 _ELEMENTS = 1 << 24  # of one block of heads: 128 MB in float64
 _NEWTON_STEPS = 30
 
@@ -23,13 +27,17 @@ _NEWTON_STEPS = 30
 class HeadProbes:
     """`accuracy` [layers, heads]: mean over folds of held-out accuracy; `fold_accuracy` [folds, layers, heads].
 
-    `coefficients` [layers, heads, head_dim]: of a probe on all the data, in the units of the activations, pointing
-    at the class `positive`.
+    `coefficients` [layers, heads, head_dim] and `intercepts` [layers, heads]: of a probe on all the data, in the units
+    of the activations, pointing at the class `positive`. `margin` [layers, heads]: mean signed distance of held-out
+    texts from the boundary, in standard deviations of that distance within a class; where accuracy is at its ceiling,
+    it still tells heads apart. 0 for a head that computes nothing.
     """
 
     accuracy: Array
     fold_accuracy: Array
     coefficients: Array
+    intercepts: Array
+    margin: Array
 
 
 def probe_heads(heads: Array, positive: Array, groups: Array, folds: int = 5, seed: int = 0) -> HeadProbes:
@@ -40,16 +48,31 @@ def probe_heads(heads: Array, positive: Array, groups: Array, folds: int = 5, se
     rewarded for recognising the document. Raises AmountError for too few groups.
     """
     fold_of = assign_folds(positive, groups, folds, seed)
-    fold_accuracy, coefficients = zip(*(_probe_layer(layer, positive, fold_of) for layer in heads), strict=True)
-    by_fold = np.stack(fold_accuracy, 1)
-    return HeadProbes(by_fold.mean(0), by_fold, np.stack(coefficients))
+    layers = [_probe_layer(layer, positive, fold_of) for layer in heads]
+    accuracy, margin, coefficients, intercepts = (np.stack(figures) for figures in zip(*layers, strict=True))
+    by_fold = accuracy.swapaxes(0, 1)
+    return HeadProbes(by_fold.mean(0), by_fold, coefficients, intercepts, margin)
 
 
-def _probe_layer(features: Array, positive: Array, fold_of: Array) -> tuple[Array, Array]:
-    """Held-out accuracy [folds, heads] and coefficients [heads, head_dim] of `features` [n, heads, head_dim]."""
+def save_probes(folder: Path, probes: HeadProbes) -> None:
+    """Write `probes.safetensors`, atomically."""
+    with atomic_path(folder / FILE) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in vars(probes).items()}, temporary)
+
+
+def load_probes(folder: Path) -> HeadProbes:
+    """What `save_probes` wrote."""
+    return HeadProbes(**load_file(folder / FILE))
+
+
+def _probe_layer(features: Array, positive: Array, fold_of: Array) -> tuple[Array, Array, Array, Array]:
+    """Of `features` [n, heads, head_dim]: held-out accuracy [folds, heads], margin [heads], and the coefficients
+    [heads, head_dim] and intercepts [heads] of all the data.
+    """
     n, count, width = features.shape
     folds = int(fold_of.max()) + 1
-    accuracy, coefficients = np.empty((folds, count)), np.empty((count, width))
+    accuracy, margin = np.empty((folds, count)), np.empty((folds, count))
+    coefficients, intercepts = np.empty((count, width)), np.empty(count)
     block = max(1, _ELEMENTS // (n * width))
     target = torch.from_numpy(positive.astype(np.float64))
     for first in range(0, count, block):
@@ -60,8 +83,18 @@ def _probe_layer(features: Array, positive: Array, fold_of: Array) -> tuple[Arra
             weight, bias = fit_logistic(heads[:, ~held_out], target[~held_out])
             score = (heads[:, held_out] @ weight[:, :, None])[:, :, 0] + bias[:, None]
             accuracy[fold, columns] = ((score > 0) == (target[held_out] > 0.5)).double().mean(-1).numpy()
-        coefficients[columns] = fit_logistic(heads, target)[0].numpy()
-    return accuracy, coefficients
+            margin[fold, columns] = _margin(score, target[held_out]).numpy()
+        weight, bias = fit_logistic(heads, target)
+        coefficients[columns], intercepts[columns] = weight.numpy(), bias.numpy()
+    return accuracy, margin.mean(0), coefficients, intercepts
+
+
+def _margin(score: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean signed score in standard deviations within a class; [h, n], [n] -> [h]."""
+    members = torch.stack([target, 1 - target])
+    means = score @ (members / members.sum(1, keepdim=True).clamp(min=1)).T
+    within = ((score - means @ members) ** 2).sum(-1) / max(len(target) - 2, 1)
+    return torch.where(within > 0, ((2 * target - 1) * score).mean(-1) / within.clamp(min=1e-300).sqrt(), 0.0)
 
 
 def assign_folds(positive: Array, groups: Array, folds: int, seed: int) -> Array:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from curation.scorers.options import AnyScorer
 from curation.sources.spec import SourceSpec
-from infra.config.identity import NotIdentity
+from infra.config.identity import NotIdentity, OnlyIfSet
 from infra.config.spec import Location, Seed, Spec, distinct
 
 
@@ -32,6 +32,14 @@ class ProbesSpec(Spec):
     """Draws the folds, and the texts where `labelled:` has no seed; the same for all arms. In a study the texts are
     those that the arm's methods are fitted on.
     """
+    geometry: Annotated[bool, OnlyIfSet] = False
+    """Also effective ranks of the labelled activations and margins of the probes, as rows of further instances."""
+    attributes: Annotated[tuple[str, ...], OnlyIfSet, AfterValidator(distinct)] = ()
+    """Further attributes of the labelled text, such as insult and threat: how far the direction of `labelled:` is
+    entangled with theirs, layer by layer.
+    """
+    token_texts: Annotated[int, OnlyIfSet] = Field(0, ge=0)
+    """Labelled texts, half of them toxic, of which every token is scored by the best heads' probes."""
 
 
 class ToxicitySpec(Spec):

@@ -37,6 +37,31 @@ def heads_table(heads: pl.DataFrame) -> list[Table]:
     return [Table("Heads that tell toxic from benign text: arms against clean", columns, rows)]
 
 
+def geometry_table(geometry: pl.DataFrame) -> list[Table]:
+    """Ranks, margins and entanglement by arm; nothing for an empty frame."""
+    if geometry.is_empty():
+        return []
+    columns = ("figure", "arm", "seeds", "mean [95 % over seeds]", "above clean [95 % over seeds]")
+    rows = tuple(
+        (
+            row["figure"].replace("_", " "),
+            "clean" if row["dose"] == 0 else f"{100 * row['dose']:g} % {row['policy']}",
+            row["seeds"],
+            _interval(row, "value", ""),
+            "" if row["above_clean"] is None else _interval(row, "above_clean", "+"),
+        )
+        for row in geometry.iter_rows(named=True)
+    )
+    return [Table("Geometry of the labelled activations", columns, rows)]
+
+
+def _interval(row: dict[str, Any], name: str, sign: str) -> str:
+    value, low, high = (row[f"{name}{suffix}"] for suffix in ("", "_low", "_high"))
+    if low is None:
+        return f"{value:{sign}.3f} [one seed]"
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
 def _points(row: dict[str, Any], name: str) -> str:
     value = f"{100 * row[name]:+.2f}"
     if row[f"{name}_low"] is None:
