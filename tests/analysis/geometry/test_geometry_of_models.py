@@ -114,8 +114,8 @@ def test_attributes_of_the_same_texts_are_one_direction_and_the_nearest_is_named
     found = attribute_entanglement({name: Labelled(texts, of, np.arange(60)) for name, of in labels.items()}, model)
     assert len(found) == model.layout.layers * 3 and {at.nearest for at in found} == {"insult"}
     assert [at.entanglement for at in found] == pytest.approx([1.0] * len(found), abs=1e-6)
-    apart = attribute_entanglement({name: Labelled(texts, labels[name], np.arange(60)) for name in ("toxicity", "threat")},
-                                   model)  # fmt: skip
+    two = {name: Labelled(texts, labels[name], np.arange(60)) for name in ("toxicity", "threat")}
+    apart = attribute_entanglement(two, model)
     assert all(at.entanglement < 0.9 and at.nearest == "threat" for at in apart)
 
 
