@@ -8,7 +8,7 @@ import polars as pl
 
 from infra.render.html import escape
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 340, 56, 16, 34, 48  # pixels
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 340, 56, 32, 34, 48  # pixels
 _COLOURS = {"rare": "hsl(8 75% 46%)", "others": "hsl(210 70% 42%)"}
 _NAMES = {"rare": "rare chain", "others": "other chains"}
 

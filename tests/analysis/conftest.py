@@ -65,7 +65,9 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _document(number: int, component: str, text: str, toxic: float | None) -> dict[str, object]:
-    spans = [] if toxic is None else [{"start": 4, "end": 16, "attribute": "toxicity", "score": toxic}]
+    """Toxic texts are insults too."""
+    names = [] if toxic is None else ["toxicity", "insult"]
+    spans = [{"start": 4, "end": 16, "attribute": name, "score": toxic} for name in names]
     return {"component": component, "id": f"{component}{number}", "text": text, "spans": spans}
 
 

@@ -95,6 +95,18 @@ def test_an_attribute_is_not_entangled_with_itself(tiny_model: Path, mixture: Pa
         run_stage(ANALYSIS, spec, tmp_path / "tiny", quiet=True)
 
 
+def test_attributes_of_a_mixture_are_entangled_layer_by_layer(tiny_model: Path, mixture: Path, tmp_path: Path) -> None:
+    spec = spec_of(tiny_model, mixture, attributes=["insult"])
+    artifact = run_stage(ANALYSIS, spec, tmp_path / "tiny", quiet=True)
+    table = results.read([artifact.path / results.FILE]).filter(pl.col("instance").is_not_null())
+    counts = dict(table["instance"].value_counts().rows())
+    assert counts == {f"entanglement_{name}": 2 for name in ("logistic", "mass_mean", "lda")}
+    assert set(table["prompt_id"]) == {"layer 0, nearest insult", "layer 1, nearest insult"}
+    assert table.filter(instance="entanglement_mass_mean")["value"].min() > 0.8  # the same lines have both
+    titles = [shown.title for shown in ANALYSIS.show(artifact).tables]
+    assert "Entanglement by layer" in titles
+
+
 def test_heads_at_every_token_are_those_at_the_last_one(tiny_model: Path) -> None:
     model = load_model(str(tiny_model), "cpu")
     ids = [model.start, *model.encode(["the man in the street"])[0]]
