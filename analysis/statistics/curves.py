@@ -1,15 +1,16 @@
 """Curves through the dose-response points of a method under a loss policy, and the dose at which toxicity is least.
 
 **Shape.** Unsteered toxicity can hardly fall as risky text is added, so its curve is the isotonic regression
-(Robertson, Wright & Dykstra 1988, Order Restricted Statistical Inference, ch. 1), straight between doses. What is left after
-steering may fall and then rise (Li et al. 2025), so there the curve is a natural cubic smoothing spline (Green &
-Silverman 1994, Nonparametric Regression, ch. 2) with a stated number of effective degrees of freedom: the few doses
-of a study do not tell how smooth it should be. Points weigh by the inverse of their variance.
+(Robertson, Wright & Dykstra 1988, Order Restricted Statistical Inference, ch. 1), straight between doses. What is left
+after steering may fall and then rise (Li et al. 2025), so there the curve is a natural cubic smoothing spline (Green &
+Silverman 1994, Nonparametric Regression, ch. 2) with a stated number of effective degrees of freedom: the few doses of
+a study do not tell how smooth it should be. Points weigh by the inverse of their variance.
 
 **Noise.** Prompts are resampled, one draw for all points, so that differences between doses are paired. What seeds add
 is their variance component (`analysis.statistics.components`), pooled over the method's arms, drawn for each arm alone:
-another corpus is another course of training. Draws are of a t distribution with the degrees of freedom that the
-pooled variance has. The band is that of percentiles at each dose. With one seed it speaks of these very models only.
+another corpus is another course of training. Draws are of a t distribution with the degrees of freedom that the pooled
+variance has. The band is that of percentiles at each dose; between measured doses it holds for the curve of that shape.
+With one seed it speaks of these very models only.
 
 **Optimum.** The dose where the smooth curve is least, with the percentiles of where it is least in the draws. It counts
 as determined if these do not span most of the doses and the curve is significantly lower at some dose than at dose 0,

@@ -5,7 +5,8 @@ the prompts drawn without replacement (a half differs from the whole as the whol
 Romano & Wolf 1999, Subsampling, ch. 2), and on seeds and documents of a bootstrap that draws n - 1 of n (Rao & Wu
 1988). Draws are shared by all recipes. The noise of a seed with a prompt is in each of the two draws and in their
 product, so that a choice looks a little less stable than it is. A share is a description of these data, not the
-probability that a recipe is the best; and as a named recipe moves, its figures need not: neighbours with equal figures share what one would have alone.
+probability that a recipe is the best; and as a named recipe moves, its figures need not: neighbours with equal figures
+share what one would have alone.
 """
 
 from __future__ import annotations
