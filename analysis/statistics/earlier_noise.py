@@ -33,6 +33,7 @@ def earlier_noise(path: Path) -> NoiseOfDifference | None:
     source = f"of the earlier run in {path}"
     if one_seed:
         source += f", which has one seed: the seeds' is {MEASURED.source}"
+        prompt -= sample / samples  # it is in the rest otherwise, which one seed does not tell from prompts
     # What `two_way` calls the rest holds the samples' noise, divided by their number.
     rest = max(rest - sample / samples, 0.0)
     return NoiseOfDifference(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from analysis.study.detectable import detectable_difference
 from analysis.study.devices import ON_ONE_GPU
 from analysis.study.recipes import StudyRecipe, recipes_of
 from analysis.study.spec import StudySpec
@@ -38,9 +39,11 @@ def plan_study(study: StudySpec) -> Plan:
     doses = Table("arms", ("dose", "models", "clean and other tokens", "risky tokens", "training tokens"), rows)
     trainings = {dose: training for dose in models if (training := _training(study, dose)) is not None}
     tables, more = _training_tables(study, trainings, models)
+    differences, of_differences = detectable_difference(study)
     folders = [Path("runs") / study.name / STEPS / arm.model for arm in arms]
     scripts = (*batch_script(study.pretrain.launcher, study.name, folders), *_script_of_steps(study, steps))
-    return Plan(f"study {study.name}: {len(arms)} models", (doses, grid, *tables), (*remarks, *more), scripts)
+    return Plan(f"study {study.name}: {len(arms)} models", (doses, grid, *differences, *tables),
+                (*remarks, *of_differences, *more), scripts)  # fmt: skip
 
 
 def _handed_over(study: StudySpec, kinds: Iterable[str]) -> Iterator[str]:
