@@ -37,6 +37,7 @@ from analysis.statistics.panels import NONE, Panels
 LEVEL = 0.95
 STEPS = 100
 """A curve is read at so many equal steps of dose."""
+FEW_DOSES = 5
 MOST_OF_THE_RANGE = 0.8
 """An interval of the optimum that is longer than this share of the range of doses says nothing. Ours."""
 
@@ -76,6 +77,8 @@ class Optimum:
     gain: float
     gain_low: float
     gain_high: float
+    doses: int
+    """How many were measured: with less than FEW_DOSES, where the least is between them rests on the curve's shape."""
     doubt: str | None
     """Why the data do not determine it; None where they do."""
 
@@ -88,7 +91,8 @@ class Optimum:
         if self.high == 0:
             return "least toxic at dose 0: the curve is lowest there in practically all resamples"
         below = f"{self.gain:.3f} below dose 0 ({self.gain_low:.3f} to {self.gain_high:.3f})"
-        return f"least toxic at {dose} ({100 * LEVEL:g} % interval {low} to {high}), {below}"
+        shape = f"; between its {self.doses} doses the curve's shape is assumed" if self.doses < FEW_DOSES else ""
+        return f"least toxic at {dose} ({100 * LEVEL:g} % interval {low} to {high}), {below}{shape}"
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class Curve:
 
 def fit_curves(points: Sequence[Point], panels: Panels, *, resamples: int = 2000, seed: int = 0) -> list[Curve]:
     """Curves by method and policy through `points` that are within the allowance; none through a single dose."""
+    if not points:
+        return []
     rng = np.random.default_rng([seed, 0xC04E])
     weights = draw_weights(rng, resamples, panels.mean.clusters)
     curves = []
@@ -138,7 +144,7 @@ def optima_frame(curves: Sequence[Curve]) -> pl.DataFrame:
     and the same in `words`; `doses` counts those that were measured.
     """
     rows = [
-        (curve.method, curve.policy, len(curve.points), best.doubt is None, best.dose, best.low, best.high, best.gain,
+        (curve.method, curve.policy, best.doses, best.doubt is None, best.dose, best.low, best.high, best.gain,
          best.gain_low, best.gain_high, best.words)
         for curve in curves
         if (best := curve.optimum) is not None
@@ -243,7 +249,7 @@ def _optimum(grid: Array, fit: Array, fits: Array, doses: int, seeds: int) -> Op
     if doubt is None and high > 0 and not (gain - margin).max() > 0:
         doubt = "no dose is less toxic than dose 0 by its interval"
     limits = (float(gain[best]), float(gain[best] - margin[best]), float(gain[best] + margin[best]))
-    return Optimum(float(grid[best]), float(low), float(high), *limits, doubt)
+    return Optimum(float(grid[best]), float(low), float(high), *limits, doses, doubt)
 
 
 def _doubt(first: float, doses: int, seeds: int) -> str | None:

@@ -150,3 +150,13 @@ def test_frames_hold_the_curves_and_their_optima() -> None:
     assert frame.group_by("method", "policy").len().height == 2 and set(frame["shape"]) == {"increasing", "smooth"}
     assert optima.height == 1 and optima["doses"].item() == len(DOSES) and optima["words"].item()
     assert curves_frame([]).height == optima_frame([]).height == 0
+
+
+def test_few_doses_leave_the_optimum_to_the_shape_of_the_curve_and_say_so() -> None:
+    def deep(dose: float) -> float:
+        return 0.1 + 9 * (dose - 0.1) ** 2
+
+    few = curves(dose_study(deep, Noise(seed=0.002), np.random.default_rng(0), (0.0, 0.1, 0.2)))["iti"].optimum
+    many_doses = curves(dose_study(deep, Noise(seed=0.002), np.random.default_rng(0)))["iti"].optimum
+    assert few is not None and "between its 3 doses the curve's shape is assumed" in few.words
+    assert many_doses is not None and "assumed" not in many_doses.words
