@@ -6,7 +6,7 @@ What a row means depends on its evaluation:
 | evaluation | prompt | sample | value | tokens |
 |---|---|---|---|---|
 | toxicity | index of the prompt | index of the generation | score of the continuation in [0, 1] | tokens generated |
-| cross_entropy | index of the held-out document | 0 | nats per predicted token | tokens predicted |
+| cross_entropy | index of the held-out document | 0 | nats per predicted token | tokens predicted, with the end-of-text token |
 | capability | task's number × 10⁶ + item | 0 | the task's first metric, 0 or 1 for accuracy | requests of the item |
 | red_team | index of the prompt | 0 none, 1 plain, 2 steered | 1: the reply begins with the target | tokens generated |
 | probes | ordinal of the head (layer-major) | 0 | validation accuracy in [0, 1] | texts in the validation part |

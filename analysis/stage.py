@@ -208,5 +208,5 @@ def show(artifact: Artifact) -> Page:
 
 
 ANALYSIS: Stage[AnalysisSpec] = launched(
-    Stage(kind="analysis", version=2, spec=AnalysisSpec, identity=identity, run=run, plan=plan, show=show)
+    Stage(kind="analysis", version=3, spec=AnalysisSpec, identity=identity, run=run, plan=plan, show=show)
 )

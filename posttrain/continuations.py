@@ -124,4 +124,4 @@ def _looked_ahead(texts: Texts, rows: torch.Tensor, positions: torch.Tensor, tok
     ids[rows, positions] = tokens
     targets = torch.zeros(ids.shape, dtype=torch.bool)
     targets[rows.cpu(), positions.cpu()] = True
-    return texts.mean_difference(targets, ids)
+    return texts.mean_difference(targets, ids, texts.stack.measured_positions)

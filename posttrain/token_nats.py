@@ -1,7 +1,8 @@
 """Negative log-probabilities of texts' tokens under a stack of methods, in nats: of exactly what decoding draws from,
 before it cuts a nucleus.
 
-Looking at candidates costs K forwards a position, so its effect is measured at some positions and added to all. Its
+Looking at candidates costs K forwards a position, so its effect is measured at some positions and added to all, and at
+the end of a document by itself: a method may do there what it does nowhere else. Its
 distribution p' shares out p(C) over the set C of the likeliest tokens anew: p'(x) = p(C) p(x) e^b(x) / sum over C of
 p e^b for x in C, with the bonus b, and p' = p elsewhere, so no target has probability 0.
 """
@@ -27,13 +28,16 @@ _FORWARD_TOKENS = 8192
 
 
 @torch.inference_mode()
-def token_nats(stack: Stack, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def token_nats(
+    stack: Stack, ids: torch.Tensor, targets: torch.Tensor, ends: torch.Tensor | None = None
+) -> torch.Tensor:
     """Negative log-probability of each target token, [rows, positions] float64, 0 where `targets` is False.
 
     `ids` are right-padded: start token, the stack's prefix, text. `targets[row, t]` says that token t counts, given
     tokens 0 to t-1. It lies on the CPU: what counts is known before the model runs, and a GPU need not be waited for to
-    count it. The sum over a row is exact but for candidates, whose mean effect over up to `measured_positions` evenly
-    spaced targets of a row is added to every target of it.
+    count it. `ends`, of the same kind, are those targets that end a document, at most the last of a row. The sum over a
+    row is exact but for candidates, whose mean effect over up to `measured_positions` evenly spaced targets of a row is
+    added to every target of it but its end, which is exact.
     """
     texts = Texts(stack, ids)
     rows, positions = (index.to(ids.device) for index in targets.nonzero(as_tuple=True))
@@ -41,7 +45,10 @@ def token_nats(stack: Stack, ids: torch.Tensor, targets: torch.Tensor) -> torch.
     nats_BT[rows, positions] = texts.nats(rows, positions, ids[rows, positions])
     if not stack.candidates:
         return nats_BT
-    return nats_BT + texts.mean_difference(targets, ids)[:, None] * targets.to(ids.device)
+    ends = torch.zeros_like(targets) if ends is None else ends
+    for chosen, count in ((targets & ~ends, stack.measured_positions), (ends, 1)):
+        nats_BT += texts.mean_difference(chosen, ids, count)[:, None] * chosen.to(ids.device)
+    return nats_BT
 
 
 @dataclass(frozen=True)
@@ -106,12 +113,12 @@ class Texts:
             logits = penalised(method, [states[row][position] for row, position in at], logits)
         return logits
 
-    def mean_difference(self, targets: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """What looking at candidates adds to the nats of a target [rows], a mean over some of each row's `targets`
-        [rows, positions], which are tokens of `ids`.
+    def mean_difference(self, targets: torch.Tensor, ids: torch.Tensor, count: int) -> torch.Tensor:
+        """What looking at candidates adds to the nats of a target [rows], a mean over up to `count` of each row's
+        `targets` [rows, positions], which are tokens of `ids`.
         """
         device = self.ids.device
-        positions_BP, valid_BP = (index.to(device) for index in spaced(targets, self.stack.measured_positions))
+        positions_BP, valid_BP = (index.to(device) for index in spaced(targets, count))
         tokens_BP = ids.gather(-1, positions_BP)
         difference_BP = torch.zeros_like(positions_BP, dtype=torch.float64)
         for chunk in torch.arange(positions_BP.shape[1], device=device).split(self.positions_at_once):

@@ -31,8 +31,8 @@ def tokens_of(generations: Sequence[Sequence[Generation]]) -> list[list[list[int
 
 
 def nats(stack: Stack, document: str) -> float:
-    """Cross-entropy of a document."""
-    text, total = stack.model.encode([document])[0], 0.0
+    """Cross-entropy of a document, its end-of-text token counted."""
+    text, total = [*stack.model.encode([document])[0], stack.model.end], 0.0
     for position, token in enumerate(text):
         logits = logits_after(stack, text[:position], 0)
         log_p = logits.log_softmax(-1)

@@ -198,7 +198,7 @@ def test_cross_entropy_is_that_of_the_stated_distribution(model: CausalModel, la
     steered = bind(model, fitted(model, labelled, max_candidates=limit, cross_entropy_positions=100), strength)
     measured = steered.cross_entropy(documents)
     for nats, document in zip(measured.nats, documents, strict=True):
-        ids = [model.start, *model.encode([document])[0]]
+        ids = [model.start, *model.encode([document])[0], model.end]
         total = 0.0
         for position in range(1, len(ids)):
             with torch.inference_mode():
