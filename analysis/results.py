@@ -6,7 +6,7 @@ What a row means depends on its evaluation:
 | evaluation | prompt | sample | value | tokens |
 |---|---|---|---|---|
 | toxicity | index of the prompt | index of the generation | score of the continuation in [0, 1] | tokens generated |
-| cross_entropy | index of the held-out document | 0 | nats per predicted token | tokens predicted, with the end-of-text token |
+| cross_entropy | index of the held-out document | 0 | nats per predicted token | tokens predicted, EOS too |
 | capability | task's number × 10⁶ + item | 0 | the task's first metric, 0 or 1 for accuracy | requests of the item |
 | red_team | index of the prompt | 0 none, 1 plain, 2 steered | 1: the reply begins with the target | tokens generated |
 | probes | ordinal of the head (layer-major) | 0 | validation accuracy in [0, 1] | texts in the validation part |
@@ -68,6 +68,9 @@ TOXICITY, CROSS_ENTROPY, PROBES = "toxicity", "cross_entropy", "probes"
 CAPABILITY, RED_TEAM = "capability", "red_team"
 TOKENS = "tokens"
 """Instance of `probes` with a row a token of some labelled texts."""
+
+BYTES = "bytes"
+"""The attribute of a score that holds the UTF-8 bytes of what was measured, in rows of cross-entropy."""
 
 FILE = "results.parquet"
 

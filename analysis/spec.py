@@ -7,16 +7,23 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from analysis.evaluations import EVALUATIONS
-from analysis.evaluations.options import CapabilitySpec, CrossEntropySpec, ProbesSpec, RedTeamSpec, ToxicitySpec
+from analysis.evaluations.options import (
+    CapabilitySpec,
+    CrossEntropySpec,
+    ProbesSpec,
+    RedTeamSpec,
+    TextsSpec,
+    ToxicitySpec,
+)
 from infra.config.identity import NotIdentity, OnlyIfSet
 from infra.config.spec import FileName, Location, Seed, Spec
 from posttrain.recipe import RecipeEntry
-from posttrain.spec import Device, LabelledSpec
+from posttrain.spec import Device, LabelledSection, LabelledSpec
 from pretrain.launchers.options import LauncherSpec, LocalSpec, StepLauncher
 
 NO_DOCUMENTS = (
-    "cross_entropy measures every held-out document, and the strength of a budget is found on others: give "
-    "`max_documents` to cross_entropy"
+    "cross_entropy measures every document that there is, and the strength of a budget is found on others: give "
+    "`max_documents` to cross_entropy, or `budget_documents` of another source"
 )
 
 
@@ -50,15 +57,11 @@ class MeasuredEntry(RecipeEntry):
         return self
 
 
-class BudgetDocumentsSpec(Spec):
-    """Held-out documents on which the strength of a budget is found: those after what `cross_entropy` measures."""
+class BudgetDocumentsSpec(TextsSpec):
+    """Documents on which the strength of a budget is found: the first that `cross_entropy` does not measure."""
 
-    component: str = "clean"
-    """Component of the mixture."""
     documents: int = Field(50, ge=2)
     """How many of them."""
-    max_tokens_per_document: int | None = Field(None, ge=2)
-    """Only the first tokens of each document count."""
 
 
 class AnalysisSpec(Spec):
@@ -81,8 +84,8 @@ class AnalysisSpec(Spec):
     transfer: Annotated[bool, OnlyIfSet] = False
     """Use methods that were fitted on another model, which is refused otherwise."""
     mixture: Annotated[Location | None, NotIdentity] = None
-    """Mixture artifact whose held-out documents are read."""
-    labelled: Annotated[LabelledSpec | None, OnlyIfSet] = None
+    """Mixture artifact whose held-out documents are read; what reads none of them needs none."""
+    labelled: Annotated[LabelledSection | None, OnlyIfSet] = None
     """Labelled text for the probes."""
     arm: ArmSpec = ArmSpec()
     """Labels for the results table."""
@@ -95,7 +98,7 @@ class AnalysisSpec(Spec):
     capability: Annotated[CapabilitySpec | None, NotIdentity] = None
     """Questions with known answers, through lm-evaluation-harness."""
     cross_entropy: Annotated[CrossEntropySpec | None, NotIdentity] = None
-    """Cross-entropy on documents that the mixture holds out."""
+    """Cross-entropy on documents that the mixture holds out, or of a file."""
     probes: Annotated[ProbesSpec | None, NotIdentity] = None
     """Linear probes of every head, on the texts of `labelled:`."""
     red_team: Annotated[RedTeamSpec | None, NotIdentity] = None
@@ -148,8 +151,10 @@ class AnalysisSpec(Spec):
     def _budget_can_be_met(self) -> Self:
         if sum(entry.budget is not None for entry in self.recipe) > 1:
             raise ValueError("a budget sets the strength of one method; give the others a strength")
-        if self.budget is not None and self.mixture is None:
-            raise ValueError("the strength of a budget is found on held-out documents: give `mixture:`")
+        if self.budget is not None and self.mixture is None and self.budget_documents.texts is None:
+            raise ValueError(
+                "the strength of a budget is found on held-out documents: give `mixture:`, or `budget_documents.texts`"
+            )
         if self.budget is not None and not self.leaves_documents:
             raise ValueError(NO_DOCUMENTS)
         return self
@@ -157,7 +162,14 @@ class AnalysisSpec(Spec):
     @property
     def leaves_documents(self) -> bool:
         """Whether `cross_entropy` leaves documents on which a strength can be found."""
-        measured = self.cross_entropy
-        if measured is None or measured.component != self.budget_documents.component:
+        if self.cross_entropy is None:
             return True
-        return measured.max_documents is not None
+        source, measured = self.budget_documents.source, self.cross_entropy.measured.values()
+        return all(read.max_documents is not None for read in measured if read.source == source)
+
+    @model_validator(mode="after")
+    def _documents_are_somewhere(self) -> Self:
+        measured = self.cross_entropy.measured.values() if self.cross_entropy is not None else ()
+        if self.mixture is None and any(read.texts is None for read in measured):
+            raise ValueError("cross_entropy reads held-out documents: give `mixture:`, or `texts` for those of a file")
+        return self

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from analysis.evaluations import EVALUATIONS, Evaluation
 from analysis.evaluations.base import LazyModel, Subject
 from analysis.spec import AnalysisSpec, MeasuredEntry
-from analysis.strengths import find_for_budget, with_strength
+from analysis.strengths import budget_identity, find_for_budget, with_strength
 from infra.artifacts.artifact import Artifact, fingerprint_of
 from infra.atomic import atomic_path
 from infra.config.spec import Spec
 from infra.render.page import Page, Plan, Table
 from infra.stages.stage import Identity, Stage, Workspace
+from posttrain.shared import labels_fingerprint
 from pretrain.huggingface.location import fingerprint
 from pretrain.launchers import launched
 from pretrain.processes.sbatch import batch_script
@@ -45,14 +46,14 @@ def identity(spec: AnalysisSpec) -> Identity:
     evaluations = {name: _identity_of(name, options) for name, options in spec.evaluations().items()}
     inputs = {"model": fingerprint(spec.model)}
     if spec.labelled is not None:
-        inputs["labelled"] = fingerprint_of(spec.labelled.mixture, "mixture")
+        inputs["labelled"] = labels_fingerprint(spec.labelled)
     for number, entry in enumerate(spec.recipe, 1):
         inputs[f"steering-{number}"] = fingerprint_of(entry.steering, "posttrain")
     if spec.mixture is not None:
         inputs["mixture"] = fingerprint_of(spec.mixture, "mixture")
     config = spec.identity() | {"evaluations": evaluations}
     if spec.budget is not None:
-        config["budget_documents"] = spec.budget_documents.identity()
+        config["budget_documents"] = budget_identity(spec.budget_documents)
         if spec.cost_from is not None:
             inputs["cost_from"] = fingerprint(spec.cost_from)
     return Identity(config, inputs)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from analysis.evaluations.base import LazyModel, Subject
-from analysis.spec import AnalysisSpec, MeasuredEntry
+from analysis.evaluations.options import TextsSpec
+from analysis.spec import AnalysisSpec, BudgetDocumentsSpec, MeasuredEntry
+from curation.sources.input_files import content_of
 from infra.artifacts.artifact import fingerprint_of
 from infra.artifacts.records import JsonObject, read_record
 from infra.atomic import write_json
@@ -62,7 +64,7 @@ def found_for_budget(spec: AnalysisSpec, store: Path) -> FoundStrength | None:
 
 
 def _stage(run: Callable[[StrengthSpec, Workspace], JsonObject]) -> Stage[StrengthSpec]:
-    return inner_stage("strength", StrengthSpec, _identity, run)
+    return inner_stage("strength", StrengthSpec, _identity, run, version=2)
 
 
 def _not_run(spec: StrengthSpec, workspace: Workspace) -> JsonObject:
@@ -76,14 +78,16 @@ def _folder(stage: Stage[StrengthSpec], spec: StrengthSpec, store: Path) -> Path
 def _identity(asked: StrengthSpec) -> Identity:
     """Model, recipe, and the documents: not what else is measured, and no labels."""
     spec = asked.analysis
-    assert spec.mixture is not None  # the specification has checked it
-    inputs = {"model": fingerprint(spec.model), "mixture": fingerprint_of(spec.mixture, "mixture")}
+    inputs = {"model": fingerprint(spec.model)}
+    if spec.mixture is not None:
+        inputs["mixture"] = fingerprint_of(spec.mixture, "mixture")
     inputs |= {f"steering-{n}": fingerprint_of(e.steering, "posttrain") for n, e in enumerate(spec.recipe, 1)}
     if spec.cost_from is not None:
         inputs["cost_from"] = fingerprint(spec.cost_from)
     strengths = [None if entry.budget is not None else entry.strength for entry in spec.recipe]
-    measured = None if spec.cross_entropy is None else [spec.cross_entropy.component, spec.cross_entropy.max_documents]
-    documents = {"documents": spec.budget_documents.identity(), "not_of": measured}
+    measured = () if spec.cross_entropy is None else spec.cross_entropy.measured.values()
+    not_of = [[_source_identity(read), read.max_documents] for read in measured]
+    documents = {"documents": budget_identity(spec.budget_documents), "not_of": not_of}
     return Identity({"budget": spec.budget, "strengths": strengths, "transfer": spec.transfer, **documents}, inputs)
 
 
@@ -115,20 +119,31 @@ def with_strength(recipe: Sequence[MeasuredEntry], solution: FoundStrength | Non
     )
 
 
+def budget_identity(options: BudgetDocumentsSpec) -> dict[str, Any]:
+    """What of the section enters a fingerprint: its keys, and the content of a file."""
+    return options.identity() | {"source": _source_identity(options)}
+
+
+def _source_identity(options: TextsSpec) -> object:
+    return options.component if options.texts is None else content_of(options.texts)
+
+
 def budget_documents(spec: AnalysisSpec) -> list[str]:
     """Texts of the documents on which a strength is found: the first that `cross_entropy` does not measure."""
-    from analysis.evaluations.held_out import held_out_documents  # reads with polars, which `validate` does not need
+    # These read with polars, which `validate` does not need.
+    from analysis.evaluations.held_out import documents_of, measured_documents
 
-    options, measured = spec.budget_documents, spec.cross_entropy
-    assert spec.mixture is not None  # the specification has checked it
-    documents = held_out_documents(spec.mixture, options.component)
-    taken = 0
-    if measured is not None and measured.component == options.component:
-        taken = measured.max_documents or len(documents)
-    if len(documents) < taken + options.documents:
-        raise AmountError(
-            f"the strength of a budget is found on {options.documents} held-out documents of {options.component!r} "
-            f"that cross_entropy does not measure; there are {len(documents)} and cross_entropy measures {taken}: hold "
-            "out more, or lower cross_entropy.max_documents or budget_documents.documents"
-        )
-    return [text for _, text in documents[taken : taken + options.documents]]
+    options, sections = spec.budget_documents, spec.cross_entropy.measured.values() if spec.cross_entropy else ()
+    measured = {text for section in sections for _, text in measured_documents(section, spec.mixture)}
+    chosen: list[str] = []
+    read = 0
+    for _, text in documents_of(options, spec.mixture):
+        read += 1
+        chosen += [] if text in measured else [text]
+        if len(chosen) == options.documents:
+            return chosen
+    raise AmountError(
+        f"the strength of a budget is found on {options.documents} {options.source_name} that cross_entropy does not "
+        f"measure; there are {read} and cross_entropy measures {read - len(chosen)}: hold out more, or lower "
+        "cross_entropy.max_documents or budget_documents.documents"
+    )

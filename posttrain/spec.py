@@ -71,6 +71,11 @@ def _source(value: object) -> str:
 
 AnyLabelled = LabelledSpec | LabelledFileSpec
 
+LabelledSection = Annotated[
+    Annotated[LabelledSpec, Tag("mixture")] | Annotated[LabelledFileSpec, Tag("file")], Discriminator(_source)
+]
+"""A section of either, told apart by its keys."""
+
 
 def method_spec(name: str, options: Mapping[str, Any], folder: str | None = None) -> MethodArgs:
     """Arguments of the method `name`, its locations relative to `folder`. Raises InputError naming the wrong key."""
@@ -99,13 +104,7 @@ class PosttrainSpec(Spec):
     """Pretrain or tune artifact, Hugging Face folder, or `hf:org/model` on the hub."""
     method: AnyMethod
     """Steering method with its arguments; a bare name takes the defaults."""
-    labelled: (
-        Annotated[
-            Annotated[LabelledSpec, Tag("mixture")] | Annotated[LabelledFileSpec, Tag("file")],
-            Discriminator(_source),
-        ]
-        | None
-    ) = None
+    labelled: LabelledSection | None = None
     """Labelled text to fit on; methods that need none ignore it."""
     seed: Seed = 0
     """Draws the labelled texts, the folds and the random control direction."""

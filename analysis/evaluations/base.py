@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 from infra.config.spec import Spec
 from infra.stages.stage import Workspace
 from posttrain.recipe import Recipe
-from posttrain.spec import Device, LabelledSpec
+from posttrain.spec import AnyLabelled, Device
 
 if TYPE_CHECKING:
     from analysis.results import Row
@@ -49,7 +49,7 @@ class Subject:
     workspace: Workspace
     recipe: Recipe = ()
     mixture: str | None = None
-    labelled: LabelledSpec | None = None
+    labelled: AnyLabelled | None = None
     transfer: bool = False
 
     @property

@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from curation.scorers.options import AnyScorer
 from curation.sources.spec import SourceSpec
 from infra.config.identity import NotIdentity, OnlyIfSet
-from infra.config.spec import Location, Seed, Spec, distinct
+from infra.config.spec import FileName, Location, Seed, Spec, distinct
 
 
-class CrossEntropySpec(Spec):
-    """Cross-entropy on documents that the mixture holds out."""
+class TextsSpec(Spec):
+    """Where documents come from: a component's held-out ones, or a file."""
 
     component: str = "clean"
     """Component of the mixture whose held-out documents are read."""
-    max_documents: int | None = Field(None, ge=2)
-    """At most this many documents, the first ones of the hold-out."""
+    texts: Annotated[SourceSpec | None, NotIdentity] = None
+    """Documents of a file in place of a component's: for a model without a mixture, or for other text."""
     max_tokens_per_document: int | None = Field(None, ge=2)
     """Only the first tokens of each document count."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.texts is not None and "component" in self.model_fields_set:
+            raise ValueError("either `component` or `texts`")
+        return self
+
+    @property
+    def source(self) -> str | SourceSpec:
+        """What the documents are of; two sections with the same begin with the same document."""
+        return self.component if self.texts is None else self.texts
+
+    @property
+    def source_name(self) -> str:
+        """How messages call it."""
+        return f"held-out documents of {self.component!r}" if self.texts is None else f"documents of {self.texts.path}"
+
+
+class DocumentsSpec(TextsSpec):
+    """Documents whose cross-entropy is measured."""
+
+    max_documents: int | None = Field(None, ge=2)
+    """At most this many documents, the first ones."""
+
+
+class CrossEntropySpec(DocumentsSpec):
+    """Cross-entropy on documents that the mixture holds out, or of a file."""
+
+    also: dict[FileName, DocumentsSpec] = Field(default_factory=dict)
+    """Further documents by name, which rows have as their `instance`; they count in no cost."""
+
+    @property
+    def measured(self) -> dict[str | None, DocumentsSpec]:
+        """Everything that is measured: the documents that count under None, then those of `also`."""
+        return dict[str | None, DocumentsSpec]([(None, self), *self.also.items()])
 
 
 class ProbesSpec(Spec):
