@@ -140,6 +140,13 @@ def main(table: pl.DataFrame) -> pl.DataFrame:
     return table.filter(pl.col("step").is_null() & pl.col("instance").is_null())
 
 
+def named_score(attribute: str) -> pl.Expr:
+    """The score of this name in `scores`, null in rows without one."""
+    element = pl.element()
+    of_name = element.filter(element.struct.field("attribute") == attribute)
+    return pl.col("scores").list.eval(of_name).list.first().struct.field("score").cast(pl.Float64)
+
+
 def write(table: pl.DataFrame, path: Path) -> None:
     """Write the table so that equal tables give equal bytes: fixed column order, row order, codec and row groups."""
     ordered = table.select(SCHEMA.keys()).cast(SCHEMA).sort(KEY)  # type: ignore[arg-type]
