@@ -8,8 +8,8 @@ more leaves the others as they are. It is made under a lease, chunk by chunk, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields
-from functools import partial
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +25,7 @@ from infra.config.identity import NotIdentity
 from infra.config.spec import Spec
 from infra.stages.stage import Identity, Stage, Workspace, finished
 from mixtures.store.inner import inner_stage, make
+from posttrain.shared import labels_fingerprint
 from pretrain.huggingface.location import fingerprint
 
 CHUNKS = "chunks"
@@ -59,6 +60,30 @@ def measured(spec: AnalysisSpec, name: str, store: Path) -> Artifact | None:
     return finished(stage, asked, _folder(stage, asked, store))
 
 
+@dataclass(frozen=True)
+class Stored:
+    """The measured rows of an evaluation of the analysis `spec`, whose recipe has its strengths: from the store, or
+    measured when they are first asked for.
+    """
+
+    spec: AnalysisSpec
+    name: str
+    evaluation: Evaluation[Any]
+
+    def chunks(self) -> int:
+        """As many as the evaluation has."""
+        return self.evaluation.chunks()
+
+    def rows(self, chunk: int) -> list[Row]:
+        """Those of one chunk. Raises what measuring raises."""
+        return read_rows(self._files[chunk])
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        workspace = self.evaluation.subject.workspace
+        return files_of(measure(self.spec, self.name, self.evaluation, workspace, lambda _: None))
+
+
 def files_of(artifact: Artifact) -> list[Path]:
     """The files of an artifact's chunks, in their order."""
     return [artifact.path / name for name in sorted(artifact.files) if name.startswith(f"{CHUNKS}/")]
@@ -90,7 +115,9 @@ def _identity(spec: MeasuredSpec) -> Identity:
         inputs["mixture"] = fingerprint_of(analysis.mixture, "mixture")
     if "labelled" in kind.reads and analysis.labelled is not None:
         config["labelled"] = analysis.labelled.identity()
-        inputs["labelled"] = fingerprint_of(analysis.labelled.mixture, "mixture")
+        inputs["labelled"] = labels_fingerprint(analysis.labelled)
+    if "generations" in kind.reads and analysis.toxicity is not None:
+        config["generations"] = EVALUATIONS.get("toxicity").measured_identity(analysis.toxicity)
     return Identity(config, inputs)
 
 

@@ -9,6 +9,8 @@ What a row means depends on its evaluation:
 | cross_entropy | index of the held-out document | 0 | nats per predicted token | tokens predicted, EOS too |
 | capability | task's number × 10⁶ + item | 0 | the task's first metric, 0 or 1 for accuracy | requests of the item |
 | red_team | index of the prompt | 0 none, 1 plain, 2 steered | 1: the reply begins with the target | tokens generated |
+| fluency | index of the prompt | index of the generation | nats per token, unsteered | tokens of the text |
+| relearning | index of the measurement | 0 | mean toxicity after these steps | steps of the attack |
 | probes | ordinal of the head (layer-major) | 0 | validation accuracy in [0, 1] | texts in the validation part |
 
 `value` is null exactly where the thing could not be measured, and then `reason` says why: an unscored generation is
@@ -66,6 +68,7 @@ KEY = (
 
 TOXICITY, CROSS_ENTROPY, PROBES = "toxicity", "cross_entropy", "probes"
 CAPABILITY, RED_TEAM = "capability", "red_team"
+FLUENCY, RELEARNING = "fluency", "relearning"
 TOKENS = "tokens"
 """Instance of `probes` with a row a token of some labelled texts."""
 

@@ -10,8 +10,10 @@ from analysis.evaluations import EVALUATIONS
 from analysis.evaluations.options import (
     CapabilitySpec,
     CrossEntropySpec,
+    FluencySpec,
     ProbesSpec,
     RedTeamSpec,
+    RelearningSpec,
     TextsSpec,
     ToxicitySpec,
 )
@@ -99,10 +101,14 @@ class AnalysisSpec(Spec):
     """Questions with known answers, through lm-evaluation-harness."""
     cross_entropy: Annotated[CrossEntropySpec | None, NotIdentity] = None
     """Cross-entropy on documents that the mixture holds out, or of a file."""
+    fluency: Annotated[FluencySpec | None, NotIdentity] = None
+    """How well what `toxicity` has the model write reads."""
     probes: Annotated[ProbesSpec | None, NotIdentity] = None
     """Linear probes of every head, on the texts of `labelled:`."""
     red_team: Annotated[RedTeamSpec | None, NotIdentity] = None
     """Suffixes sought by gradients that make the model begin with a target."""
+    relearning: Annotated[RelearningSpec | None, NotIdentity] = None
+    """How fast an attacked model learned to be toxic again."""
     toxicity: Annotated[ToxicitySpec | None, NotIdentity] = None
     """Toxicity of what the model writes."""
 
@@ -145,6 +151,8 @@ class AnalysisSpec(Spec):
             raise ValueError(f"nothing to measure: give at least one of {', '.join(EVALUATIONS.names())}")
         if not self.recipe and self.transfer:
             raise ValueError("`transfer:` without `recipe:` does nothing; take it out or give the recipe")
+        if self.fluency is not None and self.toxicity is None:
+            raise ValueError("fluency looks at what toxicity has the model write: give `toxicity:`")
         return self
 
     @model_validator(mode="after")

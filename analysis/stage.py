@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.evaluations import EVALUATIONS, Evaluation
-from analysis.evaluations.base import LazyModel, Subject
+from analysis.evaluations.base import Generations, LazyModel, Subject
 from analysis.spec import AnalysisSpec, MeasuredEntry
 from analysis.strengths import budget_identity, find_for_budget, with_strength
 from infra.artifacts.artifact import Artifact, fingerprint_of
@@ -75,7 +75,7 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
     given = Subject(model, workspace, spec.recipe, spec.mixture, spec.labelled, spec.transfer)
     solution = find_for_budget(spec, given)
     definite = spec.model_copy(update={"recipe": with_strength(spec.recipe, solution)})
-    evaluations = _evaluations(definite, replace(given, recipe=definite.recipe))
+    evaluations = _evaluations(definite, _with_generations(definite, replace(given, recipe=definite.recipe)))
     artifacts = _measure(definite, evaluations, workspace)
     table = _score(_labels(spec, solution), evaluations, artifacts, workspace)
     unscored = table.filter((pl.col("evaluation") == results.TOXICITY) & pl.col("value").is_null())
@@ -99,15 +99,27 @@ def _evaluations(spec: AnalysisSpec, subject: Subject) -> dict[str, Evaluation[A
     return applying
 
 
+def _with_generations(spec: AnalysisSpec, subject: Subject) -> Subject:
+    """The subject with what `toxicity` has it write, where that is asked for: from the store, or measured first."""
+    from analysis.measured import Stored
+
+    if spec.toxicity is None:
+        return subject
+    evaluation = EVALUATIONS.get("toxicity")(spec.toxicity, subject)
+    return replace(subject, generations=Generations(spec.toxicity, Stored(spec, "toxicity", evaluation)))
+
+
 def _measure(
     spec: AnalysisSpec, evaluations: Mapping[str, Evaluation[Any]], workspace: Workspace
 ) -> dict[str, Artifact]:
-    """What every evaluation measures."""
+    """What every evaluation measures; what is looked at by another comes before it."""
     from analysis.measured import measure  # reads with polars, which `validate` does not need
+
+    order = sorted(evaluations, key=lambda name: "generations" in EVALUATIONS.get(name).reads)
 
     chunks = sum(evaluation.chunks() for evaluation in evaluations.values())
     with workspace.progress("measuring", chunks, "chunks") as advance:
-        return {name: measure(spec, name, evaluation, workspace, advance) for name, evaluation in evaluations.items()}
+        return {name: measure(spec, name, evaluations[name], workspace, advance) for name in order}
 
 
 def _score(

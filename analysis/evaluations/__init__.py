@@ -15,8 +15,10 @@ EVALUATIONS: Registry[Evaluation[Any]] = Registry(
     {
         "capability": "analysis.evaluations.capability:Capability",
         "cross_entropy": "analysis.evaluations.cross_entropy:CrossEntropy",
+        "fluency": "analysis.evaluations.fluency:Fluency",
         "probes": "analysis.evaluations.probes:Probes",
         "red_team": "analysis.evaluations.red_team:RedTeam",
+        "relearning": "analysis.evaluations.relearning:Relearning",
         "toxicity": "analysis.evaluations.toxicity:Toxicity",
     },
 )

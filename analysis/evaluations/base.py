@@ -10,8 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
+from analysis.evaluations.options import ToxicitySpec
 from infra.config.spec import Spec
 from infra.stages.stage import Workspace
 from posttrain.recipe import Recipe
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from posttrain.steered import Steered
 
 Options = TypeVar("Options", bound=Spec)
-Read = Literal["mixture", "labelled"]
+Read = Literal["mixture", "labelled", "generations"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,24 @@ class LazyModel:
         return load_model(self.location, self.device)
 
 
+class Measured(Protocol):
+    """What an evaluation measured of a subject, or would."""
+
+    def chunks(self) -> int:
+        """How many chunks there are."""
+
+    def rows(self, chunk: int) -> Sequence[Row]:
+        """The rows of one, before any scorer."""
+
+
+@dataclass(frozen=True)
+class Generations:
+    """What `toxicity` has the subject write, for evaluations that look at the same texts."""
+
+    options: ToxicitySpec
+    measured: Measured
+
+
 @dataclass(frozen=True)
 class Subject:
     """What is evaluated: a model under a recipe, loaded once for all evaluations."""
@@ -51,6 +70,7 @@ class Subject:
     mixture: str | None = None
     labelled: AnyLabelled | None = None
     transfer: bool = False
+    generations: Generations | None = None
 
     @property
     def steering(self) -> str | None:

@@ -21,6 +21,7 @@ class CrossEntropy(Evaluation[CrossEntropySpec]):
     """A chunk is the documents that count, or further ones: a pass over them costs far less than the generations."""
 
     options = CrossEntropySpec
+    version = 2  # with the end of a document as a target
     reads = ("mixture",)
 
     @staticmethod
@@ -51,7 +52,7 @@ class CrossEntropy(Evaluation[CrossEntropySpec]):
                 value=nats / tokens if tokens and math.isfinite(nats) else None,
                 tokens=tokens,
                 reason=_reason(nats, tokens),
-                scores=(Score("", BYTES, size),),
+                scores=(Score("", BYTES, float(size)),),
             )
             for number, ((identity, _), (nats, tokens, size)) in enumerate(zip(documents, figures, strict=True))
         ]

@@ -58,6 +58,17 @@ class CrossEntropySpec(DocumentsSpec):
         return dict[str | None, DocumentsSpec]([(None, self), *self.also.items()])
 
 
+class FluencySpec(Spec):
+    """How well what `toxicity` has the model write reads: perplexity, repetition, variety, length."""
+
+    judge: Annotated[Location | None, NotIdentity] = None
+    """A further model that says how likely the generations are, with its own tokenizer: a folder or `hf:org/model`."""
+
+
+class RelearningSpec(Spec):
+    """The curve of a relearning attack, of a model that `tune: unlearn-relearn` has made; other models have none."""
+
+
 class ProbesSpec(Spec):
     """Linear probes of every head, on the texts of `labelled:`."""
 
