@@ -47,7 +47,8 @@ def token_nats(
         return nats_BT
     ends = torch.zeros_like(targets) if ends is None else ends
     for chosen, count in ((targets & ~ends, stack.measured_positions), (ends, 1)):
-        nats_BT += texts.mean_difference(chosen, ids, count)[:, None] * chosen.to(ids.device)
+        if chosen.any():
+            nats_BT += texts.mean_difference(chosen, ids, count)[:, None] * chosen.to(ids.device)
     return nats_BT
 
 

@@ -29,7 +29,7 @@ from posttrain.shared import labelled_with_activations
 
 if TYPE_CHECKING:
     from posttrain.probes import HeadProbes
-    from posttrain.spec import LabelledSpec
+    from posttrain.spec import AnyLabelled
 
 
 class Probes(Evaluation[ProbesSpec]):
@@ -114,7 +114,7 @@ class Probes(Evaluation[ProbesSpec]):
             model=self.subject.model.location, labelled=drawn, folds=self.spec.folds, seed=self.spec.seed
         )
 
-    def _section(self) -> LabelledSpec:
+    def _section(self) -> AnyLabelled:
         if self.subject.labelled is None:
             raise InputError("probes are fitted on labelled text: give `labelled:`")
         return self.subject.labelled

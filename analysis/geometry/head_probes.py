@@ -10,7 +10,7 @@ from infra.config.spec import Location, Seed, Spec
 from infra.stages.stage import Identity, Workspace
 from mixtures.store.inner import inner_stage, make
 from posttrain.shared import labels_fingerprint
-from posttrain.spec import LabelledSpec
+from posttrain.spec import AnyLabelled
 from pretrain.huggingface.location import fingerprint
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class HeadProbesSpec(Spec):
 
     model: Annotated[Location, NotIdentity]
     """Where the model is."""
-    labelled: LabelledSpec
+    labelled: AnyLabelled
     """The texts."""
     folds: int
     """Of the cross-validation."""
