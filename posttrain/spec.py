@@ -60,6 +60,11 @@ class LabelledFileSpec(Spec):
     seed: Annotated[Seed | None, OnlyIfSet] = None
     """Draws the texts. Default: the seed of what is fitted on them."""
 
+    @property
+    def attribute(self) -> str:
+        """Name of what decides, as texts of a mixture have it."""
+        return self.label
+
     def by(self, attribute: str) -> LabelledFileSpec:
         """The same texts, labelled by the key that is called like the attribute."""
         return self.model_copy(update={"label": attribute})
