@@ -11,6 +11,7 @@ What a row means depends on its evaluation:
 | red_team | index of the prompt | 0 none, 1 plain, 2 steered | 1: the reply begins with the target | tokens generated |
 | fluency | index of the prompt | index of the generation | nats per token, unsteered | tokens of the text |
 | relearning | index of the measurement | 0 | mean toxicity after these steps | steps of the attack |
+| recognition | index of the text in its draw | fold that held it out | P(toxic), by its probe | texts of the fit |
 | probes | ordinal of the head (layer-major) | 0 | validation accuracy in [0, 1] | texts in the validation part |
 
 `value` is null exactly where the thing could not be measured, and then `reason` says why: an unscored generation is
@@ -67,7 +68,7 @@ KEY = (
 """The columns that identify a row; tables are kept sorted by them, so that equal results are equal bytes."""
 
 TOXICITY, CROSS_ENTROPY, PROBES = "toxicity", "cross_entropy", "probes"
-CAPABILITY, RED_TEAM = "capability", "red_team"
+CAPABILITY, RECOGNITION, RED_TEAM = "capability", "recognition", "red_team"
 FLUENCY, RELEARNING = "fluency", "relearning"
 TOKENS = "tokens"
 """Instance of `probes` with a row a token of some labelled texts."""

@@ -12,6 +12,7 @@ from analysis.evaluations.options import (
     CrossEntropySpec,
     FluencySpec,
     ProbesSpec,
+    RecognitionSpec,
     RedTeamSpec,
     RelearningSpec,
     TextsSpec,
@@ -105,6 +106,8 @@ class AnalysisSpec(Spec):
     """How well what `toxicity` has the model write reads."""
     probes: Annotated[ProbesSpec | None, NotIdentity] = None
     """Linear probes of every head, on the texts of `labelled:`."""
+    recognition: Annotated[RecognitionSpec | None, NotIdentity] = None
+    """How well a linear probe of the last token's state tells toxic from benign text."""
     red_team: Annotated[RedTeamSpec | None, NotIdentity] = None
     """Suffixes sought by gradients that make the model begin with a target."""
     relearning: Annotated[RelearningSpec | None, NotIdentity] = None

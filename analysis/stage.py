@@ -83,9 +83,10 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(unscored["reason"].value_counts().rows()))
         workspace.note(f"{len(unscored)} generations have no score and are counted as unscored: {reasons}")
     told = {key: n for artifact in artifacts.values() for key, n in artifact.counts.items() if key != "rows"}
-    for key, text in _NOTES.items():
-        if told.get(key):
-            workspace.note(f"{told[key]} prompts {text}")
+    for key, count in told.items():
+        of_set, _, what = key.rpartition(".")
+        if count and what in _NOTES:
+            workspace.note(f"{count} prompts{f' of the set {of_set}' if of_set else ''} {_NOTES[what]}")
     strength = {} if solution is None else {"strength": solution.strength, "cost": solution.cost.value}
     return {"rows": len(table), "unscored": len(unscored), **strength, **told, **_summary(table)}
 

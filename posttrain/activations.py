@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from infra.atomic import atomic_path
+from infra.errors import InputError
 from posttrain.causal_model import CausalModel
 from posttrain.layers import decoder_layers, stream_of
 
@@ -61,15 +62,18 @@ def last_token(
     progress: Callable[[int], object] | None = None,
     max_tokens: int = MAX_TOKENS,
     scratch: Path | None = None,
+    prefix: Sequence[int] = (),
 ) -> Activations:
-    """Run every text (after the start token, cut after `max_tokens`) and keep what its last token computed, in memory,
-    or in nameless files of the folder `scratch`.
+    """Run every text (after the start token and `prefix`; the text cut after `max_tokens`, start token included) and
+    keep what its last token computed, in memory, or in nameless files of the folder `scratch`.
 
     Batches are right-padded: under a causal mask no token sees what stands behind it, so padding cannot change the last
-    real token.
+    real token. Raises InputError where the prefix leaves no room.
     """
-    limit = min(max_tokens, model.max_positions) - 1
-    rows = [[model.start, *ids[:limit]] for ids in model.encode(list(texts))]
+    limit = min(max_tokens, model.max_positions - len(prefix)) - 1
+    if limit < 1:
+        raise InputError(f"a prefix of {len(prefix)} tokens fills the model's {model.max_positions} positions")
+    rows = [[model.start, *prefix, *ids[:limit]] for ids in model.encode(list(texts))]
     layout = model.layout
     # N texts, L layers, Q query heads of D; H hidden size
     heads_LNQD = _room((layout.layers, len(rows), layout.heads, layout.head_dim), scratch)

@@ -17,6 +17,7 @@ EVALUATIONS: Registry[Evaluation[Any]] = Registry(
         "cross_entropy": "analysis.evaluations.cross_entropy:CrossEntropy",
         "fluency": "analysis.evaluations.fluency:Fluency",
         "probes": "analysis.evaluations.probes:Probes",
+        "recognition": "analysis.evaluations.recognition:Recognition",
         "red_team": "analysis.evaluations.red_team:RedTeam",
         "relearning": "analysis.evaluations.relearning:Relearning",
         "toxicity": "analysis.evaluations.toxicity:Toxicity",

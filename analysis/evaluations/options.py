@@ -6,10 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from curation.corpus.where import parse
 from curation.scorers.options import AnyScorer
 from curation.sources.spec import SourceSpec
 from infra.config.identity import NotIdentity, OnlyIfSet
 from infra.config.spec import FileName, Location, Seed, Spec, distinct
+from posttrain.spec import LabelledFileSpec
+
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""Name of a set of prompts."""
 
 
 class TextsSpec(Spec):
@@ -88,15 +93,60 @@ class ProbesSpec(Spec):
     """Labelled texts, half of them toxic, of which every token is scored by the best heads' probes."""
 
 
-class ToxicitySpec(Spec):
-    """Toxicity of what the model writes."""
+class RecognitionSpec(Spec):
+    """How well a linear probe of the last token's state tells toxic from benign text."""
+
+    texts: Annotated[LabelledFileSpec | None, NotIdentity] = None
+    """Labelled text from a file, such as CivilComments. Default: the texts of `labelled:`."""
+    layers: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Also the residual stream after these layers, counted from 0, in rows whose `instance` is `layer N`. The last
+    layer's, after the model's last norm, is always read."""
+    folds: int = Field(5, ge=2)
+    """Folds of the cross-validation, of whole documents."""
+    seed: Seed = 0
+    """Draws the folds, and the texts where their section has no seed."""
+
+
+def _readable(where: str | None) -> str | None:
+    if where is not None:
+        parse(where)
+    return where
+
+
+class PromptsSpec(Spec):
+    """Which prompts, and what is known of them."""
 
     prompts: Annotated[SourceSpec, NotIdentity]
     """Where the prompts come from."""
+    where: Annotated[str | None, OnlyIfSet, AfterValidator(_readable)] = None
+    """Only prompts for which this is true, such as `metadata.challenging == true` or
+    `metadata["prompt.toxicity"] < 0.5`. Names: `metadata.KEY` (kept by itself), `characters`, `id`."""
+    group: Annotated[str | None, OnlyIfSet] = None
+    """Dotted key of the group that a prompt is of, such as the people it speaks of; kept in the results. A `limit` then
+    takes as many of each group as of any other, as far as they reach."""
     limit: int | None = Field(None, ge=2)
     """At most this many prompts, a seeded choice (files are often sorted by kind)."""
     stored_scores: dict[str, str] = Field(default_factory=dict)
     """Scores that came with the prompts: attribute -> dotted key; kept in the results."""
+    until: Annotated[str | None, OnlyIfSet] = Field(None, min_length=1)
+    """What is scored ends before the first of these: a line break where prompts are lists, as ToxiGen's."""
+
+
+class PromptSetSpec(PromptsSpec):
+    """A further set of prompts; what it does not say of limit and sampling is as in the section."""
+
+    samples: int | None = Field(None, ge=1)
+    """Continuations of each prompt. Default: the section's."""
+    max_new_tokens: int | None = Field(None, ge=1)
+    """Tokens of a continuation, at most. Default: the section's."""
+
+
+class ToxicitySpec(PromptsSpec):
+    """Toxicity of what the model writes."""
+
+    sets: Annotated[dict[SetName, PromptSetSpec], OnlyIfSet] = Field(default_factory=dict)
+    """Further sets of prompts by name, beside those that the answer is about: what they give has its own figures, in
+    rows whose `instance` is the name."""
     samples: int = Field(1, ge=1)
     """Continuations of each prompt."""
     max_new_tokens: int = Field(20, ge=1)

@@ -3,13 +3,14 @@
 RealToxicityPrompts (Gehman et al. 2020, arXiv 2009.11462) samples 25 continuations of 20 tokens by nucleus sampling
 with p = 0.9 and reports the expected maximum and the probability that one is toxic (>= 0.5); Li et al. 2025 (arXiv
 2505.04741) report the mean. All three are computed later from the rows kept here. A continuation that is empty, or on
-which the scorer fails, has no score and says why: it is never counted as harmless.
+which the scorer fails, has no score and says why: it is never counted as harmless. Further sets of prompts are
+continued by the same model and scored by the same scorers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +19,31 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analysis.evaluations.base import Evaluation
-from analysis.evaluations.options import ToxicitySpec
+from analysis.evaluations.options import PromptsSpec, ToxicitySpec
+from analysis.evaluations.prompts import Prompt, read_prompts
 from analysis.results import TOXICITY, PromptScore, Row, Score
-from curation.corpus.records import RawDocument
 from curation.scorers import Scorer, load_scorer, weights_of
 from curation.sources.input_files import content_of
-from curation.sources.read import read_source
-from infra.artifacts.fingerprint import digest
-from infra.errors import AmountError, InputError, ScoringError
+from infra.errors import InputError, ScoringError
 
 if TYPE_CHECKING:
-    from posttrain.steered import Generation
+    from posttrain.steered import Generation, Sampling
 
 PROMPTS_PER_CHUNK = 128
 EMPTY = "empty continuation"
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Prompts that are continued alike; `name` is None for the section's own, and they are numbered within the set."""
+
+    name: str | None
+    spec: PromptsSpec
+    prompts: tuple[Prompt, ...]
+    left_out: int
+    samples: int
+    max_new_tokens: int
+
 
 ScoresOrReason = NDArray[np.float32] | str
 """A scorer's scores of one text [attributes], or why it has none."""
@@ -47,31 +59,27 @@ class Toxicity(Evaluation[ToxicitySpec]):
     def identity(options: ToxicitySpec) -> dict[str, Any]:
         """Options with the content of the prompts and the weights of the scorers."""
         scorers = [[scorer.name, weights_of(scorer)] for scorer in (options.scorer, *options.also)]
-        return {**options.identity(), "prompts": content_of(options.prompts), "scorers": scorers}
+        return {**_with_contents(options), "scorers": scorers}
 
     @classmethod
     def measured_identity(cls, options: ToxicitySpec) -> dict[str, Any]:
         """Without scorers."""
         about_scores = {"attribute"}
-        sampled = {key: value for key, value in options.identity().items() if key not in about_scores}
-        return {**sampled, "prompts": content_of(options.prompts)}
+        return {key: value for key, value in _with_contents(options).items() if key not in about_scores}
 
     def chunks(self) -> int:
-        """Prompts in chunks of 128."""
-        return -(-len(self._prompts) // PROMPTS_PER_CHUNK)
+        """Chunks of 128 prompts of one set."""
+        return len(self._chunks)
 
     def rows(self, chunk: int) -> list[Row]:
         """One row a continuation, without a value yet."""
-        from posttrain.steered import Sampling
-
-        options, first = self.spec, chunk * PROMPTS_PER_CHUNK
-        prompts = self._prompts[first : first + PROMPTS_PER_CHUNK]
-        sampling = Sampling(options.max_new_tokens, options.samples, options.top_p, options.temperature, options.seed)
-        numbers = list(range(first, first + len(prompts)))
-        batch = self.subject.steered.generate([prompt.text for prompt in prompts], sampling, indices=numbers)
+        chosen, numbers = self._chunks[chunk]
+        prompts = [chosen.prompts[number] for number in numbers]
+        texts = [prompt.text for prompt in prompts]
+        batch = self.subject.steered.generate(texts, self._sampling(chosen), indices=numbers)
         return [
-            self._row(prompt, number, sample, generation)
-            for number, prompt, generations in zip(numbers, prompts, batch, strict=True)
+            self._row(chosen, number, sample, generation)
+            for number, generations in zip(numbers, batch, strict=True)
             for sample, generation in enumerate(generations)
         ]
 
@@ -83,36 +91,53 @@ class Toxicity(Evaluation[ToxicitySpec]):
         """Value and scores of every continuation, or the reason why there is none."""
         return scored_rows(rows, self._scorers, self.spec.attribute)
 
-    def _row(self, prompt: RawDocument, number: int, sample: int, generation: Generation) -> Row:
+    def _row(self, chosen: PromptSet, number: int, sample: int, generation: Generation) -> Row:
+        prompt, until = chosen.prompts[number], chosen.spec.until
+        metadata, stored = prompt.document.metadata, chosen.spec.stored_scores
         return Row(
+            instance=chosen.name,
             prompt=number,
             sample=sample,
-            prompt_id=prompt.id,
+            prompt_id=prompt.document.id,
+            group=prompt.group,
             prompt_text=prompt.text,
-            prompt_scores=tuple(
-                PromptScore(name, prompt.metadata[key]) for name, key in self.spec.stored_scores.items()
-            ),
-            generation=generation.text,
+            prompt_scores=tuple(PromptScore(name, metadata[key]) for name, key in stored.items()),
+            generation=generation.text.partition(until)[0] if until else generation.text,
             value=None,
             tokens=len(generation.tokens),
             sampling_seed=self.spec.seed,
         )
 
     def counts(self) -> dict[str, int]:
-        """Prompts that were continued, those of them whose beginning the context has no room for, and the empty ones
-        of the source, which are left out.
+        """Of every set the prompts that were continued, those of them whose beginning the context has no room for, and
+        the empty ones of the source, which are left out. The counts of a further set begin with its name and a dot.
         """
-        texts = [prompt.text for prompt in self._prompts]
-        cut = self.subject.steered.cut_prompts(texts, self.spec.max_new_tokens)
-        return {"prompts": len(texts), "prompts_cut": cut, "prompts_left_out": self._read[1]}
+        counts: dict[str, int] = {}
+        for chosen in self._sets:
+            texts = [prompt.text for prompt in chosen.prompts]
+            cut = self.subject.steered.cut_prompts(texts, chosen.max_new_tokens)
+            of_set = {"prompts": len(texts), "prompts_cut": cut, "prompts_left_out": chosen.left_out}
+            counts |= {f"{chosen.name}.{key}" if chosen.name else key: count for key, count in of_set.items()}
+        return counts
 
-    @property
-    def _prompts(self) -> list[RawDocument]:
-        return self._read[0]
+    def _sampling(self, chosen: PromptSet) -> Sampling:
+        from posttrain.steered import Sampling
+
+        options = self.spec
+        return Sampling(chosen.max_new_tokens, chosen.samples, options.top_p, options.temperature, options.seed)
 
     @cached_property
-    def _read(self) -> tuple[list[RawDocument], int]:
-        return read_prompts(self.spec)
+    def _sets(self) -> list[PromptSet]:
+        return prompt_sets(self.spec)
+
+    @cached_property
+    def _chunks(self) -> list[tuple[PromptSet, list[int]]]:
+        """A set and the numbers of some of its prompts. A chunk is of one set, whose sampling may be its own."""
+        return [
+            (chosen, list(range(len(chosen.prompts)))[first : first + PROMPTS_PER_CHUNK])
+            for chosen in self._sets
+            for first in range(0, len(chosen.prompts), PROMPTS_PER_CHUNK)
+        ]
 
     @cached_property
     def _scorers(self) -> list[Scorer]:
@@ -123,21 +148,24 @@ class Toxicity(Evaluation[ToxicitySpec]):
         return scorers
 
 
-def read_prompts(options: ToxicitySpec) -> tuple[list[RawDocument], int]:
-    """The prompts, in their own order, and how many of the source were left out as they are empty (or, under `unique`,
-    known). Raises AmountError where there are fewer than 2.
-    """
-    keep = tuple(dict.fromkeys((*options.prompts.keep, *options.stored_scores.values())))
-    left_out: list[str] = []
-    source = options.prompts.model_copy(update={"keep": keep})
-    prompts = list(read_source(source, on_skip=lambda _, reason: left_out.append(reason)))
-    if len(prompts) < 2:
-        raise AmountError(f"{options.prompts.path}: {len(prompts)} prompts; toxicity needs at least 2")
-    if options.limit is None or options.limit >= len(prompts):
-        return prompts, len(left_out)
-    # By hash and not by a generator: whether a prompt is chosen changes little when others are added to the file.
-    order = sorted(range(len(prompts)), key=lambda i: digest([options.seed, prompts[i].id, prompts[i].text]))
-    return [prompts[i] for i in sorted(order[: options.limit])], len(left_out)
+def prompt_sets(options: ToxicitySpec) -> list[PromptSet]:
+    """The section's own prompts, then the further sets by name. Raises what `read_prompts` raises."""
+    prompts = read_prompts(options, options.seed, options.limit)
+    sets = [PromptSet(None, options, prompts.chosen, prompts.left_out, options.samples, options.max_new_tokens)]
+    for name, given in sorted(options.sets.items()):
+        prompts = read_prompts(given, options.seed, given.limit or options.limit)
+        samples, tokens = given.samples or options.samples, given.max_new_tokens or options.max_new_tokens
+        sets.append(PromptSet(name, given, prompts.chosen, prompts.left_out, samples, tokens))
+    return sets
+
+
+def _with_contents(options: ToxicitySpec) -> dict[str, Any]:
+    """Options with the content of the prompts of every set."""
+    identity = {**options.identity(), "prompts": content_of(options.prompts)}
+    if options.sets:
+        contents = {name: {"prompts": content_of(given.prompts)} for name, given in options.sets.items()}
+        identity["sets"] = {name: options.sets[name].identity() | content for name, content in contents.items()}
+    return identity
 
 
 def scored_rows(rows: Sequence[Row], scorers: Sequence[Scorer], attribute: str) -> list[Row]:

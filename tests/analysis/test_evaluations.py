@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 from analysis import results
 from analysis.evaluations import EVALUATIONS, toxicity
 from analysis.evaluations.base import LazyModel, Subject
-from analysis.evaluations.options import CrossEntropySpec, ToxicitySpec
-from analysis.evaluations.toxicity import read_prompts, scored_rows
+from analysis.evaluations.options import CrossEntropySpec
+from analysis.evaluations.toxicity import scored_rows
 from analysis.measured import measured, read_rows, write_rows
 from analysis.spec import AnalysisSpec, BudgetDocumentsSpec
 from analysis.stage import ANALYSIS
@@ -115,14 +115,6 @@ def test_scorer_that_fails_on_everything_stops_the_job_and_is_asked_anew_when_it
 
 def _broken(*_: object) -> np.ndarray:
     raise RuntimeError("no weights")
-
-
-def test_limit_is_a_seeded_choice_in_the_files_order(prompts: Path) -> None:
-    options = {"prompts": {"path": str(prompts), "text": "prompt.text"}, "limit": 3, "scorer": {"name": "profanity"}}
-    chosen = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate(options))[0]]
-    repeated = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate(options))[0]]
-    other = [prompt.text for prompt in read_prompts(ToxicitySpec.model_validate({**options, "seed": 1}))[0]]
-    assert chosen == repeated == sorted(chosen) and len(chosen) == 3 and chosen != other
 
 
 def test_cross_entropy_that_is_no_number_has_no_value_and_says_why(
