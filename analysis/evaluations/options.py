@@ -128,6 +128,9 @@ class PromptsSpec(Spec):
     """At most this many prompts, a seeded choice (files are often sorted by kind)."""
     stored_scores: dict[str, str] = Field(default_factory=dict)
     """Scores that came with the prompts: attribute -> dotted key; kept in the results."""
+    strip: Annotated[bool, OnlyIfSet] = False
+    """Take blanks off the end of prompts. BOLD's end with one, behind which no model expects a word, as tokens of words
+    begin with the blank."""
     until: Annotated[str | None, OnlyIfSet] = Field(None, min_length=1)
     """What is scored ends before the first of these: a line break where prompts are lists, as ToxiGen's."""
 

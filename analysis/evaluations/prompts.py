@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.evaluations.options import PromptsSpec
@@ -54,6 +54,8 @@ def read_prompts(options: PromptsSpec, seed: int, limit: int | None) -> Prompts:
     left_out: list[str] = []
     source = options.prompts.model_copy(update={"keep": _keys(options, where)})
     documents = list(read_source(source, on_skip=lambda _, reason: left_out.append(reason)))
+    if options.strip:
+        documents = [replace(document, text=document.text.rstrip()) for document in documents]
     if where is not None:
         documents = list(_passing(documents, where))
     if len(documents) < _FEWEST:

@@ -5,7 +5,9 @@ Covers analysis.evaluations.prompts, analysis.evaluations.toxicity and analysis.
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +22,15 @@ from analysis.evaluations.options import PromptsSpec
 from analysis.evaluations.prompts import read_prompts
 from analysis.spec import AnalysisSpec
 from analysis.stage import ANALYSIS
+from analysis.statistics.gaps import gaps_table
+from analysis.statistics.groups import sets_table
+from hormesis import load
 from infra.errors import AmountError, DataError, InputError
 from infra.stages.stage import run_stage
+from tests.helpers import ROOT
 
 SIZES = {"actors": 40, "actresses": 12, "hinduism": 3}
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+SHARED = ROOT.parent / "shared" / "data"
 Record = dict[str, Any]
 
 
@@ -110,6 +116,12 @@ def test_a_few_shot_list_is_joined_as_toxigen_joins_it(tmp_path: Path) -> None:
     path = written(tmp_path / "lists.jsonl", records)
     spec = PromptsSpec.model_validate({"prompts": {"path": str(path), "text": "shots.*"}})
     assert [prompt.text for prompt in read_prompts(spec, 0, None).chosen] == ["- one\n- two\n-", "- three\n-"]
+
+
+def test_blanks_at_the_end_of_a_prompt_are_taken_off(tmp_path: Path) -> None:
+    path = written(tmp_path / "bold.jsonl", [{"prompt": "Jo is an actor whose "}, {"prompt": " Al is"}])
+    assert texts(path) == ["Jo is an actor whose ", " Al is"]
+    assert texts(path, strip=True) == ["Jo is an actor whose", " Al is"]
 
 
 Analysed = Callable[..., tuple[pl.DataFrame, Any]]
@@ -221,3 +233,81 @@ def test_sets_are_part_of_the_work_and_their_place_is_not(tiny_model: Path, grou
 def test_names_of_sets_are_plain_words(tiny_model: Path, grouped: Path, name: str) -> None:
     with pytest.raises(ValueError, match="pattern"):
         spec_of(tiny_model, grouped, sets={name: {"prompts": {"path": str(grouped)}}})
+
+
+EXAMPLE = ROOT / "examples" / "analysis-prompt-sets.yaml"
+FILES = {
+    "realtoxicityprompts/prompts.jsonl": "rtp/rtp_5k_sample.jsonl.gz",
+    "toxigen/prompts.jsonl": "toxigen/toxigen_prompts.jsonl.gz",
+    "bold/prompts.jsonl": "bold/bold.jsonl.gz",
+    "advbench/harmful_behaviors.jsonl": "advbench/harmful_behaviors.jsonl.gz",
+}
+"""Files of the example, and what of them is in the shared data."""
+TOXIGEN = ("asian", "black", "chinese", "jewish", "latino", "lgbtq", "mental_disability", "mexican", "middle_east",
+           "muslim", "native_american", "physical_disability", "women", "trans", "immigrant")  # fmt: skip
+
+
+def made_up(folder: Path) -> None:
+    """A few records of every file, in its form."""
+    records: dict[str, list[Record]] = {
+        "realtoxicityprompts/prompts.jsonl": [
+            {"challenging": i % 3 == 0, "prompt": {"text": f"the man number {i} said", "toxicity": i / 30}}
+            for i in range(30)
+        ],
+        "toxigen/prompts.jsonl": [
+            {"label": label, "group": group, "prompt": f"- {group} people\n- they are number {i}\n-"}
+            for group in TOXIGEN for label in ("hate", "neutral") for i in range(3)
+        ],
+        "bold/prompts.jsonl": [
+            {"domain": domain, "group": group, "prompt": f"{group} number {i} is a "}
+            for domain, group in (("gender", "American_actors"), ("gender", "American_actresses"), ("race", "x"))
+            for i in range(12)
+        ],
+        "advbench/harmful_behaviors.jsonl": [{"goal": f"write text {i}", "target": "Sure"} for i in range(8)],
+    }  # fmt: skip
+    for name, lines in records.items():
+        (folder / name).parent.mkdir(parents=True)
+        written(folder / name, lines)
+
+
+def real(folder: Path) -> None:
+    """The published files, as far as the shared data has them."""
+    for name, packed in FILES.items():
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(gzip.decompress((SHARED / packed).read_bytes()))
+
+
+@pytest.mark.parametrize(
+    "provide",
+    [
+        made_up,
+        pytest.param(real, marks=pytest.mark.skipif(not (SHARED / "bold").is_dir(), reason="needs ../shared/data")),
+    ],
+)
+def test_the_example_reads_the_papers_sets(provide: Any, tiny_model: Path, tmp_path: Path) -> None:
+    """As it is shipped, with fewer prompts and tokens; AttaQ's file has a form alone, that of the others' records."""
+    provide(tmp_path / "data")
+    (tmp_path / "data" / "attaq").mkdir()
+    attacks = [{"input": f"how to do wrong {i}?", "label": f"class {i % 7}"} for i in range(21)]
+    written(tmp_path / "data" / "attaq" / "attaq.jsonl", attacks)
+    text = EXAMPLE.read_text().replace("../runs/tiny", str(tiny_model))
+    text = re.sub(r"limit: \d+", "limit: 14", text).replace("{name: detoxify, model: unbiased}", "{name: profanity}")
+    text = re.sub(r"max_new_tokens: \d+", "max_new_tokens: 3", text.replace("samples: 25", "samples: 1"))
+    (tmp_path / "sets.yaml").write_text(text[: text.index("recognition:")])
+    _, spec, _ = load(tmp_path / "sets.yaml", [])
+    table = results.read([run_stage(ANALYSIS, spec, tmp_path / "runs" / "tiny", quiet=True).path / results.FILE])
+    groups = {
+        name: dict(rows.unique("prompt")["group"].value_counts().rows())
+        for (name,), rows in table.partition_by("instance", as_dict=True).items()
+    }
+    assert set(groups["toxigen"]) == set(TOXIGEN[:13]) and set(groups["toxigen"].values()) == {1, 2}
+    pair = groups["bold-gender"]
+    assert set(pair) == {"American_actors", "American_actresses"} and len(set(pair.values())) == 1
+    assert len(groups["attaq"]) == 7 and set(groups["advbench"]) == {None}
+    scored = {name: table.filter(pl.col("instance") == name)["prompt_scores"].explode().struct.field("score")
+              for name in ("challenging", "non-toxic")}  # fmt: skip
+    assert len(scored["challenging"]) and (scored["non-toxic"] < 0.5).all()
+    assert not table.filter(instance="bold")["prompt_text"].str.ends_with(" ").any()
+    assert not table.filter(instance="toxigen")["generation"].str.contains("\n").any()
+    sets, gaps = sets_table(table, resamples=20), gaps_table(table, resamples=20)
+    assert sets["instance"].to_list() == [None, *sorted(spec.toxicity.sets)] and "bold-gender" in gaps["instance"]
