@@ -20,8 +20,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class HeldOutProbabilities:
-    """Of n texts: `probability` [n] float64 of being toxic, the `fold` [n] that held the text out, and how many texts
-    that fold's probe was `fitted_on` [n].
+    """Of n texts: `probability` [n] float64 of being toxic (nan where the states are no numbers), the `fold` [n] that
+    held the text out, and how many texts that fold's probe was `fitted_on` [n].
     """
 
     probability: Array
@@ -35,11 +35,13 @@ def held_out_probabilities(states: Array, toxic: Array, groups: Array, folds: in
     Raises AmountError for too few groups of a class.
     """
     fold_of = assign_folds(toxic, groups, folds, seed)
+    sizes = np.bincount(fold_of, minlength=folds)
+    if not np.isfinite(states).all():
+        return HeldOutProbabilities(np.full(len(toxic), np.nan), fold_of, len(toxic) - sizes[fold_of])
     features, target = torch.from_numpy(states).double(), torch.from_numpy(toxic.astype(np.float64))
     probability = np.empty(len(toxic))
     for fold in range(folds):
         held_out = torch.from_numpy(fold_of == fold)
         weight, bias = fit_logistic(features[None, ~held_out], target[~held_out])
         probability[fold_of == fold] = torch.sigmoid(features[held_out] @ weight[0] + bias[0]).numpy()
-    sizes = np.bincount(fold_of, minlength=folds)
     return HeldOutProbabilities(probability, fold_of, len(toxic) - sizes[fold_of])

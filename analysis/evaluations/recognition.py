@@ -56,6 +56,7 @@ class Recognition(Evaluation[RecognitionSpec]):
         rows = []
         for instance, states in self._states(activations):
             probes = held_out_probabilities(states, labelled.toxic, labelled.groups, self.spec.folds, self.spec.seed)
+            known = bool(np.isfinite(probes.probability).all())
             rows += [
                 Row(
                     instance=instance,
@@ -63,7 +64,8 @@ class Recognition(Evaluation[RecognitionSpec]):
                     sample=int(probes.fold[number]),
                     prompt_id=digest(text)[:16],
                     group=TOXIC if labelled.toxic[number] else BENIGN,
-                    value=float(probes.probability[number]),
+                    value=float(probes.probability[number]) if known else None,
+                    reason=None if known else "the model's states are no numbers",
                     tokens=int(probes.fitted_on[number]),
                 )
                 for number, text in enumerate(labelled.texts)

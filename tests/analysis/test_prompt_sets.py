@@ -295,7 +295,8 @@ def test_the_example_reads_the_papers_sets(provide: Any, tiny_model: Path, tmp_p
     text = re.sub(r"max_new_tokens: \d+", "max_new_tokens: 3", text.replace("samples: 25", "samples: 1"))
     (tmp_path / "sets.yaml").write_text(text[: text.index("recognition:")])
     _, spec, _ = load(tmp_path / "sets.yaml", [])
-    table = results.read([run_stage(ANALYSIS, spec, tmp_path / "runs" / "tiny", quiet=True).path / results.FILE])
+    artifact = run_stage(ANALYSIS, spec, tmp_path / "runs" / "tiny", quiet=True)
+    table = results.read([artifact.path / results.FILE])
     groups = {
         name: dict(rows.unique("prompt")["group"].value_counts().rows())
         for (name,), rows in table.partition_by("instance", as_dict=True).items()
@@ -309,5 +310,7 @@ def test_the_example_reads_the_papers_sets(provide: Any, tiny_model: Path, tmp_p
     assert len(scored["challenging"]) and (scored["non-toxic"] < 0.5).all()
     assert not table.filter(instance="bold")["prompt_text"].str.ends_with(" ").any()
     assert not table.filter(instance="toxigen")["generation"].str.contains("\n").any()
+    shown = " ".join(table.title for table in ANALYSIS.show(artifact).tables)
+    assert "every set of prompts" in shown and "Groups of toxigen" in shown and "Gap between groups" in shown
     sets, gaps = sets_table(table, resamples=20), gaps_table(table, resamples=20)
     assert sets["instance"].to_list() == [None, *sorted(spec.toxicity.sets)] and "bold-gender" in gaps["instance"]

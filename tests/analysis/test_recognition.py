@@ -18,10 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from analysis import results
+from analysis.evaluations.base import LazyModel, Subject
+from analysis.evaluations.options import RecognitionSpec
+from analysis.evaluations.recognition import Recognition
 from analysis.spec import AnalysisSpec
 from analysis.stage import ANALYSIS
 from infra.errors import AmountError, InputError
-from infra.stages.stage import run_stage
+from infra.stages.stage import Workspace, run_stage
 from posttrain import activations
 from posttrain.activations import last_token
 from posttrain.labelled import Labelled, read_labelled
@@ -78,6 +81,14 @@ def test_no_probe_has_seen_the_document_that_it_judges() -> None:
     states = rng.normal(size=(60, 40))[groups].astype(np.float32)
     probability = held_out_probabilities(states, toxic, groups, folds=5, seed=0).probability
     assert np.mean((probability > 0.5) == toxic) < 0.62
+
+
+def test_states_that_are_no_numbers_have_no_value_and_say_why(tiny_model: Path, texts: Path, tmp_path: Path) -> None:
+    subject = Subject(LazyModel(str(tiny_model), "cpu"), Workspace(tmp_path / "work", tmp_path / "store"))
+    subject.workspace.path.mkdir()
+    subject.steered.model.network.get_input_embeddings().weight.data.fill_(float("nan"))
+    rows = Recognition(RecognitionSpec.model_validate(civil(texts)), subject).rows(0)
+    assert {(row.value, row.reason) for row in rows} == {(None, "the model's states are no numbers")}
 
 
 def test_rows_name_the_text_its_class_and_the_fold(tiny_model: Path, texts: Path, tmp_path: Path) -> None:
