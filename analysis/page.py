@@ -6,12 +6,8 @@ import polars as pl
 
 from analysis import results
 from analysis.geometry.view import geometry_tables, token_view
-from analysis.report.group_tables import gaps_table_of, groups_table_of, recognition_table_of, sets_table_of
 from analysis.statistics import frames
 from analysis.statistics.benchmarks import benchmark_tables
-from analysis.statistics.gaps import gaps_table
-from analysis.statistics.groups import groups_table, sets_table
-from analysis.statistics.recognition import recognition_table
 from infra.artifacts.artifact import Artifact
 from infra.render.html import blurred, escape, table_html
 from infra.render.page import Page, Table
@@ -22,7 +18,7 @@ SAMPLES = 20
 def analysis_page(artifact: Artifact) -> Page:
     """Tables for the terminal; the page adds the highest-scored generations, blurred."""
     table = results.read([artifact.path / results.FILE])
-    tables = [_figures(frames.arms_table(table)), *benchmark_tables(table), *_set_tables(table)]
+    tables = [_figures(frames.arms_table(table)), *benchmark_tables(table)]
     probes = results.main(table).filter(pl.col("evaluation") == results.PROBES).sort("value", descending=True).head(10)
     if len(probes):
         rows = tuple(probes.select("prompt_id", "value").rows())
@@ -30,13 +26,6 @@ def analysis_page(artifact: Artifact) -> Page:
     tables += geometry_tables(table)
     html = "".join(map(table_html, tables)) + token_view(table) + _generations(table)
     return Page(f"analysis: {artifact.path.name}", tuple(tables), html)
-
-
-def _set_tables(table: pl.DataFrame) -> list[Table]:
-    """Further sets of prompts, groups and the gap between them, and recognition, where they were measured."""
-    tables = [*gaps_table_of(gaps_table(table)), *recognition_table_of(recognition_table(table))]
-    sets = sets_table(table)
-    return [*(sets_table_of(sets) if sets["instance"].count() else []), *groups_table_of(groups_table(table)), *tables]
 
 
 def _figures(arms: pl.DataFrame) -> Table:

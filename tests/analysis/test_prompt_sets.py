@@ -310,7 +310,5 @@ def test_the_example_reads_the_papers_sets(provide: Any, tiny_model: Path, tmp_p
     assert len(scored["challenging"]) and (scored["non-toxic"] < 0.5).all()
     assert not table.filter(instance="bold")["prompt_text"].str.ends_with(" ").any()
     assert not table.filter(instance="toxigen")["generation"].str.contains("\n").any()
-    shown = " ".join(table.title for table in ANALYSIS.show(artifact).tables)
-    assert "every set of prompts" in shown and "Groups of toxigen" in shown and "Gap between groups" in shown
     sets, gaps = sets_table(table, resamples=20), gaps_table(table, resamples=20)
     assert sets["instance"].to_list() == [None, *sorted(spec.toxicity.sets)] and "bold-gender" in gaps["instance"]
