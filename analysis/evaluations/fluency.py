@@ -89,7 +89,7 @@ class Fluency(Evaluation[FluencySpec]):
     def _of_text(self, row: Row) -> Iterator[Score]:
         """Length in generated tokens, whether the text ended by itself, and rep-4 where it is long enough."""
         yield Score("", LENGTH, float(row.tokens))
-        yield Score("", ENDED, float(row.tokens < self._generations.options.max_new_tokens))
+        yield Score("", ENDED, float(row.tokens < self._generations.options.new_tokens_of(row.instance)))
         (ids,) = self.subject.model.loaded.encode([row.generation or ""])
         if len(ids) >= _REPEATED_OF:
             yield Score("", REPEATED, repeated(ids, _REPEATED_OF))

@@ -167,6 +167,11 @@ class ToxicitySpec(PromptsSpec):
     seed: Seed = 0
     """Draws prompts and continuations; the same for all arms, so that they are paired."""
 
+    def new_tokens_of(self, name: str | None) -> int:
+        """`max_new_tokens` of a further set of prompts; of the section's own for None."""
+        given = None if name is None else self.sets[name].max_new_tokens
+        return self.max_new_tokens if given is None else given
+
     @model_validator(mode="after")
     def _distinct_scorers(self) -> ToxicitySpec:
         if self.scorer in self.also:
