@@ -26,6 +26,8 @@ from pathlib import Path
 
 import polars as pl
 
+from analysis.names import MATCHED
+
 SCORE = pl.Struct({"scorer": pl.String, "attribute": pl.String, "score": pl.Float32})
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -140,8 +142,11 @@ def frame(labels: Labels, evaluation: str, rows: Iterable[Row]) -> pl.DataFrame:
 
 
 def main(table: pl.DataFrame) -> pl.DataFrame:
-    """The rows that comparisons and the answer stand on: of the end of training, and of no further instance."""
-    return table.filter(pl.col("step").is_null() & pl.col("instance").is_null())
+    """The rows that comparisons and the answer stand on: of the end of training, of no further instance, and of no
+    compute-matched control.
+    """
+    at_end, itself = pl.col("step").is_null(), pl.col("instance").is_null()
+    return table.filter(at_end & itself & ~pl.col("mixture").str.starts_with(MATCHED))
 
 
 def named_score(attribute: str) -> pl.Expr:

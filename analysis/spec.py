@@ -41,6 +41,8 @@ class ArmSpec(Spec):
     """Loss policy of the training."""
     mixture: str = ""
     """Name of the mixture."""
+    step: Annotated[int | None, OnlyIfSet] = Field(None, ge=1)
+    """Optimizer step of the checkpoint; none for the end of training."""
 
 
 class MeasuredEntry(RecipeEntry):

@@ -160,7 +160,8 @@ def _labels(spec: AnalysisSpec, solution: FoundStrength | None) -> Labels:
 
     arm, free = spec.arm, spec.free
     strength = solution.strength if solution else free.strength if free else 0.0
-    return Labels(arm.name, arm.dose, arm.policy, arm.mixture, spec.seed, _name(spec), strength, spec.budget)
+    recipe = (_name(spec), strength, spec.budget)
+    return Labels(arm.name, arm.dose, arm.policy, arm.mixture, spec.seed, *recipe, arm.step)
 
 
 def _name(spec: AnalysisSpec) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.published import Published
 from analysis.statistics.frontier import Allowance, CountedFrom
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class ReportInput:
     """Whose unsteered cross-entropy it is counted from."""
     strengths: tuple[StrengthRecord, ...] = ()
     """What was found for budgets."""
+    published: tuple[Published, ...] = ()
+    """What papers report."""
     notes: tuple[str, ...] = ()
     synthetic: bool = False
     """True where any corpus of the study is synthetic: the report then says so beside every figure."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from analysis.names import MATCHED
 from analysis.report.input import ArmRecord, ReportInput, ShownTraining
 from analysis.statistics.verdict import strength_words
 from infra.render.page import Table
@@ -30,7 +31,7 @@ def training_table(arms: Sequence[ArmRecord]) -> Table:
     for arm in arms:
         run = arm.training
         facts = (run.parameters, run.tokens, run.loss_tokens, round(run.tokens_per_second))
-        rows.append((arm_words(arm.dose, arm.policy), arm.seed, *facts, *_held_out(run, components)))
+        rows.append((arm_words(arm.dose, arm.policy, arm.mixture), arm.seed, *facts, *_held_out(run, components)))
     return Table("Training", tuple(columns), tuple(rows))
 
 
@@ -88,8 +89,10 @@ def setting_words(row: Mapping[str, Any]) -> str:
     return f"{row['method']} at {strength}" if budget is None else f"{row['method']} at {budget:g} nats ({strength})"
 
 
-def arm_words(dose: float, policy: str) -> str:
-    """An arm in two words."""
+def arm_words(dose: float, policy: str, mixture: str = "") -> str:
+    """An arm in two words; a compute-matched control, which its mixture tells, with the dose whose tokens it has."""
+    if mixture.startswith(MATCHED):
+        return f"clean, as many tokens as {100 * float(mixture.removeprefix(MATCHED)):g} %"
     return "clean" if dose == 0 else f"{100 * dose:g} % {policy}"
 
 

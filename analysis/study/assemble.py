@@ -18,10 +18,10 @@ from analysis.report.input import (
 )
 from analysis.report.tables import arm_words
 from analysis.strengths import STRENGTH
+from analysis.study.arms import Arm, arms_of
 from analysis.study.ledger import Ledger
 from analysis.study.recipes import recipes_of
 from analysis.study.spec import StudySpec
-from analysis.study.steps import Arm, arms_of
 from curation.scorers import card_of
 from infra.artifacts.artifact import read_artifact
 from infra.artifacts.records import read_record
@@ -45,6 +45,7 @@ def assemble(study: StudySpec, ledger: Ledger) -> ReportInput:
         ce_budget=study.ce_budget,
         ce_budget_of=study.ce_budget_of,
         strengths=tuple(_strengths(study, ledger)),
+        published=study.published,
         notes=(*_blind_spots(study), *_notes(ledger)),
         synthetic=is_synthetic(study),
     )
@@ -67,7 +68,7 @@ def _blind_spots(study: StudySpec) -> list[str]:
 
 def _arm(arm: Arm, ledger: Ledger) -> ArmRecord:
     return ArmRecord(
-        name=f"dose-{arm.dose:g}-{arm.policy}",
+        name=arm.label,
         dose=arm.dose,
         policy=arm.policy,
         seed=arm.seed,
@@ -85,7 +86,7 @@ def _strengths(study: StudySpec, ledger: Ledger) -> Iterator[StrengthRecord]:
             if recipe.setting.by_budget and step in ledger.paths:
                 solution = read_record(_Solution, ledger.paths[step] / STRENGTH)
                 yield StrengthRecord(
-                    arm_words(arm.dose, arm.policy),
+                    arm_words(arm.dose, arm.policy, arm.mixture),
                     arm.seed,
                     recipe.alias,
                     solution.budget,

@@ -10,7 +10,7 @@ from infra.config.spec import Spec
 from infra.doctor import gpu_names
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-ON_ONE_GPU = ("pretrain", "posttrain", "tune", "analysis")
+ON_ONE_GPU = ("pretrain", "checkpoint", "posttrain", "tune", "analysis")
 """Kinds of steps that a process does on one GPU; a curation shares all of them among processes of its own."""
 
 

@@ -13,6 +13,7 @@ STAGES: ImportTable[Stage[Any]] = ImportTable(
         "curation": "curation.stage:CURATION",
         "mixture": "mixtures.stage:MIXTURE",
         "pretrain": "pretrain.stage:PRETRAIN",
+        "checkpoint": "pretrain.training.checkpoint_stage:CHECKPOINT",
         "posttrain": "posttrain.stage:POSTTRAIN",
         "tune": "posttrain.tuning.stage:TUNE",
         "analysis": "analysis.stage:ANALYSIS",

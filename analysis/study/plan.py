@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from analysis.study.arms import Arm, arms_of
 from analysis.study.detectable import detectable_difference
 from analysis.study.devices import ON_ONE_GPU
 from analysis.study.recipes import StudyRecipe, recipes_of
 from analysis.study.spec import StudySpec
-from analysis.study.steps import StudyStep, arms_of, mixture_at, steps_of
+from analysis.study.steps import StudyStep, mixture_of, steps_of
 from infra.artifacts.artifact import STEPS
 from infra.render.page import Plan, Table
 from mixtures.spec.amounts import resolve
@@ -28,8 +30,8 @@ def plan_study(study: StudySpec) -> Plan:
     arms, steps = arms_of(study), steps_of(study)
     kinds = Counter(step.kind for step in steps)
     grid = Table("distinct steps", ("kind", "steps"), tuple(kinds.items()))
-    models = {dose: sum(arm.dose == dose for arm in arms) for dose in study.doses}
-    rows = tuple(_row(study, dose, count) for dose, count in models.items())
+    models = Counter(_any_of(arm) for arm in arms)
+    rows = tuple(_row(study, arm, count) for arm, count in models.items())
     tokens = [row[-1] for row in rows]
     recipes = recipes_of(study)
     remarks = [f"{len(recipes)} recipes per model: {', '.join(_recipe_words(recipe) for recipe in recipes)}"]
@@ -37,7 +39,7 @@ def plan_study(study: StudySpec) -> Plan:
     if all(isinstance(value, int) for value in tokens):
         remarks.append(f"{sum(value for value in tokens if isinstance(value, int)):,} training tokens in all")
     doses = Table("arms", ("dose", "models", "clean and other tokens", "risky tokens", "training tokens"), rows)
-    trainings = {dose: training for dose in models if (training := _training(study, dose)) is not None}
+    trainings = {arm: training for arm in models if (training := _training(study, arm)) is not None}
     tables, more = _training_tables(study, trainings, models)
     differences, of_differences = detectable_difference(study)
     folders = [Path("runs") / study.name / STEPS / arm.model for arm in arms]
@@ -69,26 +71,36 @@ def _recipe_words(recipe: StudyRecipe) -> str:
     return recipe.alias if recipe.setting.value == 0 else f"{recipe.alias} {recipe.setting.words}"
 
 
-def _row(study: StudySpec, dose: float, models: int) -> tuple[object, ...]:
-    """Tokens of one dose, where the file alone says them."""
-    amounts = _amounts(study, dose)
+def _row(study: StudySpec, arm: Arm, models: int) -> tuple[object, ...]:
+    """Tokens of one mixture, where the file alone says them."""
+    amounts, name = _amounts(study, arm), _mixture_words(arm)
     if amounts is None:
-        return dose, models, "known after curation", "", ""
+        return name, models, "known after curation", "", ""
     risky, total = amounts[study.dose_of], sum(amounts.values())
-    return dose, models, total - risky, risky, total * models * study.pretrain.epochs
+    return name, models, total - risky, risky, total * models * study.pretrain.epochs
 
 
-def _amounts(study: StudySpec, dose: float) -> dict[str, int] | None:
+def _any_of(arm: Arm) -> Arm:
+    """An arm that stands for all that train on its mixture."""
+    return replace(arm, seed=0, policy=arm.policy if arm.cut else "")
+
+
+def _mixture_words(arm: Arm) -> str:
+    """The dose, or what else the mixture is."""
+    return arm.mixture.removeprefix("mixture-").removeprefix("dose-")
+
+
+def _amounts(study: StudySpec, arm: Arm) -> dict[str, int] | None:
     """Tokens of each component; None where some are only known after curation."""
-    amounts = {name: component.amount for name, component in mixture_at(study, dose).components.items()}
+    amounts = {name: component.amount for name, component in mixture_of(study, arm).components.items()}
     if any(amount.everything for amount in amounts.values()):
         return None
     return resolve(amounts, dict.fromkeys(amounts, 0))
 
 
-def _training(study: StudySpec, dose: float) -> Training | None:
+def _training(study: StudySpec, arm: Arm) -> Training | None:
     """The training of one model; None where its tokens or its vocabulary are only known later."""
-    amounts, rows = _amounts(study, dose), _vocabulary(study)
+    amounts, rows = _amounts(study, arm), _vocabulary(study)
     if amounts is None or rows is None:
         return None
     length = study.mixture.sequence_length
@@ -105,7 +117,7 @@ def _vocabulary(study: StudySpec) -> int | None:
 
 
 def _training_tables(
-    study: StudySpec, trainings: dict[float, Training], models: dict[float, int]
+    study: StudySpec, trainings: dict[Arm, Training], models: dict[Arm, int]
 ) -> tuple[tuple[Table, ...], tuple[str, ...]]:
     """Cost of one model of each dose, and where GPUs train, the memory of the largest and the sum over the grid."""
     if not trainings:
@@ -113,12 +125,12 @@ def _training_tables(
     longest = max(trainings.values(), key=lambda training: training.tokens)
     times = [name for name, _ in durations(longest)]
     rows = tuple(
-        (dose, training.tokens, training.steps, f"{training.flops:.3g}", *dict(durations(training)).values())
-        for dose, training in trainings.items()
+        (_mixture_words(arm), run.tokens, run.steps, f"{run.flops:.3g}", *dict(durations(run)).values())
+        for arm, run in trainings.items()
     )
     table = Table("training of one model (estimate)", ("dose", "tokens", "steps", "FLOPs", *times), rows)
     if study.pretrain.launcher.name == "local":
         return (table,), (assumption(longest),)
-    hours = sum(training.gpu_hours * models[dose] for dose, training in trainings.items())
+    hours = sum(training.gpu_hours * models[arm] for arm, training in trainings.items())
     total = f"{hours:,.0f} {study.pretrain.launcher.gpu}-hours to train all models"
     return (table, memory_table(longest)), (total, *notes(longest))

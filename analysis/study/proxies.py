@@ -17,6 +17,7 @@ from analysis.statistics.panels import NONE
 from infra.artifacts.artifact import STEPS, Artifact
 from infra.artifacts.records import read_record
 from infra.errors import InputError
+from infra.stages.result_folders import made
 from mixtures.formats.file_names import MANIFEST
 from mixtures.swarm.tables import write_numbers
 
@@ -48,10 +49,11 @@ def _table(study: Artifact, name: str) -> pl.DataFrame:
 
 def _tokens(study: Artifact, mixture: str) -> dict[str, int]:
     """Training tokens of each component, from the mixture that the study built."""
-    file = study.path / STEPS / mixture / MANIFEST
-    if not file.is_file():
-        raise InputError(f"{file}: no such file; the study's own steps are needed beside its report")
-    return {component.name: component.tokens for component in read_record(Composition, file).components}
+    folder = study.path / STEPS / mixture  # other studies may have their steps there too
+    built = made(folder, study.inputs[mixture])
+    if built is None:
+        raise InputError(f"{folder}: no such mixture; the study's own steps are needed beside its report")
+    return {item.name: item.tokens for item in read_record(Composition, built.path / MANIFEST).components}
 
 
 def _toxicity(points: pl.DataFrame) -> Targets:

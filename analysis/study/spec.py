@@ -9,17 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import core_schema
 
+from analysis.published import Published
 from analysis.spec import NO_DOCUMENTS, AnalysisSpec
+from analysis.study.checkpoints import CheckpointsSpec, check_checkpoints
+from analysis.study.cited import check_ours
 from analysis.study.grid import Budgets, Grid, RecipeGrid
 from curation.spec import CurationSpec
 from infra.config.faults import nearest
-from infra.config.identity import NotIdentity
-from infra.config.spec import FileName, Seed, Spec, distinct
+from infra.config.identity import NotIdentity, OnlyIfSet
+from infra.config.spec import FileName, Location, Seed, Spec, distinct
 from infra.errors import InputError
-from mixtures.spec.mixture import MixtureSpec
+from mixtures.spec.matched import check_matchable
+from mixtures.spec.mixture import MixtureSpec, RiskySpansSpec
 from posttrain.spec import LabelledSpec
 from posttrain.tuning.spec import TuneSpec
 from pretrain.launchers.options import LauncherSpec, LocalSpec, RaySpec, SlurmSpec
@@ -37,6 +49,17 @@ _MEASURED = {
     "cost_from": None,
     "launcher": "local",
 }
+Control = Literal["compute_matched"]
+
+
+def _as_steps(value: Any) -> Any:
+    return {"steps": value} if isinstance(value, (list, tuple)) else value
+
+
+Checkpoints = Annotated[
+    CheckpointsSpec, BeforeValidator(_as_steps, json_schema_input_type=tuple[int, ...] | CheckpointsSpec)
+]
+
 _TUNED = {"name": "tune", "model": ".", "seed": 0, "launcher": "local"}
 
 
@@ -79,6 +102,23 @@ class StudySpec(Spec):
     """The mixture's component that the doses vary."""
     policies: dict[FileName, Loss] = Field(min_length=1)
     """Loss policies by name. A dose of 0 is trained once, under the first of them."""
+    risky_spans: Annotated[dict[FileName, RiskySpansSpec], OnlyIfSet] = Field(default_factory=dict)
+    """Further arms by name, beside those of the policies: what becomes of the risky spans of `dose_of` before training,
+    as in SLUNG's low-risk arm. They are trained under the first policy, at every dose above 0.
+    """
+    controls: Annotated[tuple[Control, ...], AfterValidator(distinct), OnlyIfSet] = ()
+    """Arms to compare with that are no part of the grid. compute_matched: for every dose above 0 a clean model that
+    trains on as many tokens as that dose's, further clean ones in place of the risky: risky text comes on top of the
+    clean, so that part of what it brings may be the longer training.
+    """
+    checkpoints: Annotated[Checkpoints | None, OnlyIfSet] = None
+    """Optimizer steps after which every arm is measured too, as a list or with what is measured there."""
+    published: Annotated[tuple[Published, ...], OnlyIfSet] = ()
+    """What papers report, beside which the report sets what came out here; figures of theirs enter none of ours."""
+    steps_in: Annotated[Location | None, NotIdentity] = None
+    """Folder in which the artifacts of the steps lie; several studies may name one, and what one of them has made the
+    others take. Default: `steps/` in the study's own folder.
+    """
     curation: Annotated[CurationSpec, Filled(name="curation"), NotIdentity]
     """How the corpora are read, scored and tagged."""
     mixture: Annotated[MixtureSpec, Filled(name="mixture", curation="."), NotIdentity]
@@ -135,6 +175,16 @@ class StudySpec(Spec):
         return self
 
     @model_validator(mode="after")
+    def _arms_can_be_made(self) -> StudySpec:
+        if twice := sorted(self.risky_spans.keys() & self.policies.keys()):
+            raise ValueError(f"risky_spans: {twice[0]!r} is the name of a policy; tables could not tell them apart")
+        if self.checkpoints is not None:
+            check_checkpoints(self.checkpoints, self.pretrain, self.methods, self.analysis)
+        if self.controls and self.dose_of in self.mixture.components:
+            check_matchable(self.mixture, self.dose_of)
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> StudySpec:
         if self.dose_of not in self.mixture.components:
             raise ValueError(f"dose_of: the mixture has no component {self.dose_of!r}")
@@ -142,6 +192,8 @@ class StudySpec(Spec):
             raise ValueError(f"doses: {bad[0]} is not a fraction of the total in [0, 1)")
         if any(grid.budgets for grid in self.methods.values()) and not self.analysis.leaves_documents:
             raise ValueError(f"analysis: {NO_DOCUMENTS}")
+        for published in self.published:
+            check_ours(published, self.doses, (*self.policies, *self.risky_spans), self.methods, self.controls)
         named = {name for grid in self.methods.values() for name in grid.tunes}
         if unknown := sorted(named - self.tunes.keys()):
             raise ValueError(f"methods: no {unknown[0]!r} among `tunes`{nearest(unknown[0], self.tunes)}")

@@ -59,6 +59,8 @@ class Study:
         """Run what is not done yet and report. Raises StepsFailed after the report when a step failed."""
         _require_room(target)
         with leased(target / ".study"):
+            if spec.steps_in is not None:
+                share_steps(target, Path(spec.steps_in))
             return self._run(spec, target, workers, ray)
 
     def _run(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None) -> Artifact:
@@ -90,6 +92,21 @@ class Study:
         from analysis.report.page import terminal_tables_of
 
         return Page(artifact.path.name, terminal_tables_of(artifact.path), file=artifact.path / "report.html")
+
+
+def share_steps(target: Path, shared: Path) -> None:
+    """Let the folder of the study's steps be `shared`: a link, so that whoever looks for steps finds them as ever.
+
+    Raises InputError where the study has steps elsewhere already.
+    """
+    folder, shared = target / STEPS, shared.absolute()
+    shared.mkdir(parents=True, exist_ok=True)
+    if not folder.exists() and not folder.is_symlink():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(shared, target_is_directory=True)
+    if folder.resolve() != shared.resolve():
+        raise InputError(f"{folder}: the steps of this study are there already and not in {shared} (`steps_in`); "
+                         "choose another --out, or move them")  # fmt: skip
 
 
 def _tell_damaged(folders: Iterable[Path]) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.spec import ArmSpec
-from analysis.study.recipes import Fit, StudyRecipe, fits_of, recipes_of
+from analysis.spec import AnalysisSpec, ArmSpec
+from analysis.study.arms import Arm, arms_of, checkpoints_of, fits_at, recipes_at, tunes_at
+from analysis.study.recipes import Fit, StudyRecipe
 from analysis.study.spec import StudySpec
 from infra.config.spec import Spec
+from mixtures.spec.matched import compute_matched
 from mixtures.spec.mixture import MixtureSpec, with_dose
 from posttrain.spec import PosttrainSpec
 from posttrain.tuning.spec import on_mixture
+from pretrain.training.checkpoint_stage import CheckpointSpec
 
 Paths = Mapping[str, Path]
 """Step name -> folder of its artifact."""
@@ -28,90 +32,74 @@ class StudyStep:
     make: Callable[[Paths], Spec]
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One trained model: a dose, a loss policy, a seed."""
-
-    dose: float
-    policy: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """As it stands in folder names and tables."""
-        return f"dose-{self.dose:g}-{self.policy}-seed{self.seed}"
-
-    @property
-    def mixture(self) -> str:
-        """Name of the step that builds its mixture."""
-        return f"mixture-dose-{self.dose:g}"
-
-    @property
-    def model(self) -> str:
-        """Name of the step that trains it."""
-        return f"pretrain-{self.name}"
-
-    def tuned(self, tune: str | None) -> str:
-        """Name of the step whose model is steered: the training, or a tune of what it trained."""
-        return self.model if tune is None else f"tune-{self.name}-{tune}"
-
-    def fit(self, fit: str) -> str:
-        """Name of the step that fits a method on it."""
-        return f"steer-{self.name}-{fit}"
-
-    def measure(self, recipe: StudyRecipe) -> str:
-        """Name of the step that measures it under a recipe."""
-        return f"measure-{self.name}-{recipe.alias}-{recipe.setting.label}"
-
-
-def arms_of(study: StudySpec) -> list[Arm]:
-    """Every arm of the grid. Without risky tokens all policies are the same, so a dose of 0 has the first one only."""
-    first = next(iter(study.policies))
-    return [
-        Arm(dose, policy, seed)
-        for dose in study.doses
-        for policy in study.policies
-        if dose > 0 or policy == first
-        for seed in study.seeds
-    ]
-
-
 def steps_of(study: StudySpec) -> list[StudyStep]:
     """All steps, each after those it needs; training before measuring, so that the long steps start first."""
     arms = arms_of(study)
     steps = [StudyStep("curation", "curation", (), lambda paths: study.curation)]
-    steps += [_mixture(study, dose) for dose in study.doses]
+    steps += {arm.mixture: _mixture(study, arm) for arm in arms}.values()
     steps += [_pretrain(study, arm) for arm in arms]
-    for arm in arms:
-        steps += [_tune(study, arm, name) for name in study.tunes]
-        steps += [_steer(study, arm, fit) for fit in fits_of(study)]
-        steps += [_measure(study, arm, recipe) for recipe in recipes_of(study)]
+    for arm in [*arms, *checkpoints_of(study)]:
+        recipes, fits = recipes_at(study, arm), fits_at(study, arm)
+        steps += [_checkpoint(arm)] if arm.step is not None else []
+        steps += [_tune(study, arm, name) for name in tunes_at(study, arm)]
+        steps += [_steer(study, arm, fit) for fit in fits]
+        steps += [_measure(study, arm, recipe) for recipe in recipes]
     return steps
 
 
-def mixture_at(study: StudySpec, dose: float) -> MixtureSpec:
-    """The study's mixture with `dose` of all training tokens from the dosed component."""
-    return with_dose(study.mixture, study.dose_of, dose, f"dose-{dose:g}")
+def mixture_of(study: StudySpec, arm: Arm) -> MixtureSpec:
+    """What an arm trains on: the study's mixture with `arm.dose` of all tokens from the dosed component, or as many
+    clean ones.
+    """
+    name = arm.mixture.removeprefix("mixture-")
+    if arm.matches is not None:
+        return compute_matched(study.mixture, study.dose_of, arm.matches, name)
+    mixture = with_dose(study.mixture, study.dose_of, arm.dose, name)
+    if not arm.cut:
+        return mixture
+    component = mixture.components[study.dose_of].model_copy(update={"risky_spans": study.risky_spans[arm.policy]})
+    return mixture.model_copy(update={"components": {**mixture.components, study.dose_of: component}})
 
 
-def _mixture(study: StudySpec, dose: float) -> StudyStep:
+def _mixture(study: StudySpec, arm: Arm) -> StudyStep:
     def make(paths: Paths) -> Spec:
-        return mixture_at(study, dose).model_copy(update={"curation": str(paths["curation"])})
+        return mixture_of(study, arm).model_copy(update={"curation": str(paths["curation"])})
 
-    return StudyStep(f"mixture-dose-{dose:g}", "mixture", ("curation",), make)
+    return StudyStep(arm.mixture, "mixture", ("curation",), make)
 
 
 def _pretrain(study: StudySpec, arm: Arm) -> StudyStep:
+    policy = next(iter(study.policies)) if arm.cut else arm.policy
+
     def make(paths: Paths) -> Spec:
         filled = {
             "name": arm.name,
             "mixture": str(paths[arm.mixture]),
-            "loss": study.policies[arm.policy],
+            "loss": study.policies[policy],
             "seed": arm.seed,
+            **_kept(study),
         }
         return study.pretrain.model_copy(update=filled)
 
     return StudyStep(arm.model, "pretrain", (arm.mixture,), make)
+
+
+def _kept(study: StudySpec) -> dict[str, int]:
+    """Which checkpoints the training keeps, where some are measured."""
+    if study.checkpoints is None:
+        return {}
+    every = study.checkpoints.keep_every(study.pretrain)
+    return {"keep_every": every, "checkpoint_every": math.gcd(every, study.pretrain.checkpoint_every)}
+
+
+def _checkpoint(arm: Arm) -> StudyStep:
+    training, step = arm.trained.model, arm.step
+    assert step is not None
+
+    def make(paths: Paths) -> Spec:
+        return CheckpointSpec(name=arm.name, model=str(paths[training]), step=step)
+
+    return StudyStep(arm.model, "checkpoint", (training,), make)
 
 
 def _tune(study: StudySpec, arm: Arm, name: str) -> StudyStep:
@@ -144,13 +132,14 @@ def _steer(study: StudySpec, arm: Arm, fit: Fit) -> StudyStep:
 def _measure(study: StudySpec, arm: Arm, recipe: StudyRecipe) -> StudyStep:
     model = arm.tuned(recipe.tune)
     needs = dict.fromkeys((model, arm.model, arm.mixture, *(arm.fit(entry.fit) for entry in recipe.entries)))
-    label = ArmSpec(name=f"dose-{arm.dose:g}-{arm.policy}", dose=arm.dose, policy=arm.policy, mixture=arm.mixture)
+    label = ArmSpec(name=arm.label, dose=arm.dose, policy=arm.policy, mixture=arm.mixture, step=arm.step)
+    analysis = _analysis(study, arm)
 
     def make(paths: Paths) -> Spec:
         # The probes' texts are those of the arm's methods, so that one pass over them serves all.
         seed = arm.seed if study.labelled.seed is None else study.labelled.seed
         labelled = study.labelled.model_copy(update={"mixture": str(paths[arm.mixture]), "seed": seed})
-        return study.analysis.for_arm(
+        return analysis.for_arm(
             model=str(paths[model]), mixture=str(paths[arm.mixture]), labelled=labelled, arm=label, seed=arm.seed,
             recipe=tuple(entry.measured(str(paths[arm.fit(entry.fit)])) for entry in recipe.entries),
             alias=recipe.alias, cost_from=str(paths[arm.model]) if recipe.tune is not None else None,
@@ -158,3 +147,12 @@ def _measure(study: StudySpec, arm: Arm, recipe: StudyRecipe) -> StudyStep:
         )  # fmt: skip
 
     return StudyStep(arm.measure(recipe), "analysis", tuple(needs), make)
+
+
+def _analysis(study: StudySpec, arm: Arm) -> AnalysisSpec:
+    """What is measured on an arm: at a checkpoint perhaps less."""
+    checkpoints = study.checkpoints
+    if arm.step is None or checkpoints is None or checkpoints.evaluations is None:
+        return study.analysis
+    left_out = study.analysis.evaluations().keys() - set(checkpoints.evaluations)
+    return study.analysis.model_copy(update=dict.fromkeys(left_out))

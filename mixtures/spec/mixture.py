@@ -41,7 +41,7 @@ Ratio = Annotated[float | str, AfterValidator(_ratio)]
 Source = tuple[str, float | None]
 """A corpus, and the score from which its risky spans are cut out before tokenising (None: none are)."""
 
-_AMOUNTS = ("tokens", "fraction_of_total", "fraction_of")
+AMOUNTS = ("tokens", "fraction_of_total", "fraction_of")
 
 
 class ByScore(Spec):
@@ -89,9 +89,9 @@ class ComponentSpec(Spec):
 
     @model_validator(mode="after")
     def _one_amount(self) -> ComponentSpec:
-        named = [name for name in _AMOUNTS if getattr(self, name) is not None]
+        named = [name for name in AMOUNTS if getattr(self, name) is not None]
         if len(named) != 1:
-            raise ValueError(f"say how much, in one way: {', '.join(_AMOUNTS)} (tokens: a number or `all`)")
+            raise ValueError(f"say how much, in one way: {', '.join(AMOUNTS)} (tokens: a number or `all`)")
         if self.fraction_of is not None and len(self.fraction_of) != 1:
             raise ValueError("fraction_of names one component and the share of it: fraction_of: {clean: 0.1}")
         return self
@@ -379,5 +379,5 @@ def with_dose(spec: MixtureSpec, component: str, dose: float | str, name: str | 
     if component not in spec.components:
         raise ValueError(f"there is no component {component!r}{nearest(component, spec.components)}")
     data: dict[str, Any] = spec.model_dump()
-    data["components"][component] |= dict.fromkeys(_AMOUNTS) | {"fraction_of_total": dose}
+    data["components"][component] |= dict.fromkeys(AMOUNTS) | {"fraction_of_total": dose}
     return MixtureSpec.model_validate(data | {"name": name or spec.name})

@@ -13,7 +13,7 @@ from pretrain.files import CONFIG, MODEL
 
 HUB = "hf:"
 ADAPTER_CONFIG = "adapter_config.json"
-MODEL_KINDS = ("pretrain", "tune")
+MODEL_KINDS = ("pretrain", "checkpoint", "tune")
 """Kinds of artifact that are models: each holds a Hugging Face folder `hf/`."""
 
 
