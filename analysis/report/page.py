@@ -16,7 +16,9 @@ from analysis.report.findings import Findings, compute
 from analysis.report.generations import sample_tables
 from analysis.report.input import Json, ReportInput, StepRecord
 from analysis.report.picture import draw_dose_response
+from analysis.report.published_tables import beside_tables, effect_table
 from analysis.report.tables import failure_table, mixture_tables, result_tables, strength_table, training_table
+from analysis.report.training_tables import training_tables
 from analysis.statistics.frames import probe_rows
 from analysis.statistics.verdict import UNSCORED_CEILING, Answer, signed
 from infra.artifacts.records import read_record
@@ -25,7 +27,7 @@ from infra.render.page import Table
 
 PAGE, PICTURE, ANSWER = "report.html", "dose_response.png", "answer.json"
 _TEMPLATES = Path(__file__).parents[1] / "templates"
-FRAMES = ("dose_response", "frontier", "probes", "arms")
+FRAMES = ("effects", "beside", "dose_response", "frontier", "training", "probes", "arms")
 
 
 def write_report(report: ReportInput, folder: Path) -> None:
@@ -49,6 +51,7 @@ def terminal_tables(report: ReportInput) -> list[Table]:
     answer = _answer_table(Told(findings.answer.sentence, report.synthetic, _other_sentence(findings)))
     return [
         answer,
+        *_further_tables(frames),
         *result_tables(frames),
         training_table(report.arms),
         *strength_table(report),
@@ -61,7 +64,12 @@ def terminal_tables_of(folder: Path) -> tuple[Table, ...]:
     told = read_record(Told, folder / ANSWER)
     files = {name: folder / "tables" / f"{name}.parquet" for name in FRAMES}
     frames = {name: pl.read_parquet(file) for name, file in files.items() if file.exists()}
-    return (_answer_table(told), *result_tables(frames))
+    return (_answer_table(told), *_further_tables(frames), *result_tables(frames))
+
+
+def _further_tables(frames: Mapping[str, pl.DataFrame]) -> list[Table]:
+    builders = {"effects": effect_table, "beside": beside_tables, "training": training_tables}
+    return [table for name, build in builders.items() if name in frames for table in build(frames[name])]
 
 
 def render(report: ReportInput, findings: Findings) -> str:
@@ -149,7 +157,9 @@ def _contrast_rows(answer: Answer) -> list[tuple[str, str, str]]:
 
 def _answer_record(findings: Findings, report: ReportInput) -> Json:
     """The answer as JSON; numbers that do not exist are null."""
-    others = {"synthetic": report.synthetic, "counted_otherwise": _other_sentence(findings)}
+    matched = findings.matched_answer
+    others = {"synthetic": report.synthetic, "counted_otherwise": _other_sentence(findings),
+              "against_matched": None if matched is None else matched.sentence}  # fmt: skip
     return _plain({**asdict(findings.answer), **others})
 
 
@@ -174,12 +184,16 @@ class Told:
     synthetic: bool
     counted_otherwise: str | None = None
     """The answer where costs count from the other reference."""
+    against_matched: str | None = None
+    """The answer against the best compute-matched clean arm."""
 
 
 def _answer_table(told: Told) -> Table:
     rows: list[tuple[object, ...]] = [("answer", told.sentence)]
     if told.counted_otherwise is not None:
         rows.append(("otherwise", told.counted_otherwise))
+    if told.against_matched is not None:
+        rows.append(("against a compute-matched clean model", told.against_matched))
     if told.synthetic:
         rows.append(("note", "the risky text of this study is synthetic"))
     return Table("The answer", ("", ""), tuple(rows))
