@@ -7,6 +7,8 @@ the same ones, so that differences are paired; effects on one figure pool their 
 
 from __future__ import annotations
 
+import functools
+import operator
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,22 +85,47 @@ def beside_table(
 
 
 @dataclass(frozen=True)
+class _Term:
+    """A figure: its value, replicates [resamples], value under each seed [seeds], and the number of clusters."""
+
+    value: float
+    replicates: Array
+    per_seed: Array
+    clusters: int
+
+    def __add__(self, other: _Term) -> _Term:
+        replicates, per_seed = self.replicates + other.replicates, self.per_seed + other.per_seed
+        return _Term(self.value + other.value, replicates, per_seed, min(self.clusters, other.clusters))
+
+    def __neg__(self) -> _Term:
+        return _Term(-self.value, -self.replicates, -self.per_seed, self.clusters)
+
+
+@dataclass(frozen=True)
 class _Source:
-    """One figure over its cells: a panel, its replicates, and which cells have every seed."""
+    """One figure of many cells: values [cells], replicates [resamples, cells], values under each seed [seeds, cells];
+    `lacking` were not measured under every seed.
+    """
 
     cells: tuple[Cell, ...]
-    panel: Panel
+    values: Array
     replicates: Array
-    lacking: frozenset[Cell]
+    per_seed: Array
+    clusters: int
+    lacking: frozenset[Cell] = frozenset()
 
-    def term(self, ours: OursSpec) -> tuple[float, Array, Array, int] | None:
-        """Value, replicates [resamples], value under each seed [seeds] and number of clusters; None where it lacks."""
+    @classmethod
+    def of_panel(cls, cells: tuple[Cell, ...], panel: Panel, weights: Array, lacking: frozenset[Cell]) -> _Source:
+        figures = (panel.values(), panel.replicates(weights), panel.per_seed())
+        return cls(cells, *figures, panel.clusters, lacking)
+
+    def term(self, ours: OursSpec) -> _Term | None:
+        """The figure that was asked for; None where it was not measured under every seed."""
         chosen = [i for i, cell in enumerate(self.cells) if _is(cell, ours)]
         if len(chosen) != 1 or self.cells[chosen[0]] in self.lacking:
             return None
         (i,) = chosen
-        value, seeds = float(self.panel.values()[i]), self.panel.per_seed()[:, i]
-        return value, self.replicates[:, i], seeds, self.panel.clusters
+        return _Term(float(self.values[i]), self.replicates[:, i], self.per_seed[:, i], self.clusters)
 
 
 class _Figures:
@@ -110,7 +137,7 @@ class _Figures:
         self._seed = seed
         self._sources: dict[tuple[object, ...], _Source | None] = {}
 
-    def term(self, name: FigureName, ours: OursSpec) -> tuple[float, Array, Array, int] | None:
+    def term(self, name: FigureName, ours: OursSpec) -> _Term | None:
         key = (name, ours.step, ours.instance, ours.method if name == "probe_accuracy" else None)
         if key not in self._sources:
             self._sources[key] = self._source(name, ours)
@@ -127,7 +154,7 @@ class _Figures:
         panel = {"toxicity": panels.mean, "toxic_share": panels.probability, "expected_maximum": panels.maximum,
                  "cross_entropy": panels.cross_entropy}[name]  # fmt: skip
         lacking = frozenset(gap.cell for gap in panels.gaps)
-        return _Source(panels.cells, panel, panel.replicates(self._weights(name, ours, panel)), lacking)
+        return _Source.of_panel(panels.cells, panel, self._weights(name, ours, panel.clusters), lacking)
 
     def _probes(self, view: pl.DataFrame, method: str) -> _Source | None:
         """Heads stand for clusters; of a tuned model under its recipe's name, whatever the setting."""
@@ -136,14 +163,14 @@ class _Figures:
             return None
         arms, panel = head_panel(rows)
         cells = tuple(Cell(arm, method, UNSTEERED) for arm in arms)
-        weights = draw_weights(np.random.default_rng([self._seed, 0x4EAD]), self._resamples, panel.clusters)
-        return _Source(cells, panel, panel.replicates(weights), frozenset())
+        weights = self._weights("probe_accuracy", OursSpec(), panel.clusters)
+        return _Source.of_panel(cells, panel, weights, frozenset())
 
-    def _weights(self, name: FigureName, ours: OursSpec, panel: Panel) -> Array:
+    def _weights(self, name: FigureName, ours: OursSpec, clusters: int) -> Array:
         """One draw for all that is measured on the same prompts or documents."""
         measured_on = f"{_EVALUATION[name]} {ours.instance}"
         rng = np.random.default_rng([self._seed, zlib.crc32(measured_on.encode())])
-        return draw_weights(rng, self._resamples, panel.clusters)
+        return draw_weights(rng, self._resamples, clusters)
 
 
 _EVALUATION = {
@@ -188,26 +215,24 @@ def _by_figure(figures: _Figures, sums: Sequence[tuple[FigureName, _Sums]]) -> l
         there = {i: term for i, term in terms.items() if term is not None}
         if not there:
             continue
-        values, draws, seeds, clusters = zip(*there.values(), strict=True)
-        pooled = intervals(np.array(values), np.stack(draws, 1), np.stack(seeds, 1), clusters=min(clusters))
+        values, draws = np.array([t.value for t in there.values()]), np.stack([t.replicates for t in there.values()], 1)
+        seeds, clusters = np.stack([t.per_seed for t in there.values()], 1), min(t.clusters for t in there.values())
+        pooled = intervals(values, draws, seeds, clusters=clusters)
         for i, estimate in zip(there, pooled, strict=True):
             estimates[i] = estimate
     return estimates
 
 
-def _combined(
-    figures: _Figures, name: FigureName, plus: Sequence[OursSpec], minus: Sequence[OursSpec]
-) -> tuple[float, Array, Array, int] | None:
+def _combined(figures: _Figures, name: FigureName, plus: Sequence[OursSpec], minus: Sequence[OursSpec]) -> _Term | None:
     """The terms of one sum together; None where one was not measured under every seed."""
-    terms = [(sign, figures.term(name, ours)) for sign, group in ((1, plus), (-1, minus)) for ours in group]
-    value, draws, seeds, clusters = 0.0, np.zeros(0), np.zeros(0), np.iinfo(np.int64).max
-    for sign, term in terms:
-        if term is None or (seeds.size and seeds.shape != term[2].shape):
-            return None
-        value, clusters = value + sign * term[0], min(clusters, term[3])
-        draws = sign * term[1] + (draws if draws.size else 0)
-        seeds = sign * term[2] + (seeds if seeds.size else 0)
-    return value, draws, seeds, clusters
+    added = [figures.term(name, ours) for ours in plus]
+    taken = [figures.term(name, ours) for ours in minus]
+    if any(term is None for term in (*added, *taken)):
+        return None
+    terms = [term for term in added if term] + [-term for term in taken if term]
+    if len({term.per_seed.shape for term in terms}) > 1:
+        return None
+    return functools.reduce(operator.add, terms)
 
 
 def _limits(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
