@@ -116,8 +116,10 @@ class Published(Spec):
     effects: tuple[EffectSpec, ...] = ()
     """What it found."""
 
-    def ours(self) -> tuple[OursSpec, ...]:
-        """Every figure of the study that is named."""
-        compared = [ours for effect in self.effects for ours in (*effect.of, *effect.minus)]
-        beside = [row.ours for table in self.tables for row in table.rows if row.ours is not None]
-        return (*compared, *beside)
+    def compared(self) -> tuple[OursSpec, ...]:
+        """The figures of the study that its effects are differences of."""
+        return tuple(ours for effect in self.effects for ours in (*effect.of, *effect.minus))
+
+    def beside(self) -> tuple[OursSpec, ...]:
+        """The figures of the study that stand beside the paper's."""
+        return tuple(row.ours for table in self.tables for row in table.rows if row.ours is not None)
