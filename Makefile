@@ -1,16 +1,21 @@
-# Two commands: `make quickstart` and `make test`. Both make .venv themselves; nothing else is touched.
+# Three commands: `make quickstart`, `make studies` and `make test`. All make .venv themselves; nothing else is touched.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
+NOTE ?= $(shell date +%F), $(shell sed -n '/model name/{s/.*: //p;q;}' /proc/cpuinfo)
 # Two processes fill two cores; above four, tests that start processes of their own wait for each other.
 PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: quickstart test test-all check lint constraints
+.PHONY: quickstart studies test test-all check lint constraints
 
 quickstart: $(VENV)/.installed
 	$(BIN)/hormesis run examples/quickstart.yaml --out $(OUT)
 	$(BIN)/hormesis show $(OUT)
+
+# Every tiny study of examples/studies, which share what they train; the reports are kept in benchmarks/results.
+studies: $(VENV)/.installed-tune
+	$(BIN)/python -m benchmarks.seed_studies --note "$(NOTE)"
 
 # Without what is marked slow (whole commands that are killed and run again), which .ci/run runs too.
 test: $(VENV)/.installed-dev
@@ -37,6 +42,10 @@ constraints:
 
 $(VENV)/.installed: pyproject.toml infra/install.sh infra/constraints.txt
 	PYTHON=$(PYTHON) sh infra/install.sh $(VENV) megatron
+	touch $@
+
+$(VENV)/.installed-tune: $(VENV)/.installed
+	PYTHON=$(PYTHON) sh infra/install.sh $(VENV) tune
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -25,14 +25,19 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="folder of a finished study")
     parser.add_argument("--note", default="", help="machine, time, memory: what a reader must know of this run")
     options = parser.parse_args()
-    name = json.loads((options.study / "artifact.json").read_text())["config"]["name"]
+    print(keep(options.study, options.note))
+
+
+def keep(study: Path, note: str) -> Path:
+    """Copy the tables and write the page; returns where it is."""
+    name = json.loads((study / "artifact.json").read_text())["config"]["name"]
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)
-    for file in (*options.study.glob("tables/*.parquet"), options.study / "answer.json"):
+    for file in (*study.glob("tables/*.parquet"), study / "answer.json"):
         shutil.copy(file, folder / file.name)
-    shutil.copy(options.study / "dose_response.png", RESULTS / f"{name}.png")
-    (RESULTS / f"{name}.md").write_text(page(name, options.study, options.note))
-    print(RESULTS / f"{name}.md")
+    shutil.copy(study / "dose_response.png", RESULTS / f"{name}.png")
+    (RESULTS / f"{name}.md").write_text(page(name, study, note))
+    return RESULTS / f"{name}.md"
 
 
 def page(name: str, study: Path, note: str) -> str:
@@ -48,9 +53,16 @@ def page(name: str, study: Path, note: str) -> str:
 def held_out(study: Path) -> list[str]:
     """One row a model, as Markdown."""
     rows = ["| " + " | ".join(HEAD) + " |", "|---" + "|---:" * (len(HEAD) - 1) + "|"]
-    for file in sorted(study.glob("steps/pretrain*/pretrain.json")):
-        rows.append("| " + " | ".join(_row(file.parent.name, json.loads(file.read_text()))) + " |")
+    for name, folder in trainings(study):
+        rows.append("| " + " | ".join(_row(name, json.loads((folder / "pretrain.json").read_text()))) + " |")
     return rows
+
+
+def trainings(study: Path) -> list[tuple[str, Path]]:
+    """Names and folders of the study's own trainings: other studies may have theirs beside them."""
+    steps = json.loads((study / ".steps.json").read_text())
+    return [(step["name"], study / "steps" / step["detail"]) for step in steps
+            if step["name"].startswith("pretrain-") and step["state"] == "done"]  # fmt: skip
 
 
 def _row(step: str, record: dict[str, Any]) -> list[str]:

@@ -18,8 +18,8 @@ def check_ours(
     methods: Mapping[str, RecipeGrid],
     controls: Collection[str],
 ) -> None:
-    """Raises ValueError naming the first figure that the study does not measure. A paper's table may have doses that the
-    study leaves out: nothing of ours stands there then.
+    """Raises ValueError naming the first figure that the study does not measure. A paper's table may have doses that
+    the study leaves out: nothing of ours stands there then.
     """
     if other := [ours.dose for ours in published.compared() if ours.dose not in doses]:
         raise ValueError(f"published: {other[0]:g} is not among `doses`")

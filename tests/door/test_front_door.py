@@ -42,7 +42,7 @@ def refused(done, *words):
 
 
 @pytest.mark.parametrize(
-    "file", sorted([*ROOT.glob("examples/*.yaml"), *ROOT.glob("benchmarks/*/*.yaml")]), ids=lambda path: path.name
+    "file", sorted([*ROOT.glob("examples/**/*.yaml"), *ROOT.glob("benchmarks/*/*.yaml")]), ids=lambda path: path.name
 )
 def test_every_shipped_file_is_valid(file, hormesis):
     done = hormesis("validate", file)
