@@ -17,12 +17,14 @@ from analysis.study.arms import arms_of
 from analysis.study.plan import plan_study
 from analysis.study.spec import StudySpec
 from analysis.study.steps import StudyStep, steps_of
+from hormesis import load
 from infra.config.spec import Spec
 from mixtures.spec.mixture import MixtureSpec
 from posttrain.spec import PosttrainSpec
 from pretrain.spec import PretrainSpec
 from pretrain.training.checkpoint_stage import CheckpointSpec
 from tests.analysis.study.conftest import STUDY
+from tests.helpers import ROOT
 
 WRITTEN = {key: value for key, value in yaml.safe_load(STUDY).items() if key != "kind"}
 DPO = {"name": "dpo", "data": {"scorer": {"name": "profanity"}, "prompts": {"mixture": ".", "components": ["risky"]}}}
@@ -152,3 +154,21 @@ def test_a_published_row_has_a_value_for_every_column() -> None:
     table = {"where": "T", "mark": "P", "columns": ["a", "b"], "rows": [{"what": "x", "values": [1.0]}]}
     with pytest.raises(ValueError, match="row 'x' has 1 values for 2 columns"):
         study(published=[{"paper": "p", "tables": [table]}])
+
+
+TINY = [file for file in sorted(ROOT.glob("examples/studies/*.yaml")) if not file.stem.endswith("-1b")]
+
+
+@pytest.mark.parametrize("file", TINY, ids=lambda file: file.stem)
+def test_the_tiny_studies_share_what_they_make(file: Path) -> None:
+    """Whatever two of them call alike in one folder of steps is the same, up to the fits."""
+    base = load(file.with_name("bad-data.yaml"), None).spec
+    shared = ("curation", "mixture", "pretrain")
+    first, second = (
+        {name: step.make({need: Path(need) for need in step.needs})
+         for name, step in steps(spec).items() if step.kind in shared}
+        for spec in (base, load(file, None).spec)
+    )  # fmt: skip
+    assert first.keys() & second.keys()
+    for name in first.keys() & second.keys():
+        assert first[name].identity() == second[name].identity(), name
