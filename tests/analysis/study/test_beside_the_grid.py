@@ -18,6 +18,14 @@ from infra.artifacts.artifact import STEPS, read_artifact, verify
 from infra.errors import InputError
 from tests.helpers import ROOT
 
+PLAIN = """
+kind: study
+extends: study.yaml
+name: plain
+doses: [0.25]
+policies: {mask: null}
+methods: null
+"""
 FURTHER = """
 kind: study
 extends: study.yaml
@@ -37,13 +45,13 @@ published:
 @pytest.fixture(scope="module")
 def further(study_file: Path) -> Path:
     """The study, run on the curation and the mixtures of another."""
+    (study_file.parent / "plain.yaml").write_text(PLAIN)
     (study_file.parent / "further.yaml").write_text(FURTHER)
     shared = study_file.parent / "shared"
-    for name in ("study", "further"):
+    for name in ("plain", "further"):
         command = [sys.executable, "-m", "hormesis", "run", str(study_file.parent / f"{name}.yaml"), "--out",
                    str(study_file.parent / f"{name}-out"), "--workers", "1", "--set", f"steps_in={shared}"]  # fmt: skip
-        few = ["--set", "policies.mask=null", "--set", "methods=null", "--set", "doses=[0.25]"]
-        done = subprocess.run([*command, *(few if name == "study" else [])], capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0, done.stderr
     return study_file.parent / "further-out"
 
