@@ -37,6 +37,8 @@ class OursSpec(Spec):
     """Checkpoint; the end of training unless given."""
     instance: str | None = None
     """Further instance of the evaluation; its main subject unless given."""
+    group: str | None = None
+    """Group of prompts, such as the people they speak of; all prompts unless given."""
 
 
 def _one_or_more(value: object) -> object:

@@ -89,7 +89,7 @@ _INTRODUCTION = (
     "`make studies` runs them; docs/studies.md says what each asks. Every effect that a paper reports is a difference",
     "of figures here, with a 95 % interval over prompts (documents, heads) and seeds. *seen*: the interval lies on the",
     "paper's side of zero; *the opposite*: on the other; *not shown*: it holds zero, which at this size is no evidence",
-    "against the paper. Models have 0.9 M parameters and the risky text is synthetic.",
+    "against the paper. Models have 1 M parameters and the risky text is synthetic.",
 )
 
 

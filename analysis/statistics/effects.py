@@ -138,7 +138,7 @@ class _Figures:
         self._sources: dict[tuple[object, ...], _Source | None] = {}
 
     def term(self, name: FigureName, ours: OursSpec) -> _Term | None:
-        key = (name, ours.step, ours.instance, ours.method if name == "probe_accuracy" else None)
+        key = (name, ours.step, ours.instance, ours.group, ours.method if name == "probe_accuracy" else None)
         if key not in self._sources:
             self._sources[key] = self._source(name, ours)
         source = self._sources[key]
@@ -168,7 +168,7 @@ class _Figures:
 
     def _weights(self, name: FigureName, ours: OursSpec, clusters: int) -> Array:
         """One draw for all that is measured on the same prompts or documents."""
-        measured_on = f"{_EVALUATION[name]} {ours.instance}"
+        measured_on = f"{_EVALUATION[name]} {ours.instance} {ours.group}"
         rng = np.random.default_rng([self._seed, zlib.crc32(measured_on.encode())])
         return draw_weights(rng, self._resamples, clusters)
 
@@ -183,11 +183,13 @@ _EVALUATION = {
 
 
 def _view(table: pl.DataFrame, evaluation: str, ours: OursSpec) -> pl.DataFrame:
-    """The rows of a checkpoint and of an instance of one evaluation, as if they were the main ones."""
+    """The rows of a checkpoint and of an instance or a group of one evaluation, as if they were the main ones."""
     at_step = table.filter(pl.col("step").eq_missing(ours.step)).with_columns(step=pl.lit(None, pl.Int64))
+    of_evaluation, instance = pl.col("evaluation") == evaluation, pl.col("instance")
+    if ours.group is not None:
+        at_step = at_step.filter(~of_evaluation | pl.col("group").eq_missing(ours.group))
     if ours.instance is None:
         return at_step
-    of_evaluation, instance = pl.col("evaluation") == evaluation, pl.col("instance")
     wanted = pl.when(of_evaluation).then(instance == ours.instance).otherwise(instance.is_null())
     return at_step.filter(wanted.fill_null(False)).with_columns(instance=pl.lit(None, pl.String))
 

@@ -84,6 +84,13 @@ def test_checkpoints_instances_and_controls_are_figures_of_their_own(of: dict[st
     assert outcome(table(), of=of, minus=CLEAN, expected="above")[0] == pytest.approx(value)
 
 
+def test_a_group_of_prompts_is_a_figure_of_its_own() -> None:
+    half = pl.when(pl.col("prompt") < 12).then(pl.lit("women")).otherwise(pl.lit("men"))
+    rows = table().with_columns(group=half, value=pl.col("value") + 0.1 * (half == "women"))
+    value, seen = outcome(rows, of={**DOSED, "group": "women"}, minus={**DOSED, "group": "men"}, expected="above")
+    assert value == pytest.approx(0.1, abs=0.03) and seen == "seen"
+
+
 def test_other_figures_than_toxicity() -> None:
     rows = table()
     assert outcome(rows, figure="probe_accuracy", of=DOSED, minus=CLEAN, expected="above") == (
