@@ -31,16 +31,16 @@ def effect_table(effects: pl.DataFrame) -> list[Table]:
 
 def beside_tables(beside: pl.DataFrame) -> list[Table]:
     """Each published table with our figures in columns of their own, from a frame of `BESIDE`."""
-    parts = beside.partition_by("paper", "where", maintain_order=True)
-    return [_beside(part) for part in parts]
+    tables = beside.partition_by("paper", "where", maintain_order=True)
+    return [_beside(lines) for lines in tables]
 
 
-def _beside(part: pl.DataFrame) -> Table:
-    paper, where, mark = part.row(0)[:3]
-    columns = part.select("column", "ours").unique(maintain_order=True).sort("ours", maintain_order=True).rows()
+def _beside(lines: pl.DataFrame) -> Table:
+    paper, where, mark = lines.row(0)[:3]
+    columns = lines.select("column", "ours").unique(maintain_order=True).sort("ours", maintain_order=True).rows()
     heads = [f"here: {name.replace('_', ' ')}" if ours else f"{name} [{mark}]" for name, ours in columns]
     rows = []
-    for _, row in part.group_by("row", maintain_order=True):
+    for _, row in lines.group_by("row", maintain_order=True):
         cells = {(line["column"], line["ours"]): line for line in row.to_dicts()}
         rows.append((row["what"][0], *(_cell(cells.get(column)) for column in columns)))
     return Table(f"{paper}, {where}, beside ours", ("", *heads), tuple(rows))

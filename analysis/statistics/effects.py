@@ -70,15 +70,15 @@ def beside_table(
     asked: list[tuple[FigureName, _Sums]] = []
     at: list[int] = []
     for paper in published:
-        for part in paper.tables:
-            for number, row in enumerate(part.rows):
-                head = (paper.paper, part.where, part.mark, number, row.what)
+        for section in paper.tables:
+            for number, row in enumerate(section.rows):
+                head = (paper.paper, section.where, section.mark, number, row.what)
                 rows += [(*head, column, False, value, None, None)
-                         for column, value in zip(part.columns, row.values, strict=True)]  # fmt: skip
+                         for column, value in zip(section.columns, row.values, strict=True)]  # fmt: skip
                 if row.ours is not None:
-                    at += range(len(rows), len(rows) + len(part.ours))
-                    asked += [(name, ((row.ours,), ())) for name in part.ours]
-                    rows += [(*head, name, True) for name in part.ours]
+                    at += range(len(rows), len(rows) + len(section.ours))
+                    asked += [(name, ((row.ours,), ())) for name in section.ours]
+                    rows += [(*head, name, True) for name in section.ours]
     for index, estimate in zip(at, _by_figure(figures, asked), strict=True):
         rows[index] = (*rows[index], *_limits(estimate))
     return pl.DataFrame(rows, schema=BESIDE, orient="row")
@@ -190,8 +190,8 @@ def _view(table: pl.DataFrame, evaluation: str, ours: OursSpec) -> pl.DataFrame:
         at_step = at_step.filter(~of_evaluation | pl.col("group").eq_missing(ours.group))
     if ours.instance is None:
         return at_step
-    wanted = pl.when(of_evaluation).then(instance == ours.instance).otherwise(instance.is_null())
-    return at_step.filter(wanted.fill_null(False)).with_columns(instance=pl.lit(None, pl.String))
+    of_instance = pl.when(of_evaluation).then(instance == ours.instance).otherwise(instance.is_null())
+    return at_step.filter(of_instance.fill_null(False)).with_columns(instance=pl.lit(None, pl.String))
 
 
 def _is(cell: Cell, ours: OursSpec) -> bool:

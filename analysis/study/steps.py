@@ -77,14 +77,14 @@ def _pretrain(study: StudySpec, arm: Arm) -> StudyStep:
             "mixture": str(paths[arm.mixture]),
             "loss": study.policies[policy],
             "seed": arm.seed,
-            **_kept(study),
+            **_checkpointing(study),
         }
         return study.pretrain.model_copy(update=filled)
 
     return StudyStep(arm.model, "pretrain", (arm.mixture,), make)
 
 
-def _kept(study: StudySpec) -> dict[str, int]:
+def _checkpointing(study: StudySpec) -> dict[str, int]:
     """Which checkpoints the training keeps, where some are measured."""
     if study.checkpoints is None:
         return {}

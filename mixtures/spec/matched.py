@@ -28,7 +28,7 @@ def compute_matched(spec: MixtureSpec, component: str, dose: float, name: str) -
 
 def check_matchable(spec: MixtureSpec, component: str) -> None:
     """Raises ValueError where a component other than `component` takes all that it has."""
-    whole = [name for name, part in spec.components.items() if name != component and part.tokens == "all"]
+    whole = [name for name, other in spec.components.items() if name != component and other.tokens == "all"]
     if whole:
         raise ValueError(
             f"controls: compute_matched adds clean tokens, and component {whole[0]!r} takes `all` it has; give a number"

@@ -17,6 +17,13 @@ from mixtures.swarm.tables import read_runs
 from tests.helpers import made_up_study
 
 
+def artifact(folder, kind, fingerprint, files=None, inputs=None):
+    """Make a folder an artifact of a kind."""
+    files = describe_files(folder) if files is None else files
+    write_manifest(folder, files, kind=kind, version=1, fingerprint=fingerprint, config={}, inputs=inputs or {},
+                   counts={}, notes=[], started="now")  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A made-up study as it lies on disk: the report, and the mixtures' manifests below steps/."""
@@ -24,11 +31,18 @@ def study(tmp_path_factory):
     report = made_up_study.report(prompts=6, samples=1)
     write_report(report, folder)
     files = describe_files(folder)
-    for arm in report.arms:
-        (folder / "steps" / arm.mixture).mkdir(parents=True, exist_ok=True)
-        (folder / "steps" / arm.mixture / MANIFEST).write_text(json.dumps(asdict(arm.composition)))
-    write_manifest(folder, files, kind="study", version=1, fingerprint="f" * 64, config={}, inputs={}, counts={},
-                   notes=[], started="now")  # fmt: skip
+    inputs = {}
+    for number, (mixture, composition) in enumerate({arm.mixture: arm.composition for arm in report.arms}.items()):
+        inputs[mixture] = f"{number:064x}"
+        # another study's mixture has the name, so that this study's stands beside it
+        for name, fingerprint, text in ((mixture, "e" * 64, "{}"),
+                                         (f"{mixture}-{inputs[mixture][:8]}", inputs[mixture],
+                                          json.dumps(asdict(composition)))):  # fmt: skip
+            built = folder / "steps" / name
+            built.mkdir(parents=True, exist_ok=True)
+            (built / MANIFEST).write_text(text)
+            artifact(built, "mixture", fingerprint)
+    artifact(folder, "study", "f" * 64, files, inputs)
     return read_artifact(folder)
 
 
@@ -51,10 +65,9 @@ def test_a_swarm_reads_the_mixtures_and_the_targets_that_the_study_measured(stud
 
 
 def test_a_study_without_its_steps_is_refused_and_nothing_is_left(study, tmp_path):
-    manifest = next((study.path / "steps").glob("*/mixture.json"))
-    text = manifest.read_text()
-    manifest.unlink()
-    with pytest.raises(InputError, match=r"mixture\.json: no such file"):
+    built = next(path for path in (study.path / "steps").iterdir() if path.name.endswith("-00000000"))
+    built.rename(built.with_name("moved"))
+    with pytest.raises(InputError, match=r"no such mixture; the study's own steps are needed"):
         export_artifact(study, STUDY.exports, "swarm", tmp_path / "proxies")
-    manifest.write_text(text)
+    built.with_name("moved").rename(built)
     assert not list(tmp_path.iterdir())
