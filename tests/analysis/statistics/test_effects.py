@@ -107,7 +107,7 @@ def test_what_lacks_a_seed_or_was_never_run_is_not_measured() -> None:
 
 def test_an_effect_that_is_not_there_is_rarely_seen() -> None:
     """2.5 % on either side, whatever the number of effects that are looked at."""
-    found = 0
+    claims = 0
     effects = published(
         {"of": DOSED, "minus": CLEAN, "expected": "above"},
         {"of": STEERED, "minus": CLEAN, "expected": "above"},
@@ -120,8 +120,8 @@ def test_an_effect_that_is_not_there_is_rarely_seen() -> None:
             for dose, *recipe in ((0.0,), (0.1,), (0.1, "iti", 0.1)) for seed in (0, 1, 2)
         ])  # fmt: skip
         outcomes = effects_table(rows, effects, resamples=100)["outcome"].to_list()
-        found += sum(word != "not shown" for word in outcomes)
-    assert found <= 0.10 * 60 * 3
+        claims += sum(word != "not shown" for word in outcomes)
+    assert claims <= 0.10 * 60 * 3
 
 
 def test_controls_are_no_part_of_comparisons_and_take_the_clean_arms_place_on_demand() -> None:
