@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.statistics.power import ALPHA, MEASURED, POWER, NoiseOfDifference, Size, detectable
+from analysis.study.arms import arms_of
 from analysis.study.spec import StudySpec
-from analysis.study.steps import arms_of
 from infra.render.page import Table
 
 RESULTS = "results.parquet"
