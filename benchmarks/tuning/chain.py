@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from analysis.study.arms import arms_of
 from analysis.study.spec import StudySpec
-from analysis.study.steps import arms_of, steps_of
+from analysis.study.steps import steps_of
 from curation.sources.read import read_source
 from hormesis import KINDS, load
 from infra.artifacts.artifact import STEPS, STORE, Artifact

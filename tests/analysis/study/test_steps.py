@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from analysis.spec import AnalysisSpec
+from analysis.study.arms import arms_of
 from analysis.study.recipes import fits_of, recipes_of
 from analysis.study.spec import StudySpec
-from analysis.study.steps import arms_of, steps_of
+from analysis.study.steps import steps_of
 from infra.config.registry import options_by_name
 from infra.config.spec import load_spec
 from infra.errors import ConfigError
