@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.evaluations import EVALUATIONS, Evaluation
 from analysis.evaluations.base import Generations, LazyModel, Subject
 from analysis.spec import AnalysisSpec, MeasuredEntry
-from analysis.strengths import budget_identity, find_for_budget, with_strength
+from analysis.strengths import budget_identity, find_for_budget, found_for_budget, with_strength
 from infra.artifacts.artifact import Artifact, fingerprint_of
 from infra.atomic import atomic_path
 from infra.config.spec import Spec
@@ -152,6 +152,24 @@ def _score(
     finally:
         shutil.rmtree(workspace.path / _PARTS, ignore_errors=True)
     return table
+
+
+def unmeasured(spec: AnalysisSpec, store: Path) -> str | None:
+    """What the model would be needed for: what is not in `store` of all that the specification asks for; None where
+    only scoring is left.
+    """
+    from analysis.measured import measured
+
+    solution = found_for_budget(spec, store) if spec.budget is not None else None
+    if spec.budget is not None and solution is None:
+        return f"the strength of {spec.budget:g} nats"
+    definite = spec.model_copy(update={"recipe": with_strength(spec.recipe, solution)})
+    plain = Subject(LazyModel(spec.model), Workspace(store, store), definite.recipe, spec.mixture, spec.labelled)
+    subject = _with_generations(definite, plain)
+    for name, options in spec.evaluations().items():
+        if EVALUATIONS.get(name)(options, subject).chunks() and measured(definite, name, store) is None:
+            return f"what {name} measured"
+    return None
 
 
 def _labels(spec: AnalysisSpec, solution: FoundStrength | None) -> Labels:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from types import MappingProxyType
 
 from analysis.study.devices import visible_gpus
 from analysis.study.kinds import stage_of
@@ -26,14 +27,23 @@ WAITED_FOR = 32
 """Steps of other machines that are waited for at one time, a process for each; more of them may be handed over."""
 
 
-def run_steps(steps: list[StudyStep], folder: Path, workers: int, ray: RayCluster | None = None) -> Ledger:
+def run_steps(
+    steps: list[StudyStep],
+    folder: Path,
+    workers: int,
+    ray: RayCluster | None = None,
+    failed: Mapping[str, str] = MappingProxyType({}),
+) -> Ledger:
     """Bring every step to an end: done, failed or skipped. A step whose artifact is on disk and whole is not run.
 
-    `workers` are processes of this machine; on `ray` are the steps that can use a cluster.
+    `workers` are processes of this machine; on `ray` are the steps that can use a cluster. Steps that `failed` before,
+    with their sentences, are not tried.
     """
     folder = folder.absolute()  # other machines stand in other folders
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder, steps)
+    for name, why in failed.items():
+        ledger.set(name, "failed", why)
     _settle(ledger)
     attempts: dict[str, int] = {}
     with bar("study", len(steps), "steps") as advance:
@@ -125,7 +135,7 @@ def _submit(steps: list[StudyStep], ledger: Ledger) -> set[str]:
 
 def _submit_kind(kind: str, steps: list[StudyStep], ledger: Ledger) -> None:
     stage = stage_of(kind)
-    specs = [(step.make(ledger.paths), _target(step, ledger.folder)) for step in steps]
+    specs = [(step.make(ledger.paths), target_of(step, ledger.folder)) for step in steps]
     if stage.submit is not None:
         stage.submit([(spec, work_folder(stage, spec, target)) for spec, target in specs], ledger.folder / "logs")
 
@@ -157,7 +167,7 @@ def _settle(ledger: Ledger) -> None:
         if step.name not in ledger.looked_up and all(need in ledger.paths for need in step.needs):
             ledger.looked_up.add(step.name)
             try:
-                artifact = finished(stage_of(step.kind), step.make(ledger.paths), _target(step, ledger.folder))
+                artifact = finished(stage_of(step.kind), step.make(ledger.paths), target_of(step, ledger.folder))
             except HormesisError as error:
                 ledger.set(step.name, "failed", str(error))
                 continue
@@ -171,7 +181,7 @@ def _task(step: StudyStep, ledger: Ledger, workers: int, ray: RayCluster | None)
         name=step.name,
         kind=step.kind,
         spec=step.make(ledger.paths),
-        target=_target(step, ledger.folder),
+        target=target_of(step, ledger.folder),
         store=ledger.folder / STEPS / STORE,
         log=ledger.folder / "logs" / f"{step.name}.log",
         workers=workers,
@@ -180,5 +190,6 @@ def _task(step: StudyStep, ledger: Ledger, workers: int, ray: RayCluster | None)
     )
 
 
-def _target(step: StudyStep, folder: Path) -> Path:
+def target_of(step: StudyStep, folder: Path) -> Path:
+    """Where a step's artifact goes."""
     return folder / STEPS / step.name

@@ -32,6 +32,7 @@ from infra.artifacts.fingerprint import digest
 from infra.artifacts.inputs import check_input, check_inputs
 from infra.atomic import numbered
 from infra.cluster import RayCluster
+from infra.config.asked import keep_asked
 from infra.errors import ArtifactError, InputError, StepsFailed
 from infra.render.page import Page, Plan
 from infra.render.progress import say
@@ -55,19 +56,30 @@ class Study:
     spec = StudySpec
     exports: Mapping[str, Export] = MappingProxyType({"swarm": _to_swarm})
 
-    def start(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None = None) -> Artifact:
-        """Run what is not done yet and report. Raises StepsFailed after the report when a step failed."""
+    def start(
+        self,
+        spec: StudySpec,
+        target: Path,
+        workers: int,
+        ray: RayCluster | None = None,
+        failed: Mapping[str, str] = MappingProxyType({}),
+    ) -> Artifact:
+        """Run what is not done yet and report; steps that `failed` before, with their sentences, are not tried. Raises
+        StepsFailed after the report when a step failed.
+        """
         _require_room(target)
         with leased(target / ".study"):
             if spec.steps_in is not None:
                 share_steps(target, Path(spec.steps_in))
-            return self._run(spec, target, workers, ray)
+            return self._run(spec, target, workers, ray, failed)
 
-    def _run(self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None) -> Artifact:
+    def _run(
+        self, spec: StudySpec, target: Path, workers: int, ray: RayCluster | None, failed: Mapping[str, str]
+    ) -> Artifact:
         started = now()
         steps = steps_of(spec)
         _tell_damaged([target / STEPS / step.name for step in steps])
-        ledger = run_steps(steps, target, workers, ray)
+        ledger = run_steps(steps, target, workers, ray, failed)
         inputs = {name: read_artifact(path).fingerprint for name, path in sorted(ledger.paths.items())}
         config = spec.identity()
         fingerprint = digest([self.kind, VERSION, config, inputs])
@@ -76,6 +88,7 @@ class Study:
         else:
             check_inputs(ledger.paths.values())
             _publish(spec, ledger, target, config=config, inputs=inputs, fingerprint=fingerprint, started=started)
+        keep_asked(target)
         tell_of_stopped([target / STEPS / step.name for step, _ in ledger.having("done")], target / STEPS)
         if failures := [(step.name, why) for step, why in ledger.having("failed")]:
             raise StepsFailed(failures)

@@ -119,7 +119,7 @@ def prepare_scoring(
     if scorer.startswith(_TRAINED):
         return _trained(scorer.removeprefix(_TRAINED), all_spans)
 
-    section = _section(scorer)
+    section = section_of(scorer)
     sections = _checked(scorer=section)
     assert sections.scorer is not None
     loaded = loaded_scorer(sections.scorer)
@@ -127,7 +127,7 @@ def prepare_scoring(
     if chosen not in loaded.attributes:
         known = ", ".join(loaded.attributes) + nearest(chosen, loaded.attributes)
         raise InputError(f"--attribute {chosen}: {loaded.identity} has {known}")
-    marker = _checked(tagger=_with_scorer(_section(tagger), section, chosen, all_spans)).tagger if spans else None
+    marker = _checked(tagger=_with_scorer(section_of(tagger), section, chosen, all_spans)).tagger if spans else None
     threshold = None if all_spans else THRESHOLD
     languages = card_of(sections.scorer).languages
     return TextScoring(loaded, make_tagger(marker) if marker else None, chosen, passage, threshold, languages)
@@ -150,8 +150,8 @@ def _with_scorer(tagger: dict[str, Any], scorer: dict[str, Any], attribute: str,
     return {"scorer": scorer, "keep_at_or_above": floor, **of_one, **tagger}
 
 
-def _section(argument: str) -> dict[str, Any]:
-    """A name, or a mapping in YAML's flow style."""
+def section_of(argument: str) -> dict[str, Any]:
+    """What an option names: a name, or a mapping in YAML's flow style. Raises ConfigError."""
     try:
         loaded = yaml_value(argument)
     except ConfigError:

@@ -39,7 +39,7 @@ def extended(document: YamlDocument, read: Callable[[Path], YamlDocument], seen:
     if base.data.get("kind") != document.data.get("kind"):
         kinds = f"kind {document.data.get('kind')!r} cannot extend kind {base.data.get('kind')!r}"
         raise _problem(document, f"{kinds} ({path}); both must be one kind")
-    inherited = {key: _anchored(value, path.parent) for key, value in base.data.items() if key not in _NOT_INHERITED}
+    inherited = {key: anchored(value, path.parent) for key, value in base.data.items() if key not in _NOT_INHERITED}
     overriding = {key: value for key, value in document.data.items() if key != EXTENDS}
     return replace(document, data=_merged(inherited, overriding), where=base.where | document.where)
 
@@ -79,14 +79,14 @@ def _merged(base: dict[str, Any], overriding: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _anchored(value: Any, folder: Path) -> Any:
+def anchored(value: Any, folder: Path) -> Any:
     """The same data with every string marked as coming from `folder`; one that is marked already keeps its own."""
     if isinstance(value, dict):
-        return {key: _anchored(item, folder) for key, item in value.items()}
+        return {key: anchored(item, folder) for key, item in value.items()}
     if isinstance(value, list):
-        return [_anchored(item, folder) for item in value]
+        return [anchored(item, folder) for item in value]
     if not isinstance(value, str) or isinstance(value, Anchored):
         return value
-    anchored = Anchored(value)
-    anchored.folder = folder
-    return anchored
+    text = Anchored(value)
+    text.folder = folder
+    return text

@@ -84,6 +84,28 @@ def test_a_second_run_does_nothing_and_says_so(finished):
     assert times(finished) == before
 
 
+def test_a_study_gets_a_scorer_and_a_new_report_beside_the_earlier_one(finished, tmp_path):
+    twice = "{name: ensemble, scorers: [{name: profanity}, {name: profanity}]}"
+    study = Path(shutil.copytree(finished, tmp_path / "study"))
+    made = {file: stamp for file, stamp in times(study).items() if "steps" in file.parts}
+    done = hormesis("rescore", study, "--scorer", twice, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    after = times(study)
+    assert {file: after[file] for file in made} == made  # nothing that was there is written anew
+    new = {file.parent.name for file in after.keys() - made.keys() if "steps" in file.parts}
+    assert new and all(name.startswith("measure-") for name in new)  # and nothing is in the store that was not
+    table, earlier = (pl.read_parquet(folder / "results.parquet") for folder in (study, *(study / "earlier").iterdir()))
+    assert table["value"].equals(earlier["value"]) and table["generation"].equals(earlier["generation"])
+    toxicity = table.filter(evaluation="toxicity", reason=None)
+    assert set(toxicity["scores"].list.len()) == {2}
+    changed = json.loads((study / ".asked.json").read_text())["data"]
+    assert [scorer["name"] for scorer in changed["analysis"]["toxicity"]["also"]] == ["ensemble"]
+    yaml = finished.parent / "both.yaml"
+    yaml.write_text(json.dumps(changed))
+    again = hormesis("run", yaml, "--out", study, "--workers", 1)
+    assert again.returncode == 0 and "nothing to do" in again.stderr, again.stderr
+
+
 def test_status_and_lineage_know_every_step(finished):
     status = hormesis("status", finished)
     assert status.stdout.count("done") >= 27
