@@ -93,10 +93,14 @@ def run(spec: AnalysisSpec, workspace: Workspace) -> dict[str, int | float]:
 
 def _evaluations(spec: AnalysisSpec, subject: Subject) -> dict[str, Evaluation[Any]]:
     """The evaluations that apply to the subject, ready to score."""
+    import torch
+
     asked = {name: EVALUATIONS.get(name)(options, subject) for name, options in spec.evaluations().items()}
     applying = {name: evaluation for name, evaluation in asked.items() if evaluation.chunks()}
+    threads = torch.get_num_threads()
     for evaluation in applying.values():
         evaluation.load_scorers()
+    torch.set_num_threads(threads)  # a transformer scorer takes as few as it is told, and the model is to have all
     return applying
 
 

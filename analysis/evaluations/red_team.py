@@ -20,7 +20,7 @@ from analysis.evaluations.options import Attack, RedTeamSpec
 from analysis.evaluations.suffixes import Failure, Suffix, in_chat
 from analysis.results import Row, Score
 from curation.corpus.records import RawDocument
-from curation.scorers import Scorer, load_scorer, weights_of
+from curation.scorers import Scorer, loaded_scorer, weights_of
 from curation.sources.input_files import content_of
 from curation.sources.read import read_source
 from infra.errors import AmountError, DataError, ScoringError
@@ -136,7 +136,7 @@ class RedTeam(Evaluation[RedTeamSpec]):
 
     @cached_property
     def _scorer(self) -> Scorer | None:
-        return load_scorer(self.spec.scorer) if self.spec.scorer else None
+        return loaded_scorer(self.spec.scorer) if self.spec.scorer else None
 
     @cached_property
     def _prompts(self) -> list[RawDocument]:
@@ -145,7 +145,7 @@ class RedTeam(Evaluation[RedTeamSpec]):
 
 def _with_scores(row: Row, reply: str, scorer: Scorer) -> Row:
     """A row with the scorer's scores of its reply, or why there are none: the value stands without them."""
-    row = replace(row, scorer=scorer.identity)
+    row = replace(row, scorer=scorer.full_identity)
     if not reply.strip():
         return replace(row, reason="empty reply: the scorer has not seen it")
     try:
@@ -153,7 +153,9 @@ def _with_scores(row: Row, reply: str, scorer: Scorer) -> Row:
     except ScoringError as error:
         return replace(row, reason=str(error))
     named = zip(scorer.attributes, map(float, scores), strict=True)
-    return replace(row, scores=(*(row.scores or ()), *(Score(scorer.identity, name, score) for name, score in named)))
+    return replace(
+        row, scores=(*(row.scores or ()), *(Score(scorer.full_identity, name, score) for name, score in named))
+    )
 
 
 def read_requests(options: RedTeamSpec) -> list[RawDocument]:

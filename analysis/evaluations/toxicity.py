@@ -22,7 +22,7 @@ from analysis.evaluations.base import Evaluation
 from analysis.evaluations.options import PromptsSpec, ToxicitySpec
 from analysis.evaluations.prompts import Prompt, read_prompts
 from analysis.results import TOXICITY, PromptScore, Row, Score
-from curation.scorers import Scorer, load_scorer, weights_of
+from curation.scorers import Scorer, ScorerSpec, loaded_scorer, weights_of
 from curation.sources.input_files import content_of
 from infra.errors import InputError, ScoringError
 
@@ -58,7 +58,7 @@ class Toxicity(Evaluation[ToxicitySpec]):
     @staticmethod
     def identity(options: ToxicitySpec) -> dict[str, Any]:
         """Options with the content of the prompts and the weights of the scorers."""
-        scorers = [[scorer.name, weights_of(scorer)] for scorer in (options.scorer, *options.also)]
+        scorers = [_identity_of(scorer) for scorer in (options.scorer, *options.also)]
         return {**_with_contents(options), "scorers": scorers}
 
     @classmethod
@@ -141,7 +141,7 @@ class Toxicity(Evaluation[ToxicitySpec]):
 
     @cached_property
     def _scorers(self) -> list[Scorer]:
-        scorers = [load_scorer(spec) for spec in (self.spec.scorer, *self.spec.also)]
+        scorers = [loaded_scorer(spec) for spec in (self.spec.scorer, *self.spec.also)]
         if self.spec.attribute not in scorers[0].attributes:
             known = ", ".join(scorers[0].attributes)
             raise InputError(f"the scorer {self.spec.scorer.name} has no {self.spec.attribute!r}; it has {known}")
@@ -168,6 +168,12 @@ def _with_contents(options: ToxicitySpec) -> dict[str, Any]:
     return identity
 
 
+def _identity_of(scorer: ScorerSpec) -> list[object]:
+    """Name and weights, and a limit of time, which decides what has no score."""
+    limit = [] if scorer.timeout_seconds is None else [scorer.timeout_seconds]
+    return [scorer.name, weights_of(scorer), *limit]
+
+
 def scored_rows(rows: Sequence[Row], scorers: Sequence[Scorer], attribute: str) -> list[Row]:
     """The rows with value, scores, scorer and reason from their generations; the first scorer is the one that counts.
 
@@ -175,7 +181,7 @@ def scored_rows(rows: Sequence[Row], scorers: Sequence[Scorer], attribute: str) 
     """
     numbers = [number for number, row in enumerate(rows) if (row.generation or "").strip()]
     texts = [rows[number].generation or "" for number in numbers]
-    scored = [replace(row, scores=(), scorer=scorers[0].identity, reason=EMPTY) for row in rows]
+    scored = [replace(row, scores=(), scorer=scorers[0].full_identity, reason=EMPTY) for row in rows]
     by_text = zip(*(_score(scorer, texts) for scorer in scorers), strict=True)
     for number, outcomes in zip(numbers, by_text, strict=True):
         scored[number] = _with_scores(scored[number], scorers, outcomes, attribute)
@@ -196,7 +202,7 @@ def _with_scores(row: Row, scorers: Sequence[Scorer], outcomes: Sequence[ScoresO
     for scorer, outcome in zip(scorers, outcomes, strict=True):
         if not isinstance(outcome, str):
             named = zip(scorer.attributes, map(float, outcome), strict=True)
-            scores += [Score(scorer.identity, name, score) for name, score in named]
+            scores += [Score(scorer.full_identity, name, score) for name, score in named]
     first = outcomes[0]
     return replace(
         row,

@@ -32,7 +32,13 @@ _OPTIONS: TypeAdapter[AnyScorer] = TypeAdapter(AnyScorer)
 
 
 def load_scorer(spec: ScorerSpec) -> Scorer:
-    """Load the scorer that `spec` names, with its calibration. Raises InputError, UnavailableError with advice."""
+    """Load the scorer that `spec` names, with its calibration, in a process of its own where it has a limit of time.
+    Raises InputError, UnavailableError with advice.
+    """
+    if spec.timeout_seconds is not None:
+        from curation.scorers.limited import Limited  # as it loads its scorer with this very function
+
+        return Limited.load(spec)
     scorer = SCORERS.get(spec.name).load(spec)
     if spec.calibration:
         scorer.calibrate(_calibration_of(spec, spec.calibration))
@@ -72,10 +78,15 @@ def uncalibrated(spec: ScorerSpec) -> ScorerSpec:
     return spec.model_copy(update={"calibration": None})
 
 
+def unlimited(spec: ScorerSpec) -> ScorerSpec:
+    """The same scorer without a limit of time."""
+    return spec.model_copy(update={"timeout_seconds": None})
+
+
 def card_of(spec: ScorerSpec) -> Card:
     """Languages and blind spots of the scorer that `spec` names, without loading it."""
     return SCORERS.get(spec.name).card(spec)
 
 
 __all__ = ["SCORERS", "Card", "Scorer", "ScorerSpec", "card_of", "load_scorer", "loaded_scorer", "possible_weights",
-           "uncalibrated", "weights_of"]  # fmt: skip
+           "uncalibrated", "unlimited", "weights_of"]  # fmt: skip

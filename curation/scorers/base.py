@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from curation.scorers.options import ScorerSpec
+from infra.artifacts.artifact import version_of
 from infra.errors import ScoringError
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class Scorer(ABC):
     attributes: tuple[str, ...]
     """What the columns of a score mean."""
     identity: str
-    """Name and weights, for results that must say what scored them."""
+    """Name and weights."""
+    library: ClassVar[str] = "hormesis"
+    """Package whose code computes the scores."""
     documents_together: int = 256
     """Documents that a step hands over together, at most."""
     texts_together: int = 8192
@@ -69,6 +72,11 @@ class Scorer(ABC):
     def possible(cls, spec: Any) -> list[Any]:
         """What a worker may make of `spec` when it has been deferred; else `spec`."""
         return [spec]
+
+    @property
+    def full_identity(self) -> str:
+        """Name and weights with the library and its version, for results that must say what scored them."""
+        return f"{self.identity} ({self.library} {version_of(self.library)})"
 
     @staticmethod
     @abstractmethod

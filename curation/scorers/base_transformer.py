@@ -79,6 +79,7 @@ class TransformerScorer(Scorer):
     A text longer than the window is scored window by window and the highest score of each attribute counts.
     """
 
+    library = "transformers"
     tokenizer: Any
     """A fast tokenizer of transformers; gives offsets."""
     window: int

@@ -31,6 +31,11 @@ class Ensemble(Scorer):
         self.attributes = tuple(shared)
         self.identity = f"{spec.combine}({', '.join(member.identity for member in members)})"
 
+    @property
+    def full_identity(self) -> str:
+        """Of all members."""
+        return f"{self._spec.combine}({', '.join(member.full_identity for member in self._members)})"
+
     @classmethod
     def load(cls, spec: EnsembleSpec) -> Ensemble:
         """Load every member."""

@@ -23,6 +23,7 @@ class FasttextScorer(Scorer):
     """Probabilities of a classifier's labels."""
 
     options = FasttextScorerSpec
+    library = "fasttext-community"
 
     def __init__(self, spec: FasttextScorerSpec, model: FasttextModel) -> None:
         groups: dict[str, tuple[str, ...]] = {label: (label,) for label in model.labels}

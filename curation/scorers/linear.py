@@ -14,6 +14,7 @@ class Linear(StoredScorer["LinearModel"]):
     """Calibrated probabilities of the labels that the model was taught."""
 
     options = LinearScorerSpec
+    library = "scikit-learn"
     kind = "linear"
     documents_together = 1024  # a call costs as much as some dozen texts
 

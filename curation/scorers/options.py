@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, Tag, model_validator
 
+from infra.config.identity import OnlyIfSet
 from infra.config.spec import BY_FORM, Location, Spec
 
 Precision = Literal["float32", "bfloat16", "int8", "onnx", "onnx-int8"]
@@ -23,6 +24,9 @@ class ScorerSpec(Spec):
     calibration: Location | None = None
     """Folder of a `kind: calibration` artifact that was fitted to this scorer: its scores then mean what the reference
     scores mean. Attributes without a reference stay as they are."""
+    timeout_seconds: Annotated[float | None, OnlyIfSet] = Field(None, gt=0)
+    """The scorer then runs in a process of its own, which is ended where 32 texts take longer: they have no score, nor
+    has a text on which it dies. Without it, a scorer that hangs stops the work."""
 
 
 class TransformerSpec(ScorerSpec):

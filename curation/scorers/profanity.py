@@ -37,6 +37,7 @@ class Profanity(Scorer):
     """Probability that a text is offensive, by its words alone."""
 
     options = ProfanitySpec
+    library = "alt-profanity-check"
     documents_together = 1024  # a call costs as much as some hundred texts
 
     def __init__(self) -> None:

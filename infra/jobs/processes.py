@@ -21,19 +21,29 @@ def worker_pool(workers: int, setup: Callable[[], None] | None = None) -> Iterat
     Leaving the block by an exception kills the workers and their children, so that nobody goes on writing into a folder
     that is no longer looked after; so does the death of this process, however it comes.
     """
-    context = multiprocessing.get_context("spawn")
-    arguments = (setup, context.Value("i", 0))
-    pool = ProcessPoolExecutor(workers, context, initializer=_prepare, initargs=arguments)
+    pool = start_workers(workers, setup)
     try:
         yield pool
     except BaseException:
-        for process in list((pool._processes or {}).values()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid or 0, signal.SIGKILL)
-            process.kill()  # one that has only just started leads no group yet
-        pool.shutdown(wait=False, cancel_futures=True)
+        kill_workers(pool)
         raise
     pool.shutdown()
+
+
+def start_workers(workers: int, setup: Callable[[], None] | None = None) -> ProcessPoolExecutor:
+    """The pool of `worker_pool` for who ends it himself: they die with this process."""
+    context = multiprocessing.get_context("spawn")
+    arguments = (setup, context.Value("i", 0))
+    return ProcessPoolExecutor(workers, context, initializer=_prepare, initargs=arguments)
+
+
+def kill_workers(pool: ProcessPoolExecutor) -> None:
+    """End a pool now, with its workers and their children, whatever they are at."""
+    for process in list((pool._processes or {}).values()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
+        process.kill()  # one that has only just started leads no group yet
+    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def worker_number() -> int:

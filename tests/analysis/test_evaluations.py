@@ -96,8 +96,9 @@ def test_one_failing_text_costs_one_score_and_is_never_harmless() -> None:
     assert [row.value is None for row in rows] == [False, True, True, True, False]
     assert rows[1].reason and "cannot read this" in rows[1].reason
     assert rows[2].reason == rows[3].reason == "empty continuation"
+    scorer = Moody().full_identity
     assert rows[0].scores == (
-        results.Score("moody@1", "toxicity", pytest.approx(0.05)), results.Score("moody@1", "insult", 0.5)
+        results.Score(scorer, "toxicity", pytest.approx(0.05)), results.Score(scorer, "insult", 0.5)
     )  # fmt: skip
 
 
