@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BINS = 10
 _RESAMPLES = 1000
+_REFITS = 200  # of the curve: each sorts all texts
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,23 @@ class Gain:
     high: float
 
 
+@dataclass(frozen=True)
+class Correspondence:
+    """What a score of 0.5 is on the scale of the references, with the 95 % bootstrap interval over the texts that the
+    curve was fitted to.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class FittedCurve:
-    """One attribute of calibration.json: the curve's points, texts, and the errors on those held out."""
+    """One attribute of calibration.json: the curve's points, texts, and the errors on those held out. `spearman` and
+    `auc` (of telling references of 0.5 or more) are on these too, and are of the order, which no curve changes; absent
+    where all are alike.
+    """
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -54,6 +69,9 @@ class FittedCurve:
     before: Errors
     after: Errors
     gain: Gain
+    at_half: Correspondence
+    spearman: float | None = None
+    auc: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +105,22 @@ def gain_of(before: Floats, after: Floats, references: Floats, seed: int) -> Gai
     draws = np.random.default_rng(seed).integers(0, len(gain), (_RESAMPLES, len(gain)))
     low, high = np.quantile(gain[draws].mean(axis=1), [0.025, 0.975])
     return Gain(float(gain.mean()), float(low), float(high))
+
+
+def at_half(curve: Curve, scores: Floats, references: Floats, seed: int) -> Correspondence:
+    """What `curve` makes of 0.5; the interval fits it anew to resampled texts."""
+    rng, half = np.random.default_rng([seed, 0xCA1]), np.array([0.5])
+    draws = rng.integers(0, len(scores), (_REFITS, len(scores)))
+    low, high = np.quantile([fit_curve(scores[its], references[its]).apply(half)[0] for its in draws], [0.025, 0.975])
+    return Correspondence(float(curve.apply(half)[0]), float(low), float(high))
+
+
+def order_of(scores: Floats, references: Floats) -> tuple[float | None, float | None]:
+    """Spearman's correlation, and the AUC of telling references of 0.5 or more; None where all are alike."""
+    from scipy.stats import spearmanr
+    from sklearn.metrics import roc_auc_score
+
+    toxic = references >= 0.5
+    varied = np.ptp(scores) > 0 and np.ptp(references) > 0
+    spearman = float(spearmanr(scores, references).statistic) if varied else None
+    return spearman, float(roc_auc_score(toxic, scores)) if 0 < toxic.sum() < len(toxic) else None

@@ -18,7 +18,15 @@ from curation.scoring.unscored import LeftOut, why_unscored
 from curation.sources.bad_lines import BadLines, Reader
 from curation.sources.extract import UnreadableError
 from curation.sources.input_files import content_of
-from curation.training.calibration.fit import CalibrationRecord, FittedCurve, errors, fit_curve, gain_of
+from curation.training.calibration.fit import (
+    CalibrationRecord,
+    FittedCurve,
+    at_half,
+    errors,
+    fit_curve,
+    gain_of,
+    order_of,
+)
 from curation.training.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.training.held_out import is_held_out
 from infra.artifacts.artifact import Artifact
@@ -133,9 +141,11 @@ def _fit(
     curve = fit_curve(scores[fit], references[fit])
     before, truth = scores[test], references[test]
     after = curve.apply(before).astype(np.float64)
+    spearman, auc = order_of(before, truth)
     return FittedCurve(
         x=curve.x, y=curve.y, fitted_on=int(fit.sum()), held_out=int(test.sum()), unscored=int((~known).sum()),
         before=errors(before, truth), after=errors(after, truth), gain=gain_of(before, after, truth, seed),
+        at_half=at_half(curve, scores[fit], references[fit], seed), spearman=spearman, auc=auc,
     )  # fmt: skip
 
 
@@ -155,7 +165,14 @@ def show(artifact: Artifact) -> Page:
     columns = ("attribute", "fitted on", "held out", "MAE before", "MAE after", "its fall, 95 %", "RMSE before",
                "RMSE after", "ECE before", "ECE after")  # fmt: skip
     table = Table(f"Error of {record.scorer} on held-out texts", columns, rows)
-    return Page(f"calibration {artifact.config['name']}", (table,), table_html(table))
+    halves = Table(f"What {record.scorer} means", ("attribute", "0.5 is on the references' scale, 95 %", "Spearman",
+                   "AUC of references ≥ 0.5"), tuple(_half_row(*its) for its in record.attributes.items()))  # fmt: skip
+    return Page(f"calibration {artifact.config['name']}", (halves, table), table_html(halves) + table_html(table))
+
+
+def _half_row(name: str, fitted: FittedCurve) -> tuple[object, ...]:
+    half = fitted.at_half
+    return name, f"{half.value:.2f} [{half.low:.2f}, {half.high:.2f}]", fitted.spearman, fitted.auc
 
 
 def _row(name: str, fitted: FittedCurve) -> tuple[object, ...]:
@@ -165,4 +182,4 @@ def _row(name: str, fitted: FittedCurve) -> tuple[object, ...]:
             before.ece, after.ece)  # fmt: skip
 
 
-CALIBRATION: Stage[CalibrationSpec] = Stage("calibration", 2, CalibrationSpec, identity, run, plan, show)
+CALIBRATION: Stage[CalibrationSpec] = Stage("calibration", 3, CalibrationSpec, identity, run, plan, show)

@@ -15,7 +15,7 @@ import pytest
 from curation.scorers import load_scorer, weights_of
 from curation.scorers.options import ProfanitySpec
 from curation.sources.spec import SourceSpec
-from curation.training.calibration.fit import errors, fit_curve, gain_of
+from curation.training.calibration.fit import at_half, errors, fit_curve, gain_of, order_of
 from curation.training.calibration.spec import CalibrationSpec, ReferenceSpec
 from curation.training.calibration.stage import CALIBRATION
 from infra.artifacts.artifact import Artifact
@@ -71,9 +71,29 @@ def test_the_gain_comes_with_an_interval_that_knows_when_there_is_none() -> None
     assert nothing.low < 0 < nothing.high and 0 < much.low < much.mae < much.high
 
 
+def test_what_half_means_has_an_interval_that_is_shorter_with_more_texts() -> None:
+    rng = np.random.default_rng(2)
+    widths = []
+    for texts_given in (200, 3000):
+        scores = rng.random(texts_given)
+        references = np.clip(scores**2 + rng.normal(0, 0.1, texts_given), 0, 1)
+        half = at_half(fit_curve(scores, references), scores, references, 0)
+        assert half.low <= half.value <= half.high and half.low < 0.25 < half.high + 0.02
+        widths.append(half.high - half.low)
+    assert widths[1] < widths[0]
+
+
+def test_the_order_is_told_where_there_is_one() -> None:
+    scores = np.array([0.1, 0.2, 0.3, 0.4])
+    assert order_of(scores, np.array([0.0, 0.6, 0.5, 0.9])) == (pytest.approx(0.8), 1.0)
+    assert order_of(scores, np.array([0.1, 0.1, 0.1, 0.1])) == (None, None)
+
+
 def test_a_calibrated_scorer_gives_scores_on_the_scale_of_the_reference(fitted: Artifact) -> None:
     record = json.loads((fitted.path / "calibration.json").read_text())["attributes"]["toxicity"]
     assert record["unscored"] == 30 and record["fitted_on"] + record["held_out"] == 270
+    assert record["at_half"]["low"] <= record["at_half"]["value"] == pytest.approx(0.25, abs=0.06)
+    assert record["spearman"] == pytest.approx(1.0)
     assert record["after"]["mae"] < 0.02 < record["before"]["mae"] and record["gain"]["low"] > 0
     plain, calibrated = ProfanitySpec(), ProfanitySpec(calibration=str(fitted.path))
     before, after = (load_scorer(spec).score(texts()) for spec in (plain, calibrated))
