@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from analysis.evaluations import EVALUATIONS
+from analysis.evaluations.base import LazyModel, Subject
 from analysis.spec import AnalysisSpec
 from analysis.stage import ANALYSIS, unmeasured
 from analysis.study.kinds import stage_of
@@ -26,7 +28,7 @@ from infra.config.document import YamlDocument
 from infra.config.extends import anchored
 from infra.config.spec import validate
 from infra.errors import InputError
-from infra.stages.stage import finished
+from infra.stages.stage import Workspace, finished
 from infra.stages.status import STEPS_FILE
 from pretrain.launchers.options import LocalSpec
 
@@ -78,7 +80,15 @@ def _analysis(document: YamlDocument, folder: Path, workers: int) -> Artifact:
 def _study(document: YamlDocument, folder: Path, workers: int) -> Artifact:
     study = validate(document, StudySpec).model_copy(update={"steps_on": "here"})
     assert isinstance(study, StudySpec)
+    _load_scorers(study.analysis, folder / STEPS / STORE)
     return STUDY.start(study, folder, workers, failed=_failed(steps_of(study), folder))
+
+
+def _load_scorers(spec: AnalysisSpec, store: Path) -> None:
+    """Raise what a scorer raises that cannot be had, or lacks the attribute, before any measurement is scored."""
+    subject = Subject(LazyModel(spec.model), Workspace(store, store))
+    for name, options in spec.evaluations().items():
+        EVALUATIONS.get(name)(options, subject).load_scorers()
 
 
 def _failed(steps: list[StudyStep], folder: Path) -> dict[str, str]:

@@ -41,7 +41,7 @@ def keep_asked(folder: Path) -> None:
         "data": document.data,
         "anchored": [[list(path), str(value.folder)] for path, value in _anchored(document.data)],
     }
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n"  # a date is text again
     file = folder / ASKED_FILE
     if not file.is_file() or file.read_text(encoding="utf-8") != text:
         write_text(file, text)
