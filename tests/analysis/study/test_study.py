@@ -96,7 +96,7 @@ def test_a_study_gets_a_scorer_and_a_new_report_beside_the_earlier_one(finished,
     assert new and all(name.startswith("measure-") for name in new)  # and nothing is in the store that was not
     table, earlier = (pl.read_parquet(folder / "results.parquet") for folder in (study, *(study / "earlier").iterdir()))
     assert table["value"].equals(earlier["value"]) and table["generation"].equals(earlier["generation"])
-    toxicity = table.filter(evaluation="toxicity", reason=None)
+    toxicity = table.filter(pl.col("evaluation") == "toxicity", pl.col("reason").is_null())
     assert set(toxicity["scores"].list.len()) == {2}
     changed = json.loads((study / ".asked.json").read_text())["data"]
     assert [scorer["name"] for scorer in changed["analysis"]["toxicity"]["also"]] == ["ensemble"]
