@@ -28,7 +28,7 @@ TWICE = "{name: ensemble, scorers: [{name: profanity}, {name: profanity}]}"
 
 @pytest.fixture
 def document(tiny_model: Path, mixture: Path, tmp_path: Path) -> YamlDocument:
-    """An analysis with a budget would need a method; this one has generations and a price."""
+    """An analysis with generations, what looks at them, and a price."""
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"text": f"the man number {i} said"}) + "\n" for i in range(4)))
     toxicity = {
@@ -37,9 +37,9 @@ def document(tiny_model: Path, mixture: Path, tmp_path: Path) -> YamlDocument:
         "max_new_tokens": 6,
         "scorer": {"name": "profanity"},
     }
-    cross_entropy = {"component": "clean", "max_documents": 5}
+    beside = {"cross_entropy": {"component": "clean", "max_documents": 5}, "fluency": {}}
     subject = {"kind": "analysis", "name": "tiny", "model": str(tiny_model), "mixture": str(mixture)}
-    return YamlDocument(tmp_path / "tiny.yaml", subject | {"toxicity": toxicity, "cross_entropy": cross_entropy})
+    return YamlDocument(tmp_path / "tiny.yaml", subject | {"toxicity": toxicity, **beside})
 
 
 def measured(document: YamlDocument, target: Path) -> Path:
