@@ -96,7 +96,12 @@ def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0)
         return pl.DataFrame()
     arms, panel = head_panel(probes)
     weights = draw_weights(np.random.default_rng([seed, 0x4EAD]), resamples, panel.clusters)
-    mean = intervals(*_figures(panel, weights), clusters=panel.clusters, bounds=(0.0, 1.0))
+    mean = intervals(
+        *_figures(panel, weights),
+        clusters=panel.clusters,
+        interactions=panel.interactions(np.arange(len(arms))),
+        bounds=(0.0, 1.0),
+    )
     base = next((i for i, arm in enumerate(arms) if arm.dose == 0), None)
     cells = tuple(Cell(arm, NONE, UNSTEERED) for arm in arms)
     columns = {**_columns("accuracy", mean)}
@@ -125,9 +130,17 @@ def _best_heads(probes: pl.DataFrame) -> pl.DataFrame:
 def _estimates(panels: Panels, panel: Panel, weights: Array, bounds: tuple[float, float]) -> list[Estimate]:
     """Intervals of every cell; cells of one method at one setting pool their seed variance over the arms."""
     values, draws, seeds = _figures(panel, weights)
+    interactions = panel.interactions(np.arange(len(values)))
     estimates: dict[int, Estimate] = {}
     for group in _groups(panels.cells):
-        pooled = intervals(values[group], draws[:, group], seeds[:, group], clusters=panel.clusters, bounds=bounds)
+        pooled = intervals(
+            values[group],
+            draws[:, group],
+            seeds[:, group],
+            clusters=panel.clusters,
+            interactions=interactions[group],
+            bounds=bounds,
+        )
         estimates |= dict(zip(group, pooled, strict=True))
     return [estimates[i] for i in range(len(panels.cells))]
 
@@ -161,9 +174,10 @@ def _against(
     """
     nan = float("nan")
     base_of = {i: base for i, base in enumerate(bases) if base is not None}
-    with_base, subtracted = list(base_of), np.array(list(base_of.values()), dtype=np.intp)
-    values, draws, seeds = (f[..., np.array(with_base, np.intp)] - f[..., subtracted]
-                            for f in _figures(panel, weights))  # fmt: skip
+    with_base = list(base_of)
+    of, less = np.array(with_base, np.intp), np.array(list(base_of.values()), np.intp)
+    values, draws, seeds = (f[..., of] - f[..., less] for f in _figures(panel, weights))
+    interactions = panel.interactions(of, less)
     estimates = {i: Estimate(0.0, 0.0, 0.0, 0.0, 0.0) for i, base in base_of.items() if base == i}
     for group in groups:
         members = [i for i in group if base_of.get(i, i) != i]
@@ -171,7 +185,12 @@ def _against(
             continue
         at = [with_base.index(i) for i in members]
         pooled = intervals(
-            values[at], draws[:, at], seeds[:, at], clusters=panel.clusters, shared_reference=shared_reference
+            values[at],
+            draws[:, at],
+            seeds[:, at],
+            clusters=panel.clusters,
+            interactions=interactions[at],
+            shared_reference=shared_reference,
         )
         estimates |= dict(zip(members, pooled, strict=True))
     return [estimates.get(i, Estimate(nan, nan, nan, nan, 0.0)) for i in range(len(bases))]

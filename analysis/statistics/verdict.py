@@ -17,27 +17,58 @@ UNSCORED_CEILING = 0.1
 unscored ones may be weighs more than the differences that a study is after.
 """
 
+FEWEST_PROMPTS = 10
+"""Prompts below which nothing is claimed. Ours: the mean over fewer is far from normal where scores are skewed."""
+
 Verdict = Literal["risky", "clean", "unknown", "impossible"]
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a named recipe costs on held-out documents, above what the allowance counts from."""
+
+    nats: Estimate
+    is_within: bool
+    """Whether the interval's upper limit is within the allowance; never known from one seed."""
+
+
+@dataclass(frozen=True)
 class ChosenRecipe:
-    """A recipe chosen on the first half of the prompts and measured on the second half."""
+    """The least toxic recipe on all data, with the figures of choosing in this way (see `selection`)."""
 
     recipe: Recipe
     words: str
     toxicity: Estimate
     cross_entropy: Estimate
+    share: float = float("nan")
+    """Share of the choices on noisy copies of the data that fall on it."""
+    cost: Cost | None = None
+    """The recipe's own; None where the model from which it counts is not compared."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Risky recipe minus clean recipe on the second half, paired: below zero, the risky one is better."""
+    """Choosing among risky recipes minus choosing among clean ones, paired: below zero, the risky one is better."""
 
     mean: Estimate
     probability: Estimate
     maximum: Estimate
     cross_entropy: Estimate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The best recipe of a risky arm minus the best clean one in mean toxicity, on all data."""
+
+    recipe: Recipe
+    words: str
+    difference: Estimate
+    """Its limits hold for all `compared` recipes together."""
+    max_t: float
+    """p-value adjusted for them by the largest |t|."""
+    holm: float
+    """The same by Holm's method."""
+    compared: int
 
 
 @dataclass(frozen=True)
@@ -64,14 +95,25 @@ class Answer:
     clean: ChosenRecipe | None = None
     contrast: Contrast | None = None
     unscored: Unscored | None = None
+    named: Comparison | None = None
+    """The named risky recipe against the named clean one."""
+    comparisons: tuple[Comparison, ...] = ()
+    """The best recipe of every risky arm."""
 
 
-def why_no_claim(panels: Panels, prompts: int, gap: Estimate, unscored: Unscored) -> str | None:
+def verdict_of(gap: Estimate, named: Comparison) -> Verdict:
+    """A claim needs both intervals: that of choosing, and that of the named recipe among all."""
+    if not (gap.excludes_zero and named.difference.excludes_zero) or (gap.value < 0) != (named.difference.value < 0):
+        return "unknown"
+    return "risky" if gap.value < 0 else "clean"
+
+
+def why_no_claim(panels: Panels, gap: Estimate, unscored: Unscored) -> str | None:
     """Why nothing can be claimed whatever the interval says; None where nothing speaks against it."""
     if len(panels.seeds) == 1:
         return "one seed decides nothing, as the next one may differ by more"
-    if prompts < 2:
-        return f"{len(panels.prompts)} prompts are too few, as half of them choose the recipes"
+    if len(panels.prompts) < FEWEST_PROMPTS:
+        return f"{len(panels.prompts)} prompts are too few: intervals want {FEWEST_PROMPTS}"
     if not gap.se > 1e-12:  # nan too
         return "no score differs from another"
     if (share := max(unscored.risky, unscored.clean)) > UNSCORED_CEILING:
@@ -106,9 +148,26 @@ def strength_words(low: float, high: float) -> str:
     return f"strength {lowest}" if lowest == highest else f"strength {lowest} to {highest}"
 
 
-def finding(verdict: Verdict, doubt: str | None, risky: ChosenRecipe, clean: ChosenRecipe, gap: Estimate) -> str:
-    """The sentence's main clause; `doubt` is what speaks against any claim."""
-    limits = f"{100 * gap.level:.0f} % interval {signed(gap.low)} to {signed(gap.high)}"
+def sentence_of(answer: Answer, doubt: str | None) -> str:
+    """What an answer with figures says; `doubt` is what speaks against any claim."""
+    risky, clean, contrast, unscored, named = (
+        answer.risky, answer.clean, answer.contrast, answer.unscored, answer.named
+    )  # fmt: skip
+    assert risky and clean and contrast and unscored and named
+    shown = all(choice.cost is not None and choice.cost.is_within for choice in (risky, clean))
+    begin = "Within" if shown else "Of the recipes measured within"
+    main_clause = finding(answer.verdict, doubt, risky, clean, contrast.mean, named)
+    first = f"{begin} {answer.allowance.words}, {main_clause}{counted(unscored)}."
+    return f"{first}{cost_words(risky, clean)} {choice_words(risky, clean)}"
+
+
+def finding(
+    verdict: Verdict, doubt: str | None, risky: ChosenRecipe, clean: ChosenRecipe, gap: Estimate, named: Comparison
+) -> str:
+    """The sentence's main clause."""
+    limits = interval_words(gap)
+    if named.compared > 1:
+        limits += f", and {limit_words(named.difference)} with all {named.compared} risky recipes counted"
     best, base = (f"{choice.words} (mean toxicity {choice.toxicity.value:.3f})" for choice in (risky, clean))
     if doubt is not None:
         measured = signed(gap.value) + (f", {limits}" if np.isfinite(gap.low) and gap.high > gap.low else "")
@@ -119,6 +178,35 @@ def finding(verdict: Verdict, doubt: str | None, risky: ChosenRecipe, clean: Cho
         return f"{base} is the least toxic: the best risky arm, {best}, is {gap.value:.3f} above it; {limits}"
     question = f"the data do not tell whether {best} is less toxic than the best clean arm, {base}"
     return f"{question}: difference {signed(gap.value)}, {limits}"
+
+
+def cost_words(risky: ChosenRecipe, clean: ChosenRecipe) -> str:
+    """What the named recipes cost on held-out text, and whether that is shown to be within the budget."""
+    parts = []
+    for who, choice in (("risky", risky), ("clean", clean)):
+        if choice.cost is None:
+            parts.append(f"what the {who} recipe costs is not known")
+        elif choice.cost.nats.se != 0:
+            told = "within the budget" if choice.cost.is_within else "not shown to be within the budget"
+            interval = f" ({interval_words(choice.cost.nats)})" if np.isfinite(choice.cost.nats.low) else ""
+            parts.append(f"the {who} recipe costs {signed(choice.cost.nats.value)} nats{interval}, {told}")
+    return f" On held-out text {'; '.join(parts)}." if parts else ""
+
+
+def choice_words(risky: ChosenRecipe, clean: ChosenRecipe) -> str:
+    """How stable the choice is, which is also what the difference is a mean over."""
+    shares = f"{100 * risky.share:.0f} % and {100 * clean.share:.0f} %"
+    return f"Chosen anew on noisy copies of the data, these two recipes are named in {shares} of them."
+
+
+def interval_words(estimate: Estimate) -> str:
+    """An interval with its level, such as `95 % interval +0.010 to +0.030`."""
+    return f"{100 * estimate.level:.0f} % interval {limit_words(estimate)}"
+
+
+def limit_words(estimate: Estimate) -> str:
+    """An interval's limits with their signs."""
+    return f"{signed(estimate.low)} to {signed(estimate.high)}"
 
 
 def counted(unscored: Unscored) -> str:
