@@ -1,10 +1,10 @@
 """The answer in one sentence: which arm and method is best at the cross-entropy budget, and is it better than clean?
 
 The recipe that is named (arm, method, setting) is the least toxic within the budget on all data, beside the best recipe
-of the clean arm. Their difference is that of choosing so: recipes are chosen on noisy copies of the figures and measured
-on copies that know nothing of the first (`analysis.statistics.selection`), with seeds, prompts and their interaction in
-the noise (`analysis.statistics.crossed`). Beside it stands the named recipe's own difference with an interval that
-holds for all risky recipes together (`analysis.statistics.simultaneous`).
+of the clean arm. Their difference is that of choosing so: recipes are chosen on noisy copies of the figures and
+measured on copies that know nothing of the first (`analysis.statistics.selection`), with seeds, prompts and their
+interaction in the noise (`analysis.statistics.crossed`). Beside it stands the named recipe's own difference with an
+interval that holds for all risky recipes together (`analysis.statistics.simultaneous`).
 
 Something is claimed only where both intervals exclude zero, and never with one seed, with fewer than FEWEST_PROMPTS,
 where no score differs from another, or where more than UNSCORED_CEILING of either recipe's generations have no score.
@@ -32,8 +32,10 @@ from analysis.statistics.verdict import (
     Comparison,
     Contrast,
     Cost,
+    Share,
     Unscored,
     arm_words,
+    cell_words,
     describe,
     missing,
     nothing_affordable,
@@ -119,7 +121,18 @@ class _Study:
             measured(self.errors[i], self.crossed, i, choice, level=self.level, lowest=0.0) for i in (_MEAN, _ENTROPY)
         )
         share = choice.share(self.position(best.cell))
-        return ChosenRecipe(best, describe(best, self.panels), toxicity, entropy, share, self._cost(best))
+        words, others = describe(best, self.panels), self._shares(choice)
+        return ChosenRecipe(best, words, toxicity, entropy, share, others, self._cost(best))
+
+    def _shares(self, choice: Selection) -> tuple[Share, ...]:
+        """Every recipe that is ever chosen."""
+        places, counts = np.unique(choice.picks, return_counts=True)
+        order = np.lexsort((places, -counts))
+        cells, shares = self.grid.ravel()[places[order]].tolist(), (counts[order] / len(choice.picks)).tolist()
+        return tuple(
+            Share(cell, cell_words(self.panels.cells[cell], self.panels), share)
+            for cell, share in zip(cells, shares, strict=True)
+        )
 
     def comparisons(self, risky: Sequence[Recipe], clean: Recipe) -> list[Comparison]:
         """The best recipe of every risky arm against the best clean one, with limits that hold for all recipes."""
@@ -143,10 +156,9 @@ class _Study:
             base = at - at % self.grid.shape[1]
         else:
             reference = clean_reference(self.panels)
-            places = [] if reference is None else np.flatnonzero(self.grid.ravel() == self.panels.index(reference))
-            if len(places) == 0:
+            if reference is None or self.panels.index(reference) not in self.grid:
                 return None
-            base = int(places[0])
+            base = self.position(self.panels.index(reference))
         if at == base:
             return Cost(Estimate(0.0, 0.0, 0.0, 0.0, 0.0, self.level), True)
         choice, reference_choice = (Selection(np.array([i]), self.grid.size) for i in (at, base))

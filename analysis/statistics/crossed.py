@@ -10,11 +10,12 @@ the third; adding both counts the interaction e twice. It is taken out of the se
 
 **Seeds are few**, so their part is pooled over arms: how figures of one arm vary together over seeds, at one setting
 and between settings, is estimated from all arms after what is common to them under a seed is taken off, with
-(arms - 1)(seeds - 1) degrees of freedom. An arm whose own seeds differ more than chance allows (F test at HETEROGENEOUS)
-stands on its own variance and its own degrees of freedom.
+(arms - 1)(seeds - 1) degrees of freedom. An arm whose own seeds differ more than chance allows (F test at
+HETEROGENEOUS) stands on its own variance and its own degrees of freedom.
 
-Degrees of freedom of the sum are Satterthwaite's (1946, Biometrics Bulletin 2:110). With one seed only the clusters'
-part is there: it speaks of these very models.
+Degrees of freedom of the sum are Satterthwaite's (1946, Biometrics Bulletin 2:110); those of the seeds' part count
+where it exceeds the interaction, else the clusters' part is the whole and lends its own. With one seed only the
+clusters' part is there: it speaks of these very models.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Crossed:
         values, vectors = np.linalg.eigh(self.seeds.net)
         root = vectors * np.sqrt(np.clip(values, 0, None))
         root = root[:, values > 1e-12 * max(values[-1], 1e-300)]
-        luck = rng.standard_normal((count, self.arms, root.shape[1])) @ root.T * np.sqrt(self.seeds.scale)[:, None]
+        luck = (rng.standard_normal((count * self.arms, root.shape[1])) @ root.T).reshape(count, self.arms, -1)
+        luck *= np.sqrt(self.seeds.scale)[:, None]
         multipliers: dict[int, Array] = {}
         errors = []
         for i, (panel, group) in enumerate(zip(self.panels, groups, strict=True)):
@@ -94,6 +96,7 @@ class Crossed:
             np.einsum("nak,kl,nal->na", by_arm, part[columns, columns], by_arm) * self.seeds.scale
             for part in (self.seeds.net, self.seeds.gross)
         )
+        gross = np.where(net > 0, gross, 0.0)  # no more than the interaction: the clusters' part tells it all
         own = self.seeds.scale > 1
         uncertainty = within**2 / (clusters - 1)
         if self.seeds.pooled_df > 0:

@@ -72,7 +72,9 @@ def _curve(panels: Panels, arms: list[Treatment], method: str, draws: _Draws) ->
     """The points of one method; its arms pool their seed variance."""
     read = [_read(panels.frontier_cells(arm, method), draws) for arm in arms]
     value, resampled, by_seed = (np.stack([reading[i] for reading, _ in read], -1) for i in range(3))
-    bests = [recipe(panels, arm, method, draws.toxicity[0][0], draws.cost[0][0], draws.affordable[0][0]) for arm in arms]
+    bests = [
+        recipe(panels, arm, method, draws.toxicity[0][0], draws.cost[0][0], draws.affordable[0][0]) for arm in arms
+    ]
     interactions = panels.mean.interactions(np.array([best.cell for best in bests], np.intp))
     estimates = intervals(
         value[0], resampled, by_seed, clusters=panels.mean.clusters, interactions=interactions, bounds=(0.0, 1.0)

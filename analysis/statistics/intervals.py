@@ -144,11 +144,10 @@ def intervals(
     """Intervals of n figures that are reported together.
 
     `values` [n], `replicates` [resamples, n] and `per_seed` [seeds, n] (the figures under each seed alone) belong
-    together; `clusters` is the number of prompts and `interactions` [n] the variance of `Panel.interactions`, 0 where it is
-    not given. The n figures pool their seed variance. `shared_reference` says that
-    they are differences from one common arm, whose noise they share, which costs the pooled variance degrees of
-    freedom: squared correlations of 1/4 between n variances leave 4n / (n + 3) of n. Of one cluster
-    nothing is known but its value: the limits are nan then.
+    together; `clusters` is the number of prompts and `interactions` [n] the variance of `Panel.interactions`, 0 where
+    it is not given. The n figures pool their seed variance. `shared_reference` says that they are differences from one
+    common arm, whose noise they share, which costs the pooled variance degrees of freedom: squared correlations of 1/4
+    between n variances leave 4n / (n + 3) of n. Of one cluster nothing is known but its value: the limits are nan then.
     """
     if clusters < 2:
         nan = float("nan")
@@ -193,7 +192,8 @@ def _interval(
     if not np.isfinite(value) or not draws.size:
         return Estimate(float("nan"), float("nan"), float("nan"), float("nan"), 0.0, level)
     within = float(draws.var())
-    df = _satterthwaite(within + seeds.net, (seeds.gross, seeds.df), (within, cluster_df))
+    gross = seeds.gross if seeds.net > 0 else 0.0  # no more than the interaction: the clusters' part tells it all
+    df = _satterthwaite(within + seeds.net, (gross, seeds.df), (within, cluster_df))
     tail = (1 - level) / 2
     t, z = float(student.ppf(1 - tail, df)), float(norm.ppf(1 - tail))
     percentiles = np.quantile(draws - value, [tail, 1 - tail])

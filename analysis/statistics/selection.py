@@ -22,14 +22,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from analysis.statistics.crossed import Crossed
 from analysis.statistics.intervals import Array, Estimate
 
 INFORMATION_LEFT = 1 / 3
-"""Share of the information that a choice leaves for measuring. A third makes the error about that of a plain difference;
-less lets the choice jump, more chooses worse than all data do.
+"""Share of the information that a choice leaves for measuring. A third makes the error about that of a plain
+difference; less lets the choice jump, more chooses worse than all data do.
 """
 
 _GAIN = float(np.sqrt(INFORMATION_LEFT / (1 - INFORMATION_LEFT)))
@@ -42,10 +42,6 @@ class Selection:
     picks: NDArray[np.intp]
     """Cell that is chosen on each copy [draws]."""
     cells: int
-
-    def one_hot(self) -> Array:
-        """[draws, cells]."""
-        return np.eye(self.cells)[self.picks]
 
     def share(self, cell: int) -> float:
         """How often a cell is chosen."""
@@ -69,11 +65,14 @@ def measured(
     lowest: float = -np.inf,
 ) -> Estimate:
     """A panel's figure of what is chosen, less that of what is chosen `against` it, from the panel's errors."""
-    weights = chosen.one_hot() - (0 if against is None else against.one_hot())
-    share = weights.mean(0)
-    flattery = errors.T @ weights / (len(errors) * _GAIN)
-    value = float(share @ crossed.panels[panel].values - np.trace(flattery))
-    variance, df = crossed.variances(panel, share[None])
+    sides = [chosen.picks] if against is None else [chosen.picks, against.picks]
+    used = np.unique(np.concatenate(sides))
+    weights = sum(sign * (picks[:, None] == used) for sign, picks in zip((1.0, -1.0), sides, strict=False))
+    share = np.zeros((1, chosen.cells))
+    share[0, used] = weights.mean(0)
+    flattery = errors[:, used].T @ weights / (len(errors) * _GAIN)
+    value = float(share[0] @ crossed.panels[panel].values - np.trace(flattery))
+    variance, df = crossed.variances(panel, share)
     se = float(np.sqrt(variance[0] + (flattery * flattery.T).sum().clip(0)))
-    half = float(student.ppf((1 + level) / 2, df[0])) * se
+    half = float(stdtrit(df[0], (1 + level) / 2)) * se
     return Estimate(value, max(value - half, lowest), value + half, se, float(df[0]), level)

@@ -1,9 +1,9 @@
 """Intervals that hold for many differences at once, so that the best of them may be named.
 
-max-t: the half-widths are one multiple of each difference's standard error, the quantile of the largest |t| of all under
-errors drawn from their joint distribution (single-step max-t: Hothorn, Bretz & Westfall 2008, Biometrical J. 50:346).
-Errors are normal over one draw of chi-squared for the pooled variance, hence jointly t. Beside it, Holm's step-down
-p-values (1979), which know nothing of what the differences share.
+max-t: the half-widths are one multiple of each difference's standard error, the quantile of the largest |t| of all
+under errors drawn from their joint distribution (single-step max-t: Hothorn, Bretz & Westfall 2008, Biometrical J.
+50:346). Errors are normal over one draw of chi-squared for the pooled variance, hence jointly t. Beside it, Holm's
+step-down p-values (1979), which know nothing of what the differences share.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from analysis.statistics.intervals import Array, Estimate
 
@@ -42,7 +42,7 @@ def simultaneous(
     common = float(np.median(df))
     tail = (1 + level) / 2
     # Some differences stand on fewer degrees of freedom than most: they count as noisier.
-    wide = se * student.ppf(tail, df) / student.ppf(tail, common)
+    wide = se * stdtrit(df, tail) / stdtrit(common, tail)
     spread = np.sqrt(rng.chisquare(common, len(errors)) / common)
     largest = (np.abs(np.divide(errors, wide, out=np.zeros_like(errors), where=wide > 0)) / spread[:, None]).max(1)
     half = float(np.quantile(largest, level)) * wide
@@ -52,7 +52,7 @@ def simultaneous(
     )
     t = np.abs(np.divide(values, wide, out=np.zeros_like(values), where=wide > 0))
     beyond = (largest[:, None] >= t).sum(0)
-    single = 2 * student.sf(np.abs(np.divide(values, se, out=np.zeros_like(values), where=se > 0)), df)
+    single = 2 * stdtr(df, -np.abs(np.divide(values, se, out=np.zeros_like(values), where=se > 0)))
     return Simultaneous(estimates, (beyond + 1) / (len(largest) + 1), holm(single))
 
 

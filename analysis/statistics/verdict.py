@@ -33,6 +33,15 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Share:
+    """How often choosing on noisy copies of the data falls on a recipe."""
+
+    cell: int
+    words: str
+    share: float
+
+
+@dataclass(frozen=True)
 class ChosenRecipe:
     """The least toxic recipe on all data, with the figures of choosing in this way (see `selection`)."""
 
@@ -42,6 +51,8 @@ class ChosenRecipe:
     cross_entropy: Estimate
     share: float = float("nan")
     """Share of the choices on noisy copies of the data that fall on it."""
+    choices: tuple[Share, ...] = ()
+    """Every recipe that any choice falls on, the most frequent first."""
     cost: Cost | None = None
     """The recipe's own; None where the model from which it counts is not compared."""
 
@@ -129,7 +140,12 @@ def arm_words(arm: Treatment) -> str:
 
 def describe(recipe: Recipe, panels: Panels) -> str:
     """A recipe in words, such as `10 % risky text (mask) with iti at 0.05 nats (strength 2.1 to 2.4)`."""
-    return f"{arm_words(recipe.arm)} {steering_words(panels.cells[recipe.cell], panels.strengths)}"
+    return cell_words(panels.cells[recipe.cell], panels)
+
+
+def cell_words(cell: Cell, panels: Panels) -> str:
+    """The same of a cell."""
+    return f"{arm_words(cell.arm)} {steering_words(cell, panels.strengths)}"
 
 
 def steering_words(cell: Cell, strengths: Mapping[Cell, tuple[float, float]]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from analysis.statistics.intervals import Panel, draw_weights, intervals, seed_split
+from analysis.statistics.intervals import Panel, draw_weights, intervals
 from analysis.statistics.panels import NONE, UNSTEERED, Cell
 from tests.helpers.simulated_studies import Truth, arms, expected, study
 
@@ -30,7 +30,11 @@ def coverage(truth: Truth, studies: int) -> float:
         unsteered = Panel(panels.mean.numerator[chosen], panels.mean.denominator[chosen])
         weights = draw_weights(rng, 300, truth.prompts)
         estimates = intervals(
-            unsteered.values(), unsteered.replicates(weights), unsteered.per_seed(), clusters=truth.prompts
+            unsteered.values(),
+            unsteered.replicates(weights),
+            unsteered.per_seed(),
+            clusters=truth.prompts,
+            interactions=unsteered.interactions(np.arange(len(chosen))),
         )
         true = [expected(panels.cells[i], truth) for i in chosen]
         hits += sum(e.low <= value <= e.high for e, value in zip(estimates, true, strict=True))
@@ -100,13 +104,6 @@ def test_one_cluster_has_a_value_and_no_interval() -> None:
     for estimate in intervals(table.values(), draws, table.per_seed(), clusters=1):
         assert np.isfinite(estimate.value) and np.isnan([estimate.low, estimate.high]).all()
         assert not estimate.excludes_zero
-
-
-@given(st.integers(2, 200), st.integers(0, 5))
-def test_halves_are_disjoint_whole_and_equal(prompts: int, seed: int) -> None:
-    first, second = seed_split(range(prompts), seed)
-    assert not (first & second).any() and (first | second).all()
-    assert abs(int(first.sum()) - int(second.sum())) <= 1
 
 
 @settings(max_examples=40, deadline=None)
