@@ -129,6 +129,18 @@ def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help=
 
 
 @app.command()
+def compare(
+    first: Folder,
+    second: Folder,
+) -> None:
+    """Two studies beside each other: the second less the first, on the same seeds and prompts, with intervals."""
+    from analysis.compare import comparison_tables  # with all that statistics need
+
+    for table in comparison_tables(first, second):
+        print_table(table)
+
+
+@app.command()
 def export(
     folder: Folder,
     to: Annotated[str, typer.Option("--to", help="the other tool's format", show_default=False)],

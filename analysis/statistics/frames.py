@@ -106,8 +106,8 @@ def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0)
     cells = tuple(Cell(arm, NONE, UNSTEERED) for arm in arms)
     columns = {**_columns("accuracy", mean)}
     if base is not None:
-        against = _against(panel, weights, [base] * len(cells), _groups(cells), shared_reference=True)
-        columns |= _columns("above_clean", against)
+        above = against(panel, weights, [base] * len(cells), _groups(cells), shared_reference=True)
+        columns |= _columns("above_clean", above)
     table = pl.DataFrame({**_cell_columns(cells), **columns}).drop("method", "budget")
     return table.join(_best_heads(probes), on=ARM, how="left").sort(ARM)
 
@@ -148,7 +148,7 @@ def _estimates(panels: Panels, panel: Panel, weights: Array, bounds: tuple[float
 def _own_costs(panels: Panels, weights: Array) -> list[Estimate]:
     """Cross-entropy above the arm's own unsteered, paired; nan where that was not measured."""
     bases = [panels.own_reference(cell) for cell in panels.cells]
-    return _against(panels.cross_entropy, weights, bases, _groups(panels.cells))
+    return against(panels.cross_entropy, weights, bases, _groups(panels.cells))
 
 
 def _costs_of_clean(panels: Panels, weights: Array) -> list[Estimate]:
@@ -156,10 +156,10 @@ def _costs_of_clean(panels: Panels, weights: Array) -> list[Estimate]:
     reference = clean_reference(panels)
     base = None if reference is None else panels.index(reference)
     bases = [base] * len(panels.cells)
-    return _against(panels.cross_entropy, weights, bases, _groups(panels.cells), shared_reference=True)
+    return against(panels.cross_entropy, weights, bases, _groups(panels.cells), shared_reference=True)
 
 
-def _against(
+def against(
     panel: Panel,
     weights: Array,
     bases: Sequence[int | None],
