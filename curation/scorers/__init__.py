@@ -28,6 +28,8 @@ SCORERS: Registry[Scorer] = Registry(
         "transformers": "curation.scorers.transformers:Transformers",
     },
 )
+_IN_A_PROCESS: Registry[Scorer] = Registry("process of a scorer", {"limited": "curation.scorers.limited:Limited"})
+"""By its place and not imported: it loads its scorer with `load_scorer`, as an ensemble does."""
 _OPTIONS: TypeAdapter[AnyScorer] = TypeAdapter(AnyScorer)
 
 
@@ -36,9 +38,7 @@ def load_scorer(spec: ScorerSpec) -> Scorer:
     Raises InputError, UnavailableError with advice.
     """
     if spec.timeout_seconds is not None:
-        from curation.scorers.limited import Limited  # as it loads its scorer with this very function
-
-        return Limited.load(spec)
+        return _IN_A_PROCESS.get("limited").load(spec)
     scorer = SCORERS.get(spec.name).load(spec)
     if spec.calibration:
         scorer.calibrate(_calibration_of(spec, spec.calibration))

@@ -1,6 +1,6 @@
 """`hormesis rescore`: one more scorer without a model, with the bytes of a run that had both from the start.
 
-Covers analysis.study.rescore and infra.config.asked; a study is rescored in test_study.
+Covers analysis.study.rescore, infra.config.asked. A study is rescored in test_study.
 """
 
 from __future__ import annotations
