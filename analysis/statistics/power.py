@@ -7,10 +7,10 @@ The difference of two arms under a recipe, over S seeds, P prompts and K samples
 where the components are of differences: `seed` that two trainings differ, `prompt` that arms differ from prompt to
 prompt, `rest` that seeds do so too, `sample` what drawing the continuations adds. The least difference that is found
 with probability `POWER` at two-sided `ALPHA` is where the noncentral t distribution says so (Cohen 1988, Statistical
-Power Analysis, ch. 2), with Satterthwaite's degrees of freedom over the parts: m arms against one clean arm pool their
-seed variance, which leaves 4m / (m + 3) per degree of freedom of a seed (see `analysis.statistics.intervals`). Alpha is
-divided by the number of arms (Bonferroni): for any difference that a study names, not for one chosen beforehand. What
-choosing the settings costs is not in it, so a study finds such a difference at best.
+Power Analysis, ch. 2), with Satterthwaite's degrees of freedom over the parts: m arms and a clean one pool their seed
+variance, which has m degrees of freedom for each of a seed (see `analysis.statistics.crossed`). Alpha is divided by the
+number of arms (Bonferroni): for any difference that a study names, not for one chosen beforehand. What choosing the
+settings costs is not in it, so a study finds such a difference at best.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ MEASURED = NoiseOfDifference(
     prompt=0.002,
     rest=0.0,
     sample=0.008,
-    source="of the kept study benchmarks/results/real: small models, 200 prompts, profanity-check",
+    source="of the kept study benchmarks/results/real: small models, 200 prompts, profanity-check; how it is shared "
+    "between prompts and samples is assumed",
 )
 
 
@@ -82,6 +83,6 @@ def _parts(size: Size, noise: NoiseOfDifference) -> tuple[float, float]:
 
 def _degrees(size: Size, noise: NoiseOfDifference) -> float:
     between, within = _parts(size, noise)
-    of_seeds = (size.seeds - 1) * 4 * size.arms / (size.arms + 3)
+    of_seeds = (size.seeds - 1) * size.arms
     divisor = between**2 / of_seeds + within**2 / (size.prompts - 1)
     return (between + within) ** 2 / divisor if divisor > 0 else float(size.prompts - 1)
