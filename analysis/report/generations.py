@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from analysis.report.tables import arm_words
+from analysis.report.words import arm_words
 from analysis.results import TOXICITY, main
 from analysis.statistics.frontier import Allowance, costs, within
 from analysis.statistics.panels import CELL_COLUMNS, NONE, Cell, Panels, Treatment, cell_of, with_settings

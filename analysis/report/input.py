@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from analysis.published import Published
@@ -25,6 +25,8 @@ class ShownHeldOut:
     cross_entropy: float
     unigram_cross_entropy: float | None = None
     """Under the token frequencies of the training data: what a model without context could reach."""
+    tokens: int | None = None
+    """Targets that the mean is over."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,17 @@ class ShownTraining:
     tokens_per_second: float
     held_out: Mapping[str, ShownHeldOut]
     """By component."""
+    seconds: float | None = None
+    """Of training alone, without evaluation and saving."""
+    ranks: int = 1
+    device: str | None = None
+    """As the training names it, such as `CPU, 1 thread(s)`."""
+
+    @property
+    def gpu_hours(self) -> float:
+        """Of all ranks; 0 on a CPU."""
+        on_gpu = self.device is not None and not self.device.startswith("CPU")
+        return self.ranks * (self.seconds or 0.0) / 3600 if on_gpu else 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,10 @@ class StepRecord:
     kind: str
     fingerprint: str
     config: Mapping[str, Json]
+    seconds: float | None = None
+    """From its start to its end, as its artifact has it; steps may have run beside each other."""
+    counts: Mapping[str, Json] = field(default_factory=dict)
+    """What its artifact counted, such as the prompts that were cut."""
 
 
 @dataclass(frozen=True)

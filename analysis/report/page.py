@@ -1,7 +1,8 @@
-"""The report of a study: one self-contained HTML page, its tables as Parquet, and the same tables for the terminal."""
+"""The report of a study: one self-contained HTML page, and its tables for other programs, papers and the terminal."""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,122 +10,161 @@ from pathlib import Path
 
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from analysis import results
-from analysis.report import plots
-from analysis.report.findings import Findings, compute
+from analysis.report.dose_figures import Chosen, chosen_recipes, headline_figure
+from analysis.report.exports import csv_of, read_frames, write_frames, write_texts
+from analysis.report.figures import LIGHT, Figure
+from analysis.report.findings import Findings, compute, shown_tables
 from analysis.report.generations import sample_tables
+from analysis.report.headline import contrast_table, headline
 from analysis.report.input import Json, ReportInput, StepRecord
 from analysis.report.picture import draw_dose_response
-from analysis.report.published_tables import beside_tables, effect_table
-from analysis.report.tables import failure_table, mixture_tables, result_tables, strength_table, training_table
-from analysis.report.training_tables import training_tables
-from analysis.statistics.frames import probe_rows
-from analysis.statistics.verdict import UNSCORED_CEILING, Answer, signed
+from analysis.report.plotly_script import packed_plotly
+from analysis.report.sections import SECTIONS, Section
+from analysis.statistics.verdict import UNSCORED_CEILING
 from infra.artifacts.records import read_record
 from infra.atomic import atomic_path, write_json, write_text
+from infra.render.html import text_of
 from infra.render.page import Table
 
 PAGE, PICTURE, ANSWER = "report.html", "dose_response.png", "answer.json"
+HEADLINE = "headline"
 _TEMPLATES = Path(__file__).parents[1] / "templates"
-FRAMES = ("effects", "beside", "dose_response", "frontier", "training", "probes", "arms")
+_MOST_CSV = 200_000  # characters of a table within the page; a longer one is linked beside it
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table of the page: folded or not, with its data as CSV."""
+
+    name: str
+    table: Table
+    folded: bool
+    note: str
+    csv: str
+    """A link: the data itself, or where there are many the file beside the page."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A section as the page shows it."""
+
+    name: str
+    title: str
+    how: str
+    figure: Figure | None
+    tables: tuple[ShownTable, ...]
 
 
 def write_report(report: ReportInput, folder: Path) -> None:
-    """Write report.html, dose_response.png, answer.json, results.parquet and tables/*.parquet into `folder`."""
+    """Write report.html, dose_response.png, answer.json, results.parquet, tables.md, tables.tex and tables/* into
+    `folder`.
+    """
     findings = compute(report)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / results.FILE) as path:
         results.write(report.results, path)
-    findings.write(folder)
+    write_frames(findings.frames, folder)
     write_json(folder / ANSWER, _answer_record(findings, report))
-    if findings.dose_response.height:
+    write_texts(terminal_tables(report, findings), report.title, folder)
+    picture = None
+    if (curve := findings.frames["dose_response"]).height:
         with atomic_path(folder / PICTURE) as path:
-            draw_dose_response(findings.dose_response, path, _picture_title(report))
-    write_text(folder / PAGE, render(report, findings))
+            draw_dose_response(curve, path, _picture_title(report), _marks(findings))
+        picture = (folder / PICTURE).read_bytes()
+    write_text(folder / PAGE, render(report, findings, picture))
 
 
-def terminal_tables(report: ReportInput) -> list[Table]:
-    """The report for the terminal, computed anew."""
-    findings = compute(report)
-    frames = {name: getattr(findings, name) for name in FRAMES}
-    answer = _answer_table(Told(findings.answer.sentence, report.synthetic, _other_sentence(findings)))
-    return [
-        answer,
-        *_further_tables(frames),
-        *result_tables(frames),
-        training_table(report.arms),
-        *strength_table(report),
-        *failure_table(report),
-    ]
+def terminal_tables(report: ReportInput, findings: Findings) -> list[Table]:
+    """The report for the terminal."""
+    told = Told(findings.answer.sentence, report.synthetic, _other_sentence(findings))
+    return [_answer_table(told), *shown_tables(findings.frames)]
 
 
 def terminal_tables_of(folder: Path) -> tuple[Table, ...]:
     """The tables of a report that has been written, read back from its folder."""
-    told = read_record(Told, folder / ANSWER)
-    files = {name: folder / "tables" / f"{name}.parquet" for name in FRAMES}
-    frames = {name: pl.read_parquet(file) for name, file in files.items() if file.exists()}
-    return (_answer_table(told), *_further_tables(frames), *result_tables(frames))
+    names = [computed.name for section in SECTIONS for computed in section.computed]
+    return (_answer_table(read_record(Told, folder / ANSWER)), *shown_tables(read_frames(folder, names)))
 
 
-def _further_tables(frames: Mapping[str, pl.DataFrame]) -> list[Table]:
-    builders = {"effects": effect_table, "beside": beside_tables, "training": training_tables}
-    return [table for name, build in builders.items() if name in frames for table in build(frames[name])]
-
-
-def render(report: ReportInput, findings: Findings) -> str:
-    """The page, with everything that it needs inside it. All text is escaped by the template."""
-    from plotly.offline import get_plotlyjs
-
+def render(report: ReportInput, findings: Findings, picture: bytes | None = None) -> str:
+    """The page, with everything that it needs inside it. All text is escaped by the template. `picture` is the curve
+    as a PNG, for a browser that draws none.
+    """
     loader = FileSystemLoader(_TEMPLATES)
     templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    frames = {name: getattr(findings, name) for name in FRAMES}
+    chapters = [chapter for section in SECTIONS if (chapter := _chapter(section, report, findings)) is not None]
+    first = _headline_figure(findings)
+    figures = {HEADLINE: first} | {chapter.name: chapter.figure for chapter in chapters}
+    records = {name: figure.record() for name, figure in figures.items() if figure is not None}
     return templates.get_template("report.html.j2").render(
         report=report,
         answer=findings.answer,
+        headline=headline(findings.answer, findings.panels),
         other_sentence=_other_sentence(findings),
-        contrast=_contrast_rows(findings.answer),
+        contrast=contrast_table(findings.answer),
+        first=first,
+        picture=None if picture is None else _data_link("image/png", picture),
         facts=_facts(report),
-        figures=_plain(_figures(report, findings)),  # JSON has no NaN, and a page with one draws nothing at all
-        doses=_dose_words(report),
-        tables={name: table for name in FRAMES for table in result_tables({name: frames[name]})},
-        training=training_table(report.arms) if report.arms else None,
-        mixtures=mixture_tables(report.arms),
-        failures=failure_table(report),
-        strengths=strength_table(report),
+        chapters=chapters,
+        figures=_plain(records),  # JSON has no NaN, and a page with one draws nothing at all
         ceiling=UNSCORED_CEILING,
         samples=sample_tables(report.results, findings.panels, report.allowance, report.seed),
         steps=_steps_by_kind(report.steps),
-        plotly=get_plotlyjs(),
+        series=range(len(LIGHT)),
+        text_of=text_of,
+        plotly=Markup(packed_plotly()),  # base64 has no character that HTML reads  # noqa: S704
     )
 
 
-def _figures(report: ReportInput, findings: Findings) -> dict[str, plots.Figure]:
-    """Plotly figures by the id of the element that holds them; only those that have data."""
-    figures = {}
-    if findings.dose_response.height:
-        figures["dose-response"] = plots.dose_response(findings.dose_response)
-    if findings.frontier.height:
-        figures["frontiers"] = plots.frontiers(findings.frontier, report.allowance)
-    heads = probe_rows(report.results)
-    if heads.height:
-        figures["probes"] = plots.probes(heads)
-    if any(arm.training.held_out for arm in report.arms):
-        figures["training"] = plots.training(report)
-    return figures
+def _chapter(section: Section, report: ReportInput, findings: Findings) -> Chapter | None:
+    """A section with what it shows; None where nothing of it was measured and nothing is to be said of that."""
+    shown = []
+    for computed in section.computed:
+        frame = findings.frames[computed.name]
+        if computed.table is not None and frame.height:
+            link = _csv_link(computed.name, frame)
+            shown.append(ShownTable(computed.name, computed.table(frame), computed.folded, computed.note, link))
+    figure = None if section.figure is None else section.figure(findings.frames, report)
+    if not shown and figure is None:
+        return Chapter(section.name, section.title, section.absent, None, ()) if section.absent else None
+    how = section.how.format(allowance=report.allowance.words, doses="; ".join(_dose_words(report)) or "not known")
+    return Chapter(section.name, section.title, how, figure, tuple(shown))
+
+
+def _csv_link(name: str, frame: pl.DataFrame) -> str:
+    text = csv_of(frame)
+    return f"tables/{name}.csv" if len(text) > _MOST_CSV else _data_link("text/csv", text.encode())
+
+
+def _data_link(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _headline_figure(findings: Findings) -> Figure | None:
+    curve = findings.frames["dose_response"]
+    return headline_figure(curve, _marks(findings)) if curve.height else None
+
+
+def _marks(findings: Findings) -> list[Chosen]:
+    return chosen_recipes(findings.answer, findings.frames["frontier"], findings.panels.cells)
 
 
 def _facts(report: ReportInput) -> list[tuple[str, str]]:
     """What the study consists of, in numbers."""
     toxic = results.main(report.results).filter(pl.col("evaluation") == results.TOXICITY)
-    unscored = toxic["value"].null_count()
     scorers = ", ".join(sorted(toxic["scorer"].drop_nulls().unique().to_list())) or "none"
+    analyses = sum(step.kind == "analysis" for step in report.steps)
+    cut = max((step.counts.get("prompts_cut", 0) for step in report.steps), default=0)
     return [
         ("models", f"{len(report.arms)}"),
+        ("seeds", f"{report.results['seed'].n_unique()}"),
         ("prompts", f"{toxic['prompt'].n_unique():,}"),
         ("generations", f"{toxic.height:,}"),
-        ("unscored", f"{unscored:,}"),
-        ("seeds", f"{report.results['seed'].n_unique()}"),
+        ("unscored", f"{toxic['value'].null_count():,}"),
+        *([("prompts cut", f"{cut:,}")] if analyses else []),
         ("scorer", scorers),
     ]
 
@@ -136,23 +176,6 @@ def _dose_words(report: ReportInput) -> list[str]:
         total = sum(component.tokens for component in arm.composition.components)
         shares[arm.dose] = sum(component.risky_tokens for component in arm.composition.components) / max(total, 1)
     return [f"{100 * dose:.3g} %: {100 * share:.2g} %" for dose, share in sorted(shares.items())]
-
-
-def _contrast_rows(answer: Answer) -> list[tuple[str, str, str]]:
-    """The answer's differences as (figure, difference, interval)."""
-    if answer.contrast is None:
-        return []
-    names = {
-        "mean": "mean toxicity",
-        "probability": "P(score ≥ 0.5)",
-        "maximum": "expected maximum toxicity",
-        "cross_entropy": "cross-entropy, nats per token",
-    }
-    differences = {words: getattr(answer.contrast, name) for name, words in names.items()}
-    return [
-        (words, signed(e.value), f"{signed(e.low)} to {signed(e.high)}" if e.low == e.low else "none")
-        for words, e in differences.items()
-    ]
 
 
 def _answer_record(findings: Findings, report: ReportInput) -> Json:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from analysis.report.plots import GREY, METHOD_COLOURS, method_colours, methods_of
+from analysis.report.dose_figures import Chosen
+from analysis.report.figures import LIGHT, looks, methods_of
 from analysis.statistics.panels import NONE
 
 _SPREAD = 0.3  # points of dose by which lines are set apart
@@ -20,14 +22,16 @@ _STYLES = ("-", "--", ":", "-.")
 @dataclass(frozen=True)
 class _Line:
     label: str
+    method: str
+    policy: str
     rows: pl.DataFrame
     colour: str
     style: str = "-"
 
 
-def draw_dose_response(table: pl.DataFrame, path: Path, title: str) -> None:
+def draw_dose_response(table: pl.DataFrame, path: Path, title: str, marks: Sequence[Chosen] = ()) -> None:
     """Write a PNG: a panel for each loss policy with a line for each method, or where there are many methods a panel
-    for each, beside doing nothing. Same table, same bytes.
+    for each, beside doing nothing; the chosen recipes are ringed. Same table, same bytes.
     """
     import matplotlib
 
@@ -43,7 +47,9 @@ def draw_dose_response(table: pl.DataFrame, path: Path, title: str) -> None:
     figure.set_layout_engine("constrained")
     for axis, (heading, lines) in zip(axes.flat, panels.items(), strict=False):
         for position, line in enumerate(lines):
-            _draw(axis, line, _SPREAD * (position - (len(lines) - 1) / 2))
+            shift = _SPREAD * (position - (len(lines) - 1) / 2)
+            _draw(axis, line, shift)
+            _ring(axis, [mark for mark in marks if (mark.method, mark.policy) == (line.method, line.policy)], shift)
         axis.set_title(heading, fontsize=11, loc="left")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
@@ -60,10 +66,12 @@ def draw_dose_response(table: pl.DataFrame, path: Path, title: str) -> None:
 
 
 def _by_policy(table: pl.DataFrame) -> dict[str, list[_Line]]:
-    methods = methods_of(table)
-    colours = method_colours(methods)
+    styles = looks(methods_of(table))
     return {
-        f"loss policy: {policy}": [_Line(method, _rows(table, method, policy), colours[method]) for method in methods]
+        f"loss policy: {policy}": [
+            _Line(method, method, policy, _rows(table, method, policy), LIGHT[look.series])
+            for method, look in styles.items()
+        ]
         for policy in _policies(table)
     }
 
@@ -71,13 +79,13 @@ def _by_policy(table: pl.DataFrame) -> dict[str, list[_Line]]:
 def _by_method(table: pl.DataFrame) -> dict[str, list[_Line]]:
     """Every steered method beside doing nothing, loss policies by the style of the line."""
     policies = _policies(table)
-    looks = {policy: _STYLES[i % len(_STYLES)] for i, policy in enumerate(policies)}
+    dashes = {policy: _STYLES[i % len(_STYLES)] for i, policy in enumerate(policies)}
     words = {policy: f", {policy}" if len(policies) > 1 else "" for policy in policies}
     return {
         method: [
-            _Line(f"{kind}{words[policy]}", _rows(table, name, policy), colour, looks[policy])
+            _Line(f"{kind}{words[policy]}", name, policy, _rows(table, name, policy), colour, dashes[policy])
             for policy in policies
-            for kind, name, colour in (("unsteered", NONE, GREY), ("steered", method, METHOD_COLOURS[0]))
+            for kind, name, colour in (("unsteered", NONE, LIGHT[0]), ("steered", method, LIGHT[1]))
         ]
         for method in methods_of(table)
         if method != NONE
@@ -90,6 +98,14 @@ def _policies(table: pl.DataFrame) -> list[str]:
 
 def _rows(table: pl.DataFrame, method: str, policy: str) -> pl.DataFrame:
     return table.filter(pl.col("policy") == policy, pl.col("method") == method).sort("dose")
+
+
+def _ring(axis: Any, marks: Sequence[Chosen], shift: float) -> None:
+    """A ring around a chosen recipe, with its name."""
+    for mark in marks:
+        at = (100 * mark.dose + shift, mark.toxicity)
+        axis.plot(*at, "o", markersize=14, fillstyle="none", color="black", markeredgewidth=1.6)
+        axis.annotate(mark.role, at, xytext=(0, 11), textcoords="offset points", ha="center", fontsize=8)
 
 
 def _draw(axis: Any, line: _Line, shift: float) -> None:

@@ -1,136 +1,43 @@
-"""The report's tables as a person reads them: for the terminal, and for the page from the same records."""
+"""The report's tables as a person reads them, each from its frame: for the page, the terminal, Markdown and LaTeX."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
-from analysis.names import MATCHED
-from analysis.report.input import ArmRecord, ReportInput, ShownTraining
-from analysis.statistics.verdict import strength_words
+from analysis.report.words import arm_words, interval, number, percent
 from infra.render.page import Table
 
-Frames = Mapping[str, pl.DataFrame]
+_FIGURES = ("mean toxicity", "P(≥ 0.5)", "expected maximum")
 
 
-def result_tables(frames: Frames) -> list[Table]:
-    """Dose-response, frontier, arms and probes, from the frames `dose_response`, `frontier`, `arms` and `probes`."""
-    builders = {"dose_response": _dose_response, "frontier": _frontier, "probes": _probes, "arms": _arms}
-    return [build(frames[name]) for name, build in builders.items() if name in frames and frames[name].height]
-
-
-def training_table(arms: Sequence[ArmRecord]) -> Table:
-    """One row an arm: tokens, speed, held-out cross-entropy of each component beside the unigram entropy."""
-    components = sorted({name for arm in arms for name in arm.training.held_out})
-    columns = ["arm", "seed", "parameters", "tokens", "loss tokens", "tokens per second"]
-    for name in components:
-        columns += [f"{name}: held-out CE", f"{name}: unigram entropy"]
-    rows = []
-    for arm in arms:
-        run = arm.training
-        facts = (run.parameters, run.tokens, run.loss_tokens, round(run.tokens_per_second))
-        rows.append((arm_words(arm.dose, arm.policy, arm.mixture), arm.seed, *facts, *_held_out(run, components)))
-    return Table("Training", tuple(columns), tuple(rows))
-
-
-def mixture_tables(arms: Sequence[ArmRecord]) -> list[Table]:
-    """The composition of each mixture, once, whatever number of arms trained on it."""
-    rows = [
-        (
-            name,
-            component.name,
-            component.corpus,
-            component.documents,
-            component.tokens,
-            component.risky_tokens,
-            f"{100 * component.risky_tokens / component.tokens:.2g}" if component.tokens else "",
-        )
-        for name, composition in {arm.mixture: arm.composition for arm in arms}.items()
-        for component in composition.components
-    ]
-    columns = ("mixture", "component", "corpus", "documents", "tokens", "tokens of risk ≥ 0.5", "%")
-    return [Table("Mixtures", columns, tuple(rows))] if rows else []
-
-
-def failure_table(report: ReportInput) -> list[Table]:
-    """Steps that failed or were skipped, with the reason."""
-    rows = tuple((failure.step, failure.kind, failure.message) for failure in report.failures)
-    return [Table("Failed and skipped steps", ("step", "kind", "why"), rows)] if rows else []
-
-
-def strength_table(report: ReportInput) -> list[Table]:
-    """The strengths that were found for budgets, seed by seed."""
-    rows = tuple(
-        (
-            solution.arm,
-            solution.seed,
-            solution.method,
-            f"{solution.budget:g}",
-            f"{solution.strength:.3g}",
-            interval(
-                {"cost": solution.cost.value, "cost_low": solution.cost.low, "cost_high": solution.cost.high}, "cost"
-            ),
-            "" if solution.reached else "not reached",
-        )
-        for solution in report.strengths
-    )
-    columns = ("arm", "seed", "method", "budget", "strength", "cost where it was found", "")
-    return [Table("Strengths found for budgets", columns, rows)] if rows else []
-
-
-def setting_words(row: Mapping[str, Any]) -> str:
-    """A method with its setting, from a row of the frontier, such as `iti at 0.05 nats (strength 2.1 to 2.4)`."""
-    if row["strength_high"] == 0 and row["budget"] is None:
-        return str(row["method"])
-    strength = strength_words(row["strength_low"], row["strength_high"])
-    budget = row["budget"]
-    return f"{row['method']} at {strength}" if budget is None else f"{row['method']} at {budget:g} nats ({strength})"
-
-
-def arm_words(dose: float, policy: str, mixture: str = "") -> str:
-    """An arm in two words; a compute-matched control, which its mixture tells, with the dose whose tokens it has."""
-    if mixture.startswith(MATCHED):
-        return f"clean, as many tokens as {100 * float(mixture.removeprefix(MATCHED)):g} %"
-    return "clean" if dose == 0 else f"{100 * dose:g} % {policy}"
-
-
-def interval(row: Mapping[str, Any], name: str, digits: int = 3) -> str:
-    """`value [low, high]`, or nothing where there is no value."""
-    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
-    if value is None:
-        return ""
-    if low is None or high is None:
-        return number(value, digits)
-    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Fixed digits and a true minus."""
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
-def _dose_response(table: pl.DataFrame) -> Table:
+def dose_response(table: pl.DataFrame) -> Table:
+    """What each method reaches within the budget."""
     rows = [
         (
             row["method"],
             row["policy"],
-            f"{100 * row['dose']:g} %",
+            percent(row["dose"]),
             row["recipe"],
             interval(row, "toxicity") + ("" if row["feasible"] else " (beyond the budget)"),
+            row.get("unscored"),
         )
         for row in table.to_dicts()
     ]
     title = "Dose–response: mean toxicity within the cross-entropy budget, with 95 % intervals"
-    return Table(title, ("method", "policy", "dose", "what was run", "toxicity"), tuple(rows))
+    return Table(title, ("method", "policy", "dose", "what was run", "toxicity", "unscored"), tuple(rows))
 
 
-def _frontier(table: pl.DataFrame) -> Table:
+def frontier(table: pl.DataFrame) -> Table:
+    """Every arm under every recipe and setting."""
     rows = [
         (
             arm_words(row["dose"], row["policy"]),
-            setting_words(row),
+            row["method"],
+            _plain(row["budget"]),
+            _strengths(row),
             interval(row, "toxicity"),
             interval(row, "toxic_share"),
             interval(row, "expected_maximum"),
@@ -138,34 +45,65 @@ def _frontier(table: pl.DataFrame) -> Table:
             interval(row, "cost"),
             interval(row, "cost_of_clean"),
             "●" if row["on_frontier"] else "",
+            row.get("unscored"),
+            row.get("generations"),
         )
         for row in table.to_dicts()
     ]
-    figures = ("mean toxicity", "P(≥ 0.5)", "expected maximum", "cross-entropy", "above own", "above clean")
     title = "All seeds together, with 95 % intervals; costs above the arm's own and the clean unsteered model"
-    return Table(title, ("arm", "recipe", *figures, "frontier"), tuple(rows))
+    setting = ("arm", "method", "budget", "strength, by seed")
+    costs = ("cross-entropy", "above own", "above clean", "frontier", "unscored", "generations")
+    return Table(title, (*setting, *_FIGURES, *costs), tuple(rows))
 
 
-def _arms(table: pl.DataFrame) -> Table:
+def _strengths(row: Mapping[str, Any]) -> str:
+    """The strengths of the seeds; of a table that was written without them, their limits."""
+    if row["strength_high"] == 0 and row["budget"] is None:
+        return ""
+    low, high = f"{row['strength_low']:.3g}", f"{row['strength_high']:.3g}"
+    return row.get("strengths") or (low if low == high else f"{low} to {high}")
+
+
+def arms(table: pl.DataFrame) -> Table:
+    """Every arm and seed."""
     figures = ("toxicity", "toxic_share", "expected_maximum", "cross_entropy")
     rows = [
         (
             arm_words(row["dose"], row["policy"]),
             row["seed"],
             row["method"],
-            "" if row["budget"] is None else f"{row['budget']:g}",
+            _plain(row["budget"]),
             f"{row['strength']:.3g}",
-            *("" if row[name] is None else number(row[name]) for name in figures),
+            *(number(row[name]) for name in figures),
             row["generations"],
             row["unscored"],
         )
         for row in table.to_dicts()
     ]
-    names = ("mean toxicity", "P(≥ 0.5)", "expected maximum", "cross-entropy", "generations", "unscored")
-    return Table("Every arm and seed", ("arm", "seed", "method", "budget", "strength", *names), tuple(rows))
+    columns = ("arm", "seed", "method", "budget", "strength", *_FIGURES, "cross-entropy", "generations", "unscored")
+    return Table("Every arm and seed", columns, tuple(rows))
 
 
-def _probes(table: pl.DataFrame) -> Table:
+def strengths(table: pl.DataFrame) -> Table:
+    """What was found for budgets, seed by seed."""
+    rows = [
+        (
+            row["arm"],
+            row["seed"],
+            row["method"],
+            f"{row['budget']:g}",
+            f"{row['strength']:.3g}",
+            interval(row, "cost"),
+            "" if row["reached"] else "not reached",
+        )
+        for row in table.to_dicts()
+    ]
+    columns = ("arm", "seed", "method", "budget", "strength", "cost where it was found", "")
+    return Table("Strengths found for budgets", columns, tuple(rows))
+
+
+def probes(table: pl.DataFrame) -> Table:
+    """Accuracy of the probes, arm by arm."""
     against = "above_clean" in table.columns
     rows = [
         (
@@ -181,12 +119,92 @@ def _probes(table: pl.DataFrame) -> Table:
     return Table("Linear probes of every attention head", columns, tuple(rows))
 
 
-def _held_out(training: ShownTraining, components: Sequence[str]) -> list[str]:
-    cells = []
-    for name in components:
-        held = training.held_out.get(name)
-        cells.append("" if held is None else number(held.cross_entropy, 2))
-        cells.append(
-            "" if held is None or held.unigram_cross_entropy is None else number(held.unigram_cross_entropy, 2)
+def benchmark(title: str, what: str, table: pl.DataFrame) -> Table:
+    """A recipe's mean on every task or attack."""
+    rows = [
+        (
+            row["task"],
+            arm_words(row["dose"], row["policy"]),
+            row["method"],
+            _plain(row["budget"]),
+            f"{row['strength']:.3g}",
+            interval(row, "mean"),
+            row["items"],
+            row["unmeasured"],
         )
-    return cells
+        for row in table.to_dicts()
+    ]
+    columns = (what, "arm", "method", "budget", "strength", "mean", "measured", "not measured")
+    return Table(title, columns, tuple(rows))
+
+
+def training(table: pl.DataFrame) -> Table:
+    """What each model is and read."""
+    rows = [
+        (arm_words(row["dose"], row["policy"]), row["seed"], row["parameters"], row["tokens"], row["loss_tokens"])
+        for row in table.to_dicts()
+    ]
+    return Table("Training", ("arm", "seed", "parameters", "tokens", "loss tokens"), tuple(rows))
+
+
+def held_out(table: pl.DataFrame) -> Table:
+    """Held-out cross-entropy twice: training's and the frontier's."""
+    rows = [
+        (
+            arm_words(row["dose"], row["policy"]),
+            row["seed"],
+            row["component"],
+            number(row["cross_entropy"]),
+            row["tokens"],
+            number(row["unigram_cross_entropy"]),
+            number(row["measured"]),
+            row["measured_tokens"],
+            row["measured_documents"],
+        )
+        for row in table.to_dicts()
+    ]
+    ours = ("frontier's CE, unsteered", "its targets", "its documents")
+    columns = ("arm", "seed", "component", "training's CE", "targets", "unigram entropy", *ours)
+    return Table("Held-out cross-entropy, nats per token", columns, tuple(rows))
+
+
+def mixtures(table: pl.DataFrame) -> Table:
+    """The composition of each mixture."""
+    rows = [
+        (
+            row["mixture"],
+            row["name"],
+            row["corpus"],
+            row["documents"],
+            row["tokens"],
+            row["risky_tokens"],
+            f"{100 * row['risky_tokens'] / row['tokens']:.2g}" if row["tokens"] else "",
+        )
+        for row in table.to_dicts()
+    ]
+    columns = ("mixture", "component", "corpus", "documents", "tokens", "tokens of risk ≥ 0.5", "%")
+    return Table("Mixtures", columns, tuple(rows))
+
+
+def left_out(table: pl.DataFrame) -> Table:
+    """What was not scored, cut or left out, step by step."""
+    columns = ("step", "unscored generations", "prompts cut at their beginning", "prompts left out")
+    rows = table.select("step", "unscored", "prompts_cut", "prompts_left_out").rows()
+    return Table("Unscored generations, cut prompts", columns, tuple(rows))
+
+
+def costs(table: pl.DataFrame) -> Table:
+    """Hours by kind of step."""
+    names = ("kind", "steps", "hours", "gpu_hours", "tokens_per_second")
+    columns = ("kind of step", "steps", "hours", "GPU-hours", "tokens per second")
+    return Table("Costs", columns, tuple(table.select(names).rows()))
+
+
+def failures(table: pl.DataFrame) -> Table:
+    """Steps that failed or were skipped, with the reason."""
+    return Table("Failed and skipped steps", ("step", "kind", "why"), tuple(table.rows()))
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+

@@ -117,6 +117,13 @@ def probe_rows(results: pl.DataFrame) -> pl.DataFrame:
     return main(results).filter(pl.col("evaluation") == PROBES, pl.col("method") == NONE)
 
 
+def heads_table(results: pl.DataFrame) -> pl.DataFrame:
+    """One row an arm and `head`: mean accuracy of its probe over seeds. Empty without probes."""
+    probes = probe_rows(results).with_columns(pl.col("value").fill_nan(None))
+    heads = probes.group_by([*ARM, "prompt", "prompt_id"]).agg(accuracy=pl.col("value").mean())
+    return heads.sort([*ARM, "prompt"]).rename({"prompt_id": "head"}).drop("prompt") if heads.height else pl.DataFrame()
+
+
 def _best_heads(probes: pl.DataFrame) -> pl.DataFrame:
     """The heads with the highest mean accuracy over seeds, in words."""
     heads = probes.group_by([*ARM, "prompt", "prompt_id"], maintain_order=True).agg(accuracy=pl.col("value").mean())

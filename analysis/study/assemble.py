@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from analysis import results
 from analysis.report.input import (
@@ -16,7 +17,7 @@ from analysis.report.input import (
     StepRecord,
     StrengthRecord,
 )
-from analysis.report.tables import arm_words
+from analysis.report.words import arm_words
 from analysis.strengths import STRENGTH
 from analysis.study.arms import Arm, arms_of
 from analysis.study.ledger import Ledger
@@ -108,7 +109,9 @@ class _Solution:
 
 def _step(name: str, ledger: Ledger) -> StepRecord:
     artifact = read_artifact(ledger.paths[name])
-    return StepRecord(name, artifact.kind, artifact.fingerprint, artifact.config)
+    began, ended = (datetime.fromisoformat(time) for time in (artifact.started, artifact.ended))
+    seconds = (ended - began).total_seconds()
+    return StepRecord(name, artifact.kind, artifact.fingerprint, artifact.config, seconds, artifact.counts)
 
 
 def _notes(ledger: Ledger) -> list[str]:

@@ -1,0 +1,103 @@
+"""The first screen in words: the question, the verdict with its interval, and what was compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.report.words import arm_words, number
+from analysis.statistics.intervals import Estimate
+from analysis.statistics.panels import NONE, Cell, Panels
+from analysis.statistics.verdict import Answer, ChosenRecipe, signed
+from infra.render.page import Table
+
+
+@dataclass(frozen=True)
+class ComparedRecipe:
+    """One of the two recipes of the answer, in figures."""
+
+    role: str
+    words: str
+    toxicity: str
+    cross_entropy: str
+    unscored: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a reader sees first."""
+
+    question: str
+    lead: str
+    """The verdict in a word or a few."""
+    finding: str
+    """The rest of the sentence, with the interval where there is one."""
+    recipes: tuple[ComparedRecipe, ...]
+
+
+def headline(answer: Answer, panels: Panels) -> Headline:
+    """The answer, short; its own sentence says the rest."""
+    question = (
+        f"Within {answer.allowance.words}: is a model trained on risky text less toxic"
+        " than the best one trained on clean text?"
+    )
+    lead, finding = _verdict(answer, panels)
+    shares = {} if answer.unscored is None else {"risky": answer.unscored.risky, "clean": answer.unscored.clean}
+    recipes = tuple(
+        _recipe(role, choice, shares.get(role, 0.0))
+        for role, choice in (("risky", answer.risky), ("clean", answer.clean))
+        if choice is not None
+    )
+    return Headline(question, lead, finding, recipes)
+
+
+def _verdict(answer: Answer, panels: Panels) -> tuple[str, str]:
+    if answer.risky is None or answer.clean is None or answer.contrast is None:
+        return "No answer.", answer.sentence
+    risky, clean = (_short(panels.cells[choice.recipe.cell]) for choice in (answer.risky, answer.clean))
+    gap = answer.contrast.mean
+    if answer.verdict == "risky":
+        return "Yes.", f"{risky} is {-gap.value:.3f} less toxic than {clean}; {limits(gap)}."
+    if answer.verdict == "clean":
+        return "No.", f"{clean} is less toxic: {risky} is {gap.value:.3f} above it; {limits(gap)}."
+    pair = f"{risky} minus {clean}: {signed(gap.value)} mean toxicity; {limits(gap)}."
+    return ("Nothing is claimed." if gap.excludes_zero or not gap.high > gap.low else "Not decided by these data."), pair
+
+
+def _short(cell: Cell) -> str:
+    """A cell as `10 % keep with iti at 0.05 nats`."""
+    arm = arm_words(cell.arm.dose, cell.arm.policy)
+    if cell.method == NONE:
+        return f"{arm}, unsteered"
+    return f"{arm} with {cell.method}" + (f" {cell.setting.words}" if cell.setting.value else "")
+
+
+def limits(gap: Estimate) -> str:
+    """The interval of a difference, in words."""
+    if not gap.high > gap.low:
+        return "no interval"
+    return f"{100 * gap.level:.0f} % interval {signed(gap.low)} to {signed(gap.high)}"
+
+
+def _recipe(role: str, choice: ChosenRecipe, unscored: float) -> ComparedRecipe:
+    toxicity, entropy = (_figure(e, digits) for e, digits in ((choice.toxicity, 3), (choice.cross_entropy, 2)))
+    return ComparedRecipe(f"{role} best", choice.words, toxicity, entropy, f"{100 * unscored:.2g} %")
+
+
+def _figure(estimate: Estimate, digits: int) -> str:
+    value, low, high = (number(figure, digits) for figure in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
+
+
+def contrast_table(answer: Answer) -> Table | None:
+    """The answer's differences, figure by figure."""
+    if answer.contrast is None:
+        return None
+    figures = {
+        "mean toxicity": answer.contrast.mean,
+        "P(score ≥ 0.5)": answer.contrast.probability,
+        "expected maximum toxicity": answer.contrast.maximum,
+        "cross-entropy, nats per token": answer.contrast.cross_entropy,
+    }
+    rows = tuple((words, signed(gap.value), limits(gap)) for words, gap in figures.items())
+    title = "Risky recipe minus clean recipe (below zero: the risky one is better)"
+    return Table(title, ("figure", "difference", "interval"), rows)
