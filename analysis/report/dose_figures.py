@@ -68,7 +68,7 @@ def headline_figure(table: pl.DataFrame, marks: Sequence[Chosen]) -> Figure:
     """A panel for each loss policy: doing nothing and the methods of the chosen recipes with their intervals, the
     other methods thin.
     """
-    methods = methods_of(table)
+    methods, top = methods_of(table), _toxicities(table)["range"][1]
     styles, loud = looks(methods), {NONE, *(mark.method for mark in marks)}
     panels = []
     for policy in _policies(table):
@@ -78,7 +78,8 @@ def headline_figure(table: pl.DataFrame, marks: Sequence[Chosen]) -> Figure:
             traces.append(_curve(rows, method, styles[method], _shift(method, methods), quiet=method not in loud))
         here = [mark for mark in marks if mark.dose == 0 or mark.policy == policy]  # every curve begins at clean
         traces += [_mark(mark, styles[mark.method], _shift(mark.method, methods)) for mark in here]
-        panels.append(FigurePanel(f"loss policy: {policy}", tuple(traces)))
+        labels = tuple(_label(mark, _shift(mark.method, methods), top) for mark in here)
+        panels.append(FigurePanel(f"loss policy: {policy}", tuple(traces), annotations=labels))
     alt = "Mean toxicity within the budget over dose, one panel a loss policy. " + " ".join(
         f"The {mark.role}: {mark.words}, mean toxicity {mark.toxicity:.3f}." for mark in marks
     )
@@ -123,7 +124,15 @@ def _mark(mark: Chosen, look: Look, shift: float) -> Trace:
     text = hover(f"{mark.role}: {mark.words}", f"mean toxicity {mark.toxicity:.3g} over all prompts")
     trace = points([100 * mark.dose + shift], [mark.toxicity], mark.role, look, [text])
     ring = {"symbol": "circle-open", "size": 19, "color": "--ink", "line": {"width": 2.5, "color": "--ink"}}
-    return trace | {"marker": ring, "mode": "markers", "meta": mark.role}
+    return trace | {"marker": ring, "cliponaxis": False}
+
+
+def _label(mark: Chosen, shift: float, top: float) -> Trace:
+    """The mark's name near the foot of the panel, where curves hardly ever are, with a line up to its ring."""
+    x, foot = 100 * mark.dose + shift, (0.17 if mark.dose == 0 else 0.06) * top
+    ends = {"x": x, "y": mark.toxicity, "ax": x, "ay": foot, "axref": "x", "ayref": "y", "standoff": 10}
+    look = {"arrowhead": 0, "arrowwidth": 1, "arrowcolor": "--ink", "bgcolor": "--paper", "font": {"color": "--ink"}}
+    return {"text": mark.role, "showarrow": True, **ends, **look}
 
 
 def _tooltip(row: Mapping[str, Any]) -> str:

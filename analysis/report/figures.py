@@ -14,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from analysis.statistics.panels import NONE
 from analysis.report.words import interval
+from analysis.statistics.panels import NONE
 
 Trace = dict[str, Any]
 """One trace of Plotly, as JSON."""
@@ -61,6 +61,7 @@ class FigurePanel:
     title: str
     traces: tuple[Trace, ...]
     shapes: tuple[Trace, ...] = ()
+    annotations: tuple[Trace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class Figure:
 
     def record(self) -> dict[str, Any]:
         """As the page's script reads it."""
-        panels = [{"data": panel.traces, "shapes": panel.shapes} for panel in self.panels]
+        panels = [
+            {"data": panel.traces, "shapes": panel.shapes, "annotations": panel.annotations} for panel in self.panels
+        ]
         return {"panels": panels, "xaxis": dict(self.x), "yaxis": dict(self.y)}
 
 
@@ -99,7 +102,7 @@ def methods_of(table: pl.DataFrame) -> list[str]:
     return sorted(table["method"].unique().to_list(), key=lambda name: (name != NONE, name))
 
 
-def points(x: Sequence[Any], y: Sequence[Any], group: str, look: Look, hover: Iterable[str]) -> Trace:
+def points(x: Iterable[Any], y: Iterable[Any], group: str, look: Look, hover: Iterable[str]) -> Trace:
     """Markers of one series with what stands on hover; the caller adds lines and bars."""
     return {
         "type": "scatter",
@@ -108,8 +111,8 @@ def points(x: Sequence[Any], y: Sequence[Any], group: str, look: Look, hover: It
         "legendgroup": group,
         "x": list(x),
         "y": list(y),
-        "text": list(hover),
-        "hovertemplate": "%{text}<extra></extra>",
+        "hovertext": list(hover),
+        "hovertemplate": "%{hovertext}<extra></extra>",
         "line": {"color": look.colour, "width": 2},
         "marker": {"color": look.colour, "size": 8, "symbol": SYMBOLS[look.symbol]},
     }

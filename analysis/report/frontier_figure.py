@@ -68,7 +68,7 @@ def _traces(rows: pl.DataFrame, cost: str, styles: Mapping[str, Look]) -> list[T
         name = "unsteered" if method == NONE else method
         best = pl.concat([own, unsteered]).filter(pl.col("on_frontier")).unique(maintain_order=True).sort(cost)
         line = points(best[cost], best["toxicity"], name, look, []) | {"mode": "lines", "hoverinfo": "skip"}
-        del line["hovertemplate"], line["text"], line["marker"]
+        del line["hovertemplate"], line["hovertext"], line["marker"]
         dots = points(own[cost], own["toxicity"], name, look, map(_tooltip, own.to_dicts()))
         symbol = SYMBOLS[look.symbol]
         dots["marker"]["symbol"] = [symbol if whole else f"{symbol}-open" for whole in own["on_frontier"]]

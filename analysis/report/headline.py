@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.report.words import arm_words, number
+from analysis.report.words import number
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.panels import NONE, Cell, Panels
-from analysis.statistics.verdict import Answer, ChosenRecipe, signed
+from analysis.statistics.panels import Cell, Panels
+from analysis.statistics.verdict import Answer, ChosenRecipe, arm_words, signed, steering_words
 from infra.render.page import Table
 
 
@@ -37,8 +37,8 @@ class Headline:
 def headline(answer: Answer, panels: Panels) -> Headline:
     """The answer, short; its own sentence says the rest."""
     question = (
-        f"Within {answer.allowance.words}: is a model trained on risky text less toxic"
-        " than the best one trained on clean text?"
+        "Is a model trained on risky text less toxic than the best one trained on clean text,"
+        f" within {answer.allowance.words}?"
     )
     lead, finding = _verdict(answer, panels)
     shares = {} if answer.unscored is None else {"risky": answer.unscored.risky, "clean": answer.unscored.clean}
@@ -56,26 +56,26 @@ def _verdict(answer: Answer, panels: Panels) -> tuple[str, str]:
     risky, clean = (_short(panels.cells[choice.recipe.cell]) for choice in (answer.risky, answer.clean))
     gap = answer.contrast.mean
     if answer.verdict == "risky":
-        return "Yes.", f"{risky} is {-gap.value:.3f} less toxic than {clean}; {limits(gap)}."
+        return "Yes.", f"{risky} is {-gap.value:.3f} less toxic than {clean}; {_limits_words(gap)}."
     if answer.verdict == "clean":
-        return "No.", f"{clean} is less toxic: {risky} is {gap.value:.3f} above it; {limits(gap)}."
-    pair = f"{risky} minus {clean}: {signed(gap.value)} mean toxicity; {limits(gap)}."
-    return ("Nothing is claimed." if gap.excludes_zero or not gap.high > gap.low else "Not decided by these data."), pair
+        return "No.", f"{clean} is least toxic: {risky} is {gap.value:.3f} above it; {_limits_words(gap)}."
+    difference = f"{signed(gap.value)}, {_limits_words(gap)}"
+    lead = "Nothing is claimed." if gap.excludes_zero or not gap.high > gap.low else "Not decided by these data."
+    return lead, f"Mean toxicity of the best risky recipe minus that of the best clean one: {difference}."
 
 
 def _short(cell: Cell) -> str:
-    """A cell as `10 % keep with iti at 0.05 nats`."""
-    arm = arm_words(cell.arm.dose, cell.arm.policy)
-    if cell.method == NONE:
-        return f"{arm}, unsteered"
-    return f"{arm} with {cell.method}" + (f" {cell.setting.words}" if cell.setting.value else "")
+    """A cell as `10 % risky text (keep) with iti at 0.05 nats`."""
+    return f"{arm_words(cell.arm)} {steering_words(cell, {})}"
+
+
+def _limits_words(gap: Estimate) -> str:
+    return f"{100 * gap.level:.0f} % interval {limits(gap)}" if gap.high > gap.low else "no interval"
 
 
 def limits(gap: Estimate) -> str:
-    """The interval of a difference, in words."""
-    if not gap.high > gap.low:
-        return "no interval"
-    return f"{100 * gap.level:.0f} % interval {signed(gap.low)} to {signed(gap.high)}"
+    """The interval of a difference."""
+    return f"{signed(gap.low)} to {signed(gap.high)}" if gap.high > gap.low else "none"
 
 
 def _recipe(role: str, choice: ChosenRecipe, unscored: float) -> ComparedRecipe:
@@ -100,4 +100,4 @@ def contrast_table(answer: Answer) -> Table | None:
     }
     rows = tuple((words, signed(gap.value), limits(gap)) for words, gap in figures.items())
     title = "Risky recipe minus clean recipe (below zero: the risky one is better)"
-    return Table(title, ("figure", "difference", "interval"), rows)
+    return Table(title, ("figure", "difference", f"{100 * answer.contrast.mean.level:.0f} % interval"), rows)

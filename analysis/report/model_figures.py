@@ -26,7 +26,7 @@ def probes_figure(heads: pl.DataFrame) -> Figure | None:
     return Figure(
         alt="Accuracy of linear probes over attention heads, one box an arm, one point a head.",
         panels=(FigurePanel("", tuple(traces)),),
-        x_title="arm",
+        x_title="",
         y_title="probe accuracy, one point a head (mean over seeds)",
         y={"range": spread(heads["accuracy"]), "tickformat": "~g"},
     )
@@ -52,7 +52,7 @@ def training_figure(held_out: pl.DataFrame) -> Figure | None:
     return Figure(
         alt="Held-out cross-entropy of each arm beside the entropy of a model that knows only how frequent tokens are.",
         panels=tuple(panels),
-        x_title="arm",
+        x_title="",
         y_title="nats per token",
         y={"range": spread(values, from_zero=True), "tickformat": "~g"},
         legend=(LegendEntry("model", Look(1, 0)), LegendEntry("unigram", Look(0, _UNIGRAM))),

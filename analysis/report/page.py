@@ -115,6 +115,7 @@ def render(report: ReportInput, findings: Findings, picture: bytes | None = None
         steps=_steps_by_kind(report.steps),
         series=range(len(LIGHT)),
         text_of=text_of,
+        numeric=_numeric,
         plotly=Markup(packed_plotly()),  # base64 has no character that HTML reads  # noqa: S704
     )
 
@@ -132,6 +133,12 @@ def _chapter(section: Section, report: ReportInput, findings: Findings) -> Chapt
         return Chapter(section.name, section.title, section.absent, None, ()) if section.absent else None
     how = section.how.format(allowance=report.allowance.words, doses="; ".join(_dose_words(report)) or "not known")
     return Chapter(section.name, section.title, how, figure, tuple(shown))
+
+
+def _numeric(table: Table) -> set[int]:
+    """Columns that hold numbers only."""
+    columns = enumerate(zip(*table.rows, strict=True))
+    return {i for i, cells in columns if all(cell is None or isinstance(cell, (int, float)) for cell in cells)}
 
 
 def _csv_link(name: str, frame: pl.DataFrame) -> str:

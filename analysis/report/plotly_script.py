@@ -1,7 +1,7 @@
 """Plotly's library inside the page, compressed: 2 MB where it is 4.8.
 
-plotly.py carries the whole bundle only. The partial ones come from npm, which a Python package cannot ask for; the
-browser inflates this one itself (`DecompressionStream`, since 2020 to 2023 in every browser), with or without a network.
+plotly.py carries the whole bundle only: the partial ones come from npm, which a Python package cannot ask for. Every
+browser since 2023 inflates this one itself (`DecompressionStream`), with or without a network.
 """
 
 from __future__ import annotations

@@ -195,9 +195,18 @@ def left_out(table: pl.DataFrame) -> Table:
 
 def costs(table: pl.DataFrame) -> Table:
     """Hours by kind of step."""
-    names = ("kind", "steps", "hours", "gpu_hours", "tokens_per_second")
-    columns = ("kind of step", "steps", "hours", "GPU-hours", "tokens per second")
-    return Table("Costs", columns, tuple(table.select(names).rows()))
+    rows = [
+        (
+            row["kind"],
+            row["steps"],
+            number(row["hours"], 2),
+            number(row["gpu_hours"], 2),
+            None if row["tokens_per_second"] is None else round(row["tokens_per_second"]),
+        )
+        for row in table.to_dicts()
+    ]
+    columns = ("kind of step", "steps", "hours", "GPU-hours of training", "tokens per second")
+    return Table("Costs", columns, tuple(rows))
 
 
 def failures(table: pl.DataFrame) -> Table:
@@ -207,4 +216,3 @@ def failures(table: pl.DataFrame) -> Table:
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
-

@@ -31,29 +31,37 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from benchmarks.safety.tiny import FILES, write_world
 from infra.atomic import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "kills.md"
 PER_ROUND = 5
+_COSTS = ("hours", "tokens per second")
 TIMES = {
     "artifact.json": ("started", "ended", "seal"),
     "pretrain.json": ("seconds", "tokens_per_second"),
     "log.jsonl": ("tokens_per_second", "checkpoint_share", "eta_seconds"),
     "README.md": ("tokens per second", "seconds"),
-    "report.html": ("tokens per second",),
+    "report.html": _COSTS,
+    "tables.md": _COSTS,
+    "tables.tex": _COSTS,
+    "costs.parquet": ("hours", "tokens_per_second"),
+    "costs.csv": ("hours", "tokens_per_second"),
     "common.pt": ("seconds", "tokens_per_second", "checkpoint_share", "eta_seconds"),
     ".metadata": ("storage_meta",),
     "complete.json": (),
 }
 """Files in which a run writes down when or how fast it was, and under which keys: a model's card is read by rows of its
-tables, a study's report by columns of its tables, a checkpoint's `common.pt` and `.metadata` as the objects in them.
-`seal` is a checksum of the others, and `storage_meta` is PyTorch's random name for the saving. Checksums of these
-files, which an artifact and a checkpoint list, are left out. The logs of a study's steps (`logs/`) are diaries and are
-not compared."""
+tables, a study's report and its texts by columns of its tables, a checkpoint's `common.pt` and `.metadata` as the
+objects in them. `seal` is a checksum of the others, and `storage_meta` is PyTorch's random name for the saving.
+Checksums of these files, which an artifact and a checkpoint list, are left out. The logs of a study's steps (`logs/`)
+are diaries and are not compared."""
 
 _TABLE = re.compile(r"<table.*?</table>", re.DOTALL)
+_COSTS_LINK = re.compile(r'download="costs\.csv" href="[^"]*"')
 _CELL = re.compile(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", re.DOTALL)
 
 
@@ -144,7 +152,13 @@ def _timeless(file: Path) -> bytes:
     if keys is None:
         return file.read_bytes()
     if file.suffix == ".html":
-        return _TABLE.sub(partial(_without_columns, keys), file.read_text()).encode()
+        text = _COSTS_LINK.sub("", file.read_text())
+        return _TABLE.sub(partial(_without_columns, keys), text).encode()
+    if file.name in ("tables.md", "tables.tex"):
+        return _without_costs(file.read_text()).encode()
+    if file.stem == "costs":
+        table = pl.read_parquet(file) if file.suffix == ".parquet" else pl.read_csv(file)
+        return table.drop(keys).write_csv().encode()
     if file.name == "README.md":
         rows = tuple(f"| {key} |" for key in keys)
         return "\n".join(line for line in file.read_text().splitlines() if not line.startswith(rows)).encode()
@@ -160,6 +174,13 @@ def _without_columns(headings: tuple[str, ...], table: re.Match[str]) -> str:
     rows = [_CELL.findall(row) for row in table[0].split("</tr>")]
     left = [index for index, heading in enumerate(rows[0]) if heading not in headings]
     return repr([[row[index] for index in left if index < len(row)] for row in rows])
+
+
+def _without_costs(text: str) -> str:
+    """The tables of a study as text, without that of costs: in Markdown the paragraph beneath its title."""
+    lines = text.split("\n\n")
+    costs = {i for i, line in enumerate(lines) if line == "**Costs**" or r"\caption{Costs}" in line}
+    return "\n\n".join(line for i, line in enumerate(lines) if not {i, i - 1} & costs)
 
 
 def _records(file: Path) -> list[Any]:

@@ -26,10 +26,9 @@ _ANY = re.compile("|".join(map(re.escape, _SPECIAL)))
 
 def latex(table: Table) -> str:
     """A `longtable` with its caption: it goes on where a page ends. Columns of numbers are set right."""
-    numeric = [
-        all(isinstance(row[i], (int, float)) or row[i] is None for row in table.rows) for i in range(len(table.columns))
-    ]
-    shape = "".join("r" if right and table.rows else "l" for right in numeric)
+    columns = zip(*table.rows, strict=True) if table.rows else [("",)] * len(table.columns)
+    numeric = [all(cell is None or isinstance(cell, (int, float)) for cell in cells) for cells in columns]
+    shape = "".join("r" if right else "l" for right in numeric)
     lines = [
         rf"\begin{{longtable}}{{{shape}}}",
         rf"\caption{{{escaped(table.title)}}} \\",
