@@ -1,7 +1,7 @@
 """A picture of the first screen of a report, for the documents: `python -m benchmarks.screenshots runs/quickstart`.
 
-Writes `docs/report.png`, by day and on a desktop, at one and a half times the pixels of its window. The first screen holds no text of
-a model. Needs Chromium with its driver, and the extra `dev`.
+Writes `docs/report.png`, by day and on a desktop, at one and a half times the pixels of its window. The first screen
+holds no text of a model. Needs Chromium with its driver, and the extra `dev`.
 """
 
 from __future__ import annotations

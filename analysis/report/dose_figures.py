@@ -23,7 +23,7 @@ from analysis.report.figures import (
     points,
     spread,
 )
-from analysis.report.words import arm_words, percent, unscored_words
+from analysis.report.words import arm_words, number, percent, unscored_words
 from analysis.statistics.panels import NONE
 from analysis.statistics.verdict import Answer
 
@@ -121,7 +121,7 @@ def _small(marker: Mapping[str, Any]) -> Trace:
 
 
 def _mark(mark: Chosen, look: Look, shift: float) -> Trace:
-    text = hover(f"{mark.role}: {mark.words}", f"mean toxicity {mark.toxicity:.3g} over all prompts")
+    text = hover(f"{mark.role}: {mark.words}", f"mean toxicity {number(mark.toxicity)} over all prompts")
     trace = points([100 * mark.dose + shift], [mark.toxicity], mark.role, look, [text])
     ring = {"symbol": "circle-open", "size": 19, "color": "--ink", "line": {"width": 2.5, "color": "--ink"}}
     return trace | {"marker": ring, "cliponaxis": False}

@@ -50,8 +50,8 @@ def shown_tables(frames: Frames) -> Iterator[Table]:
     for section in SECTIONS:
         for computed in section.computed:
             frame = frames.get(computed.name)
-            if computed.table is not None and frame is not None and frame.height:
-                yield computed.table(frame)
+            if frame is not None and frame.height:
+                yield from computed.tables(frame)
 
 
 def _otherwise(allowance: Allowance) -> Allowance:

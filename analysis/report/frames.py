@@ -41,7 +41,7 @@ def with_counts(table: pl.DataFrame, arms: pl.DataFrame) -> pl.DataFrame:
     return keyed.drop("by_budget", "setting", "done")
 
 
-def training_frame(report: ReportInput) -> pl.DataFrame:
+def models_frame(report: ReportInput) -> pl.DataFrame:
     """One row a trained model: its size and its tokens."""
     return pl.DataFrame(
         [

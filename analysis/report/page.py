@@ -36,15 +36,20 @@ _MOST_CSV = 200_000  # characters of a table within the page; a longer one is li
 
 
 @dataclass(frozen=True)
-class ShownTable:
-    """A table of the page: folded or not, with its data as CSV."""
+class ShownTables:
+    """The tables of a frame on the page: folded or not, with its data as CSV."""
 
     name: str
-    table: Table
+    tables: tuple[Table, ...]
     folded: bool
     note: str
     csv: str
     """A link: the data itself, or where there are many the file beside the page."""
+
+    @property
+    def rows(self) -> int:
+        """Of all of them."""
+        return sum(len(table.rows) for table in self.tables)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Chapter:
     title: str
     how: str
     figure: Figure | None
-    tables: tuple[ShownTable, ...]
+    tables: tuple[ShownTables, ...]
 
 
 def write_report(report: ReportInput, folder: Path) -> None:
@@ -125,9 +130,9 @@ def _chapter(section: Section, report: ReportInput, findings: Findings) -> Chapt
     shown = []
     for computed in section.computed:
         frame = findings.frames[computed.name]
-        if computed.table is not None and frame.height:
+        if frame.height and (built := tuple(computed.tables(frame))):
             link = _csv_link(computed.name, frame)
-            shown.append(ShownTable(computed.name, computed.table(frame), computed.folded, computed.note, link))
+            shown.append(ShownTables(computed.name, built, computed.folded, computed.note, link))
     figure = None if section.figure is None else section.figure(findings.frames, report)
     if not shown and figure is None:
         return Chapter(section.name, section.title, section.absent, None, ()) if section.absent else None

@@ -4,7 +4,7 @@ where there is one, a figure. Page, terminal, Parquet, CSV, Markdown and LaTeX t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,12 +18,22 @@ from analysis.report.input import ReportInput
 from analysis.report.model_figures import probes_figure, training_figure
 from analysis.statistics.benchmarks import attacks, benchmark_frame, tasks
 from analysis.statistics.dose_response import dose_response
-from analysis.statistics.frames import arms_table, dose_response_table, frontier_table, heads_table, probes_table
+from analysis.statistics.frames import (
+    arms_table,
+    dose_response_table,
+    frontier_table,
+    head_accuracy_table,
+    probes_table,
+)
 from analysis.statistics.panels import Panels
 from infra.render.page import Table
 
 Frames = Mapping[str, pl.DataFrame]
 """Frames by name; one is empty where nothing was measured."""
+
+
+def _none(_: pl.DataFrame) -> Iterable[Table]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -36,13 +46,13 @@ class Material:
 
 @dataclass(frozen=True)
 class Computed:
-    """A frame of the report, kept as `tables/NAME.parquet` and `.csv`, and the table in which it is shown."""
+    """A frame of the report, kept as `tables/NAME.parquet` and `.csv`, and the tables in which it is shown."""
 
     name: str
     frame: Callable[[Material], pl.DataFrame]
     """Computes it; an empty frame where nothing was measured."""
-    table: Callable[[pl.DataFrame], Table] | None
-    """None for a frame that only a figure reads."""
+    tables: Callable[[pl.DataFrame], Iterable[Table]] = _none
+    """None of a frame that only a figure reads."""
     folded: bool = False
     """Whether the page shows it when asked only."""
     note: str = ""
@@ -83,6 +93,10 @@ def _probes(material: Material) -> pl.DataFrame:
     return probes_table(report.results, resamples=report.resamples, seed=report.seed)
 
 
+def _one(build: Callable[[pl.DataFrame], Table]) -> Callable[[pl.DataFrame], Iterable[Table]]:
+    return lambda frame: (build(frame),)
+
+
 def _of(build: Callable[[ReportInput], pl.DataFrame]) -> Callable[[Material], pl.DataFrame]:
     return lambda material: build(material.report)
 
@@ -96,7 +110,7 @@ SECTIONS: tuple[Section, ...] = (
         "failed",
         "Something failed",
         "These steps have no figures, and arms that lack a figure of the grid are not compared.",
-        (Computed("failures", _of(frames.failures_frame), tables.failures),),
+        (Computed("failures", _of(frames.failures_frame), _one(tables.failures)),),
     ),
     Section(
         "curve",
@@ -106,7 +120,7 @@ SECTIONS: tuple[Section, ...] = (
         " apart sideways so that the bars can be seen. A dose is the share of all training tokens that the risky"
         " component has; not all of its text is risky. Share of tokens whose own risk is 0.5 or more, by dose:"
         " {doses}.",
-        (Computed("dose_response", _dose_response, tables.dose_response, folded=True),),
+        (Computed("dose_response", _dose_response, _one(tables.dose_response), folded=True),),
         lambda given, _: dose_figure(given["dose_response"]) if given["dose_response"].height else None,
     ),
     Section(
@@ -116,21 +130,21 @@ SECTIONS: tuple[Section, ...] = (
         " for the eye, hollow points are dominated. Dotted: upright, the budget; level, the clean unsteered model."
         " Compare arms at equal price, not at equal strength. Intervals stand on hover and in the table.",
         (
-            Computed("frontier", _frontier, tables.frontier, folded=True),
+            Computed("frontier", _frontier, _one(tables.frontier), folded=True),
             Computed(
                 "strengths",
                 _of(frames.strengths_frame),
-                tables.strengths,
+                _one(tables.strengths),
                 folded=True,
                 note="Strengths found by cross-entropy alone, on held-out documents that are not among those measured"
                 " above; interval over these documents. Not reached: the method costs less at any strength, or jumps"
                 " over the budget; strength 0: what acts beside it costs more alone.",
             ),
-            Computed("arms", _of_results(arms_table), tables.arms, folded=True),
+            Computed("arms", _of_results(arms_table), _one(tables.arms), folded=True),
             Computed(
                 "left_out",
                 _of(frames.left_out_frame),
-                tables.left_out,
+                _one(tables.left_out),
                 folded=True,
                 note="A prompt is cut at its beginning where it is longer than the context has room for.",
             ),
@@ -146,10 +160,10 @@ SECTIONS: tuple[Section, ...] = (
         " from benign lines of held-out documents. Heads of one model are not independent: the intervals are short of"
         " the truth.",
         (
-            Computed("probes", _probes, tables.probes),
-            Computed("heads", _of_results(heads_table), None),
+            Computed("probes", _probes, _one(tables.probes)),
+            Computed("head_accuracy", _of_results(head_accuracy_table)),
         ),
-        lambda given, _: probes_figure(given["heads"]),
+        lambda given, _: probes_figure(given["head_accuracy"]),
         absent="Probes were not asked for.",
     ),
     Section(
@@ -161,7 +175,7 @@ SECTIONS: tuple[Section, ...] = (
             Computed(
                 "capability",
                 lambda material: benchmark_frame(tasks(material.report.results)),
-                partial(tables.benchmark, "Capability", "task"),
+                _one(partial(tables.benchmark, "Capability", "task")),
             ),
         ),
     ),
@@ -174,7 +188,7 @@ SECTIONS: tuple[Section, ...] = (
             Computed(
                 "red_team",
                 lambda material: benchmark_frame(attacks(material.report.results)),
-                partial(tables.benchmark, "Red team", "suffix"),
+                _one(partial(tables.benchmark, "Red team", "suffix")),
             ),
         ),
     ),
@@ -187,9 +201,9 @@ SECTIONS: tuple[Section, ...] = (
         " steering acts on them, each from its beginning up to a limit. The targets of both are counted in the table:"
         " compare figures of one column only.",
         (
-            Computed("held_out", _of(frames.held_out_frame), tables.held_out),
-            Computed("training", _of(frames.training_frame), tables.training, folded=True),
-            Computed("mixtures", _of(frames.mixtures_frame), tables.mixtures, folded=True),
+            Computed("held_out", _of(frames.held_out_frame), _one(tables.held_out)),
+            Computed("models", _of(frames.models_frame), _one(tables.models), folded=True),
+            Computed("mixtures", _of(frames.mixtures_frame), _one(tables.mixtures), folded=True),
         ),
         lambda given, _: training_figure(given["held_out"]),
     ),
@@ -198,6 +212,6 @@ SECTIONS: tuple[Section, ...] = (
         "What it cost",
         "Hours from start to end of the steps, added up; steps that ran beside each other count each. GPU-hours are"
         " those of trainings: ranks × seconds of training alone.",
-        (Computed("costs", _of(frames.costs_frame), tables.costs),),
+        (Computed("costs", _of(frames.costs_frame), _one(tables.costs)),),
     ),
 )

@@ -138,13 +138,13 @@ def benchmark(title: str, what: str, table: pl.DataFrame) -> Table:
     return Table(title, columns, tuple(rows))
 
 
-def training(table: pl.DataFrame) -> Table:
+def models(table: pl.DataFrame) -> Table:
     """What each model is and read."""
     rows = [
         (arm_words(row["dose"], row["policy"]), row["seed"], row["parameters"], row["tokens"], row["loss_tokens"])
         for row in table.to_dicts()
     ]
-    return Table("Training", ("arm", "seed", "parameters", "tokens", "loss tokens"), tuple(rows))
+    return Table("Models", ("arm", "seed", "parameters", "tokens", "loss tokens"), tuple(rows))
 
 
 def held_out(table: pl.DataFrame) -> Table:

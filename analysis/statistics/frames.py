@@ -117,7 +117,7 @@ def probe_rows(results: pl.DataFrame) -> pl.DataFrame:
     return main(results).filter(pl.col("evaluation") == PROBES, pl.col("method") == NONE)
 
 
-def heads_table(results: pl.DataFrame) -> pl.DataFrame:
+def head_accuracy_table(results: pl.DataFrame) -> pl.DataFrame:
     """One row an arm and `head`: mean accuracy of its probe over seeds. Empty without probes."""
     probes = probe_rows(results).with_columns(pl.col("value").fill_nan(None))
     heads = probes.group_by([*ARM, "prompt", "prompt_id"]).agg(accuracy=pl.col("value").mean())
