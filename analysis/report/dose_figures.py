@@ -112,7 +112,7 @@ def _curve(rows: pl.DataFrame, method: str, look: Look, shift: float, *, quiet: 
     x = [100 * dose + shift for dose in rows["dose"]]
     trace = points(x, rows["toxicity"], name, look, map(_tooltip, rows.to_dicts())) | {"mode": "lines+markers"}
     if quiet:
-        return trace | {"opacity": 0.45, "line": {"color": look.colour, "width": 1}, "marker": _small(trace["marker"])}
+        return trace | {"opacity": 0.6, "line": {"color": look.colour, "width": 1}, "marker": _small(trace["marker"])}
     return trace | {"error_y": bars(rows, "toxicity", look)}
 
 

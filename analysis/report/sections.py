@@ -10,7 +10,7 @@ from functools import partial
 
 import polars as pl
 
-from analysis.report import frames, tables
+from analysis.report import frames, geometry_tables, tables
 from analysis.report.dose_figures import dose_figure
 from analysis.report.figures import Figure
 from analysis.report.frontier_figure import frontier_figure
@@ -25,6 +25,8 @@ from analysis.statistics.frames import (
     head_accuracy_table,
     probes_table,
 )
+from analysis.statistics.geometry import geometry_table
+from analysis.statistics.heads import heads_table
 from analysis.statistics.panels import Panels
 from infra.render.page import Table
 
@@ -91,6 +93,14 @@ def _frontier(material: Material) -> pl.DataFrame:
 def _probes(material: Material) -> pl.DataFrame:
     report = material.report
     return probes_table(report.results, resamples=report.resamples, seed=report.seed)
+
+
+def _heads(material: Material) -> pl.DataFrame:
+    return heads_table(material.report.results, seed=material.report.seed)
+
+
+def _geometry(material: Material) -> pl.DataFrame:
+    return geometry_table(material.report.results, seed=material.report.seed)
 
 
 def _one(build: Callable[[pl.DataFrame], Table]) -> Callable[[pl.DataFrame], Iterable[Table]]:
@@ -161,10 +171,19 @@ SECTIONS: tuple[Section, ...] = (
         " the truth.",
         (
             Computed("probes", _probes, _one(tables.probes)),
+            Computed("heads", _heads, geometry_tables.heads_table, note=geometry_tables.HEADS_NOTE),
             Computed("head_accuracy", _of_results(head_accuracy_table)),
         ),
         lambda given, _: probes_figure(given["head_accuracy"]),
         absent="Probes were not asked for.",
+    ),
+    Section(
+        "geometry",
+        "Geometry",
+        "What the labelled activations look like, arm by arm: how many dimensions they fill, how far apart the classes"
+        " lie, and how much the directions of attributes overlap. Intervals are over seeds: with one seed there is"
+        " none.",
+        (Computed("geometry", _geometry, geometry_tables.geometry_table),),
     ),
     Section(
         "capability",
