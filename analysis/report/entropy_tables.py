@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.report.tables import arm_words, interval, number
+from analysis.report.words import arm_words, interval, number
 from analysis.settings import Setting
 from infra.render.page import Table
 

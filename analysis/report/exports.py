@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from analysis.report.sections import Frames
+from analysis.report.section import Frames
 from infra.atomic import atomic_path, write_text
 from infra.render.latex import latex
 from infra.render.markdown import markdown

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis.report.input import ReportInput
-from analysis.report.sections import SECTIONS, Frames, Material
+from analysis.report.section import Frames, Material
+from analysis.report.sections import SECTIONS
 from analysis.statistics.answer import answer
 from analysis.statistics.frontier import Allowance
 from analysis.statistics.panels import Panels, build

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from analysis.report.tables import arm_words, interval
+from analysis.report.words import arm_words, interval
 from infra.render.page import Table
 
 MOST_NAMED = 10

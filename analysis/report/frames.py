@@ -95,7 +95,7 @@ def _component(report: ReportInput) -> str:
     """Whose documents the frontier's cross-entropy is measured on, as the analyses were configured."""
     for step in report.steps:
         if (options := step.config.get("evaluations", {}).get(CROSS_ENTROPY)) is not None:
-            return str(options["component"])
+            return str(options.get("component"))
     return "clean"
 
 

@@ -22,7 +22,8 @@ from analysis.report.headline import contrast_table, headline
 from analysis.report.input import Json, ReportInput, StepRecord
 from analysis.report.picture import draw_dose_response
 from analysis.report.plotly_script import packed_plotly
-from analysis.report.sections import SECTIONS, Section
+from analysis.report.section import Section
+from analysis.report.sections import SECTIONS
 from analysis.statistics.verdict import UNSCORED_CEILING
 from infra.artifacts.records import read_record
 from infra.atomic import atomic_path, write_json, write_text

@@ -1,6 +1,7 @@
 """The report: self-contained, escaped, veiled, honest about what failed and what is synthetic; same input, same bytes.
 
-Covers analysis.report.page, analysis.report.input, analysis.report.findings, analysis.report.sections,
+Covers analysis.report.page, analysis.report.input, analysis.report.findings, analysis.report.section,
+analysis.report.sections,
 analysis.report.tables, analysis.report.frames, analysis.report.figures, analysis.report.dose_figures,
 analysis.report.frontier_figure, analysis.report.model_figures, analysis.report.headline, analysis.report.words,
 analysis.report.plotly_script, analysis.report.picture and analysis.report.generations.
