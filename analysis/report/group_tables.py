@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.report.tables import arm_words, interval, number, setting_words
+from analysis.report.words import arm_words, interval, number, setting_words
 from infra.render.page import Table
 
 Row = Mapping[str, Any]

@@ -8,7 +8,7 @@ from functools import partial
 
 import polars as pl
 
-from analysis.report import entropy_tables, fit_tables, frames, geometry_tables, tables
+from analysis.report import entropy_tables, fit_tables, frames, geometry_tables, group_tables, tables
 from analysis.report.dose_figures import dose_figure
 from analysis.report.frontier_figure import frontier_figure
 from analysis.report.model_figures import probes_figure, training_figure
@@ -35,8 +35,11 @@ from analysis.statistics.frames import (
     head_accuracy_table,
     probes_table,
 )
+from analysis.statistics.gaps import gaps_table
 from analysis.statistics.geometry import geometry_table
+from analysis.statistics.groups import groups_table, sets_table
 from analysis.statistics.heads import heads_table
+from analysis.statistics.recognition import recognition_table
 from analysis.statistics.relearning import relearning_table
 
 
@@ -140,6 +143,19 @@ SECTIONS: tuple[Section, ...] = (
         " lie, and how much the directions of attributes overlap. Intervals are over seeds: with one seed there is"
         " none.",
         (Computed("geometry", seeded(geometry_table), geometry_tables.geometry_table),),
+    ),
+    Section(
+        "sets",
+        "Sets of prompts, groups and recognition",
+        "Toxicity on every set of prompts; by what a prompt says of itself, such as the people it speaks of, and the"
+        " gap between the highest and the lowest of these groups, whose intervals hold for all groups together; and"
+        " whether the model's last state tells toxic texts from benign ones, steered or not.",
+        (
+            Computed("sets", resampled(sets_table), group_tables.sets_table_of, folded=True),
+            Computed("groups", resampled(groups_table), group_tables.groups_table_of, folded=True),
+            Computed("gaps", resampled(gaps_table), group_tables.gaps_table_of),
+            Computed("recognition", resampled(recognition_table), group_tables.recognition_table_of),
+        ),
     ),
     Section(
         "text",
