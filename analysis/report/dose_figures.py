@@ -137,7 +137,7 @@ def _label(mark: Chosen, shift: float, top: float) -> Trace:
 
 def _tooltip(row: Mapping[str, Any]) -> str:
     beyond = "" if row["feasible"] else "beyond the budget"
-    arm = arm_words(row["dose"], row["policy"])
+    arm = arm_words(row["dose"], row["policy"], row["mixture"])
     return hover(f"{arm}, {row['recipe']}", figure_line(row, "toxicity", "mean toxicity"), unscored_words(row), beyond)
 
 

@@ -11,9 +11,9 @@ from analysis.report.input import ReportInput
 from analysis.report.section import Frames, Material
 from analysis.report.sections import SECTIONS
 from analysis.statistics.answer import answer
+from analysis.statistics.controls import matched_answer
 from analysis.statistics.frontier import Allowance
 from analysis.statistics.panels import Panels, build
-from analysis.statistics.training import training_table
 from analysis.statistics.verdict import Answer
 from infra.render.page import Table
 
@@ -30,6 +30,8 @@ class Findings:
     other_answer: Answer | None
     frames: Mapping[str, pl.DataFrame]
     """Of every section, those that are empty too."""
+    matched_answer: Answer | None = None
+    """Against the best compute-matched clean arm, where the study has such."""
 
 
 def compute(report: ReportInput) -> Findings:
@@ -43,7 +45,8 @@ def compute(report: ReportInput) -> Findings:
         answer(material.panels, allowance, resamples=report.resamples, seed=report.seed)
         for allowance in (report.allowance, _otherwise(report.allowance))
     )
-    return Findings(material.panels, mine, other, frames)
+    matched = matched_answer(report.results, report.allowance, resamples=report.resamples, seed=report.seed)
+    return Findings(material.panels, mine, other, frames, matched)
 
 
 def shown_tables(frames: Frames) -> Iterator[Table]:

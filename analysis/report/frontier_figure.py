@@ -36,8 +36,10 @@ def frontier_figure(table: pl.DataFrame, allowance: Allowance) -> Figure:
     level = _clean_toxicity(table)
     shapes = [dashed(x=allowance.nats), *([] if level is None else [dashed(y=level)])]
     panels = [
-        FigurePanel(arm_words(dose, policy), tuple(_traces(rows, cost, styles)), tuple(shapes))
-        for (dose, policy, _), rows in sorted(table.partition_by(_ARM, as_dict=True).items(), key=lambda item: item[0])
+        FigurePanel(arm_words(dose, policy, mixture), tuple(_traces(rows, cost, styles)), tuple(shapes))
+        for (dose, policy, mixture), rows in sorted(
+            table.partition_by(_ARM, as_dict=True).items(), key=lambda item: item[0]
+        )
     ]
     whose = "the arm's own" if allowance.counted_from == "own" else "the clean arm's"
     return Figure(
@@ -78,7 +80,7 @@ def _traces(rows: pl.DataFrame, cost: str, styles: Mapping[str, Look]) -> list[T
 
 def _tooltip(row: Mapping[str, Any]) -> str:
     return hover(
-        f"{arm_words(row['dose'], row['policy'])}, {setting_words(row)}",
+        f"{arm_words(row['dose'], row['policy'], row['mixture'])}, {setting_words(row)}",
         figure_line(row, "toxicity", "mean toxicity"),
         figure_line(row, "cost", "above own", "nats"),
         figure_line(row, "cost_of_clean", "above clean", "nats"),

@@ -85,7 +85,7 @@ def write_report(report: ReportInput, folder: Path) -> None:
 
 def terminal_tables(report: ReportInput, findings: Findings) -> list[Table]:
     """The report for the terminal."""
-    told = Told(findings.answer.sentence, report.synthetic, _other_sentence(findings))
+    told = Told(findings.answer.sentence, report.synthetic, _other_sentence(findings), _matched_sentence(findings))
     return [_answer_table(told), *shown_tables(findings.frames)]
 
 
@@ -110,6 +110,7 @@ def render(report: ReportInput, findings: Findings, picture: bytes | None = None
         answer=findings.answer,
         headline=headline(findings.answer, findings.panels),
         other_sentence=_other_sentence(findings),
+        matched_sentence=_matched_sentence(findings),
         contrast=contrast_table(findings.answer),
         first=first,
         picture=None if picture is None else _data_link("image/png", picture),
@@ -193,15 +194,22 @@ def _dose_words(report: ReportInput) -> list[str]:
 
 def _answer_record(findings: Findings, report: ReportInput) -> Json:
     """The answer as JSON; numbers that do not exist are null."""
-    matched = findings.matched_answer
-    others = {"synthetic": report.synthetic, "counted_otherwise": _other_sentence(findings),
-              "against_matched": None if matched is None else matched.sentence}  # fmt: skip
+    others = {
+        "synthetic": report.synthetic,
+        "counted_otherwise": _other_sentence(findings),
+        "against_matched": _matched_sentence(findings),
+    }
     return _plain({**asdict(findings.answer), **others})
 
 
 def _other_sentence(findings: Findings) -> str | None:
     """The answer where costs count from the other reference."""
     return None if findings.other_answer is None else findings.other_answer.sentence
+
+
+def _matched_sentence(findings: Findings) -> str | None:
+    """The answer against the best compute-matched clean arm, where there is one."""
+    return None if findings.matched_answer is None else findings.matched_answer.sentence
 
 
 def _plain(value: Json) -> Json:

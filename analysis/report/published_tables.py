@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from analysis.report.tables import interval
+from analysis.report.words import interval
 from infra.render.page import Table
 
 _OUTCOMES = {"seen": "seen", "opposite": "the opposite", "not shown": "not shown", "not measured": "not measured"}

@@ -8,7 +8,17 @@ from functools import partial
 
 import polars as pl
 
-from analysis.report import entropy_tables, fit_tables, frames, geometry_tables, group_tables, tables
+from analysis.report import (
+    entropy_tables,
+    fit_tables,
+    frames,
+    geometry_tables,
+    group_tables,
+    published_tables,
+    tables,
+    training_tables,
+)
+from analysis.report.agreement_tables import agreement_tables
 from analysis.report.dose_figures import dose_figure
 from analysis.report.frontier_figure import frontier_figure
 from analysis.report.model_figures import probes_figure, training_figure
@@ -24,8 +34,10 @@ from analysis.report.section import (
     seeded,
 )
 from analysis.statistics import fit_frames
+from analysis.statistics.agreement import agreement_table, answers_table
 from analysis.statistics.benchmarks import attacks, benchmark_frame, tasks
 from analysis.statistics.dose_response import dose_response
+from analysis.statistics.effects import beside_table, effects_table
 from analysis.statistics.entropy import entropy_table
 from analysis.statistics.fluency import fluency_table
 from analysis.statistics.frames import (
@@ -41,6 +53,8 @@ from analysis.statistics.groups import groups_table, sets_table
 from analysis.statistics.heads import heads_table
 from analysis.statistics.recognition import recognition_table
 from analysis.statistics.relearning import relearning_table
+from analysis.statistics.training import training_table
+from infra.render.page import Table
 
 
 def _dose_response(material: Material) -> pl.DataFrame:
@@ -49,6 +63,29 @@ def _dose_response(material: Material) -> pl.DataFrame:
         return pl.DataFrame()
     found = dose_response(panels, report.allowance, resamples=report.resamples, seed=report.seed)
     return frames.with_counts(dose_response_table(found, panels), arms_table(report.results))
+
+
+def _effects(material: Material) -> pl.DataFrame:
+    report = material.report
+    return effects_table(report.results, report.published, resamples=report.resamples, seed=report.seed)
+
+
+def _beside(material: Material) -> pl.DataFrame:
+    report = material.report
+    return beside_table(report.results, report.published, resamples=report.resamples, seed=report.seed)
+
+
+def _answers(material: Material) -> pl.DataFrame:
+    report = material.report
+    return answers_table(report.results, report.allowance, resamples=report.resamples, seed=report.seed)
+
+
+def _agreement(frame: pl.DataFrame) -> list[Table]:
+    return agreement_tables(frame, pl.DataFrame())
+
+
+def _answers_shown(frame: pl.DataFrame) -> list[Table]:
+    return agreement_tables(pl.DataFrame(), frame)
 
 
 def _frontier(material: Material) -> pl.DataFrame:
@@ -65,6 +102,17 @@ SECTIONS: tuple[Section, ...] = (
         "Something failed",
         "These steps have no figures, and arms that lack a figure of the grid are not compared.",
         (Computed("failures", of_report(frames.failures_frame), one(tables.failures)),),
+    ),
+    Section(
+        "published",
+        "What papers report",
+        "Each published effect with the difference that came out here, and published tables with our figures beside"
+        " them; marks say where a published number is from. Models, data and scorers differ: read directions, not"
+        " values.",
+        (
+            Computed("effects", _effects, published_tables.effect_table),
+            Computed("beside", _beside, published_tables.beside_tables, folded=True),
+        ),
     ),
     Section(
         "curve",
@@ -193,6 +241,21 @@ SECTIONS: tuple[Section, ...] = (
                 lambda material: benchmark_frame(attacks(material.report.results)),
                 one(partial(tables.benchmark, "Red team", "suffix")),
             ),
+        ),
+    ),
+    Section(
+        "over-training",
+        "Over training",
+        "What steering takes away at checkpoints on the way, and what the model had learned by then.",
+        (Computed("training", resampled(training_table), training_tables.training_tables),),
+    ),
+    Section(
+        "scorers",
+        "Scorers",
+        "How far scorers agree on the same generations, and whether the answer is the same under each of them.",
+        (
+            Computed("agreement", seeded(agreement_table), _agreement),
+            Computed("answers", _answers, _answers_shown),
         ),
     ),
     Section(

@@ -34,7 +34,7 @@ def frontier(table: pl.DataFrame) -> Table:
     """Every arm under every recipe and setting."""
     rows = [
         (
-            arm_words(row["dose"], row["policy"]),
+            _arm(row),
             row["method"],
             _plain(row["budget"]),
             _strengths(row),
@@ -69,7 +69,7 @@ def arms(table: pl.DataFrame) -> Table:
     figures = ("toxicity", "toxic_share", "expected_maximum", "cross_entropy")
     rows = [
         (
-            arm_words(row["dose"], row["policy"]),
+            _arm(row),
             row["seed"],
             row["method"],
             _plain(row["budget"]),
@@ -107,7 +107,7 @@ def probes(table: pl.DataFrame) -> Table:
     against = "above_clean" in table.columns
     rows = [
         (
-            arm_words(row["dose"], row["policy"]),
+            _arm(row),
             row["heads"],
             interval(row, "accuracy"),
             interval(row, "above_clean") if against and row["dose"] > 0 else "",
@@ -124,7 +124,7 @@ def benchmark(title: str, what: str, table: pl.DataFrame) -> Table:
     rows = [
         (
             row["task"],
-            arm_words(row["dose"], row["policy"]),
+            _arm(row),
             row["method"],
             _plain(row["budget"]),
             f"{row['strength']:.3g}",
@@ -141,7 +141,13 @@ def benchmark(title: str, what: str, table: pl.DataFrame) -> Table:
 def models(table: pl.DataFrame) -> Table:
     """What each model is and read."""
     rows = [
-        (arm_words(row["dose"], row["policy"]), row["seed"], row["parameters"], row["tokens"], row["loss_tokens"])
+        (
+            _arm(row),
+            row["seed"],
+            row["parameters"],
+            row["tokens"],
+            row["loss_tokens"],
+        )
         for row in table.to_dicts()
     ]
     return Table("Models", ("arm", "seed", "parameters", "tokens", "loss tokens"), tuple(rows))
@@ -151,7 +157,7 @@ def held_out(table: pl.DataFrame) -> Table:
     """Held-out cross-entropy twice: training's and the frontier's."""
     rows = [
         (
-            arm_words(row["dose"], row["policy"]),
+            _arm(row),
             row["seed"],
             row["component"],
             number(row["cross_entropy"]),
@@ -216,3 +222,7 @@ def failures(table: pl.DataFrame) -> Table:
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
+
+
+def _arm(row: Mapping[str, Any]) -> str:
+    return arm_words(row["dose"], row["policy"], row["mixture"])

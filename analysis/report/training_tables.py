@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from analysis.report.tables import arm_words, interval, setting_words
+from analysis.report.words import arm_words, interval, setting_words
 from infra.render.page import Table
 
 

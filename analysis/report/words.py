@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.names import MATCHED
 from analysis.statistics.verdict import strength_words
 
 
@@ -13,8 +14,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def arm_words(dose: float, policy: str) -> str:
-    """An arm in two words."""
+def arm_words(dose: float, policy: str, mixture: str = "") -> str:
+    """An arm in two words; a compute-matched control, which its mixture tells, with the dose whose tokens it has."""
+    if mixture.startswith(MATCHED):
+        return f"clean, as many tokens as {percent(float(mixture.removeprefix(MATCHED)))}"
     return "clean" if dose == 0 else f"{percent(dose)} {policy}"
 
 
