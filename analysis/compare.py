@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from analysis import results
-from analysis.report.tables import arm_words, number
+from analysis.report.words import arm_words, number
 from analysis.statistics.comparison import CellDifference, StudyComparison, compare
 from analysis.statistics.intervals import Estimate
 from analysis.statistics.panels import NONE

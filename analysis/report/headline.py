@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from analysis.report.words import number
 from analysis.statistics.intervals import Estimate
 from analysis.statistics.panels import Cell, Panels
-from analysis.statistics.verdict import Answer, ChosenRecipe, arm_words, signed, steering_words
+from analysis.statistics.verdict import Answer, ChosenRecipe, arm_words, signed, steering_words, why_no_claim
 from infra.render.page import Table
 
 
@@ -59,9 +59,11 @@ def _verdict(answer: Answer, panels: Panels) -> tuple[str, str]:
         return "Yes.", f"{risky} is {-gap.value:.3f} less toxic than {clean}; {_limits_words(gap)}."
     if answer.verdict == "clean":
         return "No.", f"{clean} is least toxic: {risky} is {gap.value:.3f} above it; {_limits_words(gap)}."
-    difference = f"{signed(gap.value)}, {_limits_words(gap)}"
-    lead = "Nothing is claimed." if gap.excludes_zero or not gap.high > gap.low else "Not decided by these data."
-    return lead, f"Mean toxicity of the best risky recipe minus that of the best clean one: {difference}."
+    difference = f"best risky recipe minus best clean one: {signed(gap.value)} mean toxicity, {_limits_words(gap)}."
+    doubt = None if answer.unscored is None else why_no_claim(panels, gap, answer.unscored)
+    if doubt is not None:
+        return "Nothing is claimed:", f"{doubt}. As measured, {difference}"
+    return "Not decided by these data:", difference
 
 
 def _short(cell: Cell) -> str:
@@ -99,5 +101,23 @@ def contrast_table(answer: Answer) -> Table | None:
         "cross-entropy, nats per token": answer.contrast.cross_entropy,
     }
     rows = tuple((words, signed(gap.value), limits(gap)) for words, gap in figures.items())
-    title = "Risky recipe minus clean recipe (below zero: the risky one is better)"
+    title = "Choosing among risky recipes minus choosing among clean ones (below zero: risky is better)"
     return Table(title, ("figure", "difference", f"{100 * answer.contrast.mean.level:.0f} % interval"), rows)
+
+
+def comparison_table(answer: Answer) -> Table | None:
+    """The best recipe of every risky arm against the best clean one, with intervals that hold for all together."""
+    if not answer.comparisons:
+        return None
+    rows = tuple(
+        (
+            entry.words,
+            signed(entry.difference.value),
+            limits(entry.difference),
+            f"{entry.max_t:.3f}",
+            f"{entry.holm:.3f}",
+        )
+        for entry in answer.comparisons
+    )
+    title = "The best recipe of every risky arm minus the best clean one, mean toxicity; intervals hold for all at once"
+    return Table(title, ("recipe", "difference", "interval", "p, max-t", "p, Holm"), rows)

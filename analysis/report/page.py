@@ -18,7 +18,7 @@ from analysis.report.exports import csv_of, read_frames, write_frames, write_tex
 from analysis.report.figures import LIGHT, Figure
 from analysis.report.findings import Findings, compute, shown_tables
 from analysis.report.generations import sample_tables
-from analysis.report.headline import contrast_table, headline
+from analysis.report.headline import comparison_table, contrast_table, headline
 from analysis.report.input import Json, ReportInput, StepRecord
 from analysis.report.picture import draw_dose_response
 from analysis.report.plotly_script import packed_plotly
@@ -111,7 +111,7 @@ def render(report: ReportInput, findings: Findings, picture: bytes | None = None
         headline=headline(findings.answer, findings.panels),
         other_sentence=_other_sentence(findings),
         matched_sentence=_matched_sentence(findings),
-        contrast=contrast_table(findings.answer),
+        contrasts=[table for build in (contrast_table, comparison_table) if (table := build(findings.answer))],
         first=first,
         picture=None if picture is None else _data_link("image/png", picture),
         facts=_facts(report),
