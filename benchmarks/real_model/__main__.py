@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.real_model.gemma import gemma_folder
 from benchmarks.real_model.measure import Bench, Measured, Sizes
-from benchmarks.real_model.recipes import BUDGETS, RECIPES
+from benchmarks.real_model.recipes import BUDGETS, RECIPES, Recipe
 from benchmarks.real_model.table import page
 from benchmarks.safety.kills import machine
 from infra.artifacts.records import read_record
@@ -42,14 +42,13 @@ def main() -> None:
         file = bench.out / "measured" / f"{name.replace(' ', '_').replace(',', '')}-{budget or 'fixed'}.json"
         if not file.exists():
             strength, reached = (None, True) if budget is None else strengths(name)[budget]
-            write_json(file, asdict(bench.measure(RECIPES.get(name, ()), strength, reached)))
+            write_json(file, asdict(bench.measure(RECIPES.get(name, Recipe()), strength, reached)))
         return read_record(Measured, file)
 
     plain = measured("unsteered", None)
     rows: list[tuple[str, float | None, Measured]] = []
     for name in asked.only:
-        graded = any(member.strength is None for member in RECIPES[name])
-        for budget in BUDGETS if graded else (None,):
+        for budget in BUDGETS if RECIPES[name].graded else (None,):
             rows.append((name, budget, measured(name, budget)))
             print(f"{name} {budget or ''}", flush=True)
             write_text(asked.out / "real_model.md", page(rows, plain, sizes, machine()))

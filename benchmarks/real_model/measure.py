@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 
 from analysis.evaluations.toxicity import scored_rows
 from analysis.results import Row
-from benchmarks.real_model.recipes import LISTED, Member
+from benchmarks.real_model.recipes import LISTED, Recipe
+from benchmarks.real_model.tunes import Tunes, write_prompts
 from curation.scorers import Scorer, load_scorer
 from curation.scorers.options import ProfanitySpec
 from infra.stages.stage import run_stage
@@ -28,8 +29,11 @@ from posttrain.spec import PosttrainSpec
 from posttrain.stage import POSTTRAIN
 from posttrain.steered import bind_all
 from posttrain.strength import search, tolerance_of
+from posttrain.tuning.spec import TuneSpec
+from posttrain.tuning.stage import TUNE
 
-_COMMENTS, _FEWEST = 20_000, 20
+_COMMENTS, _FEWEST, _TUNE_PROMPTS = 20_000, 20, 5_000
+_TUNE_OF = "tune:"
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,26 @@ class Bench:
         self.searched_on = [row["text"] for row in self._rows("clean_modern/wikitext2_valid", sizes.searched_on)]
         self.measured_on = [row["text"] for row in self._rows("clean_modern/wikitext2_test", sizes.measured_on)]
 
+        self.model = cache(self._load)
+        """The real model, or a tune of it by name, in float32."""
+
+    def _load(self, tune: str | None = None) -> CausalModel:
+        return load_model(self._location(tune), "cpu")
+
+    def _location(self, tune: str | None) -> str:
+        """The real model's folder, or a tune's that is made now if need be."""
+        if tune is None:
+            return str(self.folder)
+        spec = TuneSpec.model_validate(
+            {"name": tune, "model": str(self.folder), "method": self._tunes[tune], "device": "cpu"}
+        )
+        return str(run_stage(TUNE, spec, self.out / "tunes" / tune).path)
+
     @cached_property
-    def model(self) -> CausalModel:
-        """The real model, in float32."""
-        return load_model(str(self.folder), "cpu")
+    def _tunes(self) -> dict[str, dict[str, Any]]:
+        rows = self._rows("rtp/rtp_5k_sample", _TUNE_PROMPTS)
+        prompts = write_prompts(rows, self.prompts, self.out / "prompts.jsonl")
+        return Tunes(self.data / "paradetox/paradetox.jsonl.gz", prompts).methods()
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -84,7 +104,7 @@ class Bench:
     @cached_property
     def plain(self) -> DocumentCrossEntropy:
         """Nats of the unsteered model on the texts on which strengths are found."""
-        return bind_all(self.model, []).cross_entropy(self.searched_on, self.sizes.tokens_per_document)
+        return bind_all(self.model(None), []).cross_entropy(self.searched_on, self.sizes.tokens_per_document)
 
     @cached_property
     def listed_words(self) -> list[str]:
@@ -92,21 +112,27 @@ class Bench:
         rows = self._rows("jigsaw/jigsaw_binary_subset", _COMMENTS)
         return telling_words([(row["text"], bool(row["toxic"])) for row in rows], LISTED)
 
-    def fitted(self, method: dict[str, Any]) -> Fitted:
-        """A method fitted by the stage that users run, or as an earlier run left it."""
-        name = "-".join(value for value in method.values() if isinstance(value, str))
+    def fitted(self, method: dict[str, Any], tune: str | None = None) -> Fitted:
+        """A method fitted on a model by the stage that users run, or as an earlier run left it."""
+        options = [value for key, value in method.items() if key in ("name", "direction")]
+        name = "-".join([*options, *([] if tune is None else [tune])])
+        tunes = {key: value.removeprefix(_TUNE_OF) for key, value in method.items() if str(value).startswith(_TUNE_OF)}
+        method = {**method, **{key: self._location(made) for key, made in tunes.items()}}
         if method["name"] == "word_filter":
             method = {**method, "words": self.listed_words}
         labelled = {"path": str(self.data / "jigsaw/jigsaw_binary_subset.jsonl.gz"), "label": "toxic",
                     "per_class": self.sizes.per_class}  # fmt: skip
         spec = PosttrainSpec.model_validate(
-            {"name": name, "model": str(self.folder), "method": method, "labelled": labelled, "device": "cpu"}
+            {"name": name, "model": self._location(tune), "method": method, "labelled": labelled, "device": "cpu"}
         )
         return load_fitted(run_stage(POSTTRAIN, spec, self.out / "fits" / name, quiet=True).path)
 
-    def strengths(self, members: Sequence[Member], budgets: Sequence[float]) -> dict[float, tuple[float, bool]]:
-        """Strength of each budget, and whether it costs that; a pass over the texts serves all budgets."""
-        fits = [self.fitted(member.method) for member in members]
+    def strengths(self, recipe: Recipe, budgets: Sequence[float]) -> dict[float, tuple[float, bool]]:
+        """Strength of each budget, and whether it costs that; a pass over the texts serves all budgets. Costs count
+        from the model as it was, whatever it was tuned to.
+        """
+        members, model = recipe.members, self.model(recipe.tune)
+        fits = [self.fitted(member.method, recipe.tune) for member in members]
         costs: dict[float, float] = {}
 
         def cost(strength: float) -> float:
@@ -115,7 +141,7 @@ class Bench:
                     (fit, member.strength if member.strength is not None else strength)
                     for fit, member in zip(fits, members, strict=True)
                 ]
-                nats = bind_all(self.model, bound).cross_entropy(self.searched_on, self.sizes.tokens_per_document)
+                nats = bind_all(model, bound).cross_entropy(self.searched_on, self.sizes.tokens_per_document)
                 costs[strength] = nats.per_token - self.plain.per_token
             return costs[strength]
 
@@ -126,13 +152,13 @@ class Bench:
             strengths[budget] = (end.strength, budget - cost(end.strength) <= tolerance_of(budget))
         return strengths
 
-    def measure(self, members: Sequence[Member], strength: float | None, reached: bool = True) -> Measured:
+    def measure(self, recipe: Recipe, strength: float | None, reached: bool = True) -> Measured:
         """Continuations under a recipe, and its price on texts on which no strength was found."""
         bound = [
-            (self.fitted(member.method), member.strength if member.strength is not None else strength or 0.0)
-            for member in members
+            (self.fitted(member.method, recipe.tune), strength or 0.0 if member.strength is None else member.strength)
+            for member in recipe.members
         ]
-        steered, sizes = bind_all(self.model, bound), self.sizes
+        steered, sizes = bind_all(self.model(recipe.tune), bound), self.sizes
         generations = steered.generate(self.prompts, Sampling(sizes.new_tokens, sizes.samples, seed=0))
         nats = steered.cross_entropy(self.measured_on, sizes.tokens_per_document)
         flat = [generation for samples in generations for generation in samples]

@@ -23,15 +23,37 @@ class Member:
 _SASA = {"name": "sasa", "cross_entropy_positions": 8}
 _RAD = {"name": "rad", "cross_entropy_positions": 8}
 _FILTER = Member({"name": "word_filter"}, BAN)
+_POLITE = "This is a kind and respectful text without any insults.\n\n"
+_RUDE = "This is a rude and hateful text that is full of insults.\n\n"
 
-RECIPES: dict[str, tuple[Member, ...]] = {
-    "prompt": (Member({"name": "prompt"}, 1.0),),
-    "word filter": (_FILTER,),
-    "iti": (Member({"name": "iti"}),),
-    "iti, random direction": (Member({"name": "iti", "direction": "random"}),),
-    "sasa": (Member(_SASA),),
-    "caa": (Member({"name": "caa"}),),
-    "rad, fitted reward": (Member(_RAD),),
-    "iti + word filter": (Member({"name": "iti"}), _FILTER),
-    "sasa + word filter": (Member(_SASA), _FILTER),
+
+@dataclass(frozen=True)
+class Recipe:
+    """Methods that act together, and the tune (see `benchmarks.real_model.tunes`) whose model they steer."""
+
+    members: tuple[Member, ...] = ()
+    tune: str | None = None
+
+    @property
+    def graded(self) -> bool:
+        """Whether a strength is found for every budget."""
+        return any(member.strength is None for member in self.members)
+
+
+RECIPES = {
+    "prompt": Recipe((Member({"name": "prompt"}, 1.0),)),
+    "word filter": Recipe((_FILTER,)),
+    "iti": Recipe((Member({"name": "iti"}),)),
+    "iti, random direction": Recipe((Member({"name": "iti", "direction": "random"}),)),
+    "sasa": Recipe((Member(_SASA),)),
+    "caa": Recipe((Member({"name": "caa"}),)),
+    "rad, fitted reward": Recipe((Member(_RAD),)),
+    "iti + word filter": Recipe((Member({"name": "iti"}), _FILTER)),
+    "sasa + word filter": Recipe((Member(_SASA), _FILTER)),
+    "prefix guidance": Recipe((Member({"name": "conditioned", "good": _POLITE, "bad": _RUDE, "against": "bad"}),)),
+    "dexperts": Recipe((Member({"name": "dexperts", "expert": "tune:sft", "anti_expert": "tune:toxic"}),)),
+    "sft": Recipe(tune="sft"),
+    "dpo": Recipe(tune="dpo"),
+    "dpo + iti": Recipe((Member({"name": "iti"}),), tune="dpo"),
 }
+"""By name. The model was not pretrained with prefixes: the guidance is between two texts that speak of themselves."""
