@@ -39,7 +39,7 @@ class Tunes:
             "sft": {**sft, "data": {**pairs, "chosen": "neutral.0", "rejected": "toxic"}},
             "toxic": {**sft, "data": {**pairs, "chosen": "toxic", "rejected": "neutral.0"}},
             "dpo": {
-                "name": "dpo", "lora": _LORA, "learning_rate": 1e-4, "warmup_steps": 6, "batch_size": 4, "epochs": 2,
+                "name": "dpo", "lora": _LORA, "learning_rate": 2e-5, "warmup_steps": 6, "batch_size": 4, "epochs": 2,
                 "max_continuation_tokens": 20, "max_prompt_tokens": 24, "data": continuations,
             },
         }  # fmt: skip
