@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 DESKTOP, PHONE = (1280, 800), (390, 844)
-_SECONDS = 60  # a page is drawn in one or two; a busy machine takes longer
+_SECONDS = 180  # a page is drawn in one or two; a very busy machine takes longer
 _FLAGS = (
     "--headless=new", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--disable-dev-shm-usage",
