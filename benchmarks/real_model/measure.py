@@ -149,7 +149,7 @@ class Bench:
         for budget in budgets:
             near = [strength for strength, price in costs.items() if strength > 0 and price <= budget]
             end = search(cost, budget, max(near, default=fits[0].args.strengths[0]), cost(0.0))
-            strengths[budget] = (end.strength, budget - cost(end.strength) <= tolerance_of(budget))
+            strengths[budget] = (end.strength, abs(budget - cost(end.strength)) <= tolerance_of(budget))
         return strengths
 
     def measure(self, recipe: Recipe, strength: float | None, reached: bool = True) -> Measured:
