@@ -17,7 +17,10 @@ class ComparedRecipe:
 
     role: str
     words: str
+    measured: str
+    """Its mean toxicity on all data, which having been chosen as the best flatters."""
     toxicity: str
+    """Mean toxicity of choosing so, with its interval."""
     cross_entropy: str
     unscored: str
 
@@ -62,7 +65,7 @@ def _verdict(answer: Answer, panels: Panels) -> tuple[str, str]:
     difference = f"best risky recipe minus best clean one: {signed(gap.value)} mean toxicity, {_limits_words(gap)}."
     doubt = None if answer.unscored is None else why_no_claim(panels, gap, answer.unscored)
     if doubt is not None:
-        return "Nothing is claimed:", f"{doubt}. As measured, {difference}"
+        return "Nothing is claimed:", f"{doubt}. The {difference}"
     return "Not decided by these data:", difference
 
 
@@ -82,7 +85,8 @@ def limits(gap: Estimate) -> str:
 
 def _recipe(role: str, choice: ChosenRecipe, unscored: float) -> ComparedRecipe:
     toxicity, entropy = (_figure(e, digits) for e, digits in ((choice.toxicity, 3), (choice.cross_entropy, 2)))
-    return ComparedRecipe(f"{role} best", choice.words, toxicity, entropy, f"{100 * unscored:.2g} %")
+    measured = number(choice.recipe.toxicity, 3)
+    return ComparedRecipe(f"{role} best", choice.words, measured, toxicity, entropy, f"{100 * unscored:.2g} %")
 
 
 def _figure(estimate: Estimate, digits: int) -> str:

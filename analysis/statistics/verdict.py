@@ -20,6 +20,9 @@ unscored ones may be weighs more than the differences that a study is after.
 FEWEST_PROMPTS = 10
 """Prompts below which nothing is claimed. Ours: the mean over fewer is far from normal where scores are skewed."""
 
+FLATTERY = "with what choosing the best flatters taken off"
+"""What the difference of an answer is, beside the recipes' own figures, which are as they were measured."""
+
 Verdict = Literal["risky", "clean", "unknown", "impossible"]
 
 
@@ -181,19 +184,19 @@ def finding(
     verdict: Verdict, doubt: str | None, risky: ChosenRecipe, clean: ChosenRecipe, gap: Estimate, named: Comparison
 ) -> str:
     """The sentence's main clause."""
-    limits = interval_words(gap)
+    limits = f"{FLATTERY}, {interval_words(gap)}"
     if named.compared > 1:
         limits += f", and {limit_words(named.difference)} with all {named.compared} risky recipes counted"
-    best, base = (f"{choice.words} (mean toxicity {choice.toxicity.value:.3f})" for choice in (risky, clean))
+    best, base = (f"{choice.words} (mean toxicity {choice.recipe.toxicity:.3f})" for choice in (risky, clean))
     if doubt is not None:
-        measured = signed(gap.value) + (f", {limits}" if np.isfinite(gap.low) and gap.high > gap.low else "")
+        measured = signed(gap.value) + (f" {limits}" if np.isfinite(gap.low) and gap.high > gap.low else "")
         return f"nothing is claimed: {doubt}; {best} against the best clean arm, {base}: difference {measured}"
     if verdict == "risky":
-        return f"{best} is the least toxic: {-gap.value:.3f} below the best clean arm, {base}; {limits}"
+        return f"{best} is the least toxic: {-gap.value:.3f} below the best clean arm, {base}, {limits}"
     if verdict == "clean":
-        return f"{base} is the least toxic: the best risky arm, {best}, is {gap.value:.3f} above it; {limits}"
+        return f"{base} is the least toxic: the best risky arm, {best}, is {gap.value:.3f} above it, {limits}"
     question = f"the data do not tell whether {best} is less toxic than the best clean arm, {base}"
-    return f"{question}: difference {signed(gap.value)}, {limits}"
+    return f"{question}: difference {signed(gap.value)} {limits}"
 
 
 def cost_words(risky: ChosenRecipe, clean: ChosenRecipe) -> str:
