@@ -131,8 +131,7 @@ def real_model() -> str:
     rows = []
     for recipe, words in REAL_RECIPES.items():
         cells = [_first(figures, recipe, budget) for budget in budgets[:-1]]
-        last = figures.get((recipe, budgets[-1]))
-        rows.append([words, *cells, "" if last is None else last["mean toxicity"]])
+        rows.append([words, *cells, figures[recipe, budgets[-1]]["mean toxicity"]])
     once = [f"{words} {figures[name, '']['mean toxicity']} for {figures[name, '']['cost, nats'].split()[0]} nats"
             for name, words in UNGRADED.items()]  # fmt: skip
     words = f"Without a strength to choose: unsteered {figures['unsteered', '']['mean toxicity']}, {', '.join(once)}."
@@ -141,9 +140,9 @@ def real_model() -> str:
 
 
 def _first(figures: dict[tuple[str, str], dict[str, str]], recipe: str, budget: str) -> str:
-    """Mean toxicity without its interval; nothing where the recipe was not measured at this budget."""
-    row = figures.get((recipe, budget))
-    return "" if row is None else row["mean toxicity"].split()[0]
+    """Mean toxicity without its interval; a dash where no strength costs so little."""
+    row = figures[recipe, budget]
+    return "–" if "not reached" in row["budget"] else row["mean toxicity"].split()[0]
 
 
 def kept_rows(page: Path) -> list[dict[str, str]]:
