@@ -29,9 +29,9 @@ def page(rows: Sequence[tuple[str, float | None, Measured]], plain: Measured, si
         "Brackets are 95 % intervals: over prompts, or over documents.",
         "",
         "`sft` is a LoRA tune on the neutral side of 480 pairs of ParaDetox, DExperts' anti-expert one on the toxic "
-        "side (its expert is `sft`), `dpo` one on the model's own continuations of toxic prompts that are none of those "
-        "measured (see `benchmarks/real_model/tunes.py`). The model was not pretrained with the prefixes of `prefix "
-        "guidance`.",
+        "side (its expert is `sft`), `dpo` one on the model's own continuations of toxic prompts that are none of "
+        "those measured (see `benchmarks/real_model/tunes.py`). The model was not pretrained with the prefixes of "
+        "`prefix guidance`.",
         "",
         "A strength is in its method's own unit. `budget` is what it was to cost where it was found, `cost` what it "
         "costs on other texts, `against plain` the paired difference of the mean toxicity.",
