@@ -95,8 +95,9 @@ def test_the_users_options_win_over_ours():
 def test_the_grid_of_twelve_models_is_planned_and_its_array_is_fit_to_submit(tmp_path):
     study = load(GRID, None).spec
     plan = STUDY.plan(study)
-    arms, steps, training, memory = plan.tables
+    arms, steps, detected, training, memory = plan.tables
     assert plan.title.endswith("12 models")
+    assert [row[0] for row in detected.rows] == [2, 3, 5, 10]  # seeds
     assert [row[2] for row in arms.rows] == [20_100_000_000] * 6  # clean tokens, the same in every arm
     assert arms.rows[-1][3:] == (6_700_000_000, 2 * 26_800_000_000)  # a share of the total: 20.1 B / 0.75
     assert dict(steps.rows)["pretrain"] == 12
