@@ -103,7 +103,7 @@ def test_the_grid_of_twelve_models_is_planned_and_its_array_is_fit_to_submit(tmp
     assert dict(steps.rows)["pretrain"] == 12
     assert training.columns[-2:] == ("16 × H100", "GPU-hours")
     dose, tokens, trained, *_ = training.rows[0]
-    assert (dose, tokens, trained) == (0.0, 20_100_000_000, -(-20_100_000_000 // 2048 // 2048))
+    assert (dose, tokens, trained) == ("0", 20_100_000_000, -(-20_100_000_000 // 2048 // 2048))
     assert memory.rows[0][1] == "data 16"
     assert "neither 25 % of the total (26.8 B) nor" in GRID.read_text()
     ((_, script),) = plan.scripts
