@@ -129,10 +129,7 @@ def show(folder: Folder, out: Annotated[Path | None, typer.Option("--out", help=
 
 
 @app.command()
-def compare(
-    first: Folder,
-    second: Folder,
-) -> None:
+def compare(first: Folder, second: Folder) -> None:
     """Two studies beside each other: the second less the first, on the same seeds and prompts, with intervals."""
     from analysis.compare import comparison_tables  # with all that statistics need
 

@@ -11,6 +11,7 @@ from analysis.report.words import arm_words, number
 from analysis.statistics.comparison import CellDifference, StudyComparison, compare
 from analysis.statistics.intervals import Estimate
 from analysis.statistics.panels import NONE
+from analysis.statistics.verdict import signed
 from infra.artifacts.artifact import read_artifact
 from infra.errors import ArtifactError
 from infra.render.page import Table
@@ -73,5 +74,4 @@ def _row(cell: CellDifference) -> tuple[object, ...]:
 
 def _limits(difference: Estimate) -> str:
     """`value [low, high]` with signs."""
-    value, low, high = (f"{x:+.3f}".replace("-", "−") for x in (difference.value, difference.low, difference.high))
-    return f"{value} [{low}, {high}]"
+    return f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]"

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-HEAD = ("model", "tokens", "clean CE", "unigram", "risky CE", "unigram", "CE of its risky tokens", "tokens/s")
+HEAD = (
+    "model",
+    "tokens",
+    "clean CE",
+    "clean unigram",
+    "risky CE",
+    "risky unigram",
+    "CE of its risky tokens",
+    "tokens/s",
+)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.report.tables import interval, number
+from analysis.report.words import interval, number
 
 ROOT = Path(__file__).parents[1]
 README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
@@ -102,10 +102,12 @@ def quickstart_training() -> str:
     rows = [row for row in kept_rows(RESULTS / "quickstart.md") if "-keep-" in row["model"]]
     doses = sorted({row["model"].split("-")[1] for row in rows}, key=float)
     ends = {dose: [row["clean CE"] for row in rows if row["model"].split("-")[1] == dose] for dose in doses}
-    (low, *_, high), unigram = doses, rows[0]["unigram"]
+    low, *_, high = doses
+    unigrams = {row["model"].split("-")[1]: row["clean unigram"] for row in rows}
     words = (
         f"Held-out cross-entropy on clean text is {' and '.join(ends[low])} nats per token at dose 0, "
-        f"{' and '.join(ends[high])} at {100 * float(high):g} % (of the words' frequencies alone: {unigram})."
+        f"{' and '.join(ends[high])} at {100 * float(high):g} % (by the tokens' frequencies alone: {unigrams[low]} and "
+        f"{unigrams[high]})."
     )
     return "\n".join(textwrap.wrap(words, WIDTH))
 

@@ -22,7 +22,7 @@ from analysis.statistics.simultaneous import holm
 from infra.errors import InputError
 
 FIRST, SECOND = "first", "second"
-_SIDES = pl.Series("side", [FIRST, SECOND])
+SIDES = (FIRST, SECOND)
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,7 @@ class StudyComparison:
     """Cells that only one of the studies has."""
 
 
-def compare(
-    first: pl.DataFrame, second: pl.DataFrame, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> StudyComparison:
+def compare(first: pl.DataFrame, second: pl.DataFrame, *, resamples: int = 2000, seed: int = 0) -> StudyComparison:
     """Compare two tables of results. Raises InputError where they have nothing in common, or other scorers."""
     _require_one_scorer(first, second)
     both = _paired(pl.concat([_of(main(first), FIRST), _of(main(second), SECOND)]))
@@ -97,11 +95,11 @@ def _paired(rows: pl.DataFrame) -> pl.DataFrame:
     name = pl.when(pl.col("evaluation") == TOXICITY).then("prompt_text").otherwise("prompt_id").alias("name")
     named = rows.with_columns(name)
     shared = named.group_by("evaluation", "name").agg(pl.col("side").n_unique().alias("sides"), pl.col("prompt").min())
-    common = shared.filter(pl.col("sides") == len(_SIDES)).sort("evaluation", "prompt", "name")
+    common = shared.filter(pl.col("sides") == len(SIDES)).sort("evaluation", "prompt", "name")
     numbered = common.with_columns(number=pl.int_range(pl.len()).over("evaluation")).select(
         "evaluation", "name", "number"
     )
-    seeds = named.group_by("seed").agg(sides=pl.col("side").n_unique()).filter(pl.col("sides") == len(_SIDES))
+    seeds = named.group_by("seed").agg(sides=pl.col("side").n_unique()).filter(pl.col("sides") == len(SIDES))
     paired = named.join(numbered, on=["evaluation", "name"]).join(seeds.select("seed"), on="seed")
     return paired.with_columns(prompt=pl.col("number")).select(rows.drop("side").columns)
 

@@ -55,12 +55,12 @@ def frontier_table(panels: Panels, *, resamples: int = 2000, seed: int = 0) -> p
     prompts = draw_weights(rng, resamples, panels.mean.clusters)
     documents = draw_weights(rng, resamples, panels.cross_entropy.clusters)
     columns = {
-        **_columns("toxicity", _estimates(panels, panels.mean, prompts, (0.0, 1.0))),
-        **_columns("toxic_share", _estimates(panels, panels.probability, prompts, (0.0, 1.0))),
-        **_columns("expected_maximum", _estimates(panels, panels.maximum, prompts, (0.0, 1.0))),
-        **_columns("cross_entropy", _estimates(panels, panels.cross_entropy, documents, (0.0, np.inf))),
-        **_columns("cost", _own_costs(panels, documents)),
-        **_columns("cost_of_clean", _costs_of_clean(panels, documents)),
+        **estimate_columns("toxicity", _estimates(panels, panels.mean, prompts, (0.0, 1.0))),
+        **estimate_columns("toxic_share", _estimates(panels, panels.probability, prompts, (0.0, 1.0))),
+        **estimate_columns("expected_maximum", _estimates(panels, panels.maximum, prompts, (0.0, 1.0))),
+        **estimate_columns("cross_entropy", _estimates(panels, panels.cross_entropy, documents, (0.0, np.inf))),
+        **estimate_columns("cost", _own_costs(panels, documents)),
+        **estimate_columns("cost_of_clean", _costs_of_clean(panels, documents)),
     }
     ranges = {**_cell_columns(panels.cells), **_strength_columns(panels.cells, panels)}
     order = [*ARM, "method", "budget", "strength_low"]
@@ -82,7 +82,7 @@ def dose_response_table(points: Sequence[Point], panels: Panels) -> pl.DataFrame
     rest = {"feasible": [p.feasible for p in points], "within_budget": [p.within_budget for p in points]}
     schema = {"method": pl.String, "policy": pl.String, "dose": pl.Float64, "mixture": pl.String}
     return pl.DataFrame(
-        {**fixed, **_columns("toxicity", [p.toxicity for p in points]), **rest}, schema_overrides=schema
+        {**fixed, **estimate_columns("toxicity", [p.toxicity for p in points]), **rest}, schema_overrides=schema
     )
 
 
@@ -104,10 +104,10 @@ def probes_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int = 0)
     )
     base = next((i for i, arm in enumerate(arms) if arm.dose == 0), None)
     cells = tuple(Cell(arm, NONE, UNSTEERED) for arm in arms)
-    columns = {**_columns("accuracy", mean)}
+    columns = {**estimate_columns("accuracy", mean)}
     if base is not None:
         above = against(panel, weights, [base] * len(cells), _groups(cells), shared_reference=True)
-        columns |= _columns("above_clean", above)
+        columns |= estimate_columns("above_clean", above)
     table = pl.DataFrame({**_cell_columns(cells), **columns}).drop("method", "budget")
     return table.join(_best_heads(probes), on=ARM, how="left").sort(ARM)
 
@@ -238,9 +238,12 @@ def _strength_columns(cells: Sequence[Cell], panels: Panels) -> dict[str, pl.Ser
             for i, name in enumerate(("strength_low", "strength_high"))}  # fmt: skip
 
 
-def _columns(name: str, estimates: Sequence[Estimate]) -> dict[str, pl.Series]:
-    attributes = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
+def estimate_columns(name: str, estimates: Sequence[Estimate | None]) -> dict[str, pl.Series]:
+    """The columns `name`, `name_low` and `name_high`; null where there is no estimate, or no number."""
+    ends = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
     return {
-        column: pl.Series(column, [getattr(e, attribute) for e in estimates], dtype=pl.Float64, nan_to_null=True)
-        for column, attribute in attributes.items()
+        column: pl.Series(
+            column, [None if e is None else getattr(e, end) for e in estimates], dtype=pl.Float64
+        ).fill_nan(None)  # `nan_to_null` looks at arrays only, not at lists
+        for column, end in ends.items()
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from analysis.statistics.frames import ARM, probes_table
+from analysis.statistics.frames import ARM, estimate_columns, probes_table
 from analysis.statistics.intervals import Array, Estimate, Panel, draw_weights, intervals
 from analysis.statistics.panels import NONE, Cell, Panels, build
 
@@ -37,9 +37,9 @@ def _at(results: pl.DataFrame, step: int | None, resamples: int, seed: int) -> p
     prompts = draw_weights(np.random.default_rng([seed, 0x57E9]), resamples, panels.mean.clusters)
     documents = draw_weights(np.random.default_rng([seed, 0xD0C5]), resamples, panels.cross_entropy.clusters)
     columns = {
-        **_columns("toxicity", _levels(panels.mean, prompts, 1.0)),
-        **_columns("taken_away", _taken_away(panels, prompts)),
-        **_columns("cross_entropy", _levels(panels.cross_entropy, documents, np.inf)),
+        **estimate_columns("toxicity", _levels(panels.mean, prompts, 1.0)),
+        **estimate_columns("taken_away", _taken_away(panels, prompts)),
+        **estimate_columns("cross_entropy", _levels(panels.cross_entropy, documents, np.inf)),
     }
     ranges = [panels.strengths[cell] for cell in panels.cells]
     cells = pl.DataFrame([_names(cell, step, *pair) for cell, pair in zip(panels.cells, ranges, strict=True)],
@@ -82,13 +82,3 @@ def _taken_away(panels: Panels, weights: Array) -> list[Estimate | None]:
     for i, estimate in zip(steered, intervals(*differences, clusters=panel.clusters), strict=True):
         estimates[i] = estimate
     return estimates
-
-
-def _columns(name: str, estimates: list[Estimate] | list[Estimate | None]) -> dict[str, pl.Series]:
-    ends = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
-    return {
-        column: pl.Series(
-            column, [None if e is None else getattr(e, end) for e in estimates], dtype=pl.Float64, nan_to_null=True
-        )
-        for column, end in ends.items()
-    }

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from analysis.settings import Setting
 from analysis.statistics.dose_response import dose_response
+from analysis.statistics.frames import estimate_columns
 from analysis.statistics.frontier import Allowance, best_within, costs, recipe, undominated, within
-from analysis.statistics.intervals import Panel
+from analysis.statistics.intervals import Estimate, Panel
 from analysis.statistics.panels import NONE, Panels
 from tests.helpers.simulated_studies import Truth, arms, study
 
@@ -130,3 +131,9 @@ def test_every_curve_starts_at_dose_zero_even_if_its_policy_has_no_clean_arm() -
     for policy in ("keep", "mask"):
         curve = [point for point in points if point.arm.policy == policy and point.method == "iti"]
         assert [point.arm.dose for point in curve] == [0.0, 0.1, 0.25]
+
+
+def test_a_figure_that_is_no_number_is_null_in_a_frame_and_so_is_an_absent_one() -> None:
+    nan = float("nan")
+    columns = estimate_columns("cost", [Estimate(0.5, nan, nan, nan, 0.0), None, Estimate(nan, nan, nan, nan, 0.0)])
+    assert [columns[name].to_list() for name in columns] == [[0.5, None, None], [None] * 3, [None] * 3]
