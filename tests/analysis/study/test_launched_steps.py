@@ -24,7 +24,6 @@ from analysis.study.spec import StudySpec
 from analysis.study.steps import steps_of
 from hormesis import load
 from infra.errors import ConfigError, JobError
-from infra.stages.result_folders import partials_of
 from infra.stages.stage import run_stage, work_folder
 from posttrain.spec import PosttrainSpec
 from posttrain.stage import POSTTRAIN
@@ -36,11 +35,15 @@ from tests.pretrain.launchers.test_sbatch import check
 
 SLURM: dict[str, Any] = {"name": "slurm", "cpus_per_gpu": 1}
 
+MANY = 1000
+"""Prompts: eight chunks of 128."""
+
 KILLED_ONCE = """#!/bin/bash
 # in place of Python: the first time it is killed as soon as something was measured
 if mkdir "$FAKE_SLURM/first" 2> /dev/null; then
     {python} "$@" & worker=$!
-    until compgen -G "$3/parts/cross_entropy-*.parquet" > /dev/null; do sleep 0.05; done
+    written="$(dirname "$3")/store/.measured-toxicity-*.partial/chunks/00000.parquet"
+    until compgen -G "$written" > /dev/null || ! kill -0 $worker; do sleep 0.01; done
     kill -{signal} $worker; wait $worker; exit $?
 fi
 exec {python} "$@"
@@ -120,18 +123,20 @@ def test_a_measurement_that_is_killed_goes_on_with_what_it_has_measured(
     python.write_text(KILLED_ONCE.format(python=shlex.quote(sys.executable), signal=signal))
     python.chmod(0o755)
     spec = measurement_of(tiny_model, mixture, launcher={**SLURM, "python": str(python)})
+    prompts = tiny_model.parent / "prompts.txt"
+    prompts.write_text("".join(f"the man in street {number} said\n" for number in range(MANY)))
     target = tmp_path / "out" / "tiny"
     if signal == "KILL":
         with pytest.raises(JobError, match="ended before the work did, and without a word"):
             run_stage(ANALYSIS, spec, target, quiet=True)
-        (partial,) = partials_of(target)
-        (file,) = partial.glob("parts/cross_entropy-*.parquet")
-        pl.read_parquet(file).with_columns(value=pl.lit(7.5)).write_parquet(file)  # to be known again
+        (file,) = (target.parent / "store").glob(".measured-toxicity-*.partial/chunks/00000.parquet")
+        pl.read_parquet(file).with_columns(generation=pl.lit("to be known again")).write_parquet(file)
     table = results.read([run_stage(ANALYSIS, spec, target, quiet=True).path / results.FILE])
-    values = table.filter(pl.col("evaluation") == "cross_entropy")["value"]
-    assert len(table) == 3 + 4
+    written = table.filter(pl.col("evaluation") == "toxicity").sort("prompt", "sample")["generation"]
+    assert len(written) == 2 * MANY
     if signal == "KILL":
-        assert set(values) == {7.5}
+        assert set(written[: 2 * 128]) == {"to be known again"}
+        assert "to be known again" not in set(written[2 * 128 :])
     else:
         assert (slurm / "requeued").read_text() == "4242\n"
 
