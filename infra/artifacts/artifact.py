@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -214,8 +215,9 @@ def write_manifest(folder: Path, files: dict[str, dict[str, Any]], **fields: Any
     write_json(folder / MANIFEST, sealed(json.loads(json.dumps(record, allow_nan=False))))  # as it will be read
 
 
+@cache
 def version_of(distribution: str) -> str:
-    """Installed version of a distribution, or '' when it is not installed."""
+    """Installed version of a distribution, or '' when it is not installed. Read once: every row of a result asks."""
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -118,4 +118,4 @@ def test_plan_of_the_quickstart_counts_tokens_and_steps_before_anything_exists()
     done = in_a_new_process("plan", "examples/quickstart.yaml")
     assert done.returncode == 0, done.stderr
     assert "10 models" in done.stdout
-    assert "40,000" in done.stdout and "120,000" in done.stdout  # 10 % and 25 % of the total over 360,000 clean tokens
+    assert "30,000" in done.stdout and "90,000" in done.stdout  # 10 % and 25 % of the total over 270,000 clean tokens
