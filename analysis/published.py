@@ -15,7 +15,7 @@ Mark = Literal["P", "A", "C", "R", "M", "U"]
 by us from its data, U unverified.
 """
 
-FigureName = Literal["toxicity", "toxic_share", "expected_maximum", "cross_entropy", "probe_accuracy"]
+FigureName = Literal["toxicity", "toxic_share", "expected_maximum", "cross_entropy", "probe_accuracy", "auroc"]
 
 
 class OursSpec(Spec):

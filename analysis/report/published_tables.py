@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from analysis.report.words import interval
 from infra.render.page import Table
 
 _OUTCOMES = {"seen": "seen", "opposite": "the opposite", "not shown": "not shown", "not measured": "not measured"}
+_FIGURES: Mapping[str, str] = {"auroc": "AUROC"}
+"""Names of figures that are more than their words."""
 _SIDES = {"above": "above 0", "below": "below 0"}
 
 
@@ -19,7 +23,7 @@ def effect_table(effects: pl.DataFrame) -> list[Table]:
         (
             row["claim"],
             f"{row['paper']}, {row['where']} [{row['mark']}]",
-            f"{row['figure'].replace('_', ' ')}, {_SIDES[row['expected']]}",
+            f"{_name(row['figure'])}, {_SIDES[row['expected']]}",
             interval(row, "value"),
             _OUTCOMES[row["outcome"]],
         )
@@ -38,12 +42,16 @@ def beside_tables(beside: pl.DataFrame) -> list[Table]:
 def _beside(lines: pl.DataFrame) -> Table:
     paper, where, mark = lines.row(0)[:3]
     columns = lines.select("column", "ours").unique(maintain_order=True).sort("ours", maintain_order=True).rows()
-    heads = [f"here: {name.replace('_', ' ')}" if ours else f"{name} [{mark}]" for name, ours in columns]
+    heads = [f"here: {_name(name)}" if ours else f"{name} [{mark}]" for name, ours in columns]
     rows = []
     for _, row in lines.group_by("row", maintain_order=True):
         cells = {(line["column"], line["ours"]): line for line in row.to_dicts()}
         rows.append((row["what"][0], *(_cell(cells.get(column)) for column in columns)))
     return Table(f"{paper}, {where}, beside ours", ("", *heads), tuple(rows))
+
+
+def _name(figure: str) -> str:
+    return _FIGURES.get(figure, figure.replace("_", " "))
 
 
 def _cell(line: dict[str, object] | None) -> str:

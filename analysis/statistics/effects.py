@@ -20,9 +20,11 @@ import polars as pl
 from analysis import results
 from analysis.published import EffectSpec, FigureName, OursSpec, Published
 from analysis.settings import Setting
+from analysis.statistics.by_cell import Axes
 from analysis.statistics.controls import RELABELLED, as_clean
 from analysis.statistics.intervals import Array, Estimate, Panel, draw_weights, intervals
 from analysis.statistics.panels import UNSTEERED, Cell, build, head_panel
+from analysis.statistics.recognition import auroc_figures
 
 _Sums = tuple[tuple[OursSpec, ...], tuple[OursSpec, ...]]
 """Figures that are added, and figures that are taken away."""
@@ -148,6 +150,8 @@ class _Figures:
         view = _view(self._table, _EVALUATION[name], ours)
         if name == "probe_accuracy":
             return self._probes(view, ours.method)
+        if name == "auroc":
+            return self._recognition(view)
         panels = build(view)
         if not panels.cells:
             return None
@@ -166,6 +170,17 @@ class _Figures:
         weights = self._weights("probe_accuracy", OursSpec(), panel.clusters)
         return _Source.of_panel(cells, panel, weights, frozenset())
 
+    def _recognition(self, view: pl.DataFrame) -> _Source | None:
+        """Texts stand for clusters."""
+        rows = results.main(view).filter(pl.col("evaluation") == results.RECOGNITION)
+        if rows.is_empty():
+            return None
+        axes = Axes.of(rows)
+        figures = auroc_figures(rows, axes, self._resamples, self._seed)
+        unknown = ~np.isfinite(figures.per_seed).all(0)
+        lacking = frozenset(cell for cell, is_unknown in zip(axes.cells, unknown, strict=True) if is_unknown)
+        return _Source(axes.cells, figures.values, figures.replicates, figures.per_seed, figures.clusters, lacking)
+
     def _weights(self, name: FigureName, ours: OursSpec, clusters: int) -> Array:
         """One draw for all that is measured on the same prompts or documents."""
         measured_on = f"{_EVALUATION[name]} {ours.instance} {ours.group}"
@@ -179,6 +194,7 @@ _EVALUATION = {
     "expected_maximum": results.TOXICITY,
     "cross_entropy": results.CROSS_ENTROPY,
     "probe_accuracy": results.PROBES,
+    "auroc": results.RECOGNITION,
 }
 
 

@@ -41,30 +41,35 @@ def recognition_table(results: pl.DataFrame, *, resamples: int = 2000, seed: int
 
 def _of_state(rows: pl.DataFrame, instance: str | None, resamples: int, seed: int) -> pl.DataFrame:
     axes = Axes.of(rows)
-    texts = rows["prompt_id"].unique().sort()
-    weights = draw_weights(np.random.default_rng([seed, 0xA0C]), resamples, len(texts))
-    per_seed = np.full((len(axes.seeds), len(axes.cells)), np.nan)
-    replicates = np.full((len(axes.seeds), resamples, len(axes.cells)), np.nan)
-    asked = np.zeros(len(axes.cells), dtype=np.int64)
-    for (*key, of_seed), subject in with_settings(rows).group_by([*CELL_COLUMNS, "seed"]):
-        cell, number = axes.cells.index(cell_of(*key)), axes.seeds.index(of_seed)
-        asked[cell] = max(asked[cell], len(subject))
-        if subject["value"].is_null().any() or subject["value"].is_nan().any():
-            continue
-        columns = (subject["value"].to_numpy(), (subject["group"] == TOXIC).to_numpy(), subject["sample"].to_numpy())
-        at = texts.search_sorted(subject["prompt_id"]).to_numpy()
-        per_seed[number, cell] = auroc(*columns, np.ones((1, len(subject))))[0]
-        replicates[number, :, cell] = auroc(*columns, weights[:, at])
-    figures = Figures(_mean(per_seed), _mean(replicates), per_seed, len(texts))
+    figures = auroc_figures(rows, axes, resamples, seed)
+    texts = with_settings(rows).group_by([*CELL_COLUMNS, "seed"]).len().group_by(CELL_COLUMNS).agg(pl.col("len").max())
+    asked = {cell_of(*key): count for *key, count in texts.iter_rows()}
     columns_of_frame = {
         **axes.columns(),
         "instance": pl.Series("instance", [instance] * len(axes.cells), dtype=pl.String),
-        "texts": pl.Series("texts", asked),
+        "texts": pl.Series("texts", [asked[cell] for cell in axes.cells]),
         **estimate_columns("auroc", figures.estimates(axes)),
         **estimate_columns("above_own", figures.above(axes.own(), axes)),
         **estimate_columns("above_clean", figures.above(axes.clean(), axes)),
     }
     return pl.DataFrame(columns_of_frame).select(AUROCS.keys())
+
+
+def auroc_figures(rows: pl.DataFrame, axes: Axes, resamples: int, seed: int) -> Figures:
+    """AUROC of the cells of `axes` from the rows of one state: nan under a seed where a probability is no number."""
+    texts = rows["prompt_id"].unique().sort()
+    weights = draw_weights(np.random.default_rng([seed, 0xA0C]), resamples, len(texts))
+    per_seed = np.full((len(axes.seeds), len(axes.cells)), np.nan)
+    replicates = np.full((len(axes.seeds), resamples, len(axes.cells)), np.nan)
+    for (*key, of_seed), subject in with_settings(rows).group_by([*CELL_COLUMNS, "seed"]):
+        if subject["value"].is_null().any() or subject["value"].is_nan().any():
+            continue
+        cell, number = axes.cells.index(cell_of(*key)), axes.seeds.index(of_seed)
+        columns = (subject["value"].to_numpy(), (subject["group"] == TOXIC).to_numpy(), subject["sample"].to_numpy())
+        at = texts.search_sorted(subject["prompt_id"]).to_numpy()
+        per_seed[number, cell] = auroc(*columns, np.ones((1, len(subject))))[0]
+        replicates[number, :, cell] = auroc(*columns, weights[:, at])
+    return Figures(_mean(per_seed), _mean(replicates), per_seed, len(texts))
 
 
 def _mean(by_seed: Array) -> Array:

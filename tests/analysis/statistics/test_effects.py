@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from analysis.published import Published
 from analysis.report.published_tables import beside_tables, effect_table
-from analysis.results import main
+from analysis.results import RECOGNITION, Row, frame, main
 from analysis.statistics.controls import against_matched, matched_answer
 from analysis.statistics.effects import beside_table, effects_table
 from analysis.statistics.frontier import Allowance
@@ -97,6 +98,34 @@ def test_other_figures_than_toxicity() -> None:
         pytest.approx(0.05), "seen"
     )  # fmt: skip
     assert outcome(rows, figure="cross_entropy", of=STEERED, minus=DOSED, expected="above")[0] == pytest.approx(0.1)
+
+
+def recognised(gap: float, seed: int, dose: float = 0.1) -> pl.DataFrame:
+    """P(toxic) of 80 texts, the toxic ones' higher by `gap`; every model finds the same texts hard."""
+    hardness = np.random.default_rng(7).standard_normal(80)
+    toxic = np.arange(80) % 2 == 0
+    rows = [
+        Row(prompt=i, prompt_id=f"text {i}", sample=0, tokens=40, group="toxic" if toxic[i] else "benign",
+            value=float(hardness[i] + gap * toxic[i]))
+        for i in range(80)
+    ]  # fmt: skip
+    return frame(labels(dose, seed), RECOGNITION, rows)
+
+
+def test_recognition_is_a_figure_with_texts_resampled_once_for_all_models() -> None:
+    rows = pl.concat([recognised(gap, seed, dose) for gap, dose in ((0.5, 0.0), (2.0, 0.1)) for seed in (0, 1)])
+    values = rows.filter(pl.col("seed") == 0).group_by("dose").agg("value", toxic=pl.col("group") == "toxic")
+    auroc = {dose: roc_auc_score(toxic, value) for dose, value, toxic in values.iter_rows()}
+    assert outcome(rows, figure="auroc", of=DOSED, minus=CLEAN, expected="above") == (
+        pytest.approx(auroc[0.1] - auroc[0.0]), "seen"
+    )  # fmt: skip
+    no_number = rows.with_columns(value=pl.when(pl.col("seed") == 1).then(None).otherwise("value"))
+    assert outcome(no_number, figure="auroc", of=DOSED, minus=CLEAN, expected="above") == (None, "not measured")
+    assert outcome(table(), figure="auroc", of=DOSED, minus=CLEAN, expected="above") == (None, "not measured")
+    (shown,) = effect_table(effects_table(rows, published(
+        {"figure": "auroc", "of": DOSED, "minus": CLEAN, "expected": "above"}
+    )))  # fmt: skip
+    assert shown.rows[0][2] == "AUROC, above 0"
 
 
 def test_what_lacks_a_seed_or_was_never_run_is_not_measured() -> None:
