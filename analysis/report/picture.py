@@ -101,11 +101,12 @@ def _rows(table: pl.DataFrame, method: str, policy: str) -> pl.DataFrame:
 
 
 def _ring(axis: Any, marks: Sequence[Chosen], shift: float) -> None:
-    """A ring around a chosen recipe, with its name."""
+    """A ring around a chosen recipe, with its name near the foot of the panel, where lines hardly ever are."""
     for mark in marks:
         at = (100 * mark.dose + shift, mark.toxicity)
         axis.plot(*at, "o", markersize=14, fillstyle="none", color="black", markeredgewidth=1.6)
-        axis.annotate(mark.role, at, xytext=(0, 11), textcoords="offset points", ha="center", fontsize=8)
+        foot = {"xytext": (at[0], 0.04), "textcoords": ("data", "axes fraction"), "ha": "center", "fontsize": 9}
+        axis.annotate(mark.role, at, arrowprops={"arrowstyle": "-", "linewidth": 0.8, "shrinkB": 8}, **foot)
 
 
 def _draw(axis: Any, line: _Line, shift: float) -> None:
