@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import fsspec
 import torch
 
 from infra.errors import InputError
+from infra.files.word_lists import listed_words
 from posttrain.fitted import FitFacts, Fitted
 from posttrain.labelled import Labelled
 from posttrain.methods.base import Method
@@ -38,7 +38,8 @@ class WordFilter(Method):
     @classmethod
     def fit(cls, model: CausalModel, labelled: Labelled | None, args: WordFilterArgs, seed: int) -> Fitted:
         """Reads the file of words, so that the fit holds them all. Raises InputError for none."""
-        words = tuple(sorted({" ".join(word.split()) for word in (*args.words, *_lines(args.path))} - {""}))
+        given = (*args.words, *(listed_words(args.path) if args.path else ()))
+        words = tuple(sorted({" ".join(word.split()) for word in given} - {""}))
         if not words:
             raise InputError(f"word_filter: {args.path or 'words'}: no word is listed")
         return Fitted.of(model, args.model_copy(update={"words": words, "path": None}), {},
@@ -51,15 +52,3 @@ def _automaton(
 ) -> WordAutomaton:
     """One for all strengths: what it has met of states stays."""
     return WordAutomaton(words, token_texts(tokenizer), ignore_case, whole_words, device)
-
-
-def _lines(path: str | None) -> list[str]:
-    """Words of a file; remarks and empty lines left out. Raises InputError where it cannot be read."""
-    if path is None:
-        return []
-    try:
-        with fsspec.open(path, "rt", encoding="utf-8", compression="infer") as file:
-            lines: list[str] = file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of words: {error}") from None
-    return [line for line in lines if not line.startswith("#")]
