@@ -26,6 +26,7 @@ SCORERS: Registry[Scorer] = Registry(
         "linear": "curation.scorers.linear:Linear",
         "profanity": "curation.scorers.profanity:Profanity",
         "transformers": "curation.scorers.transformers:Transformers",
+        "word_list": "curation.scorers.word_list:WordList",
     },
 )
 _IN_A_PROCESS: Registry[Scorer] = Registry("process of a scorer", {"limited": "curation.scorers.limited:Limited"})

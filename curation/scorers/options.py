@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, Tag, model_validator
+from pydantic import AfterValidator, Field, Tag, model_validator
 
-from infra.config.identity import OnlyIfSet
+from infra.config.identity import NotIdentity, OnlyIfSet
 from infra.config.spec import BY_FORM, Location, Spec
 
 Precision = Literal["float32", "bfloat16", "int8", "onnx", "onnx-int8"]
@@ -137,8 +137,43 @@ class TransformersSpec(TransformerSpec):
     """What is known to mislead it; shown wherever its scores are."""
 
 
+def _some_word(entry: str) -> str:
+    if not entry.strip() or "\0" in entry:
+        raise ValueError("an entry is a word or phrase, without NUL characters")
+    return entry
+
+
+class WordListSpec(ScorerSpec):
+    """A list of words and phrases: written here, or in a file."""
+
+    name: Literal["word_list"] = "word_list"
+    words: Annotated[
+        Annotated[tuple[Annotated[str, AfterValidator(_some_word)], ...], Field(min_length=1)] | None, NotIdentity
+    ] = None
+    """Words and phrases. They count as whole words: where one begins or ends with a letter, digit or underscore, none
+    stands beside it. Case does not count, and any white space is one space."""
+    path: Annotated[Location | None, NotIdentity] = None
+    """File of one word or phrase a line, instead of `words`; empty lines and lines that begin with # are left out."""
+    attribute: str = Field("toxicity", min_length=1)
+    """What a text with a listed word has a score of 1 of."""
+    languages: tuple[str, ...] = ()
+    """Languages (ISO 639-1) of the words. Where some are given, texts in others have no score, as with any scorer."""
+
+    @model_validator(mode="after")
+    def _one_list(self) -> WordListSpec:
+        if (self.words is None) == (self.path is None):
+            raise ValueError("list words under `words`, or give a file of them as `path`: one of the two")
+        return self
+
+
 Member: TypeAlias = Annotated[
-    DetoxifySpec | DistilledSpec | FasttextScorerSpec | LinearScorerSpec | ProfanitySpec | TransformersSpec,
+    DetoxifySpec
+    | DistilledSpec
+    | FasttextScorerSpec
+    | LinearScorerSpec
+    | ProfanitySpec
+    | TransformersSpec
+    | WordListSpec,
     Field(discriminator="name"),
 ]
 """A scorer of an ensemble. One of ensembles is refused: it says nothing that one ensemble cannot say."""
@@ -174,6 +209,7 @@ AnyScorer: TypeAlias = Annotated[
     | FasttextScorerSpec
     | LinearScorerSpec
     | ProfanitySpec
-    | TransformersSpec,
+    | TransformersSpec
+    | WordListSpec,
     Field(discriminator="name"),
 ]

@@ -25,6 +25,7 @@ NEEDED: dict[str, dict[str, Any]] = {  # what a type alone does not tell
     "EnsembleSpec": {"scorers": [{"name": "profanity"}, TRANSFORMERS]},
     "ForumSpec": {"path": "synthetic:forum"},
     "WhereSpec": {"keep": "toxicity >= 0.5"},
+    "WordListSpec": {"words": ["x"]},
 }
 
 

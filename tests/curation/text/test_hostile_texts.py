@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from curation.corpus.documents import as_datatrove
 from curation.corpus.records import RawDocument
-from curation.scorers import loaded_scorer
+from curation.scorers import load_scorer, loaded_scorer
+from curation.scorers.options import WordListSpec
 from curation.sources.extract import UnreadableError, plain, text_of_html
 from curation.steps import STEPS
 from curation.taggers import TAGGERS, make_tagger
@@ -49,6 +50,11 @@ def tagged(name: str) -> Callable[[str], object]:
     return lambda text: tagger.tag([text])
 
 
+def listed() -> Callable[[str], object]:
+    scorer = load_scorer(WordListSpec(words=("a.b", "...!", "1 1", "<b>!", "@@x")))
+    return lambda text: scorer.score([text])
+
+
 def scored() -> Callable[[str], object]:
     options: Any = TAGGERS.get("words").options.model_validate({"name": "words", "scorer": PROFANITY})
     return lambda text: loaded_scorer(options.scorer).score([text])
@@ -65,6 +71,7 @@ WORK: dict[str, Callable[[], Callable[[str], object]]] = {
     "tagger sentences": lambda: tagged("sentences"),
     "tagger words": lambda: tagged("words"),
     "scorer profanity": scored,
+    "scorer word_list": listed,
     "html": lambda: text_of_html,
     "passages": lambda: lambda text: list(passages(text, 200)),
     "stretches": lambda: lambda text: list(stretches(text, 200)),
