@@ -25,7 +25,7 @@ from benchmarks.keep_study import RESULTS, keep
 from infra.render.markdown import markdown
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "studies"
-STUDIES = ("bad-data", "understanding", "self-detoxify", "policies-and-methods", "over-training")
+STUDIES = ("bad-data", "understanding", "self-detoxify", "policies-and-methods", "over-training", "fictional-authors")
 """In the order in which they run: what several need, the first of them makes."""
 
 
@@ -87,9 +87,9 @@ def write_summary(out: Path, costs: dict[str, Cost], note: str) -> None:
 
 _INTRODUCTION = (
     "`make studies` runs them; docs/studies.md says what each asks. Every effect that a paper reports is a difference",
-    "of figures here, with a 95 % interval over prompts (documents, heads) and seeds. *seen*: the interval lies on the",
-    "paper's side of zero; *the opposite*: on the other; *not shown*: it holds zero, which at this size is no evidence",
-    "against the paper. Models have 1 M parameters and the risky text is synthetic.",
+    "of figures here, with a 95 % interval over prompts (documents, heads, texts) and seeds. *seen*: the interval lies",
+    "on the paper's side of zero; *the opposite*: on the other; *not shown*: it holds zero, which at this size is no",
+    "evidence against the paper. Models have 1 M parameters and the risky text is synthetic.",
 )
 
 

@@ -177,8 +177,8 @@ class _Figures:
             return None
         axes = Axes.of(rows)
         figures = auroc_figures(rows, axes, self._resamples, self._seed)
-        unknown = ~np.isfinite(figures.per_seed).all(0)
-        lacking = frozenset(cell for cell, is_unknown in zip(axes.cells, unknown, strict=True) if is_unknown)
+        unknown = np.flatnonzero(~np.isfinite(figures.per_seed).all(0))
+        lacking = frozenset(axes.cells[i] for i in unknown)
         return _Source(axes.cells, figures.values, figures.replicates, figures.per_seed, figures.clusters, lacking)
 
     def _weights(self, name: FigureName, ours: OursSpec, clusters: int) -> Array:
