@@ -2,7 +2,8 @@
 
 Runs every tiny study of `examples/studies`, which share their steps below `--out`, keeps each as
 `benchmarks.keep_study` does, and writes `benchmarks/results/studies.md`: of every published effect whether it is seen
-here, with its interval, and what each study cost. What is done is not done again. Leaves with 1 where a study failed.
+here, with its interval, and what each study cost, over all runs that it took. What is done is not done again. Leaves with
+1 where a study failed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ import polars as pl
 
 from analysis.report.published_tables import effect_table
 from benchmarks.keep_study import RESULTS, keep
+from infra.atomic import write_json
 from infra.render.markdown import markdown
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "studies"
 STUDIES = ("bad-data", "understanding", "self-detoxify", "policies-and-methods", "over-training", "fictional-authors")
 """In the order in which they run: what several need, the first of them makes."""
+COSTS = "costs.json"
 
 
 @dataclass(frozen=True)
@@ -44,24 +47,33 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/studies"), help="folder of the runs")
     parser.add_argument("--note", default="", help="machine and date: what a reader must know of this run")
     options = parser.parse_args()
-    costs, failed = {}, []
+    failed = []
     for name in options.studies:
-        costs[name], code = run(name, options.out)
-        failed += [name] if code else []
+        failed += [name] if run(name, options.out) else []
         if (options.out / name / "artifact.json").is_file():
             keep(options.out / name, options.note)
-    write_summary(options.out, costs, options.note)
+    write_summary(options.out, options.note)
     print(RESULTS / "studies.md")
     return 1 if failed else 0
 
 
-def run(name: str, out: Path) -> tuple[Cost, int]:
-    """Run one study; returns what it took and the exit code."""
+def run(name: str, out: Path) -> int:
+    """Run one study and add what it took to what it has taken before. Returns the exit code."""
     began, before = time.monotonic(), _processor_seconds()
     command = [sys.executable, "-m", "hormesis", "run", str(EXAMPLES / f"{name}.yaml"), "--out", str(out / name),
                "--set", f"steps_in={(out / 'steps').absolute()}"]  # fmt: skip
     code = subprocess.run(command, check=False).returncode  # noqa: S603
-    return Cost(time.monotonic() - began, _processor_seconds() - before), code
+    costs = costs_of(out)
+    earlier = costs.get(name, Cost(0, 0))
+    costs[name] = Cost(earlier.wall + time.monotonic() - began, earlier.processor + _processor_seconds() - before)
+    write_json(out / COSTS, {study: asdict(cost) for study, cost in costs.items()})
+    return code
+
+
+def costs_of(out: Path) -> dict[str, Cost]:
+    """What the studies below `out` have taken so far."""
+    file = out / COSTS
+    return {name: Cost(**cost) for name, cost in json.loads(file.read_text()).items()} if file.is_file() else {}
 
 
 def _processor_seconds() -> float:
@@ -70,9 +82,10 @@ def _processor_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def write_summary(out: Path, costs: dict[str, Cost], note: str) -> None:
+def write_summary(out: Path, note: str) -> None:
     """One page over all studies that have a report below `out`."""
     finished = [name for name in STUDIES if (out / name / "answer.json").is_file()]
+    costs = {name: cost for name, cost in costs_of(out).items() if name in finished}
     lines = ["# The papers' experiments, tiny", "", note, "", *_INTRODUCTION, ""]
     lines += _counts([_effects(out / name) for name in finished])
     for name in finished:
