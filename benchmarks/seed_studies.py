@@ -2,8 +2,8 @@
 
 Runs every tiny study of `examples/studies`, which share their steps below `--out`, keeps each as
 `benchmarks.keep_study` does, and writes `benchmarks/results/studies.md`: of every published effect whether it is seen
-here, with its interval, and what each study cost, over all runs that it took. What is done is not done again. Leaves with
-1 where a study failed.
+here, with its interval, and what each study cost, over all runs that it took. What is done is not done again. Leaves
+with 1 where a study failed.
 """
 
 from __future__ import annotations
