@@ -83,7 +83,7 @@ def headline_figure(table: pl.DataFrame, marks: Sequence[Chosen]) -> Figure:
     alt = "Mean toxicity within the budget over dose, one panel a loss policy. " + " ".join(
         f"The {mark.role}: {mark.words}, mean toxicity {mark.toxicity:.3f}." for mark in marks
     )
-    return Figure(alt, tuple(panels), X_TITLE, Y_TITLE, _doses(table), _toxicities(table), legend(styles))
+    return Figure(alt, tuple(panels), X_TITLE, Y_TITLE, dose_axis(table), _toxicities(table), legend(styles))
 
 
 def dose_figure(table: pl.DataFrame) -> Figure:
@@ -104,7 +104,7 @@ def dose_figure(table: pl.DataFrame) -> Figure:
     lines = ", ".join(f"{DASHES[i % len(DASHES)]}: {policy}" for i, policy in enumerate(policies))
     alt = "Mean toxicity within the budget over dose, one panel a method, doing nothing in grey in every panel."
     title = f"{Y_TITLE} (lines by loss policy – {lines})" if len(policies) > 1 else Y_TITLE
-    return Figure(alt, tuple(panels), X_TITLE, title, _doses(table), _toxicities(table))
+    return Figure(alt, tuple(panels), X_TITLE, title, dose_axis(table), _toxicities(table))
 
 
 def _curve(rows: pl.DataFrame, method: str, look: Look, shift: float, *, quiet: bool = False) -> Trace:
@@ -149,7 +149,8 @@ def _policies(table: pl.DataFrame) -> list[str]:
     return sorted(table["policy"].unique().to_list())
 
 
-def _doses(table: pl.DataFrame) -> dict[str, Any]:
+def dose_axis(table: pl.DataFrame) -> dict[str, Any]:
+    """From the column `dose` of the frame `dose_response`: a tick a dose, in percent."""
     doses = sorted(table["dose"].unique().to_list())
     return {
         "range": spread([100 * doses[0] - 2, 100 * doses[-1] + 2]),

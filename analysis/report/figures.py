@@ -76,19 +76,31 @@ class Figure:
     x: Mapping[str, Any] = field(default_factory=dict)
     y: Mapping[str, Any] = field(default_factory=dict)
     legend: tuple[LegendEntry, ...] = ()
+    height: int | None = None
+    """Of a panel, in pixels of the style sheet; its own where None. Panels with a height are wide ones."""
 
     def record(self) -> dict[str, Any]:
-        """As the page's script reads it."""
+        """As the page's script reads it, with as many digits as can be seen."""
         panels = [
             {"data": panel.traces, "shapes": panel.shapes, "annotations": panel.annotations} for panel in self.panels
         ]
-        return {"panels": panels, "xaxis": dict(self.x), "yaxis": dict(self.y)}
+        record: dict[str, Any] = _short({"panels": panels, "xaxis": self.x, "yaxis": self.y})
+        return record
 
 
-def looks(names: Sequence[str]) -> dict[str, Look]:
-    """A look for each name; doing nothing is grey."""
-    steered = [name for name in names if name != NONE]
-    styles = {name: Look(1 + i % (len(LIGHT) - 1), 1 + i % (len(SYMBOLS) - 1)) for i, name in enumerate(steered)}
+def _short(value: Any) -> Any:
+    """With five digits a number, which more than halves a page's figures."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, Mapping):
+        return {key: _short(member) for key, member in value.items()}
+    return [_short(member) for member in value] if isinstance(value, (list, tuple)) else value
+
+
+def looks(names: Sequence[str], plain: str = NONE) -> dict[str, Look]:
+    """A look for each name; that of `plain` is grey."""
+    coloured = [name for name in names if name != plain]
+    styles = {name: Look(1 + i % (len(LIGHT) - 1), 1 + i % (len(SYMBOLS) - 1)) for i, name in enumerate(coloured)}
     return {name: styles.get(name, Look(0, 0)) for name in names}
 
 

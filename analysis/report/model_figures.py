@@ -10,10 +10,8 @@ from analysis.report.words import arm_words, number
 _UNIGRAM = 4  # index of the cross among the symbols
 
 
-def probes_figure(heads: pl.DataFrame) -> Figure | None:
+def probes_figure(heads: pl.DataFrame) -> Figure:
     """Distribution over heads of the probes' accuracy, a box an arm; `heads` has one row an arm and head."""
-    if heads.is_empty():
-        return None
     traces: list[Trace] = []
     for (dose, policy), rows in sorted(heads.partition_by("dose", "policy", as_dict=True).items()):
         name = arm_words(dose, policy)
@@ -32,10 +30,8 @@ def probes_figure(heads: pl.DataFrame) -> Figure | None:
     )
 
 
-def training_figure(held_out: pl.DataFrame) -> Figure | None:
+def training_figure(held_out: pl.DataFrame) -> Figure:
     """Held-out cross-entropy of each arm (mean over seeds) beside the unigram entropy, a panel a component."""
-    if held_out.is_empty():
-        return None
     keys = ["component", "dose", "policy"]
     means = held_out.group_by(keys).agg(pl.col("cross_entropy", "unigram_cross_entropy").mean()).sort(keys)
     panels = []

@@ -60,7 +60,8 @@ class Chapter:
     name: str
     title: str
     how: str
-    figure: Figure | None
+    figures: Mapping[str, Figure]
+    """By the name that the page's script knows it by."""
     tables: tuple[ShownTables, ...]
 
 
@@ -101,10 +102,12 @@ def render(report: ReportInput, findings: Findings, picture: bytes | None = None
     """
     loader = FileSystemLoader(_TEMPLATES)
     templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    templates.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     chapters = [chapter for section in SECTIONS if (chapter := _chapter(section, report, findings)) is not None]
     first = _headline_figure(findings)
-    figures = {HEADLINE: first} | {chapter.name: chapter.figure for chapter in chapters}
-    records = {name: figure.record() for name, figure in figures.items() if figure is not None}
+    figures = {} if first is None else {HEADLINE: first}
+    figures |= {name: figure for chapter in chapters for name, figure in chapter.figures.items()}
+    records = {name: figure.record() for name, figure in figures.items()}
     return templates.get_template("report.html.j2").render(
         report=report,
         answer=findings.answer,
@@ -135,11 +138,13 @@ def _chapter(section: Section, report: ReportInput, findings: Findings) -> Chapt
         if frame.height and (built := tuple(computed.tables(frame))):
             link = _csv_link(computed.name, frame)
             shown.append(ShownTables(computed.name, built, computed.folded, computed.note, link))
-    figure = None if section.figure is None else section.figure(findings.frames, report)
-    if not shown and figure is None:
-        return Chapter(section.name, section.title, section.absent, None, ()) if section.absent else None
+    drawn = section.figures(findings.frames, report)
+    if not shown and not drawn:
+        return Chapter(section.name, section.title, section.absent, {}, ()) if section.absent else None
+    names = [section.name, *(f"{section.name}-figure-{number}" for number in range(2, len(drawn) + 1))]
+    figures = dict(zip(names, drawn, strict=False))  # one name is left where nothing is drawn
     how = section.how.format(allowance=report.allowance.words, doses="; ".join(_dose_words(report)) or "not known")
-    return Chapter(section.name, section.title, how, figure, tuple(shown))
+    return Chapter(section.name, section.title, how, figures, tuple(shown))
 
 
 def _numeric(table: Table) -> set[int]:

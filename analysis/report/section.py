@@ -1,8 +1,8 @@
-"""The shape of a report: sections of frames, each with the tables that show it, and a figure."""
+"""The shape of a report: sections of frames, each with the tables that show it, and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -26,10 +26,16 @@ class Material:
 
 Build = Callable[[Material], pl.DataFrame]
 Show = Callable[[pl.DataFrame], Iterable[Table]]
+Draw = Callable[[Frames, ReportInput], Sequence[Figure]]
 
 
 def unshown(_: pl.DataFrame) -> Iterable[Table]:
     """No table: the frame is read by a figure, or beside the page."""
+    return ()
+
+
+def undrawn(_: Frames, __: ReportInput) -> Sequence[Figure]:
+    """No figure: the tables say it all."""
     return ()
 
 
@@ -56,13 +62,24 @@ class Section:
     how: str
     """How to read it, in one paragraph; `{allowance}` and `{doses}` are filled in."""
     computed: tuple[Computed, ...]
-    figure: Callable[[Frames, ReportInput], Figure | None] | None = None
+    figures: Draw = undrawn
     absent: str = ""
 
 
 def one(build: Callable[[pl.DataFrame], Table]) -> Show:
     """A frame that is shown in one table."""
     return lambda frame: (build(frame),)
+
+
+def drawn(name: str, *figures: Callable[[pl.DataFrame], Figure | None]) -> Draw:
+    """Figures of the frame NAME; none where it is empty."""
+
+    def draw(frames: Frames, _: ReportInput) -> Sequence[Figure]:
+        frame = frames[name]
+        built = [figure(frame) for figure in figures] if frame.height else []
+        return [figure for figure in built if figure is not None]
+
+    return draw
 
 
 def of_report(build: Callable[[ReportInput], pl.DataFrame]) -> Build:
