@@ -24,6 +24,7 @@ from analysis.report.words import arm_words
 from analysis.statistics.panels import NONE
 
 _DASHES = {"smooth": "solid", "increasing": "dash"}
+_EVERY = 2  # of the 101 doses of a curve, as many as a panel has room for, with both ends
 _FAINT = 0.2  # opacity of a band: curves and other bands are seen through it
 
 
@@ -66,15 +67,15 @@ def _fit(rows: pl.DataFrame, name: str, look: Look) -> Iterator[Trace]:
     """The band, as two unseen lines of which the second is filled down to the first, and the curve over it."""
     if rows.is_empty():
         return
-    rows = rows.sort("dose")
+    rows = rows.sort("dose").gather_every(_EVERY)
     x = {"x0": 100 * rows["dose"][0], "dx": 100 * (rows["dose"][-1] - rows["dose"][0]) / (rows.height - 1)}
     line = {"type": "scatter", "mode": "lines", "name": name, "legendgroup": name, **x}
-    edge = {"line": {"width": 0, "color": look.colour}, "fillcolor": f"{look.colour} / {_FAINT}"}
+    whole = {"color": look.colour, "simplify": False}  # Plotly leaves out points, and a smooth curve has corners
+    edge = {"line": {**whole, "width": 0}, "fillcolor": f"{look.colour} / {_FAINT}"}
     for column, fill, words in (("fit_low", "none", "lower"), ("fit_high", "tonexty", "upper")):
         yield {**line, **edge, "y": list(rows[column]), "fill": fill, **_hover(f"{name}, {words} end of the band")}
     dash = _DASHES[rows["shape"][0]]
-    yield {**line, "y": list(rows["fit"]), "line": {"color": look.colour, "width": 2, "dash": dash},
-           **_hover(f"{name}, fitted")}  # fmt: skip
+    yield {**line, "line": {**whole, "width": 2, "dash": dash}, "y": list(rows["fit"]), **_hover(f"{name}, fitted")}
 
 
 def _hover(words: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -61,6 +61,21 @@ def report(prompts: int = 40, samples: int = 3, *, synthetic: bool = True) -> Re
         strengths=tuple(_found(arm, budget) for arm in _arms() for budget in BUDGETS),
         resamples=400,
     )
+
+
+def with_groups(study: ReportInput, names: Sequence[str], instance: str = "toxigen") -> ReportInput:
+    """A further set of prompts, which are of these groups in turn."""
+    toxic = study.results.filter(pl.col("evaluation") == results.TOXICITY)
+    group = pl.Series("group", names, dtype=pl.String).gather(toxic["prompt"] % len(names))
+    rows = toxic.with_columns(group, instance=pl.lit(instance))
+    return replace(study, results=pl.concat([study.results, rows]).sort(results.KEY))
+
+
+def with_checkpoints(study: ReportInput, steps: Sequence[int], methods: Sequence[str] = ("none", "iti")) -> ReportInput:
+    """These methods measured after so many steps too, where all was as at the end."""
+    rows = study.results.filter(pl.col("method").is_in(methods))
+    tables = [rows.with_columns(step=pl.lit(step, pl.Int64)) for step in steps]
+    return replace(study, results=pl.concat([study.results, *tables]).sort(results.KEY))
 
 
 def with_results(table: pl.DataFrame) -> ReportInput:

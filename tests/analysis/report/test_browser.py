@@ -43,6 +43,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         method=pl.col("method").replace("iti", METHOD),
     )
     named = replace(study, title=f"study {HOSTILE[1]}", notes=HOSTILE, results=rows)
+    named = made_up_study.with_groups(named, HOSTILE, instance="set<b onclick=window.hit=6>")
+    named = made_up_study.with_checkpoints(named, (100, 200), ("none", METHOD))
     folder = tmp_path_factory.mktemp("browsed")
     write_report(named, folder)
     return folder / "report.html"
@@ -121,6 +123,34 @@ def test_tooltip_has_the_figures_with_their_intervals(browser: Browser) -> None:
     assert re.search(r"10 % keep, sasa at strength \d+", words)
     assert re.search(r"mean toxicity 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", words) and "above own" in words
     assert "slur" not in words and not re.search(r"\d\.\d{4,}", words)
+
+
+def test_names_of_groups_are_read_as_they_are_and_have_their_figures_on_hover(browser: Browser) -> None:
+    labels = browser.run("return [...document.querySelectorAll('#sets-0 .ytick text')].map(e => e.textContent)")
+    assert sorted(labels) == sorted(f"{name[:23]}…" for name in HOSTILE)
+    words = point_at(browser, "#sets-0 .trace .point")
+    assert any(name in words for name in HOSTILE) and "5 prompts" in words
+    assert re.search(r"mean toxicity 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", words)
+
+
+def test_bands_are_seen_through_in_both_themes_and_go_with_their_series(browser: Browser) -> None:
+    fill = "const s = getComputedStyle(document.querySelector('#fitted-0 .js-fill')); return [s.fill, s.fillOpacity]"
+    day = browser.run(fill)
+    assert day == ["rgb(91, 102, 120)", "0.2"]
+    browser.run("document.getElementById('theme').click()")
+    assert browser.run(fill) == ["rgb(162, 173, 191)", "0.2"]
+    count = "return document.querySelectorAll('#fitted-0 .js-fill').length"
+    before = browser.run(count)
+    browser.run("document.querySelector('#figure-fitted [data-series=unsteered]').click()")
+    assert 0 < browser.run(count) < before
+
+
+def test_figures_of_a_section_are_drawn_one_after_the_other(browser: Browser) -> None:
+    """Toxicity over the checkpoints and, below it, the probes' accuracy."""
+    for name in ("over-training-0", "over-training-figure-2-0"):
+        ticks = f"return [...document.querySelectorAll('#{name} .xtick text')].map(e => e.textContent)"
+        assert browser.run(ticks) == ["100", "200", "end"]
+    assert box(browser, "#over-training-figure-2-0")["top"] > box(browser, "#over-training-0")["bottom"]
 
 
 def test_series_are_hidden_by_their_button(browser: Browser) -> None:
