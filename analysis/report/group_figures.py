@@ -53,8 +53,8 @@ def shown_settings(groups: pl.DataFrame, frontier: pl.DataFrame, allowance: Allo
         priced = keyed.clear().select(*cell, cost=pl.lit(0.0))
     else:
         priced = frontier.with_columns(by_budget=by_budget, setting=setting).select(*cell, cost=cost)
-    found_for = pl.lit(allowance.counted_from == "own") & pl.col("by_budget")
-    within = (pl.when(found_for).then((pl.col("setting") <= allowance.nats) & (pl.col("strength_low") > 0))
+    by_own_budget = pl.lit(allowance.counted_from == "own") & pl.col("by_budget")
+    within = (pl.when(by_own_budget).then((pl.col("setting") <= allowance.nats) & (pl.col("strength_low") > 0))
                 .otherwise(pl.col("cost") <= allowance.nats).fill_null(False))  # fmt: skip
     rank = pl.when("within").then("setting").otherwise(-pl.col("setting"))
     ranked = keyed.join(priced, on=cell, how="left").with_columns(within=within).sort("within", "by_budget", rank)

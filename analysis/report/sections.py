@@ -259,9 +259,9 @@ SECTIONS: tuple[Section, ...] = (
         "over-training",
         "Over training",
         "What steering takes away at checkpoints on the way, and what the model had learned by then: toxicity arm by"
-        " arm, and how well probes of the unsteered model tell toxic from benign lines. Checkpoints of one training"
-        " are not independent, and lines join them for the eye. Bars are 95 % intervals, set apart sideways so that"
-        " they can be seen.",
+        " arm, and how well probes of the unsteered model tell toxic from benign lines. Neither checkpoints of one"
+        " training nor heads of one model are independent; lines join points for the eye. Bars are 95 % intervals, set"
+        " apart sideways so that they can be seen.",
         (Computed("training", resampled(training_table), training_tables.training_tables),),
         drawn("training", checkpoint_toxicity, checkpoint_probes),
     ),
