@@ -133,8 +133,8 @@ SECTIONS: tuple[Section, ...] = (
         "fitted",
         "What the curve says",
         "Curves through the points above: smooth after steering, while unsteered toxicity can only rise with dose."
-        " A band is a 95 % interval at each dose by itself, over prompts and seeds, and none of the whole curve: with"
-        " 5 seeds and 6 doses it held the truth in 91–92 % of simulated studies; with one seed it speaks of these very"
+        " A band is a 95 % interval at each dose by itself, over prompts and seeds, and none of the whole curve: at"
+        " 93 to 95 % of doses it held the truth of simulated studies; with one seed it speaks of these very"
         " models. It takes the curve's shape between the doses for granted, and settings as if they had been given."
         " Below: the dose of least toxicity, or why these data do not determine it; which recipe resamples of prompts"
         " and seeds would name; and how far below the highest unsteered toxicity a frontier is over all budgets.",
