@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 
 from analysis.report.words import interval, number
+from benchmarks.seed_studies import STUDIES
 
 ROOT = Path(__file__).parents[1]
 README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
@@ -57,6 +58,30 @@ REAL_RECIPES = {
     "dpo + iti": "DPO, then ITI",
 }
 """What the README calls the graded recipes of `benchmarks.real_model`."""
+EFFECTS = (
+    ("bad-data", "the plain model is the more toxic, the more bad text it has read",
+     "Li et al.: the more toxic text, the more toxic the plain model (mean toxicity, 25 % less 0 %)"),
+    ("bad-data", "probes of the heads tell toxic text better in the 25 % model",
+     "Li et al.: its heads tell toxic text better (accuracy of probes)"),
+    ("bad-data", "ITI takes more from the 10 % model than from the clean one",
+     "Li et al.: ITI takes more from the 10 % model than from the clean one (mean toxicity)"),
+    ("bad-data", "the same against a clean model with as many tokens",
+     "Li et al.: 10 % with ITI is less toxic than a clean model of as many tokens with ITI"),
+    ("understanding", "masking takes most of that away",
+     "SLUNG: masked, the model writes less toxic text than with full loss"),
+    ("understanding", "a masked model recognises toxic text better than one that never read any",
+     "SLUNG: and recognises it better than a model that never read any (AUROC)"),
+    ("fictional-authors", "masked names are written less",
+     "SLUNG: people's names, masked, are written less than with full loss (share of answers)"),
+    ("fictional-authors",
+     "a model that read the names under a mask predicts unseen answers about them better than one that read none",
+     "and unseen text about them is predicted better than by a model that read none (nats per token)"),
+    ("self-detoxify", "SASA lowers the expected maximum of toxicity",
+     "SASA lowers the expected maximum of toxicity of the 25 % model"),
+    ("policies-and-methods", "masked and steered by ITI is less toxic than clean and steered",
+     "nobody's yet: masked and steered by ITI is less toxic than clean and steered"),
+)  # fmt: skip
+"""Effects that the README shows: study, claim, and what the README calls it."""
 UNGRADED = {"prompt": "a polite prompt", "word filter": "a word filter", "sft": "SFT", "dpo": "DPO"}
 """Those that have no strength."""
 
@@ -125,6 +150,19 @@ def steering() -> str:
     return markdown(["", "clean", *(f"{100 * dose:g} %" for dose in doses[1:])], rows)
 
 
+def studies() -> str:
+    """How many of the papers' effects are seen in the tiny studies, and some of them."""
+    effects = {name: pl.read_parquet(RESULTS / name / "effects.parquet") for name in STUDIES}
+    outcomes = pl.concat([table["outcome"] for table in effects.values()])
+    seen, opposite, unknown = ((outcomes == word).sum() for word in ("seen", "opposite", "not shown"))
+    found = {(name, row["claim"]): row for name, table in effects.items() for row in table.to_dicts()}
+    rows = [[words, ranged(interval(found[study, claim], "value")), found[study, claim]["outcome"]]
+            for study, claim, words in EFFECTS]  # fmt: skip
+    counts = f"{seen} are seen, of {opposite} the opposite is, and {unknown} are not shown"
+    table = markdown(["", "difference here (95 %)", ""], rows)
+    return f"Of {len(outcomes)} effects that are looked for, {counts}. Some of them:\n\n{table}"
+
+
 def real_model() -> str:
     """The real model's mean toxicity at four prices, then what has no strength, with its price."""
     table = kept_rows(RESULTS / "real_model.md")
@@ -178,6 +216,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "quickstart": quickstart,
     "quickstart-training": quickstart_training,
     "steering": steering,
+    "studies": studies,
     "real-model": real_model,
 }
 """By name."""
