@@ -77,7 +77,7 @@ EFFECTS = (
      "a model that read the names under a mask predicts unseen answers about them better than one that read none",
      "and unseen text about them is predicted better than by a model that read none (nats per token)"),
     ("self-detoxify", "SASA lowers the expected maximum of toxicity",
-     "SASA lowers the expected maximum of toxicity of the 25 % model"),
+     "Ko et al.: SASA lowers the expected maximum of toxicity (of the 25 % model)"),
     ("policies-and-methods", "masked and steered by ITI is less toxic than clean and steered",
      "nobody's yet: masked and steered by ITI is less toxic than clean and steered"),
 )  # fmt: skip
@@ -158,7 +158,7 @@ def studies() -> str:
     found = {(name, row["claim"]): row for name, table in effects.items() for row in table.to_dicts()}
     rows = [[words, ranged(interval(found[study, claim], "value")), found[study, claim]["outcome"]]
             for study, claim, words in EFFECTS]  # fmt: skip
-    counts = f"{seen} are seen, of {opposite} the opposite is, and {unknown} are not shown"
+    counts = f"{seen} are seen, {opposite} came out the other way, and {unknown} are not shown"
     table = markdown(["", "difference here (95 %)", ""], rows)
     return f"Of {len(outcomes)} effects that are looked for, {counts}. Some of them:\n\n{table}"
 

@@ -56,9 +56,10 @@ def effects_table(
     effects = [(paper.paper, effect) for paper in published for effect in paper.effects]
     estimates = _by_figure(figures, [(effect.figure, (effect.of, effect.minus)) for _, effect in effects])
     rows = [
-        (paper, effect.where, effect.mark, effect.claim, effect.figure, effect.expected, *_limits(estimate),
-         _outcome(effect, estimate, seeds))
+        (paper, effect.where, effect.mark, effect.claim, effect.figure, effect.expected,
+         *_limits(estimate, -most, most), _outcome(effect, estimate, seeds))
         for (paper, effect), estimate in zip(effects, estimates, strict=True)
+        for most in (len(effect.of) * _largest(effect.figure),)
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=EFFECTS, orient="row")
 
@@ -81,8 +82,8 @@ def beside_table(
                     at += range(len(rows), len(rows) + len(section.ours))
                     asked += [(name, ((row.ours,), ())) for name in section.ours]
                     rows += [(*head, name, True) for name in section.ours]
-    for index, estimate in zip(at, _by_figure(figures, asked), strict=True):
-        rows[index] = (*rows[index], *_limits(estimate))
+    for index, (name, _), estimate in zip(at, asked, _by_figure(figures, asked), strict=True):
+        rows[index] = (*rows[index], *_limits(estimate, 0.0, _largest(name)))
     return pl.DataFrame(rows, schema=BESIDE, orient="row")
 
 
@@ -253,12 +254,18 @@ def _combined(figures: _Figures, name: FigureName, plus: Sequence[OursSpec], min
     return functools.reduce(operator.add, terms)
 
 
-def _limits(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    """Value and limits, null where there is none."""
+def _largest(figure: FigureName) -> float:
+    """What a figure can be at most."""
+    return np.inf if figure == "cross_entropy" else 1.0
+
+
+def _limits(estimate: Estimate | None, low: float, high: float) -> tuple[float | None, float | None, float | None]:
+    """Value and limits, which end at `low` and `high`; null where there is none."""
     if estimate is None or not np.isfinite(estimate.value):
         return None, None, None
-    known = np.isfinite([estimate.low, estimate.high]).all()
-    return (estimate.value, estimate.low, estimate.high) if known else (estimate.value, None, None)
+    if not np.isfinite([estimate.low, estimate.high]).all():
+        return estimate.value, None, None
+    return estimate.value, max(estimate.low, low), min(estimate.high, high)
 
 
 def _outcome(effect: EffectSpec, estimate: Estimate | None, seeds: int) -> Outcome:

@@ -58,6 +58,17 @@ def test_a_difference_on_the_papers_side_is_seen_and_on_the_other_the_opposite()
     assert outcome(rows, of=DOSED, minus=CLEAN, expected="below")[1] == "opposite"
 
 
+def test_the_interval_of_a_difference_of_shares_ends_where_they_do() -> None:
+    rng = np.random.default_rng(0)
+    rows = pl.concat([
+        measured(labels(dose, seed), share, rng, noise=0.0 if dose == 0 else 0.02)
+        for dose, share in ((0.0, 0.0), (0.1, 0.995)) for seed in (0, 1)
+    ])  # fmt: skip
+    effect = published({"of": DOSED, "minus": CLEAN, "expected": "above"})
+    row = effects_table(rows, effect, resamples=200).row(0, named=True)
+    assert row["value"] == pytest.approx(0.995) and row["value_high"] == 1 and row["value_low"] < 0.995
+
+
 def test_a_difference_within_its_noise_is_not_shown() -> None:
     assert outcome(table(noise=0.5), of=STEERED, minus=CLEAN, expected="below")[1] == "not shown"
 
