@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
-export NOTE ?= $(shell date +%F), $(shell sed -n '/model name/{s/.*: //p;q;}' /proc/cpuinfo)
+NOTE ?= $(shell date +%F), $(shell sed -n '/model name/{s/.*: //p;q;}' /proc/cpuinfo)
 # Two processes fill two cores; above four, tests that start processes of their own wait for each other.
 PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
@@ -14,6 +14,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/hormesis show $(OUT)
 
 # Every tiny study of examples/studies, which share what they train; the reports are kept in benchmarks/results.
+studies: export NOTE := $(NOTE)
 studies: $(VENV)/.installed-tune
 	$(BIN)/python -m benchmarks.seed_studies --note "$$NOTE"
 

@@ -155,8 +155,8 @@ def studies() -> str:
     effects = {name: pl.read_parquet(RESULTS / name / "effects.parquet") for name in STUDIES}
     outcomes = pl.concat([table["outcome"] for table in effects.values()])
     seen, opposite, unknown = ((outcomes == word).sum() for word in ("seen", "opposite", "not shown"))
-    found = {(name, row["claim"]): row for name, table in effects.items() for row in table.to_dicts()}
-    rows = [[words, ranged(interval(found[study, claim], "value")), found[study, claim]["outcome"]]
+    by_claim = {(name, row["claim"]): row for name, table in effects.items() for row in table.to_dicts()}
+    rows = [[words, ranged(interval(by_claim[study, claim], "value")), by_claim[study, claim]["outcome"]]
             for study, claim, words in EFFECTS]  # fmt: skip
     counts = f"{seen} are seen, {opposite} came out the other way, and {unknown} are not shown"
     table = markdown(["", "difference here (95 %)", ""], rows)

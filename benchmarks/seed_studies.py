@@ -49,7 +49,8 @@ def main() -> int:
     options = parser.parse_args()
     failed = []
     for name in options.studies:
-        failed += [name] if run(name, options.out) else []
+        if run(name, options.out) != 0:
+            failed.append(name)
         if (options.out / name / "artifact.json").is_file():
             keep(options.out / name, options.note)
     write_summary(options.out, options.note)

@@ -18,12 +18,13 @@ from analysis.report.figures import (
     legend,
     looks,
     points,
+    series_name,
     spread,
 )
 from analysis.report.words import arm_words, setting_words
+from analysis.statistics.frames import ARM
 from analysis.statistics.panels import NONE
 
-_ARM = ("dose", "policy", "mixture")
 _BAND = 0.4  # of the way between two checkpoints, by which series are set apart
 _X_TITLE = "checkpoint, optimizer steps (not to scale)"
 
@@ -34,12 +35,12 @@ def checkpoint_toxicity(training: pl.DataFrame) -> Figure:
     """
     steps = _steps(training)
     named = training.with_columns(series=pl.Series([_series(row) for row in training.to_dicts()]))
-    named = named.filter(pl.col("step").is_not_null().any().over(*_ARM, "series"))
+    named = named.filter(pl.col("step").is_not_null().any().over(*ARM, "series"))
     settings = named.sort(pl.col("method") != NONE, "method", "budget", "strength_low")
     styles = looks(settings["series"].unique(maintain_order=True).to_list())
     panels = [
         FigurePanel(arm_words(*arm), tuple(_traces(rows, styles, steps, "toxicity", "mean toxicity")))
-        for arm, rows in sorted(named.partition_by(_ARM, as_dict=True).items())
+        for arm, rows in sorted(named.partition_by(ARM, as_dict=True).items())
     ]
     return Figure(
         alt="Mean toxicity at checkpoints on the way of training and at its end, one panel an arm, one series a method"
@@ -60,8 +61,8 @@ def checkpoint_probes(training: pl.DataFrame) -> Figure | None:
     if probed.is_empty():
         return None
     steps = _steps(training)
-    named = probed.with_columns(series=pl.Series([arm_words(*arm) for arm in probed.select(_ARM).iter_rows()]))
-    styles = looks(named.sort(_ARM)["series"].unique(maintain_order=True).to_list(), plain="clean")
+    named = probed.with_columns(series=pl.Series([arm_words(*arm) for arm in probed.select(ARM).iter_rows()]))
+    styles = looks(named.sort(ARM)["series"].unique(maintain_order=True).to_list(), plain="clean")
     traces = _traces(named, styles, steps, "probe_accuracy", "mean probe accuracy")
     limits = [*probed["probe_accuracy"], *probed["probe_accuracy_low"], *probed["probe_accuracy_high"]]
     return Figure(
@@ -87,7 +88,7 @@ def _traces(rows: pl.DataFrame, styles: Mapping[str, Look], steps: Sequence[int 
         shift = _BAND * ((number + 0.5) / len(styles) - 0.5)
         x = [steps.index(step) + shift for step in own["step"]]
         texts = [_tooltip(row, figure, words) for row in own.to_dicts()]
-        line = points(x, own[figure], "unsteered" if name == NONE else name, look, texts)
+        line = points(x, own[figure], series_name(name), look, texts)
         traces.append(line | {"mode": "lines+markers", "error_y": bars(own, figure, look)})
     return traces
 

@@ -21,6 +21,7 @@ from analysis.report.figures import (
     looks,
     methods_of,
     points,
+    series_name,
     spread,
 )
 from analysis.report.words import arm_words, number, percent, unscored_words
@@ -108,7 +109,7 @@ def dose_figure(table: pl.DataFrame) -> Figure:
 
 
 def _curve(rows: pl.DataFrame, method: str, look: Look, shift: float, *, quiet: bool = False) -> Trace:
-    name = "unsteered" if method == NONE else method
+    name = series_name(method)
     x = [100 * dose + shift for dose in rows["dose"]]
     trace = points(x, rows["toxicity"], name, look, map(_tooltip, rows.to_dicts())) | {"mode": "lines+markers"}
     if quiet:

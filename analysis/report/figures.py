@@ -106,7 +106,12 @@ def looks(names: Sequence[str], plain: str = NONE) -> dict[str, Look]:
 
 def legend(styles: Mapping[str, Look]) -> tuple[LegendEntry, ...]:
     """The legend of these looks."""
-    return tuple(LegendEntry("unsteered" if name == NONE else name, look) for name, look in styles.items())
+    return tuple(LegendEntry(series_name(name), look) for name, look in styles.items())
+
+
+def series_name(method: str) -> str:
+    """What a method is called in legends and titles."""
+    return "unsteered" if method == NONE else method
 
 
 def methods_of(table: pl.DataFrame) -> list[str]:

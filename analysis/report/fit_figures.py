@@ -18,6 +18,7 @@ from analysis.report.figures import (
     looks,
     methods_of,
     points,
+    series_name,
     spread,
 )
 from analysis.report.words import arm_words
@@ -56,11 +57,10 @@ def _panels(curves: pl.DataFrame, within: pl.DataFrame, styles: Mapping[str, Loo
         traces: list[Trace] = []
         for name in dict.fromkeys((NONE, method)):
             own = (pl.col("method") == name) & (pl.col("policy") == policy)
-            words = "unsteered" if name == NONE else name
+            words = series_name(name)
             traces += _fit(curves.filter(own), words, styles[name])
             traces.append(_measured(within.filter(own), words, styles[name]))
-        title = "unsteered" if method == NONE else method
-        yield FigurePanel(f"{title}, loss policy: {policy}", tuple(traces))
+        yield FigurePanel(f"{series_name(method)}, loss policy: {policy}", tuple(traces))
 
 
 def _fit(rows: pl.DataFrame, name: str, look: Look) -> Iterator[Trace]:

@@ -20,13 +20,13 @@ from analysis.report.figures import (
     looks,
     methods_of,
     points,
+    series_name,
     spread,
 )
 from analysis.report.words import arm_words, setting_words, unscored_words
+from analysis.statistics.frames import ARM
 from analysis.statistics.frontier import Allowance
 from analysis.statistics.panels import NONE
-
-_ARM = ("dose", "policy", "mixture")
 
 
 def frontier_figure(table: pl.DataFrame, allowance: Allowance) -> Figure:
@@ -38,7 +38,7 @@ def frontier_figure(table: pl.DataFrame, allowance: Allowance) -> Figure:
     panels = [
         FigurePanel(arm_words(dose, policy, mixture), tuple(_traces(rows, cost, styles)), tuple(shapes))
         for (dose, policy, mixture), rows in sorted(
-            table.partition_by(_ARM, as_dict=True).items(), key=lambda item: item[0]
+            table.partition_by(ARM, as_dict=True).items(), key=lambda item: item[0]
         )
     ]
     whose = "the arm's own" if allowance.counted_from == "own" else "the clean arm's"
@@ -67,7 +67,7 @@ def _traces(rows: pl.DataFrame, cost: str, styles: Mapping[str, Look]) -> list[T
         own = rows.filter(pl.col("method") == method).sort(cost)
         if own.is_empty():
             continue
-        name = "unsteered" if method == NONE else method
+        name = series_name(method)
         best = pl.concat([own, unsteered]).filter(pl.col("on_frontier")).unique(maintain_order=True).sort(cost)
         line = points(best[cost], best["toxicity"], name, look, []) | {"mode": "lines", "hoverinfo": "skip"}
         del line["hovertemplate"], line["hovertext"], line["marker"]

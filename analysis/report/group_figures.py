@@ -20,13 +20,13 @@ from analysis.report.figures import (
     looks,
     methods_of,
     points,
+    series_name,
     spread,
 )
 from analysis.report.words import arm_words, setting_words, unscored_words
+from analysis.statistics.frames import ARM
 from analysis.statistics.frontier import Allowance
-from analysis.statistics.panels import NONE
 
-_ARM = ("dose", "policy", "mixture")
 _OF_SERIES, _OF_GROUP, _AROUND = 7, 14, 60  # pixels: a series' share of a group's row, the least row, axis and margins
 _BAND = 0.7  # of a group's row that its series take up
 _LONGEST = 24  # characters of a group's name beside the axis; the whole name stands on hover
@@ -47,7 +47,7 @@ def shown_settings(groups: pl.DataFrame, frontier: pl.DataFrame, allowance: Allo
     """
     by_budget, setting = pl.col("budget").is_not_null(), pl.coalesce("budget", "strength_low")
     cost = "cost" if allowance.counted_from == "own" else "cost_of_clean"
-    cell = [*_ARM, "method", "by_budget", "setting"]
+    cell = [*ARM, "method", "by_budget", "setting"]
     keyed = groups.with_columns(by_budget=by_budget, setting=setting)
     if frontier.is_empty():  # no arm has a cross-entropy
         priced = keyed.clear().select(*cell, cost=pl.lit(0.0))
@@ -58,7 +58,7 @@ def shown_settings(groups: pl.DataFrame, frontier: pl.DataFrame, allowance: Allo
                 .otherwise(pl.col("cost") <= allowance.nats).fill_null(False))  # fmt: skip
     rank = pl.when("within").then("setting").otherwise(-pl.col("setting"))
     ranked = keyed.join(priced, on=cell, how="left").with_columns(within=within).sort("within", "by_budget", rank)
-    key = ["instance", *_ARM, "method", "group"]
+    key = ["instance", *ARM, "method", "group"]
     return ranked.unique(key, keep="last").select(groups.columns).sort(key)
 
 
@@ -66,10 +66,10 @@ def _figure(name: str | None, rows: pl.DataFrame) -> Figure:
     """One set."""
     whose = "the main prompts" if name is None else name
     groups = rows["group"].unique().sort().to_list()
-    arms = sorted(rows.select(_ARM).unique().iter_rows())
+    arms = sorted(rows.select(ARM).unique().iter_rows())
     styles = looks([arm_words(*arm) for arm in arms], plain="clean")
     panels = [
-        FigurePanel("unsteered" if method == NONE else method,
+        FigurePanel(series_name(method),
                     tuple(_traces(rows.filter(pl.col("method") == method), arms, groups, styles)))
         for method in methods_of(rows)
     ]  # fmt: skip
@@ -92,7 +92,7 @@ def _traces(rows: pl.DataFrame, arms: Sequence[tuple[Any, ...]], groups: Sequenc
             ) -> list[Trace]:  # fmt: skip
     """A series an arm, set apart within the rows of the groups."""
     traces = []
-    for arm, own in rows.partition_by(_ARM, as_dict=True, maintain_order=True).items():
+    for arm, own in rows.partition_by(ARM, as_dict=True, maintain_order=True).items():
         name, recipe = arm_words(*arm), setting_words(own.row(0, named=True))
         shift = _BAND * ((arms.index(arm) + 0.5) / len(arms) - 0.5)
         y = [groups.index(group) + shift for group in own["group"]]

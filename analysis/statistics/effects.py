@@ -57,9 +57,8 @@ def effects_table(
     estimates = _by_figure(figures, [(effect.figure, (effect.of, effect.minus)) for _, effect in effects])
     rows = [
         (paper, effect.where, effect.mark, effect.claim, effect.figure, effect.expected,
-         *_limits(estimate, -most, most), _outcome(effect, estimate, seeds))
+         *_limits(estimate, *_range(effect)), _outcome(effect, estimate, seeds))
         for (paper, effect), estimate in zip(effects, estimates, strict=True)
-        for most in (len(effect.of) * _largest(effect.figure),)
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=EFFECTS, orient="row")
 
@@ -257,6 +256,12 @@ def _combined(figures: _Figures, name: FigureName, plus: Sequence[OursSpec], min
 def _largest(figure: FigureName) -> float:
     """What a figure can be at most."""
     return np.inf if figure == "cross_entropy" else 1.0
+
+
+def _range(effect: EffectSpec) -> tuple[float, float]:
+    """What the difference of an effect can be at least and at most."""
+    most = len(effect.of) * _largest(effect.figure)
+    return -most, most
 
 
 def _limits(estimate: Estimate | None, low: float, high: float) -> tuple[float | None, float | None, float | None]:

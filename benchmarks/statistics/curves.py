@@ -23,21 +23,11 @@ from analysis.statistics.intervals import Array
 from analysis.statistics.panels import NONE
 from benchmarks.safety.kills import machine
 from infra.atomic import write_text
-from tests.helpers.dose_studies import DOSES, Noise, dose_study
+from tests.helpers.dose_studies import DOSES, Noise, dose_study, smile, unsteered
 
 RESULT = Path(__file__).parents[1] / "results" / "curves.md"
 FEW = (0.0, 0.1, 0.25)
 RESAMPLES = 200
-
-
-def smile(dose: float) -> float:
-    """Toxicity after steering: least at a dose of 10 %."""
-    return 0.06 + 3 * (dose - 0.1) ** 2
-
-
-def rising(dose: float) -> float:
-    """Unsteered toxicity, as `dose_study` draws it."""
-    return 0.2 + 0.4 * dose
 
 
 def run(doses: tuple[float, ...], seeds: int, studies: int) -> dict[str, Array]:
@@ -52,7 +42,7 @@ def run(doses: tuple[float, ...], seeds: int, studies: int) -> dict[str, Array]:
 
 
 def _errors(curve: Curve) -> Array:
-    truth = [rising(dose) if curve.method == NONE else smile(dose) for dose in curve.points]
+    truth = [unsteered(dose) if curve.method == NONE else smile(dose) for dose in curve.points]
     ends = [np.interp(curve.points, curve.doses, line) for line in (curve.fit, curve.low, curve.high)]
     return np.array(ends) - truth
 

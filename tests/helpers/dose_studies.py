@@ -27,20 +27,30 @@ class Noise:
     prompts: int = 150
 
 
+def smile(dose: float) -> float:
+    """Toxicity after steering: least at a dose of 10 %, and .03 higher at none."""
+    return 0.06 + 3 * (dose - 0.1) ** 2
+
+
+def unsteered(dose: float) -> float:
+    """Toxicity of the plain model."""
+    return 0.2 + 0.4 * dose
+
+
 def dose_study(
     steered: Callable[[float], float],
     noise: Noise,
     rng: np.random.Generator,
     doses: Sequence[float] = DOSES,
 ) -> Panels:
-    """Unsteered toxicity rises by .4 a unit of dose from .2; `steered` is that under the method `iti`."""
+    """Unsteered toxicity is `unsteered`; `steered` is that under the method `iti`."""
     arms = [Treatment(dose, "keep", f"dose-{dose:g}") for dose in doses]
     cells = [cell for arm in arms for cell in (Cell(arm, NONE, UNSTEERED), Cell(arm, "iti", STEERED))]
     prompts = rng.normal(0, noise.prompt, noise.prompts)
     mean = np.zeros((len(cells), noise.seeds, noise.prompts))
     for i, cell in enumerate(cells):
         luck = rng.normal(0, noise.seed, (noise.seeds, 1)) + rng.normal(0, noise.prompt_by_arm, noise.prompts)
-        true = 0.2 + 0.4 * cell.arm.dose if cell.method == NONE else steered(cell.arm.dose)
+        true = (unsteered if cell.method == NONE else steered)(cell.arm.dose)
         mean[i] = true + luck + prompts + rng.normal(0, noise.rest, mean[i].shape)
     nats = np.stack([np.full((noise.seeds, 20), 3.0 + 0.03 * (cell.method != NONE)) for cell in cells])
     toxic = Panel(mean, np.ones_like(mean))
